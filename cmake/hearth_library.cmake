@@ -1,0 +1,30 @@
+include(GoogleTest)
+
+# hearth_library(base USES tensor LINKS fmt::fmt)
+# One folder is one static library hearth_<name> of all its .cc files, and one test program <name>_test of its *_test.cc.
+# USES names the folders of hearth that it may include; LINKS names other targets.
+function(hearth_library name)
+  cmake_parse_arguments(ARG "" "" "USES;LINKS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+
+  if(sources)
+    add_library(hearth_${name} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(hearth_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(hearth_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  list(TRANSFORM ARG_USES PREPEND hearth_)
+  target_link_libraries(hearth_${name} ${scope} ${ARG_USES} ${ARG_LINKS})
+
+  if(tests)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE hearth_${name} GTest::gmock GTest::gtest_main)
+    target_compile_definitions(${name}_test PRIVATE HEARTH_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+  endif()
+endfunction()
