@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "device/operation.h"
+#include "device/step.h"
+#include "tensor/number_format.h"
+
+namespace hearth {
+
+/// Rows of one source tensor inside a matrix.
+struct MatrixPart {
+  std::string name;  ///< the tensor's name, for errors
+  NumberFormat format = NumberFormat::f32;
+  uint32_t rows = 0;
+};
+
+/// A weight matrix [sum of rows, cols] whose parts, stacked, may differ in format.
+struct MatrixSpec {
+  std::vector<MatrixPart> parts;
+  uint32_t cols = 0;
+};
+
+/// The KV cache of one attention layer.
+struct CacheLayerSpec {
+  uint32_t group = 0;  ///< layers of a group share block numbers
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+};
+
+/// A paged KV cache: group g has blocks_per_group[g] blocks of kBlockTokens positions in each of its layers.
+struct CacheSpec {
+  std::vector<CacheLayerSpec> layers;
+  std::vector<uint32_t> blocks_per_group;
+};
+
+/// Largest step that a program must be able to run.
+struct ProgramLimits {
+  uint32_t tokens = 0;
+  uint32_t logit_rows = 0;
+  uint32_t sequences = 0;
+};
+
+struct DeviceInfo {
+  std::string kind;         ///< "cpu", "reference"
+  std::string name;         ///< the hardware's name
+  std::string description;  ///< what was found and chosen, such as the instruction set and the threads
+  uint32_t threads = 0;     ///< of the host, used by programs; 0 where that means nothing
+};
+
+/// A forward pass ready to run again and again. One run at a time.
+class Program {
+ public:
+  virtual ~Program() = default;
+
+  /// Runs a step within the limits given to compile. Inputs that break the contract of step.h are a caller's bug and
+  /// answered with ErrorCode::internal where they are seen.
+  virtual Result<StepOutput> run(const StepInput& input) = 0;
+};
+
+/// Where weights and the KV cache live and programs run. Weights are declared and written first (from any threads), then
+/// the cache is made, then programs are compiled. A device outlives its programs.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual const DeviceInfo& info() const = 0;
+
+  /// Reserves a matrix. Errors: unsupported (a format or shape the device can't hold), out_of_memory.
+  virtual Result<MatrixId> declare_matrix(const MatrixSpec& spec) = 0;
+
+  /// Rows come in multiples of this, except a part's last ones.
+  static constexpr uint32_t kRowGranularity = 16;
+
+  /// Copies rows [first_row, ...) of a part, as many as `rows_bytes` holds in the part's own format. Thread-safe for
+  /// disjoint rows of declared matrices; not at the same time as declare_matrix.
+  virtual Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
+                                  std::span<const std::byte> rows_bytes) = 0;
+
+  virtual Result<VectorId> upload_vector(const std::string& name, std::span<const float> values) = 0;
+
+  /// Bytes that the weights take on the device, and those that one step reads of a matrix when it is used whole.
+  virtual uint64_t weight_bytes() const = 0;
+  virtual uint64_t matrix_bytes(MatrixId matrix) const = 0;
+
+  /// Bytes of one position in one layer's cache (K and V), in the format that the device keeps.
+  virtual uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const = 0;
+  virtual Result<void> create_cache(const CacheSpec& spec) = 0;
+
+  virtual Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) = 0;
+
+  /// Sustained read bandwidth of the device's memory with all its threads or units, measured now; 0 when that makes no
+  /// sense (reference).
+  virtual double measure_bandwidth_gb_per_second() = 0;
+};
+
+}  // namespace hearth

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace hearth {
+
+/// How many rows an activation tensor has in a step.
+enum class Rows : uint8_t {
+  tokens,  ///< one row for each token of the batch
+  logits,  ///< one row for each token whose logits were asked for
+};
+
+/// An activation tensor of a recording: float32 [rows, width], row-major.
+struct ActivationSpec {
+  std::string name;
+  Rows rows = Rows::tokens;
+  uint32_t width = 0;
+};
+
+/// Index into Recording::tensors.
+struct TensorId {
+  uint32_t index = 0;
+};
+/// A weight matrix that the device holds (Device::declare_matrix).
+struct MatrixId {
+  uint32_t index = 0;
+};
+/// A float32 vector that the device holds, such as a norm's weight or a bias (Device::upload_vector).
+struct VectorId {
+  uint32_t index = 0;
+};
+/// Index into Recording::ropes.
+struct RopeId {
+  uint32_t index = 0;
+};
+
+/// Rotary embedding of one kind of layer: pair i of a head turns by position * inverse_frequencies[i].
+struct RopeSpec {
+  std::vector<float> inverse_frequencies;  ///< rotary_dim / 2; dimensions beyond the pairs pass unchanged
+  float magnitude = 1.0F;                  ///< factor on cos and sin (yarn's and longrope's attention factor)
+  bool interleaved = false;                ///< pairs are (2i, 2i+1); otherwise (i, i + rotary_dim/2)
+};
+
+/// out[t] = table[token_ids[t]] * scale
+struct Embed {
+  MatrixId table;
+  float scale = 1.0F;
+  TensorId out;
+};
+
+/// residual += branch_scale * rms_norm(branch, post_norm); out = rms_norm(residual, norm).
+/// Without `branch` nothing is added; without `post_norm` the branch is added as it is; without `norm` (then `out` is
+/// not set either) the residual is only updated. rms_norm(x, w) = x / sqrt(mean(x^2) + epsilon) * w.
+struct AddNorm {
+  TensorId residual;
+  std::optional<TensorId> branch;
+  std::optional<VectorId> post_norm;
+  float branch_scale = 1.0F;
+  std::optional<VectorId> norm;
+  std::optional<TensorId> out;
+  float epsilon = 1e-6F;
+};
+
+/// out = in * weight^T + bias. A stacked QKV projection is one Linear whose matrix has three parts.
+struct Linear {
+  TensorId in;
+  MatrixId weight;
+  std::optional<VectorId> bias;
+  TensorId out;
+};
+
+/// out = activation(gate) * up, where the matrix has two parts of equal size: gate, then up.
+enum class Activation : uint8_t { silu, gelu_tanh };
+struct GateUp {
+  TensorId in;
+  MatrixId gate_up;
+  Activation activation = Activation::silu;
+  TensorId out;
+};
+
+/// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K heads where a weight is given
+/// ([head_dim] each); turns them by `rope` (if any) at each token's position; writes K and V of every token to
+/// `cache_layer` at its position; writes the Q heads to `out` [heads * head_dim].
+struct RopeAndStore {
+  TensorId qkv;
+  uint32_t heads = 0;
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+  std::optional<VectorId> q_norm;
+  std::optional<VectorId> k_norm;
+  float epsilon = 1e-6F;
+  std::optional<RopeId> rope;
+  uint32_t cache_layer = 0;
+  TensorId out;
+};
+
+/// Causal attention of each token over its own sequence in the paged cache. Query head h reads KV head
+/// h / (heads / kv_heads). score = scale * q.k, then softcap * tanh(score / softcap) when softcap > 0; a token at
+/// position p sees positions (p - window, p] when window > 0, else [0, p]. `sinks` [heads] adds exp(sink) to the
+/// softmax's denominator.
+struct Attention {
+  TensorId query;
+  uint32_t heads = 0;
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+  float scale = 1.0F;
+  float softcap = 0.0F;
+  uint32_t window = 0;
+  std::optional<VectorId> sinks;
+  uint32_t cache_layer = 0;
+  TensorId out;
+};
+
+/// out[i] = in[logit_rows[i]]: from rows of tokens to rows of logits.
+struct SelectRows {
+  TensorId in;
+  TensorId out;
+};
+
+/// out = cap(scale * in * head^T), cap(x) = softcap * tanh(x / softcap) when softcap > 0. Rows of logits; the step's
+/// result.
+struct Logits {
+  TensorId in;
+  MatrixId head;
+  float scale = 1.0F;
+  float softcap = 0.0F;
+  TensorId out;
+};
+
+using Operation = std::variant<Embed, AddNorm, Linear, GateUp, RopeAndStore, Attention, SelectRows, Logits>;
+
+/// A forward pass as data: what a device compiles into a program. It holds for every step, whatever the batch.
+struct Recording {
+  std::vector<ActivationSpec> tensors;
+  std::vector<RopeSpec> ropes;
+  std::vector<Operation> operations;
+  TensorId logits;  ///< where Logits writes
+};
+
+}  // namespace hearth
