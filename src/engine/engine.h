@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "engine/metrics.h"
+#include "engine/request.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace hearth {
+
+struct EngineOptions {
+  uint32_t context_length = 0;       ///< 0 is the model's own, as far as it fits cache_bytes
+  uint32_t max_sequences = 64;       ///< running at once
+  uint32_t max_waiting = 256;        ///< beyond, submit answers overloaded
+  uint32_t max_batched_tokens = 512; ///< token budget of a step
+  uint64_t cache_bytes = 0;          ///< of the KV cache; 0 chooses by the memory that is free
+  bool prefix_cache = true;
+};
+
+/// Handle of a submitted request; cancels it when asked.
+using RequestHandle = uint64_t;
+
+/// Serves requests on one model: schedule, run, postprocess, on a thread of its own. All methods are thread-safe.
+class Engine {
+ public:
+  using EventCallback = std::function<void(const RequestEvent&)>;
+
+  /// Plans and creates the KV cache, compiles the programs, starts the thread. `tokenizer` may be null: then text stays
+  /// empty and stop strings are refused. Model and tokenizer must outlive the engine.
+  static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options);
+
+  /// Finishes nothing: running requests end as cancelled.
+  virtual ~Engine() = default;
+
+  /// Queues a request. `on_event` is called on the engine's thread and must not block; after the event with a finish
+  /// reason it is not called again. Errors: invalid_argument (prompt empty or beyond the context, with both numbers),
+  /// overloaded (too many waiting).
+  virtual Result<RequestHandle> submit(Request request, EventCallback on_event) = 0;
+
+  /// The request ends with FinishReason::cancelled soon; unknown and finished handles are ignored.
+  virtual void cancel(RequestHandle handle) = 0;
+
+  /// Refuses new requests (overloaded) and returns when the running ones have ended, or false after `timeout`.
+  virtual bool drain(std::chrono::milliseconds timeout) = 0;
+
+  virtual uint32_t context_length() const = 0;
+  virtual const EngineOptions& options() const = 0;  ///< as planned: nothing is 0
+  virtual EngineMetrics metrics() const = 0;
+};
+
+}  // namespace hearth

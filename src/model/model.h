@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <vector>
+
+#include "base/progress.h"
+#include "base/result.h"
+#include "device/device.h"
+#include "formats/checkpoint.h"
+#include "model/decoder_config.h"
+
+namespace hearth {
+
+/// Attention layers that share block numbers because they remember the same positions.
+struct CacheGroup {
+  uint32_t window = 0;           ///< positions that its layers see; 0 is all of them
+  uint64_t bytes_per_block = 0;  ///< of one block in all layers of the group
+};
+
+struct LoadOptions {
+  uint32_t max_layers = 0;  ///< load only the first layers, for smoke tests; 0 loads all
+};
+
+/// A decoder on a device: its weights, and the forward pass as a recording. Owns neither checkpoint nor device; the
+/// device must outlive it. Immutable after load, but for create_cache, which is called once before compile.
+class Model {
+ public:
+  /// Reads the configuration, then every tensor. Reports the stages "plan" and "load" to `progress`.
+  /// Errors: unsupported (family, format), corrupt, io, out_of_memory, cancelled.
+  static Result<std::unique_ptr<Model>> load(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
+                                             ProgressSink& progress, std::stop_token stop);
+
+  const DecoderConfig& config() const { return config_; }
+  Device& device() const { return *device_; }
+  const Recording& recording() const { return recording_; }
+
+  /// Group 0 first; the order of block tables in StepInput.
+  const std::vector<CacheGroup>& cache_groups() const { return cache_groups_; }
+  Result<void> create_cache(const std::vector<uint32_t>& blocks_per_group);
+
+  Result<std::unique_ptr<Program>> compile(const ProgramLimits& limits) const;
+
+  /// Bytes of weights that a step of one token reads.
+  uint64_t bytes_read_per_step() const { return bytes_read_per_step_; }
+
+ private:
+  Model() = default;
+
+  DecoderConfig config_;
+  Device* device_ = nullptr;
+  Recording recording_;
+  std::vector<CacheGroup> cache_groups_;
+  std::vector<CacheLayerSpec> cache_layers_;
+  uint64_t bytes_read_per_step_ = 0;
+};
+
+}  // namespace hearth
