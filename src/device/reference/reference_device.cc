@@ -1,0 +1,116 @@
+#include "device/reference/reference_device.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "base/thread_pool.h"
+#include "device/reference/reference_operations.h"
+#include "device/reference/reference_storage.h"
+
+namespace hearth {
+namespace reference {
+namespace {
+
+class ReferenceProgram : public Program {
+ public:
+  ReferenceProgram(Recording recording, Storage& storage, ThreadPool& pool)
+      : recording_(std::move(recording)), storage_(storage), pool_(pool), activations_(recording_.tensors.size()) {}
+
+  Result<StepOutput> run(const StepInput& input) override {
+    const Step step{recording_, input, storage_, pool_, activations_};
+    for (uint32_t i = 0; i < activations_.size(); ++i) {
+      activations_[i].resize(static_cast<size_t>(step.rows({i})) * step.width({i}));
+    }
+    for (const Operation& operation : recording_.operations) {
+      std::visit([&](const auto& op) { reference::run(step, op); }, operation);
+    }
+    return StepOutput{activations_[recording_.logits.index]};
+  }
+
+ private:
+  Recording recording_;
+  Storage& storage_;
+  ThreadPool& pool_;
+  std::vector<std::vector<float>> activations_;
+};
+
+class ReferenceDevice : public Device {
+ public:
+  explicit ReferenceDevice(uint32_t threads) : pool_(threads) {
+    info_ = {"reference", "plain loops", fmt::format("float32, double sums, {} threads", pool_.threads()),
+             pool_.threads()};
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+
+  Result<MatrixId> declare_matrix(const MatrixSpec& spec) override {
+    for (const MatrixPart& part : spec.parts) {
+      if (spec.cols % traits(part.format).block_values != 0) {
+        return fail(ErrorCode::unsupported, fmt::format("{}: {} columns are not whole blocks of {}", part.name,
+                                                        spec.cols, traits(part.format).name));
+      }
+    }
+    try {
+      storage_.matrices.emplace_back(spec);
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, fmt::format("{}: no memory for the weights", spec.parts[0].name));
+    }
+    return MatrixId{static_cast<uint32_t>(storage_.matrices.size() - 1)};
+  }
+
+  Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
+                          std::span<const std::byte> rows_bytes) override {
+    std::memcpy(storage_.matrices[matrix.index].part_row(part, first_row), rows_bytes.data(), rows_bytes.size());
+    return {};
+  }
+
+  Result<VectorId> upload_vector(const std::string&, std::span<const float> values) override {
+    storage_.vectors.emplace_back(values.begin(), values.end());
+    return VectorId{static_cast<uint32_t>(storage_.vectors.size() - 1)};
+  }
+
+  uint64_t weight_bytes() const override {
+    uint64_t sum = 0;
+    for (const Matrix& matrix : storage_.matrices) sum += matrix.bytes();
+    for (const auto& vector : storage_.vectors) sum += vector.size() * sizeof(float);
+    return sum;
+  }
+
+  uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
+
+  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override {
+    return uint64_t{2} * layer.kv_heads * layer.head_dim * sizeof(float);
+  }
+
+  Result<void> create_cache(const CacheSpec& spec) override {
+    try {
+      storage_.cache = Cache(spec);
+    } catch (const std::bad_alloc&) {
+      return fail(ErrorCode::out_of_memory, "no memory for the KV cache", "ask for a shorter context");
+    }
+    return {};
+  }
+
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits&) override {
+    return std::make_unique<ReferenceProgram>(recording, storage_, pool_);
+  }
+
+  double measure_bandwidth_gb_per_second() override { return 0; }
+
+ private:
+  DeviceInfo info_;
+  ThreadPool pool_;
+  Storage storage_;
+};
+
+}  // namespace
+}  // namespace reference
+
+std::unique_ptr<Device> open_reference_device(uint32_t threads) {
+  return std::make_unique<reference::ReferenceDevice>(threads);
+}
+
+}  // namespace hearth

@@ -1,0 +1,203 @@
+#include "device/reference/reference_operations.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace hearth::reference {
+namespace {
+
+double dot(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+/// x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich, arXiv 1910.07467), to `out`, which may be x.
+void rms_norm(std::span<const float> x, std::span<const float> weight, float epsilon, std::span<float> out) {
+  const double scale = 1.0 / std::sqrt(dot(x, x) / static_cast<double>(x.size()) + epsilon);
+  for (size_t i = 0; i < x.size(); ++i) out[i] = static_cast<float>(x[i] * scale * weight[i]);
+}
+
+double activate(Activation activation, double x) {
+  switch (activation) {
+    case Activation::silu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::gelu_tanh:
+      return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+  }
+  return 0;
+}
+
+float soft_cap(double x, float cap) { return static_cast<float>(cap > 0 ? cap * std::tanh(x / cap) : x); }
+
+/// out[t][r] = in[t] . weight[r] for all tokens; every row is widened once.
+void multiply(const Step& step, TensorId in, MatrixId matrix, TensorId out) {
+  const Matrix& weight = step.storage.matrices[matrix.index];
+  step.pool.parallel_for(weight.rows(), [&](size_t r, unsigned) {
+    std::vector<float> row(weight.cols());
+    weight.read_row(static_cast<uint32_t>(r), row);
+    for (uint32_t t = 0; t < step.rows(in); ++t) step.row(out, t)[r] = static_cast<float>(dot(step.row(in, t), row));
+  });
+}
+
+/// Turns one head by its position; dimensions beyond the pairs stay.
+void rotate(const RopeSpec& rope, double position, std::span<float> head) {
+  const size_t pairs = rope.inverse_frequencies.size();
+  for (size_t i = 0; i < pairs; ++i) {
+    const double angle = position * rope.inverse_frequencies[i];
+    const double c = std::cos(angle) * rope.magnitude;
+    const double s = std::sin(angle) * rope.magnitude;
+    float& a = head[rope.interleaved ? 2 * i : i];
+    float& b = head[rope.interleaved ? 2 * i + 1 : i + pairs];
+    const double x = a;
+    const double y = b;
+    a = static_cast<float>(x * c - y * s);
+    b = static_cast<float>(x * s + y * c);
+  }
+}
+
+uint64_t slot_of(std::span<const int32_t> block_table, uint32_t position) {
+  return static_cast<uint64_t>(block_table[position / kBlockTokens]) * kBlockTokens + position % kBlockTokens;
+}
+
+/// Calls f(row of the batch, its sequence, its position) for every token, in parallel.
+template <class F>
+void for_each_token(const Step& step, F&& f) {
+  for (const SequenceInput& sequence : step.input.sequences) {
+    step.pool.parallel_for(sequence.token_count, [&](size_t i, unsigned) {
+      f(sequence.first_token + static_cast<uint32_t>(i), sequence, sequence.context_tokens + static_cast<uint32_t>(i));
+    });
+  }
+}
+
+/// One query head at `position` over the cached keys and values of its sequence.
+void attend(const Step& step, const Attention& op, std::span<const int32_t> block_table, uint32_t position,
+            uint32_t head, std::span<const float> query, std::span<float> out) {
+  Cache& cache = step.storage.cache;
+  const uint32_t kv_head = head / (op.heads / op.kv_heads);
+  const uint32_t first = op.window > 0 && position + 1 > op.window ? position + 1 - op.window : 0;
+
+  std::vector<double> weights(position + 1 - first);
+  double highest = op.sinks ? step.storage.vectors[op.sinks->index][head] : -INFINITY;
+  for (uint32_t p = first; p <= position; ++p) {
+    const auto key = cache.keys(op.cache_layer, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
+    weights[p - first] = soft_cap(op.scale * dot(query, key), op.softcap);
+    highest = std::max(highest, weights[p - first]);
+  }
+  double sum = op.sinks ? std::exp(step.storage.vectors[op.sinks->index][head] - highest) : 0;
+  for (double& weight : weights) sum += weight = std::exp(weight - highest);
+
+  std::vector<double> mixed(op.head_dim, 0.0);
+  for (uint32_t p = first; p <= position; ++p) {
+    const auto value =
+        cache.values(op.cache_layer, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
+    for (uint32_t i = 0; i < op.head_dim; ++i) mixed[i] += weights[p - first] / sum * value[i];
+  }
+  for (uint32_t i = 0; i < op.head_dim; ++i) out[i] = static_cast<float>(mixed[i]);
+}
+
+}  // namespace
+
+uint32_t Step::rows(TensorId tensor) const {
+  return static_cast<uint32_t>(recording.tensors[tensor.index].rows == Rows::tokens ? input.token_ids.size()
+                                                                                    : input.logit_rows.size());
+}
+
+std::span<float> Step::row(TensorId tensor, uint32_t row) const {
+  return {activations[tensor.index].data() + static_cast<size_t>(row) * width(tensor), width(tensor)};
+}
+
+void run(const Step& step, const Embed& op) {
+  for (uint32_t t = 0; t < step.rows(op.out); ++t) {
+    const auto out = step.row(op.out, t);
+    step.storage.matrices[op.table.index].read_row(static_cast<uint32_t>(step.input.token_ids[t]), out);
+    for (float& x : out) x *= op.scale;
+  }
+}
+
+void run(const Step& step, const AddNorm& op) {
+  std::vector<float> branch(step.width(op.residual));
+  for (uint32_t t = 0; t < step.rows(op.residual); ++t) {
+    const auto residual = step.row(op.residual, t);
+    if (op.branch) {
+      const auto source = step.row(*op.branch, t);
+      branch.assign(source.begin(), source.end());
+      if (op.post_norm) rms_norm(branch, step.storage.vectors[op.post_norm->index], op.epsilon, branch);
+      for (size_t i = 0; i < residual.size(); ++i) residual[i] += op.branch_scale * branch[i];
+    }
+    if (op.norm) rms_norm(residual, step.storage.vectors[op.norm->index], op.epsilon, step.row(*op.out, t));
+  }
+}
+
+void run(const Step& step, const Linear& op) {
+  multiply(step, op.in, op.weight, op.out);
+  if (!op.bias) return;
+  const std::vector<float>& bias = step.storage.vectors[op.bias->index];
+  for (uint32_t t = 0; t < step.rows(op.out); ++t) {
+    const auto out = step.row(op.out, t);
+    for (size_t i = 0; i < out.size(); ++i) out[i] += bias[i];
+  }
+}
+
+void run(const Step& step, const GateUp& op) {
+  const Matrix& weight = step.storage.matrices[op.gate_up.index];
+  const uint32_t width = weight.rows() / 2;
+  step.pool.parallel_for(width, [&](size_t r, unsigned) {
+    std::vector<float> gate(weight.cols());
+    std::vector<float> up(weight.cols());
+    weight.read_row(static_cast<uint32_t>(r), gate);
+    weight.read_row(static_cast<uint32_t>(r) + width, up);
+    for (uint32_t t = 0; t < step.rows(op.in); ++t) {
+      const auto in = step.row(op.in, t);
+      step.row(op.out, t)[r] = static_cast<float>(activate(op.activation, dot(in, gate)) * dot(in, up));
+    }
+  });
+}
+
+void run(const Step& step, const RopeAndStore& op) {
+  Cache& cache = step.storage.cache;
+  const uint32_t group = cache.group(op.cache_layer);
+  for_each_token(step, [&](uint32_t t, const SequenceInput& sequence, uint32_t position) {
+    const auto qkv = step.row(op.qkv, t);
+    const auto head = [&](uint32_t h) { return qkv.subspan(static_cast<size_t>(h) * op.head_dim, op.head_dim); };
+    for (uint32_t h = 0; h < op.heads + op.kv_heads; ++h) {
+      const std::optional<VectorId>& norm = h < op.heads ? op.q_norm : op.k_norm;
+      if (norm) rms_norm(head(h), step.storage.vectors[norm->index], op.epsilon, head(h));
+      if (op.rope) rotate(step.recording.ropes[op.rope->index], position, head(h));
+    }
+    const uint64_t slot = slot_of(sequence.block_tables[group], position);
+    const size_t kv_width = static_cast<size_t>(op.kv_heads) * op.head_dim;
+    const auto keys = qkv.subspan(static_cast<size_t>(op.heads) * op.head_dim, kv_width);
+    const auto values = qkv.subspan(static_cast<size_t>(op.heads + op.kv_heads) * op.head_dim, kv_width);
+    std::ranges::copy(keys, cache.keys(op.cache_layer, slot).begin());
+    std::ranges::copy(values, cache.values(op.cache_layer, slot).begin());
+    std::ranges::copy(qkv.first(static_cast<size_t>(op.heads) * op.head_dim), step.row(op.out, t).begin());
+  });
+}
+
+void run(const Step& step, const Attention& op) {
+  const uint32_t group = step.storage.cache.group(op.cache_layer);
+  for_each_token(step, [&](uint32_t t, const SequenceInput& sequence, uint32_t position) {
+    for (uint32_t h = 0; h < op.heads; ++h) {
+      const size_t begin = static_cast<size_t>(h) * op.head_dim;
+      attend(step, op, sequence.block_tables[group], position, h, step.row(op.query, t).subspan(begin, op.head_dim),
+             step.row(op.out, t).subspan(begin, op.head_dim));
+    }
+  });
+}
+
+void run(const Step& step, const SelectRows& op) {
+  for (uint32_t i = 0; i < step.rows(op.out); ++i) {
+    std::ranges::copy(step.row(op.in, step.input.logit_rows[i]), step.row(op.out, i).begin());
+  }
+}
+
+void run(const Step& step, const Logits& op) {
+  multiply(step, op.in, op.head, op.out);
+  for (uint32_t i = 0; i < step.rows(op.out); ++i) {
+    for (float& x : step.row(op.out, i)) x = soft_cap(static_cast<double>(x) * op.scale, op.softcap);
+  }
+}
+
+}  // namespace hearth::reference

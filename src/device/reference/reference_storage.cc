@@ -1,0 +1,43 @@
+#include "device/reference/reference_storage.h"
+
+#include "tensor/quantize.h"
+
+namespace hearth::reference {
+
+Matrix::Matrix(const MatrixSpec& spec) : spec_(spec) {
+  for (const MatrixPart& part : spec_.parts) {
+    rows_ += part.rows;
+    parts_.emplace_back(bytes_of(part.format, static_cast<size_t>(part.rows) * spec_.cols));
+  }
+}
+
+uint64_t Matrix::bytes() const {
+  uint64_t sum = 0;
+  for (const auto& part : parts_) sum += part.size();
+  return sum;
+}
+
+uint64_t Matrix::row_bytes(uint32_t part) const { return bytes_of(spec_.parts[part].format, spec_.cols); }
+
+std::byte* Matrix::part_row(uint32_t part, uint32_t row) { return parts_[part].data() + row * row_bytes(part); }
+
+void Matrix::read_row(uint32_t row, std::span<float> out) const {
+  uint32_t part = 0;
+  while (row >= spec_.parts[part].rows) row -= spec_.parts[part++].rows;
+  const std::byte* bytes = parts_[part].data() + row * row_bytes(part);
+  dequantize_row(spec_.parts[part].format, {bytes, row_bytes(part)}, out);
+}
+
+Cache::Cache(const CacheSpec& spec) : spec_(spec) {
+  for (const CacheLayerSpec& layer : spec_.layers) {
+    const uint64_t slots = static_cast<uint64_t>(spec_.blocks_per_group[layer.group]) * kBlockTokens;
+    layers_.emplace_back(slots * 2 * layer.kv_heads * layer.head_dim);
+  }
+}
+
+std::span<float> Cache::at(uint32_t layer, uint64_t slot, uint32_t which) {
+  const uint64_t width = static_cast<uint64_t>(spec_.layers[layer].kv_heads) * spec_.layers[layer].head_dim;
+  return {layers_[layer].data() + (slot * 2 + which) * width, width};
+}
+
+}  // namespace hearth::reference
