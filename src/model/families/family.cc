@@ -1,0 +1,96 @@
+#include "model/families/family.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+
+#include "model/families/hugging_face_fields.h"
+
+namespace hearth {
+namespace {
+
+constexpr std::array<const Family*, 6> kFamilies = {&kLlama, &kQwen2, &kQwen3, &kMistral, &kGemma2, &kGemma3};
+
+std::string known(std::span<const std::string_view> Family::* names) {
+  std::vector<std::string_view> all;
+  for (const Family* family : kFamilies) all.insert(all.end(), (family->*names).begin(), (family->*names).end());
+  return fmt::format("hearth knows {}", fmt::join(all, ", "));
+}
+
+const Family* find_family(std::span<const std::string_view> Family::* names, std::string_view wanted) {
+  const auto* found = std::ranges::find_if(kFamilies, [&](const Family* family) {
+    return std::ranges::find(family->*names, wanted) != (family->*names).end();
+  });
+  return found == kFamilies.end() ? nullptr : *found;
+}
+
+Result<DecoderDescription> describe(const HuggingFaceDirectory& directory) {
+  const auto& config = directory.config();
+  const auto type = config.contains("model_type") && config["model_type"].is_string()
+                        ? config["model_type"].get<std::string>()
+                        : std::string();
+  const Family* family = find_family(&Family::model_types, type);
+  if (family == nullptr) {
+    return fail(ErrorCode::unsupported, fmt::format("{}: model_type is '{}'", directory.path().string(), type),
+                known(&Family::model_types));
+  }
+  if (config.contains("quantization_config") && !config["quantization_config"].is_null()) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("{}: config.json has a quantization_config", directory.path().string()),
+                "use the bf16, f16 or f32 checkpoint, or a GGUF");
+  }
+  auto description = family->from_hugging_face(config);
+  if (!description) return description;
+  // generation_config.json is the later word on where a text ends.
+  const auto end = fields::token_ids(directory.generation_config(), "eos_token_id");
+  if (!end.empty()) description->config.end_tokens = end;
+  return description;
+}
+
+Result<DecoderDescription> describe(const Gguf& gguf) {
+  const auto architecture = gguf.metadata().get_string("general.architecture");
+  if (!architecture) return std::unexpected(architecture.error());
+  const Family* family = find_family(&Family::gguf_architectures, *architecture);
+  if (family == nullptr) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("{}: general.architecture is '{}'", gguf.path().string(), *architecture),
+                known(&Family::gguf_architectures));
+  }
+  return family->from_gguf(gguf);
+}
+
+/// Numbers from files decide about allocations and loops, so each has a ceiling far above any real model.
+Result<void> check(const DecoderConfig& config, const std::string& path) {
+  const auto in_range = [](uint64_t value, uint64_t most) { return value > 0 && value <= most; };
+  std::string_view wrong;
+  if (!in_range(config.hidden, 1 << 20)) wrong = "hidden size";
+  if (!in_range(config.feed_forward, 1 << 22)) wrong = "feed-forward size";
+  if (!in_range(config.layers.size(), 4096)) wrong = "number of layers";
+  if (!in_range(config.heads, 4096) || !in_range(config.kv_heads, 4096)) wrong = "number of heads";
+  if (!in_range(config.head_dim, 4096) || config.head_dim % 2 != 0) wrong = "head size";
+  if (!in_range(config.vocabulary, 1 << 24)) wrong = "vocabulary size";
+  if (!in_range(config.context_length, 1U << 30)) wrong = "context length";
+  if (wrong.empty() && config.heads % config.kv_heads != 0) wrong = "ratio of heads to KV heads";
+  if (!(config.norm_epsilon >= 0 && config.norm_epsilon < 1)) wrong = "norm epsilon";
+  for (const RopeSpec& rope : config.ropes) {
+    if (rope.inverse_frequencies.size() * 2 > config.head_dim) wrong = "rope dimension";
+  }
+  if (wrong.empty()) return {};
+  return fail(ErrorCode::corrupt, fmt::format("{}: its {} makes no sense", path, wrong));
+}
+
+}  // namespace
+
+std::span<const Family* const> families() { return kFamilies; }
+
+Result<DecoderDescription> describe_decoder(const Checkpoint& checkpoint) {
+  auto description =
+      checkpoint.as_gguf() != nullptr ? describe(*checkpoint.as_gguf()) : describe(*checkpoint.as_hugging_face());
+  if (!description) return description;
+  if (auto checked = check(description->config, checkpoint.path().string()); !checked) return pass_on(checked);
+  return description;
+}
+
+}  // namespace hearth

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+#include "formats/checkpoint.h"
+#include "formats/gguf.h"
+#include "formats/huggingface.h"
+#include "model/decoder_config.h"
+
+namespace hearth {
+
+/// What a family's file makes of a checkpoint.
+struct DecoderDescription {
+  DecoderConfig config;
+  TensorNames names;
+};
+
+/// A model family: which checkpoints are its, and how their fields map to a DecoderConfig. One file for each family
+/// defines one of these; the table is in family.cc.
+struct Family {
+  std::string_view name;
+  std::span<const std::string_view> model_types;         ///< config.json's model_type
+  std::span<const std::string_view> gguf_architectures;  ///< general.architecture
+  Result<DecoderDescription> (*from_hugging_face)(const nlohmann::json& config);
+  Result<DecoderDescription> (*from_gguf)(const Gguf& gguf);
+};
+
+extern const Family kLlama;
+extern const Family kQwen2;
+extern const Family kQwen3;
+extern const Family kMistral;
+extern const Family kGemma2;
+extern const Family kGemma3;
+
+/// All families, in the order of the documentation.
+std::span<const Family* const> families();
+
+/// Finds the family that a checkpoint declares and lets it describe the decoder; checks that the numbers fit together.
+/// Errors: unsupported (a family that is not in the table, naming those that are), corrupt.
+Result<DecoderDescription> describe_decoder(const Checkpoint& checkpoint);
+
+}  // namespace hearth

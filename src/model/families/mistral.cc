@@ -1,0 +1,24 @@
+#include <array>
+
+#include "model/families/family.h"
+#include "model/families/gguf_fields.h"
+#include "model/families/hugging_face_fields.h"
+
+// Mistral (arXiv 2310.06825): Llama with a window over all layers. Its GGUF files call themselves llama.
+namespace hearth {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"mistral"};
+
+Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
+  fields::HuggingFaceFields f(config);
+  DecoderDescription d = fields::common(f, "mistral", 10000.0);
+  fields::set_windows(f, f.u32("sliding_window", 0), d.config.layers, [](uint32_t) { return true; });
+  return fields::finish(f, std::move(d));
+}
+
+}  // namespace
+
+const Family kMistral = {"mistral", kModelTypes, {}, from_hugging_face, nullptr};
+
+}  // namespace hearth

@@ -1,0 +1,64 @@
+#include "model/model.h"
+
+#include <algorithm>
+
+#include "model/load_weights.h"
+
+namespace hearth {
+namespace {
+
+/// One group for each window size, in the order of first use; returns each layer's place in the cache.
+std::vector<CacheLayerSpec> group_layers(const DecoderConfig& config, const Device& device,
+                                         std::vector<CacheGroup>& groups) {
+  std::vector<CacheLayerSpec> layers;
+  for (const AttentionConfig& attention : config.layers) {
+    auto group = std::ranges::find(groups, attention.window, &CacheGroup::window);
+    if (group == groups.end()) group = groups.insert(groups.end(), {.window = attention.window});
+    layers.push_back({.group = static_cast<uint32_t>(group - groups.begin()),
+                      .kv_heads = config.kv_heads,
+                      .head_dim = config.head_dim});
+    group->bytes_per_block += device.cache_bytes_per_token(layers.back()) * kBlockTokens;
+  }
+  return layers;
+}
+
+uint64_t bytes_read(const Device& device, const DecoderWeights& weights) {
+  uint64_t sum = device.matrix_bytes(weights.head);
+  for (const LayerWeights& layer : weights.layers) {
+    for (const MatrixId matrix : {layer.qkv, layer.output, layer.gate_up, layer.down}) {
+      sum += device.matrix_bytes(matrix);
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
+                                           ProgressSink& progress, std::stop_token stop) {
+  auto description = describe_decoder(checkpoint);
+  if (!description) return pass_on(description);
+  if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
+    description->config.layers.resize(options.max_layers);
+  }
+  auto weights = load_weights(checkpoint, *description, device, progress, std::move(stop));
+  if (!weights) return pass_on(weights);
+
+  std::unique_ptr<Model> model(new Model());
+  model->config_ = std::move(description->config);
+  model->device_ = &device;
+  model->recording_ = record_forward(model->config_, *weights);
+  model->cache_layers_ = group_layers(model->config_, device, model->cache_groups_);
+  model->bytes_read_per_step_ = bytes_read(device, *weights);
+  return model;
+}
+
+Result<void> Model::create_cache(const std::vector<uint32_t>& blocks_per_group) {
+  return device_->create_cache({.layers = cache_layers_, .blocks_per_group = blocks_per_group});
+}
+
+Result<std::unique_ptr<Program>> Model::compile(const ProgramLimits& limits) const {
+  return device_->compile(recording_, limits);
+}
+
+}  // namespace hearth
