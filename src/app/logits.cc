@@ -73,13 +73,15 @@ Result<void> run(const Options& options) {
 
 void add_logits(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("logits", "Write the logits of a list of token ids, float32 [tokens, vocabulary]");
+  CLI::App* command =
+      app.add_subcommand("logits", "Write the logits of a list of token ids, float32 [tokens, vocabulary]");
   command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
   command->add_option("--ids", options->ids, "token ids, separated by commas")->delimiter(',');
   command->add_option("--ids-file", options->ids_file, "a file of token ids, separated by spaces or lines");
   command->add_option("--out", options->out, "the .npy file to write")->required();
   command->add_option("--device", options->device.device, "auto, cpu or reference")->capture_default_str();
-  command->add_option("--threads", options->device.threads, "threads of the CPU, 0 for one a core")->capture_default_str();
+  command->add_option("--threads", options->device.threads, "threads of the CPU, 0 for one a core")
+      ->capture_default_str();
   command->add_option("--max-layers", options->max_layers, "load only the first layers (a smoke test)");
   command->footer("Example: hearth logits model.gguf --ids 1,2,3 --out logits.npy");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

@@ -11,9 +11,7 @@ namespace hearth::app {
 namespace {
 
 /// CLI11 has codes of its own for each kind of mistake; ours are 0 for help, 2 for wrong usage.
-int exit_code(const CLI::App& app, const CLI::ParseError& error) {
-  return app.exit(error) == 0 ? 0 : kWrongUsage;
-}
+int exit_code(const CLI::App& app, const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : kWrongUsage; }
 
 int run(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("hearth"));

@@ -64,8 +64,8 @@ class Program {
   virtual Result<StepOutput> run(const StepInput& input) = 0;
 };
 
-/// Where weights and the KV cache live and programs run. Weights are declared and written first (from any threads), then
-/// the cache is made, then programs are compiled. A device outlives its programs.
+/// Where weights and the KV cache live and programs run. Weights are declared and written first (from any threads),
+/// then the cache is made, then programs are compiled. A device outlives its programs.
 class Device {
  public:
   virtual ~Device() = default;

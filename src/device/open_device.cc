@@ -22,8 +22,7 @@ Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t thre
   if (threads == 0) threads = usable_cores();
   if (name == "auto" || name == "cpu") return open_cpu_device(threads);
   if (name == "reference") return open_reference_device(threads);
-  return fail(ErrorCode::invalid_argument, fmt::format("no device is called '{}'", name),
-              "use auto, cpu or reference");
+  return fail(ErrorCode::invalid_argument, fmt::format("no device is called '{}'", name), "use auto, cpu or reference");
 }
 
 }  // namespace hearth

@@ -21,9 +21,9 @@ struct SequenceInput {
 
 /// What changes from step to step. The spans must stay valid while the step runs.
 struct StepInput {
-  std::span<const int32_t> token_ids;         ///< [tokens]
-  std::span<const SequenceInput> sequences;   ///< cover token_ids without gaps, in order
-  std::span<const uint32_t> logit_rows;       ///< rows of token_ids whose logits are wanted, ascending; may be empty
+  std::span<const int32_t> token_ids;        ///< [tokens]
+  std::span<const SequenceInput> sequences;  ///< cover token_ids without gaps, in order
+  std::span<const uint32_t> logit_rows;      ///< rows of token_ids whose logits are wanted, ascending; may be empty
 };
 
 /// Results of a step, valid until the program's next run.

@@ -19,8 +19,7 @@ Result<SingleSequence> SingleSequence::create(Model& model, uint32_t capacity, u
 
   const auto blocks = static_cast<uint32_t>(sequence.blocks_.size());
   if (auto made = model.create_cache(std::vector<uint32_t>(groups, blocks)); !made) return pass_on(made);
-  auto program =
-      model.compile({.tokens = sequence.chunk_, .logit_rows = sequence.chunk_, .sequences = 1});
+  auto program = model.compile({.tokens = sequence.chunk_, .logit_rows = sequence.chunk_, .sequences = 1});
   if (!program) return pass_on(program);
   sequence.program_ = std::move(*program);
   return sequence;
@@ -28,8 +27,8 @@ Result<SingleSequence> SingleSequence::create(Model& model, uint32_t capacity, u
 
 Result<void> SingleSequence::append(std::span<const int32_t> tokens,
                                     const std::function<void(size_t, std::span<const float>)>& on_logits) {
-  const auto unknown = std::ranges::find_if(
-      tokens, [&](int32_t id) { return id < 0 || static_cast<uint32_t>(id) >= vocabulary_; });
+  const auto unknown =
+      std::ranges::find_if(tokens, [&](int32_t id) { return id < 0 || static_cast<uint32_t>(id) >= vocabulary_; });
   if (unknown != tokens.end()) {
     return fail(ErrorCode::invalid_argument, fmt::format("token id {} is outside the vocabulary", *unknown),
                 fmt::format("ids go from 0 to {}", vocabulary_ - 1));
@@ -39,7 +38,8 @@ Result<void> SingleSequence::append(std::span<const int32_t> tokens,
                 fmt::format("{} tokens do not fit behind {} of {}", tokens.size(), length_, capacity_));
   }
   for (size_t first = 0; first < tokens.size(); first += chunk_) {
-    if (auto ran = step(tokens.subspan(first, std::min<size_t>(chunk_, tokens.size() - first)), first, on_logits); !ran) {
+    if (auto ran = step(tokens.subspan(first, std::min<size_t>(chunk_, tokens.size() - first)), first, on_logits);
+        !ran) {
       return ran;
     }
   }
@@ -53,8 +53,7 @@ Result<void> SingleSequence::step(std::span<const int32_t> tokens, size_t first,
   std::iota(rows.begin(), rows.end(), 0U);
   const SequenceInput sequence{
       .first_token = 0, .token_count = count, .context_tokens = length_, .block_tables = block_tables_};
-  const auto output =
-      program_->run({.token_ids = tokens, .sequences = std::span(&sequence, 1), .logit_rows = rows});
+  const auto output = program_->run({.token_ids = tokens, .sequences = std::span(&sequence, 1), .logit_rows = rows});
   if (!output) return std::unexpected(output.error());
   length_ += count;
   for (uint32_t i = 0; i < count; ++i) {

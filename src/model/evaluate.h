@@ -33,7 +33,7 @@ class SingleSequence {
   uint32_t chunk_ = 0;
   uint32_t length_ = 0;
   std::unique_ptr<Program> program_;
-  std::vector<int32_t> blocks_;                        // 0, 1, 2, ...: the same in every group
+  std::vector<int32_t> blocks_;                         // 0, 1, 2, ...: the same in every group
   std::vector<std::span<const int32_t>> block_tables_;  // views of blocks_
 };
 

@@ -252,8 +252,8 @@ class PieceReader {
 
 }  // namespace
 
-Result<DecoderWeights> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description,
-                                    Device& device, ProgressSink& progress, std::stop_token stop) {
+Result<DecoderWeights> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
+                                    ProgressSink& progress, std::stop_token stop) {
   progress.report({.stage = "plan"});
   WeightPlan plan(checkpoint, device, description.config);
   DecoderWeights weights = plan_decoder(plan, description);

@@ -14,7 +14,7 @@ namespace hearth {
 /// Finds every tensor that the description names, checks its shape, reserves it on the device, then reads all of them
 /// with a few threads in pieces of some MiB. Reports stage "plan", then "load" with bytes and layer.
 /// Errors name the tensor: not_found, unsupported, corrupt (shape, non-finite scale), io, out_of_memory, cancelled.
-Result<DecoderWeights> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description,
-                                    Device& device, ProgressSink& progress, std::stop_token stop);
+Result<DecoderWeights> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
+                                    ProgressSink& progress, std::stop_token stop);
 
 }  // namespace hearth

@@ -13,13 +13,13 @@ namespace {
 
 constexpr std::array<const Family*, 6> kFamilies = {&kLlama, &kQwen2, &kQwen3, &kMistral, &kGemma2, &kGemma3};
 
-std::string known(std::span<const std::string_view> Family::* names) {
+std::string known(std::span<const std::string_view> Family::*names) {
   std::vector<std::string_view> all;
   for (const Family* family : kFamilies) all.insert(all.end(), (family->*names).begin(), (family->*names).end());
   return fmt::format("hearth knows {}", fmt::join(all, ", "));
 }
 
-const Family* find_family(std::span<const std::string_view> Family::* names, std::string_view wanted) {
+const Family* find_family(std::span<const std::string_view> Family::*names, std::string_view wanted) {
   const auto* found = std::ranges::find_if(kFamilies, [&](const Family* family) {
     return std::ranges::find(family->*names, wanted) != (family->*names).end();
   });

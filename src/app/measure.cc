@@ -1,0 +1,123 @@
+#include "app/measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <random>
+
+namespace hearth::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+/// When each token of each request came. The engine's thread writes, the measuring thread waits.
+class Arrivals {
+ public:
+  explicit Arrivals(size_t requests) : times_(requests) {}
+
+  Engine::EventCallback callback(size_t request) {
+    return [this, request](const RequestEvent& event) {
+      const Clock::time_point now = Clock::now();
+      std::lock_guard lock(mutex_);
+      times_[request].insert(times_[request].end(), event.tokens.size(), now);
+      if (!event.finish_reason) return;
+      if (event.error) error_ = event.error;
+      ++finished_;
+      changed_.notify_all();
+    };
+  }
+
+  Result<void> wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return finished_ == times_.size(); });
+    if (error_) return std::unexpected(*error_);
+    const bool silent = std::ranges::any_of(times_, [](const auto& times) { return times.empty(); });
+    if (silent) return fail(ErrorCode::internal, "a request ended without a token");
+    return {};
+  }
+
+  /// Once wait() has returned.
+  const std::vector<std::vector<Clock::time_point>>& times() const { return times_; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::vector<Clock::time_point>> times_;
+  size_t finished_ = 0;
+  std::optional<Error> error_;
+};
+
+}  // namespace
+
+Request EngineMeter::random_request(uint32_t prompt_tokens, uint32_t max_tokens) {
+  std::mt19937 random(++requests_);
+  std::uniform_int_distribution<int32_t> id(0, static_cast<int32_t>(vocabulary_) - 1);
+  Request request;
+  request.id = "bench-" + std::to_string(requests_);
+  request.prompt.resize(prompt_tokens);
+  std::ranges::generate(request.prompt, [&] { return id(random); });
+  request.sampling.temperature = 0;
+  request.max_tokens = max_tokens;
+  request.ignore_end_tokens = true;
+  return request;
+}
+
+Result<PromptMeasurement> EngineMeter::prompt(uint32_t tokens) {
+  Arrivals arrivals(1);
+  const Clock::time_point start = Clock::now();
+  if (auto sent = engine_.submit(random_request(tokens, 1), arrivals.callback(0)); !sent) return pass_on(sent);
+  if (auto done = arrivals.wait(); !done) return pass_on(done);
+  return PromptMeasurement{seconds_between(start, arrivals.times()[0].front())};
+}
+
+Result<DecodeMeasurement> EngineMeter::decode(uint32_t sequences, uint32_t context, uint32_t tokens) {
+  Arrivals arrivals(sequences);
+  const uint32_t prompt_tokens = std::max(context, 1U);
+  // Those that start first must still be decoding when the last one has its first token.
+  const uint32_t prefill_steps = sequences * prompt_tokens / engine_.options().max_batched_tokens + 2;
+  uint32_t sent_requests = 0;
+  Result<void> failed;
+  for (; sent_requests < sequences; ++sent_requests) {
+    auto sent = engine_.submit(random_request(prompt_tokens, tokens + prefill_steps), arrivals.callback(sent_requests));
+    if (!sent) {
+      failed = pass_on(sent);
+      break;
+    }
+  }
+  // Callbacks point into `arrivals`: what was accepted must end before an error goes up.
+  if (!failed.has_value()) {
+    engine_.drain(std::chrono::minutes(10));
+    return pass_on(failed);
+  }
+  if (auto done = arrivals.wait(); !done) return pass_on(done);
+
+  const auto& times = arrivals.times();
+  Clock::time_point begin = times[0].front();
+  Clock::time_point end = times[0].back();
+  for (const auto& each : times) {
+    begin = std::max(begin, each.front());
+    end = std::min(end, each.back());
+  }
+  DecodeMeasurement result{.tokens = 0, .seconds = seconds_between(begin, end)};
+  double context_sum = 0;
+  for (const auto& each : times) {
+    for (size_t i = 0; i < each.size(); ++i) {
+      if (each[i] <= begin || each[i] > end) continue;
+      ++result.tokens;
+      context_sum += static_cast<double>(prompt_tokens + i);
+    }
+  }
+  if (result.tokens == 0 || result.seconds <= 0) {
+    return fail(ErrorCode::invalid_argument, "the sequences did not run side by side long enough to be measured",
+                "ask for a larger --decode or fewer --sequences");
+  }
+  result.mean_context = context_sum / static_cast<double>(result.tokens);
+  return result;
+}
+
+}  // namespace hearth::app

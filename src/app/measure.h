@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+
+namespace hearth::app {
+
+/// One measured prompt: seconds from submit to the first token of `tokens` random ids.
+struct PromptMeasurement {
+  double first_token_seconds = 0;
+};
+
+/// `sequences` conversations decoding side by side, between the moment when the last of them had its first token and
+/// the moment when the first one ended.
+struct DecodeMeasurement {
+  uint64_t tokens = 0;  ///< made in that time, of all sequences
+  double seconds = 0;
+  double mean_context = 0;  ///< tokens in a sequence's cache, averaged over that time
+};
+
+/// Runs requests of random token ids (fixed seed, greedy, no end tokens) through the engine itself.
+class EngineMeter {
+ public:
+  EngineMeter(Engine& engine, uint32_t vocabulary) : engine_(engine), vocabulary_(vocabulary) {}
+
+  Result<PromptMeasurement> prompt(uint32_t tokens);
+  Result<DecodeMeasurement> decode(uint32_t sequences, uint32_t context, uint32_t tokens);
+
+ private:
+  Request random_request(uint32_t prompt_tokens, uint32_t max_tokens);
+
+  Engine& engine_;
+  uint32_t vocabulary_;
+  uint32_t requests_ = 0;
+};
+
+}  // namespace hearth::app
