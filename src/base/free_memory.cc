@@ -1,0 +1,61 @@
+#include "base/free_memory.h"
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <string>
+
+namespace hearth {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The number after `key` in a file of lines "key value".
+std::optional<uint64_t> value_of(const fs::path& path, const std::string& key) {
+  std::ifstream file(path);
+  std::string name;
+  uint64_t value = 0;
+  while (file >> name) {
+    if (name == key) {
+      if (file >> value) return value;
+      return std::nullopt;
+    }
+    file.ignore(1 << 16, '\n');
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> number_in(const fs::path& path) {
+  std::ifstream file(path);
+  uint64_t value = 0;
+  if (file >> value) return value;  // fails for "max", which is no limit
+  return std::nullopt;
+}
+
+std::optional<uint64_t> free_in_group(const fs::path& limit_file, const fs::path& usage_file, const fs::path& stat_file,
+                                      const std::string& cache_key) {
+  const auto limit = number_in(limit_file);
+  const auto usage = number_in(usage_file);
+  if (!limit || !usage) return std::nullopt;
+  // The page cache counts as usage, but the kernel gives it back when it is wanted.
+  const uint64_t used = *usage - std::min(*usage, value_of(stat_file, cache_key).value_or(0));
+  return *limit - std::min(*limit, used);
+}
+
+}  // namespace
+
+uint64_t free_memory_bytes(const fs::path& root) {
+  constexpr uint64_t kNoLimit = UINT64_MAX;
+  const auto available_kib = value_of(root / "proc/meminfo", "MemAvailable:");
+  uint64_t bytes = available_kib ? *available_kib * 1024 : kNoLimit;
+
+  const fs::path group = root / "sys/fs/cgroup";
+  const auto version_2 =
+      free_in_group(group / "memory.max", group / "memory.current", group / "memory.stat", "inactive_file");
+  const auto version_1 = free_in_group(group / "memory/memory.limit_in_bytes", group / "memory/memory.usage_in_bytes",
+                                       group / "memory/memory.stat", "total_inactive_file");
+  bytes = std::min({bytes, version_2.value_or(kNoLimit), version_1.value_or(kNoLimit)});
+  return bytes == kNoLimit ? 0 : bytes;
+}
+
+}  // namespace hearth
