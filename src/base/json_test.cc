@@ -25,7 +25,7 @@ TEST(ParseJson, ErrorsNameSourceLineAndColumnInOneLine) {
 }
 
 TEST(ParseJson, EveryKindOfBrokenTextIsAnError) {
-  for (const std::string text :
+  for (const std::string& text :
        {std::string(""), std::string(" "), std::string("{"), std::string("[1,]"), std::string("{\"a\":1}x"),
         std::string("\"\xff\""), std::string("\"\\ud800\""), std::string("nul"), std::string("1e999"),
         std::string("\"a\nb\""), std::string("{\"a\" 1}"), std::string("\0", 1), std::string(100000, '[')}) {

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <span>
+
+// What quantize.cc's table points to; one pair for each number format. `bytes` and `values` have matching sizes.
+
+namespace hearth::encodings {
+
+using Dequantize = void (*)(std::span<const std::byte> bytes, std::span<float> values);
+using Quantize = void (*)(std::span<const float> values, std::span<std::byte> bytes);
+
+// encodings_plain.cc
+void dequantize_f32(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_f16(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_bf16(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_i8(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_u8(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_i32(std::span<const std::byte> bytes, std::span<float> values);
+void quantize_f32(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_f16(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_bf16(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_i8(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_u8(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_i32(std::span<const float> values, std::span<std::byte> bytes);
+
+// encodings_32.cc
+void dequantize_q4_0(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_q4_1(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_q5_0(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_q5_1(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_q8_0(std::span<const std::byte> bytes, std::span<float> values);
+void quantize_q4_0(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_q4_1(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_q5_0(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_q5_1(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_q8_0(std::span<const float> values, std::span<std::byte> bytes);
+
+// encodings_k.cc
+void dequantize_q4_k(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_q5_k(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_q6_k(std::span<const std::byte> bytes, std::span<float> values);
+void quantize_q4_k(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_q5_k(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_q6_k(std::span<const float> values, std::span<std::byte> bytes);
+
+/// Calls decode(block, values of the block) for every block. Blocks are copied out, as they may lie unaligned.
+template <class Block, size_t kValues, class Decode>
+void for_each_block(std::span<const std::byte> bytes, std::span<float> values, Decode decode) {
+  for (size_t i = 0; i < values.size() / kValues; ++i) {
+    Block block;
+    std::memcpy(&block, bytes.data() + i * sizeof(Block), sizeof(Block));
+    decode(block, std::span<float, kValues>(values.data() + i * kValues, kValues));
+  }
+}
+
+/// Stores encode(values of the block) for every block.
+template <class Block, size_t kValues, class Encode>
+void make_each_block(std::span<const float> values, std::span<std::byte> bytes, Encode encode) {
+  for (size_t i = 0; i < values.size() / kValues; ++i) {
+    const Block block = encode(std::span<const float, kValues>(values.data() + i * kValues, kValues));
+    std::memcpy(bytes.data() + i * sizeof(Block), &block, sizeof(Block));
+  }
+}
+
+}  // namespace hearth::encodings

@@ -1,0 +1,46 @@
+#include "tensor/quantize.h"
+
+#include <array>
+#include <cassert>
+
+#include "tensor/encodings.h"
+
+namespace hearth {
+namespace {
+
+struct Encoding {
+  encodings::Dequantize dequantize;
+  encodings::Quantize quantize;
+};
+
+// In the order of the enumeration NumberFormat.
+constexpr std::array<Encoding, kNumberFormatCount> kEncodings = {{
+    {encodings::dequantize_f32, encodings::quantize_f32},
+    {encodings::dequantize_f16, encodings::quantize_f16},
+    {encodings::dequantize_bf16, encodings::quantize_bf16},
+    {encodings::dequantize_i8, encodings::quantize_i8},
+    {encodings::dequantize_u8, encodings::quantize_u8},
+    {encodings::dequantize_i32, encodings::quantize_i32},
+    {encodings::dequantize_q4_0, encodings::quantize_q4_0},
+    {encodings::dequantize_q4_1, encodings::quantize_q4_1},
+    {encodings::dequantize_q5_0, encodings::quantize_q5_0},
+    {encodings::dequantize_q5_1, encodings::quantize_q5_1},
+    {encodings::dequantize_q8_0, encodings::quantize_q8_0},
+    {encodings::dequantize_q4_k, encodings::quantize_q4_k},
+    {encodings::dequantize_q5_k, encodings::quantize_q5_k},
+    {encodings::dequantize_q6_k, encodings::quantize_q6_k},
+}};
+
+}  // namespace
+
+void dequantize_row(NumberFormat format, std::span<const std::byte> bytes, std::span<float> out) {
+  assert(bytes.size() == bytes_of(format, out.size()));
+  kEncodings[static_cast<size_t>(format)].dequantize(bytes, out);
+}
+
+void quantize_row(NumberFormat format, std::span<const float> values, std::span<std::byte> bytes) {
+  assert(bytes.size() == bytes_of(format, values.size()));
+  kEncodings[static_cast<size_t>(format)].quantize(values, bytes);
+}
+
+}  // namespace hearth

@@ -1,0 +1,197 @@
+#include "tensor/quantize.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "tensor/float16.h"
+
+namespace hearth {
+namespace {
+
+const std::string kFolder = std::string(HEARTH_SOURCE_DIR) + "/src/tensor/testdata/";
+
+const std::vector<NumberFormat> kBlockFormats = {NumberFormat::q4_0, NumberFormat::q4_1, NumberFormat::q5_0,
+                                                 NumberFormat::q5_1, NumberFormat::q8_0, NumberFormat::q4_k,
+                                                 NumberFormat::q5_k, NumberFormat::q6_k};
+
+/// Written by testdata/make_goldens.py.
+nlohmann::json goldens() {
+  auto text = read_whole_file(kFolder + "goldens.json");
+  return parse_json(text.value(), "goldens.json").value();
+}
+
+template <class T>
+std::vector<T> take(const std::string& bytes, size_t& offset, size_t count) {
+  std::vector<T> values(count);
+  EXPECT_LE(offset + count * sizeof(T), bytes.size());
+  std::memcpy(values.data(), bytes.data() + offset, count * sizeof(T));
+  offset += count * sizeof(T);
+  return values;
+}
+
+/// The same numbers as make_goldens.py's pseudo_normal(): independent of any library's generator.
+std::vector<float> pseudo_normal(size_t count) {
+  uint64_t state = 1;
+  std::vector<float> values(count);
+  for (float& value : values) {
+    int64_t total = 0;
+    for (int i = 0; i < 12; ++i) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      total += static_cast<int64_t>(state >> 40);
+    }
+    value = static_cast<float>(total - (int64_t{6} << 24)) * 0x1p-24f;
+  }
+  return values;
+}
+
+std::vector<float> through(NumberFormat format, const std::vector<float>& values) {
+  std::vector<std::byte> bytes(bytes_of(format, values.size()));
+  quantize_row(format, values, bytes);
+  std::vector<float> back(values.size());
+  dequantize_row(format, bytes, back);
+  return back;
+}
+
+double rms_error(std::span<const float> a, std::span<const float> b) {
+  double squares = 0;
+  for (size_t i = 0; i < a.size(); ++i) squares += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
+  return std::sqrt(squares / static_cast<double>(a.size()));
+}
+
+class BlockFormat : public testing::TestWithParam<NumberFormat> {};
+
+INSTANTIATE_TEST_SUITE_P(All, BlockFormat, testing::ValuesIn(kBlockFormats),
+                         [](const auto& tested) { return std::string(traits(tested.param).name); });
+
+TEST_P(BlockFormat, DequantizesAsThePythonPackageGguf) {
+  const std::string name(traits(GetParam()).name);
+  const std::string bytes = read_whole_file(kFolder + name + ".bin").value();
+  const auto golden = goldens()["formats"][name];
+  size_t offset = 0;
+  const auto encoded = take<std::byte>(bytes, offset, golden["encoded_bytes"]);
+  const auto expected = take<float>(bytes, offset, golden["values"]);
+  ASSERT_EQ(offset, bytes.size());
+  ASSERT_EQ(encoded.size(), bytes_of(GetParam(), expected.size()));
+
+  // One byte further in memory: blocks may lie anywhere.
+  std::vector<std::byte> shifted(encoded.size() + 1);
+  std::copy(encoded.begin(), encoded.end(), shifted.begin() + 1);
+  std::vector<float> decoded(expected.size());
+  dequantize_row(GetParam(), std::span(shifted).subspan(1), decoded);
+  for (size_t i = 0; i < decoded.size(); ++i) ASSERT_EQ(decoded[i], expected[i]) << "value " << i;
+}
+
+TEST_P(BlockFormat, LosesNoMoreThanGgmlOnNormalNumbers) {
+  const auto golden = goldens();
+  const auto values = pseudo_normal(golden["pseudo_normal"]["count"]);
+  ASSERT_NEAR(std::accumulate(values.begin(), values.end(), 0.0), golden["pseudo_normal"]["sum"].get<double>(), 1e-6);
+  const double ggml = golden["ggml_rms_error"][std::string(traits(GetParam()).name)];
+  const double ours = rms_error(through(GetParam(), values), values);
+  RecordProperty("rms_error_over_ggml", std::to_string(ours / ggml));
+  EXPECT_LE(ours, ggml);
+}
+
+TEST_P(BlockFormat, WhatItDecodedItEncodesWithoutLoss) {
+  const auto values = through(GetParam(), pseudo_normal(4096));
+  EXPECT_LT(rms_error(through(GetParam(), values), values), 4e-3 * rms_error(values, std::vector<float>(4096)));
+}
+
+TEST_P(BlockFormat, ErrorStaysBelowTheObviousScalesStepWhateverTheDistribution) {
+  // Levels between zero and the far end; the k formats lose a little more to their 6-bit factors.
+  const std::string name(traits(GetParam()).name);
+  const double levels = name[1] == '4' ? 7 : name[1] == '5' ? 15 : name[1] == '6' ? 31 : 127;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  for (int kind = 0; kind < 5; ++kind) {
+    std::vector<float> values(256);
+    for (int i = 0; i < 256; ++i) {
+      const float x = normal(random);
+      values[i] = kind == 0   ? x
+                  : kind == 1 ? x * x * x            // heavy tails
+                  : kind == 2 ? std::abs(x)          // one-sided
+                  : kind == 3 ? 1e-3f * x - 2e-3f    // small, off centre
+                              : (i % 37 ? 0.0f : x)  // sparse
+          ;
+    }
+    const auto back = through(GetParam(), values);
+    for (size_t part = 0; part < 256; part += 32) {
+      const auto in = std::span(values).subspan(part, 32);
+      const auto out = std::span(back).subspan(part, 32);
+      float largest = 0;
+      for (const float value : in) largest = std::max(largest, std::abs(value));
+      EXPECT_LE(rms_error(in, out), largest / levels * 0.5) << "distribution " << kind << ", part " << part;
+    }
+  }
+}
+
+TEST_P(BlockFormat, ExtremesStayFiniteAndKeepTheirSign) {
+  for (const float value : {0.0f, 1.0f, -1.0f, 3e-5f, -3e-5f, 6e4f, -6e4f, 1e15f, -1e15f}) {
+    std::vector<float> values(256, value);
+    for (int alone = 0; alone < 2; ++alone) {
+      const auto back = through(GetParam(), values);
+      for (size_t i = 0; i < values.size(); ++i) {
+        ASSERT_TRUE(std::isfinite(back[i])) << value;
+        ASSERT_GE(back[i] * values[i], 0) << value;
+        if (values[i] == 0 && alone == 0) {
+          ASSERT_EQ(back[i], 0);
+        }
+      }
+      if (std::abs(value) <= 6e4f) {
+        ASSERT_NEAR(back[7], value, std::abs(value) * 0.02f + 1e-6f);
+      }
+      std::fill(values.begin(), values.end(), 0.0f);
+      values[7] = value;
+    }
+  }
+}
+
+TEST_P(BlockFormat, NotANumberGivesSomeBlockAndNoCrash) {
+  std::vector<float> values(256, 1.0f);
+  values[3] = std::nanf("");
+  values[40] = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(through(GetParam(), values).size(), values.size());
+}
+
+TEST(PlainFormat, NarrowsAsNumpy) {
+  const std::string bytes = read_whole_file(kFolder + "narrowing.bin").value();
+  const size_t count = goldens()["narrowing"];
+  size_t offset = 0;
+  const auto values = take<float>(bytes, offset, count);
+  const auto f16 = take<uint16_t>(bytes, offset, count), bf16 = take<uint16_t>(bytes, offset, count);
+  ASSERT_EQ(offset, bytes.size());
+  std::vector<uint16_t> out(count);
+  quantize_row(NumberFormat::f16, values, std::as_writable_bytes(std::span(out)));
+  for (size_t i = 0; i < count; ++i) ASSERT_EQ(out[i], f16[i]) << values[i];
+  quantize_row(NumberFormat::bf16, values, std::as_writable_bytes(std::span(out)));
+  for (size_t i = 0; i < count; ++i) ASSERT_EQ(out[i], bf16[i]) << values[i];
+}
+
+TEST(PlainFormat, WhatFitsSurvives) {
+  const std::vector<float> values = {0, 1, -2, 3, 127, -128, 0.5f, 96};
+  EXPECT_EQ(through(NumberFormat::f32, values), values);
+  EXPECT_EQ(through(NumberFormat::f16, values), values);
+  EXPECT_EQ(through(NumberFormat::bf16, values), values);
+}
+
+TEST(PlainFormat, IntegersRoundToEvenAndSaturate) {
+  const std::vector<float> values = {0.5f, 1.5f, -1.5f, 300, -300, 3e9f, -3e9f, std::nanf("")};
+  EXPECT_EQ(through(NumberFormat::i8, values), (std::vector<float>{0, 2, -2, 127, -128, 127, -128, 0}));
+  EXPECT_EQ(through(NumberFormat::u8, values), (std::vector<float>{0, 2, 0, 255, 0, 255, 0, 0}));
+  EXPECT_EQ(through(NumberFormat::i32, values),
+            (std::vector<float>{0, 2, -2, 300, -300, 2147483648.0f, -2147483648.0f, 0}));
+}
+
+}  // namespace
+}  // namespace hearth
