@@ -1,0 +1,27 @@
+# shellcheck shell=bash disable=SC2154
+# Configuring and building the release preset. Sourced by tools/run, tools/test and tools/lint.
+
+build_folder=$root/build/release
+
+# As many compilers at once as there are cores, and 1.5 GB of memory for each.
+build_jobs() {
+  local cores memory_gb
+  cores=$(nproc)
+  memory_gb=$(awk '/^MemAvailable/ { print int($2 / 1e6) }' /proc/meminfo)
+  local fitting=$((memory_gb * 2 / 3))
+  if [ "$fitting" -lt 1 ]; then fitting=1; fi
+  echo $((fitting < cores ? fitting : cores))
+}
+
+configure() {
+  find_cargo || die "cargo is missing; run tools/setup"
+  if [ ! -f "$build_folder/build.ninja" ]; then
+    logged "configuring the build" env -C "$root" cmake --preset release ||
+      die "the build cannot be configured; README.md names what it needs"
+  fi
+}
+
+build() {
+  configure
+  NINJA_STATUS='[%f of %t, %e s] ' ninja -C "$build_folder" -j "$(build_jobs)" "$@" >&2 || die "the build failed"
+}
