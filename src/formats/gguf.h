@@ -33,6 +33,7 @@ class Gguf final : public Checkpoint {
   Result<void> read_other_splits();
 
   uint32_t version_ = 0;
+  uint64_t tensor_count_ = 0;  // of all files, with those that cannot be read
   GgufMetadata metadata_;
 };
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/result.h"
@@ -41,6 +42,8 @@ class HuggingFaceDirectory final : public Checkpoint {
   Result<void> read_chat_template();
   Result<void> open_weights();
   Result<void> open_shards(const nlohmann::json& index);
+  /// Adds the tensors of one safetensors file: all of them, or those that the index expects in it.
+  Result<void> open_file(const std::string& name, const std::set<std::string>* expected);
 
   nlohmann::json config_;
   nlohmann::json generation_config_;
