@@ -58,7 +58,7 @@ borrow_vulkan_tools() {
   apt-get -c "$work/apt/apt.conf" update
   (cd "$work" && apt-get -c "$work/apt/apt.conf" download "${borrowed_packages[@]}")
   for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done
-  rm -rf "$work/apt" "$work"/*.deb "$work/root/usr/share" "$work/root/etc" "$work"/root/usr/lib/*/gconv
+  rm -rf "$work/apt" "$work"/*.deb "$work/root/usr/share" "$work/root/etc" "$work/root/usr/lib"/*/gconv
   write_vulkan_wrappers "$work"
   rm -rf "$vulkan_tools"
   mv "$work" "$vulkan_tools"
