@@ -1,5 +1,6 @@
 #include "formats/safetensors.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <string>
@@ -69,18 +70,20 @@ struct Hostile {
 
 void PrintTo(const Hostile& hostile, std::ostream* out) { *out << hostile.what; }
 
+std::string entry(std::string_view name, std::string_view dtype, std::string_view shape, std::string_view offsets) {
+  return fmt::format(R"("{}":{{"dtype":{},"shape":{},"data_offsets":{}}})", name, dtype, shape, offsets);
+}
+
 /// One tensor "a" with these texts for dtype, shape and offsets, and ten bytes of data.
-std::string one(const std::string& dtype, const std::string& shape, const std::string& offsets) {
-  return safetensors("{\"a\":{\"dtype\":" + dtype + ",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}}",
-                     std::string(10, 'x'));
+std::string one(std::string_view dtype, std::string_view shape, std::string_view offsets) {
+  return safetensors(fmt::format("{{{}}}", entry("a", dtype, shape, offsets)), std::string(10, 'x'));
 }
 
 /// Two tensors of bytes at these offsets, and ten bytes of data.
-std::string two(const std::string& first, const std::string& second) {
-  const auto entry = [](const std::string& name, const std::string& offsets) {
-    return "\"" + name + R"(":{"dtype":"F8_E4M3","shape":[5],"data_offsets":)" + offsets + "}";
-  };
-  return safetensors("{" + entry("a", first) + "," + entry("b", second) + "}", std::string(10, 'x'));
+std::string two(std::string_view first, std::string_view second) {
+  const std::string dtype = "\"F8_E4M3\"";
+  return safetensors(fmt::format("{{{},{}}}", entry("a", dtype, "[5]", first), entry("b", dtype, "[5]", second)),
+                     std::string(10, 'x'));
 }
 
 class HostileSafetensors : public testing::TestWithParam<Hostile> {};

@@ -1,0 +1,12 @@
+#include <cstdint>
+
+#include "formats/gguf.h"
+#include "formats/test_files.h"
+
+/// libFuzzer's entry point: any bytes as a GGUF file. Only built with HEARTH_FUZZ.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const hearth::test_files::MemoryFile file({reinterpret_cast<const char*>(data), size});
+  const auto gguf = hearth::Gguf::open(file.path());
+  if (gguf && !hearth::test_files::broken_promise(**gguf).empty()) __builtin_trap();
+  return 0;
+}
