@@ -30,17 +30,15 @@ logged() {
   say "$what: done in $((SECONDS - start)) s"
 }
 
-# Runs a command as root: as it is, or through sudo (which may ask for a password only where somebody can answer).
+# Whether this script can become root: it is, or sudo asks for nothing, or somebody is there to answer sudo.
+can_become_root() { [ "$(id -u)" = 0 ] || { have sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; }; }
+
+# need_root COMMAND: ends the script, naming the command to type, when it cannot become root.
+need_root() { can_become_root || die "this needs root, and there is no sudo that works without asking; as root: $*"; }
+
+# Runs a command as root, after need_root.
 as_root() {
-  if [ "$(id -u)" = 0 ]; then
-    "$@"
-  elif ! have sudo; then
-    die "this needs root and there is no sudo; run as root: $*"
-  elif [ -t 0 ] || sudo -n true 2>/dev/null; then
-    sudo "$@"
-  else
-    die "this needs root and sudo wants a password; run first: sudo $*"
-  fi
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 # One set-up at a time for each cache folder; a second one waits.

@@ -71,6 +71,7 @@ install_listed() {
   fi
   say "missing here:"
   for name in "${missing[@]}"; do say "  $(grep -m 1 "^$name " "$root/tools/packages/$list" || echo "$name")"; done
+  need_root "$(install_command "${missing[*]}")"
   refresh_package_lists
   apt_install "installing ${#missing[@]} packages with apt" "${missing[@]}" ||
     die "apt could not install them; as root: $(install_command "${missing[*]}")"

@@ -33,10 +33,14 @@ install_cargo() {
   local packages=''
   ! find_cargo || return 0
   if have apt-get; then
-    refresh_package_lists
     packages=$(cargo_packages)
+    if [ -z "$packages" ] && can_become_root; then
+      refresh_package_lists
+      packages=$(cargo_packages)
+    fi
   fi
   if [ -n "$packages" ]; then
+    need_root "apt-get install $packages"
     say "no cargo >= $cargo_needed in PATH; it compiles the tokenizer and the chat templates"
     # shellcheck disable=SC2086
     apt_install "installing $packages with apt" $packages || true

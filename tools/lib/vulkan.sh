@@ -5,7 +5,7 @@
 # unpacked, with the C library that they were linked against, and started through that library's loader. Nothing of it is
 # installed; the folder can be deleted. Mesa comes from Debian 12's backports.
 
-readonly glslang_needed=15.2 vulkan_headers_needed=1.4.300
+readonly glslang_needed=15.2 vulkan_headers_needed=1.4.300 mesa_needed=24
 readonly borrowed_packages=(glslang-tools spirv-tools libvulkan-dev libvulkan-volk-dev libc6 libstdc++6 libgcc-s1)
 vulkan_tools=$cache/tools/vulkan
 
@@ -88,9 +88,12 @@ install_vulkan_tools() {
       "and none that can be borrowed: hearth runs on the CPU here"
     return
   fi
-  refresh_package_lists
   local mirror
   mirror=$(debian_mirror)
+  if [ -z "$mirror" ] && can_become_root; then
+    refresh_package_lists
+    mirror=$(debian_mirror)
+  fi
   if [ -z "$mirror" ] || ! logged "unpacking Debian 13's shader compiler" borrow_vulkan_tools "$mirror"; then
     say "no shader compiler (it is taken from Debian 13 on the mirror of this machine's apt): hearth runs on the CPU here"
   fi
@@ -102,7 +105,11 @@ install_mesa() {
   local source_file=/etc/apt/sources.list.d/hearth-backports.list suites mirror keyring
   is_debian_12 || return 0
   [ ! -e "$cache/setup/no-mesa" ] || return 0
-  at_least "$(dpkg-query -W -f '${Version}' mesa-vulkan-drivers 2>/dev/null || echo 0)" 24 && return 0
+  ! at_least "$(dpkg-query -W -f '${Version}' mesa-vulkan-drivers 2>/dev/null || echo 0)" "$mesa_needed" || return 0
+  if ! can_become_root; then
+    say_once mesa-needs-root "without root, Mesa >= $mesa_needed is not installed and the GPUs of AMD and Intel cannot be used"
+    return
+  fi
   refresh_package_lists
   # shellcheck disable=SC2016 # $(CODENAME) is apt's to expand
   suites=$(apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages')
