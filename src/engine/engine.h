@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -9,16 +10,20 @@
 #include "engine/metrics.h"
 #include "engine/request.h"
 #include "model/model.h"
-#include "text/tokenizer.h"
 
 namespace hearth {
 
+class Tokenizer;
+
 struct EngineOptions {
-  uint32_t context_length = 0;       ///< 0 is the model's own, as far as it fits cache_bytes
-  uint32_t max_sequences = 64;       ///< running at once
-  uint32_t max_waiting = 256;        ///< beyond, submit answers overloaded
-  uint32_t max_batched_tokens = 512; ///< token budget of a step
-  uint64_t cache_bytes = 0;          ///< of the KV cache; 0 chooses by the memory that is free
+  uint32_t context_length = 0;        ///< 0 is the model's own, as far as it fits cache_bytes
+  uint32_t max_sequences = 64;        ///< running at once
+  uint32_t max_waiting = 256;         ///< beyond, submit answers overloaded
+  uint32_t max_batched_tokens = 512;  ///< token budget of a step
+  /// Prompt tokens of a step at most, while more than one request is there: first tokens come as prompts finish, and
+  /// the answers that are being written wait less for the prompts of others.
+  uint32_t shared_prompt_tokens = 128;
+  uint64_t cache_bytes = 0;  ///< of the KV cache; 0 chooses by the memory that is free
   bool prefix_cache = true;
 };
 

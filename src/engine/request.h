@@ -34,10 +34,10 @@ struct Request {
   std::vector<std::string> stop;        ///< strings that end the text; they are not part of it
   std::vector<int32_t> stop_token_ids;  ///< beyond the model's own end tokens
   bool ignore_end_tokens = false;
-  bool skip_special_tokens = true;       ///< control tokens do not appear in the text
-  std::optional<uint32_t> logprobs;      ///< how many alternatives for each token; 0 is only the chosen one
-  bool prompt_logprobs = false;          ///< logprobs of the prompt's tokens too (echo); needs `logprobs`
-  std::string cache_salt;                ///< prefixes are shared only between equal salts
+  bool skip_special_tokens = true;   ///< control tokens do not appear in the text
+  std::optional<uint32_t> logprobs;  ///< how many alternatives for each token; 0 is only the chosen one
+  bool prompt_logprobs = false;      ///< logprobs of the prompt's tokens too (echo); needs `logprobs`
+  std::string cache_salt;            ///< prefixes are shared only between equal salts
   std::optional<std::chrono::steady_clock::time_point> deadline;
 };
 
@@ -63,8 +63,8 @@ struct Usage {
 /// A piece of a request's result, in order. The last one has `finish_reason`.
 struct RequestEvent {
   std::string text;  ///< whole UTF-8 characters; empty while a character or a stop string may still be incomplete
-  std::vector<int32_t> tokens;             ///< ids generated since the last event
-  std::vector<TokenLogprobs> logprobs;     ///< one for each of `tokens`, if asked for
+  std::vector<int32_t> tokens;                 ///< ids generated since the last event
+  std::vector<TokenLogprobs> logprobs;         ///< one for each of `tokens`, if asked for
   std::vector<TokenLogprobs> prompt_logprobs;  ///< with the first event, if asked for; the first token has no `top`
   std::optional<FinishReason> finish_reason;
   std::optional<std::string> stop_string;  ///< which one matched

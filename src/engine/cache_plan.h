@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/engine.h"
+#include "model/model.h"
+
+namespace hearth {
+
+/// How much KV cache there will be.
+struct CachePlan {
+  uint32_t context_length = 0;
+  std::vector<uint32_t> blocks_per_group;
+  uint64_t bytes = 0;
+};
+
+/// Divides memory among cache groups: one sequence of the whole context always fits, and max_sequences - 1 beside it of
+/// the longest equal length for which the memory suffices in every group alike.
+///
+/// `options.cache_bytes` 0 takes what all sequences could use, but not more than half of `available_bytes` and not more
+/// than 1 GiB unless one sequence needs it. `options.context_length` 0 takes `model_context_length`, or what fits.
+/// Errors: out_of_memory, invalid_argument (context beyond the model's), with the numbers.
+Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_context_length,
+                             const EngineOptions& options, uint64_t available_bytes);
+
+}  // namespace hearth

@@ -1,0 +1,55 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+
+#include "base/free_memory.h"
+#include "engine/cache_plan.h"
+#include "engine/engine_loop.h"
+#include "text/tokenizer.h"
+
+namespace hearth {
+namespace {
+
+EngineOptions with_consistent_limits(EngineOptions options) {
+  options.max_sequences = std::max(options.max_sequences, 1U);
+  // Every running sequence must be able to have its next token in each step.
+  options.max_batched_tokens = std::max({options.max_batched_tokens, options.max_sequences, kBlockTokens});
+  options.shared_prompt_tokens = std::clamp(options.shared_prompt_tokens, kBlockTokens, options.max_batched_tokens);
+  return options;
+}
+
+std::vector<int32_t> end_tokens_of(const Model& model, const Tokenizer* tokenizer) {
+  std::vector<int32_t> ids = model.config().end_tokens;
+  if (tokenizer != nullptr) ids.insert(ids.end(), tokenizer->end_ids().begin(), tokenizer->end_ids().end());
+  std::ranges::sort(ids);
+  const auto repeated = std::ranges::unique(ids);
+  ids.erase(repeated.begin(), repeated.end());
+  std::erase_if(ids, [&](int32_t id) { return id < 0 || static_cast<uint32_t>(id) >= model.config().vocabulary; });
+  return ids;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options) {
+  EngineParts parts;
+  parts.options = with_consistent_limits(options);
+  parts.cache_groups = model.cache_groups();
+  parts.vocabulary = model.config().vocabulary;
+  parts.end_tokens = end_tokens_of(model, tokenizer);
+  parts.tokenizer = tokenizer;
+
+  Result<CachePlan> plan =
+      plan_cache(parts.cache_groups, model.config().context_length, parts.options, free_memory_bytes());
+  if (!plan) return pass_on(plan);
+  parts.options.context_length = plan->context_length;
+  parts.options.cache_bytes = plan->bytes;
+  parts.plan = std::move(*plan);
+
+  if (Result<void> created = model.create_cache(parts.plan.blocks_per_group); !created) return pass_on(created);
+  Result<std::unique_ptr<Program>> program = model.compile(program_limits(parts.options));
+  if (!program) return pass_on(program);
+  parts.program = std::move(*program);
+  return std::make_unique<EngineLoop>(std::move(parts));
+}
+
+}  // namespace hearth

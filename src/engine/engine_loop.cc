@@ -1,0 +1,148 @@
+#include "engine/engine_loop.h"
+
+#include <algorithm>
+
+#include "device/step.h"
+
+namespace hearth {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Prompt tokens of a step whose logits may be wanted, beside one row for each sequence.
+constexpr uint32_t kPromptLogitRows = 64;
+
+SchedulerLimits scheduler_limits(const EngineOptions& options) {
+  return {.max_sequences = options.max_sequences,
+          .max_batched_tokens = options.max_batched_tokens,
+          .shared_prompt_tokens = options.shared_prompt_tokens,
+          .prompt_logit_rows = kPromptLogitRows,
+          .prefix_cache = options.prefix_cache};
+}
+
+}  // namespace
+
+ProgramLimits program_limits(const EngineOptions& options) {
+  return {.tokens = options.max_batched_tokens,
+          .logit_rows = options.max_sequences + kPromptLogitRows,
+          .sequences = options.max_sequences};
+}
+
+EngineLoop::EngineLoop(EngineParts parts)
+    : parts_(std::move(parts)),
+      inbox_(parts_.options.max_sequences + parts_.options.max_waiting),
+      cache_(parts_.cache_groups, parts_.plan.blocks_per_group),
+      scheduler_(scheduler_limits(parts_.options), cache_, hash_key_) {
+  update_metrics();
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+void EngineLoop::run(const std::stop_token& stop) {
+  while (take_commands(stop)) {
+    end_overdue_requests();
+    if (scheduler_.has_work()) step();
+    update_metrics();
+  }
+  while (!requests_.empty()) finish(*requests_.begin()->second, FinishReason::cancelled);
+}
+
+void EngineLoop::step() {
+  const std::vector<ScheduledSequence>& step = scheduler_.schedule();
+  now_ = Clock::now();
+  for (const auto& scheduled : step) metrics_.note_admission(*requests_.at(scheduled.sequence->arrival), now_);
+
+  const Result<StepOutput> output = parts_.program->run(step_builder_.build(step));
+
+  now_ = Clock::now();
+  size_t at = 0;
+  for (const ScheduledSequence& scheduled : step) {
+    if (!output) {
+      finish(*requests_.at(scheduled.sequence->arrival), FinishReason::failed, output.error());
+      continue;
+    }
+    const size_t size = size_t{scheduled.logit_count} * parts_.vocabulary;
+    postprocess(scheduled, output->logits.subspan(at, size));
+    at += size;
+  }
+}
+
+void EngineLoop::postprocess(const ScheduledSequence& scheduled, std::span<const float> logits) {
+  ActiveRequest& active = *requests_.at(scheduled.sequence->arrival);
+  scheduler_.commit(scheduled);
+  const uint32_t size = active.sequence.size();
+  uint32_t position = active.sequence.computed - scheduled.logit_count;
+  for (; !logits.empty(); logits = logits.subspan(parts_.vocabulary)) {
+    const auto row = logits.first(parts_.vocabulary);
+    if (++position < size) {
+      add_prompt_logprobs(active, position, row);
+    } else {
+      append_token(active, row);  // the last row, after which the request may be gone
+    }
+  }
+}
+
+void EngineLoop::add_prompt_logprobs(ActiveRequest& active, uint32_t position, std::span<const float> logits) {
+  const int32_t token = active.sequence.tokens[position];
+  active.prompt_logprobs.push_back(sampler_.logprobs(logits, token, *active.request.logprobs));
+}
+
+void EngineLoop::append_token(ActiveRequest& active, std::span<const float> logits) {
+  const bool may_end = active.generated() >= active.request.min_tokens;
+  const auto banned = may_end ? std::span<const int32_t>() : active.end_tokens;
+  Result<int32_t> token = sampler_.sample(active.sampling, logits, banned);
+  if (!token) return finish(active, FinishReason::failed, std::move(token.error()));
+
+  const auto alternatives = active.request.logprobs;
+  if (alternatives) event_.logprobs.push_back(sampler_.logprobs(logits, *token, *alternatives));
+  event_.prompt_logprobs.swap(active.prompt_logprobs);
+  metrics_.note_token(active, now_);
+  if (const auto reason = push_token(active, *token)) return finish(active, *reason);
+  deliver(active);
+}
+
+std::optional<FinishReason> EngineLoop::push_token(ActiveRequest& active, int32_t token) {
+  event_.tokens.push_back(token);
+  active.sequence.tokens.push_back(token);
+  active.sampling.record(token);
+  if (std::ranges::find(active.end_tokens, token) != active.end_tokens.end()) return FinishReason::stop;
+  const bool stops_count = active.generated() >= active.request.min_tokens;
+  event_.stop_string = active.text.push(token, stops_count, event_.text);
+  if (event_.stop_string) return FinishReason::stop;
+  if (active.sequence.size() >= active.max_size) return FinishReason::length;
+  return std::nullopt;
+}
+
+void EngineLoop::deliver(ActiveRequest& active) {
+  event_.usage = active.usage();
+  active.on_event(event_);
+  event_.text.clear();
+  event_.tokens.clear();
+  event_.logprobs.clear();
+  event_.prompt_logprobs.clear();
+  event_.finish_reason.reset();
+  event_.stop_string.reset();
+  event_.error.reset();
+}
+
+void EngineLoop::finish(ActiveRequest& active, FinishReason reason, std::optional<Error> error) {
+  scheduler_.remove(active.sequence);
+  if (!event_.stop_string) event_.stop_string = active.text.flush(event_.text);
+  event_.finish_reason = event_.stop_string && !error ? FinishReason::stop : reason;
+  event_.error = std::move(error);
+  metrics_.note_end(active, *event_.finish_reason, Clock::now());
+  deliver(active);
+  requests_.erase(active.sequence.arrival);
+  inbox_.note_end();
+}
+
+void EngineLoop::end_overdue_requests() {
+  now_ = Clock::now();
+  for (auto next = requests_.begin(); next != requests_.end();) {
+    ActiveRequest& active = *(next++)->second;  // finish erases it
+    if (active.request.deadline && *active.request.deadline <= now_) {
+      finish(active, FinishReason::failed, Error{ErrorCode::timed_out, "the request's time is over"});
+    }
+  }
+}
+
+}  // namespace hearth

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/block_hash.h"
+#include "engine/block_pool.h"
+#include "model/model.h"
+
+namespace hearth {
+
+/// The KV blocks of one sequence.
+struct SequenceBlocks {
+  static constexpr int32_t kNoBlock = -1;
+
+  std::vector<std::vector<int32_t>>
+      tables;                        ///< by cache group, then by position / kBlockTokens; kNoBlock left of a window
+  std::vector<uint32_t> first_held;  ///< by cache group: entries of the table before this one are kNoBlock
+  uint32_t published = 0;            ///< blocks from the start that the prefix cache was told of
+};
+
+/// The blocks of all cache groups together: a sequence gets them in every group or in none. For one thread.
+class KvCache {
+ public:
+  KvCache(std::span<const CacheGroup> groups, std::span<const uint32_t> blocks_per_group);
+
+  /// Tokens from the start of a sequence whose K and V are all still in the cache: a multiple of kBlockTokens, at most
+  /// `max_tokens`. A group with a window needs only what the next token sees. `hashes` are those of the full blocks.
+  uint32_t cached_prefix(std::span<const BlockHash> hashes, uint32_t max_tokens) const;
+
+  /// Takes the `tokens` that cached_prefix found into `blocks`, which holds nothing yet.
+  void adopt_prefix(SequenceBlocks& blocks, std::span<const BlockHash> hashes, uint32_t tokens);
+
+  /// Releases what slid out of the windows, then makes room for positions up to `end_tokens`, in groups without a
+  /// window up to `reserved_tokens` if that is more. False, and nothing allocated, when a group lacks blocks.
+  bool grow(SequenceBlocks& blocks, uint32_t context_tokens, uint32_t end_tokens, uint32_t reserved_tokens = 0);
+
+  /// True when a sequence that is to have `tokens`, in steps of at most `step_tokens`, could grow to them now with
+  /// `headroom` blocks of each group to spare.
+  bool has_room(const SequenceBlocks& blocks, uint32_t tokens, uint32_t step_tokens, uint32_t headroom) const;
+
+  /// Tells the prefix cache of the full blocks of the first `context_tokens`, which must be computed.
+  void publish(SequenceBlocks& blocks, std::span<const BlockHash> hashes, uint32_t context_tokens);
+
+  /// Gives everything back, last block first, so that the ends of prefixes are forgotten before their starts.
+  void release(SequenceBlocks& blocks);
+
+  /// Blocks that a group needs for a sequence of `tokens` computed in steps of at most `step_tokens`.
+  static uint32_t blocks_needed(const CacheGroup& group, uint32_t tokens, uint32_t step_tokens);
+
+  const std::vector<BlockPool>& pools() const { return pools_; }
+
+  /// Errors: internal, when a pool is broken or a block is in use though no sequence is there (`idle`).
+  Result<void> check_integrity(bool idle) const;
+
+ private:
+  /// Index of the first block that a token at `position` sees.
+  static uint32_t first_visible_block(const CacheGroup& group, uint32_t position);
+  void slide(SequenceBlocks& blocks, size_t group, uint32_t context_tokens);
+
+  std::vector<CacheGroup> groups_;
+  std::vector<BlockPool> pools_;
+};
+
+}  // namespace hearth

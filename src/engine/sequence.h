@@ -1,0 +1,38 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "engine/block_hash.h"
+#include "engine/kv_cache.h"
+
+namespace hearth {
+
+/// A request as the scheduler sees it: tokens, of which the first `computed` have their K and V in `blocks`. The engine
+/// owns it and appends tokens; the scheduler changes the rest.
+struct Sequence {
+  static constexpr uint32_t kNoPromptLogits = std::numeric_limits<uint32_t>::max();
+
+  uint64_t arrival = 0;         ///< earlier requests have lower numbers; unique
+  std::vector<int32_t> tokens;  ///< prompt, then what was generated
+  uint32_t prompt_tokens = 0;
+  uint32_t computed = 0;
+  /// Next position of the prompt whose logits are wanted beside those of the last token, for the prompt's logprobs.
+  uint32_t next_prompt_logits = kNoPromptLogits;
+
+  SequenceBlocks blocks;
+  BlockHash root;                  ///< parent of the first block; carries the salt
+  std::vector<BlockHash> hashes;   ///< of full blocks of `tokens`, as far as they were needed
+  std::optional<uint32_t> cached;  ///< tokens found in the prefix cache when it was first admitted
+
+  uint32_t size() const { return static_cast<uint32_t>(tokens.size()); }
+  uint32_t remaining() const { return size() - computed; }
+
+  /// All positions from here on need logits, those before do not.
+  uint32_t first_logit_position() const { return std::min(next_prompt_logits, size() - 1); }
+};
+
+}  // namespace hearth
