@@ -1,0 +1,19 @@
+//! The text layer of hearth as a C library: tokenizers, chat templates and (through llguidance's own C API, which is
+//! re-exported from this archive) constrained decoding. `hearth_text.h` declares the C side of `bridge`.
+
+mod added_tokens;
+mod bridge;
+mod bridge_template;
+mod encode;
+mod error;
+mod gguf;
+mod pre_tokenizers;
+mod provenance;
+mod template;
+mod template_functions;
+mod template_literals;
+mod token_bytes;
+mod tokenizer;
+
+// Keeps llguidance's extern "C" functions in the archive although nothing here calls them.
+pub use llguidance::ffi as constrained_decoding;

@@ -1,0 +1,189 @@
+//! Which characters of a rendered template came with the request.
+//!
+//! A template is rendered twice: as it is, and with the characters of the request's texts replaced, one for one, by
+//! characters of a private-use plane. Where the two results differ, and differ only by that replacement, the request
+//! wrote. Lengths and whitespace are untouched, so slicing and trimming work alike in both; a template that looks into
+//! the texts, as by `'</think>' in content`, may take another path, which shows as any other difference, and then less
+//! is replaced.
+
+use crate::template::Inputs;
+use crate::template_literals::Literals;
+use serde_json::Value;
+
+/// A piece of the rendered text.
+#[derive(Debug, PartialEq)]
+pub struct Segment {
+    /// In bytes, from the start of the text.
+    pub end: usize,
+    pub is_template: bool,
+}
+
+/// What is replaced in the request's texts.
+pub enum Mapping<'a> {
+    None,
+    /// Every character but those in occurrences of these literals.
+    AllBut(&'a [String]),
+    /// Punctuation and symbols only, for templates that change letters or read digits.
+    PunctuationBut(&'a [String]),
+}
+
+const FIRST_MAPPED: u32 = 0xF0000;
+
+/// Values that templates compare or print, and that cannot hurt: the server allows no other roles.
+const KNOWN_ROLES: &[&str] = &["system", "developer", "user", "assistant", "tool", "function", "ipython", "model"];
+const KNOWN_TYPES: &[&str] = &[
+    "text",
+    "image",
+    "image_url",
+    "audio",
+    "input_audio",
+    "video",
+    "file",
+    "function",
+    "string",
+    "number",
+    "integer",
+    "boolean",
+    "object",
+    "array",
+    "null",
+];
+
+/// Whether a character is ever replaced. Whitespace is not, so that trimming works, nor what JSON and Python escape.
+pub fn is_mappable(c: char) -> bool {
+    !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\') && (c as u32) < 0xFFFE
+}
+
+fn mapped(c: char) -> char {
+    char::from_u32(FIRST_MAPPED + c as u32).unwrap_or(c)
+}
+
+impl<'a> Mapping<'a> {
+    /// The mappings to try, the most telling first.
+    pub fn in_order(literals: &'a Literals) -> [Self; 4] {
+        [
+            Self::AllBut(&[]),
+            Self::AllBut(&literals.inspected),
+            Self::PunctuationBut(&literals.inspected),
+            Self::PunctuationBut(&literals.all),
+        ]
+    }
+
+    fn kept(&self) -> &'a [String] {
+        match self {
+            Self::None => &[],
+            Self::AllBut(kept) | Self::PunctuationBut(kept) => kept,
+        }
+    }
+
+    /// A copy of a value of the request with its texts replaced.
+    pub fn apply(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.apply_to_text(text)),
+            Value::Array(items) => Value::Array(items.iter().map(|item| self.apply(item)).collect()),
+            Value::Object(fields) => {
+                let entry = |(key, value): (&String, &Value)| {
+                    let value = if is_known(key, value) { value.clone() } else { self.apply(value) };
+                    (self.apply_to_key(key), value)
+                };
+                Value::Object(fields.iter().map(entry).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Templates look fields up by name, so a key that could be a name stays.
+    fn apply_to_key(&self, key: &str) -> String {
+        let is_name = key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == '$');
+        if is_name { key.to_owned() } else { self.apply_to_text(key) }
+    }
+
+    fn apply_to_text(&self, text: &str) -> String {
+        if matches!(self, Self::None) {
+            return text.to_owned();
+        }
+        let mut keep = vec![false; text.len()];
+        for literal in self.kept() {
+            for (start, found) in text.match_indices(literal.as_str()) {
+                keep[start..start + found.len()].fill(true);
+            }
+        }
+        let only_punctuation = matches!(self, Self::PunctuationBut(_));
+        let replace = |(position, c): (usize, char)| {
+            let is_kept = keep[position] || !is_mappable(c) || (only_punctuation && c.is_alphanumeric());
+            if is_kept { c } else { mapped(c) }
+        };
+        text.char_indices().map(replace).collect()
+    }
+
+    /// Kept literals look like the template's own text in the comparison: where the request contains one, each of its
+    /// occurrences in the rendered text is taken as the request's.
+    pub fn reclaim(&self, inputs: &Inputs, text: &str, is_content: &mut [bool]) {
+        for literal in self.kept() {
+            let contains = |value: &Value| contains_text(value, literal);
+            if !contains(&inputs.messages) && !contains(&inputs.tools) && !inputs.variables.values().any(contains) {
+                continue;
+            }
+            for (start, found) in text.match_indices(literal.as_str()) {
+                is_content[start..start + found.len()].fill(true);
+            }
+        }
+    }
+}
+
+fn is_known(key: &str, value: &Value) -> bool {
+    let known = match key {
+        "role" => KNOWN_ROLES,
+        "type" => KNOWN_TYPES,
+        _ => return false,
+    };
+    value.as_str().is_some_and(|text| known.contains(&text))
+}
+
+fn contains_text(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(string) => string.contains(text),
+        Value::Array(items) => items.iter().any(|item| contains_text(item, text)),
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(key, value)| !is_known(key, value) && (key.contains(text) || contains_text(value, text))),
+        _ => false,
+    }
+}
+
+/// For each byte of `text`, whether it came with the request; None when `other` differs by more than the replacement.
+pub fn compare(text: &str, other: &str) -> Option<Vec<bool>> {
+    let mut is_content = vec![false; text.len()];
+    let mut others = other.chars();
+    for (position, c) in text.char_indices() {
+        let other = others.next()?;
+        if other == c {
+            continue;
+        }
+        if !is_mappable(c) || other != mapped(c) {
+            return None;
+        }
+        is_content[position..position + c.len_utf8()].fill(true);
+    }
+    others.next().is_none().then_some(is_content)
+}
+
+/// The pieces of `text`. What is never replaced (spaces, quotes) counts as the request's between two of its pieces.
+pub fn segments(text: &str, is_content: &[bool]) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut push = |end: usize, is_template: bool| match segments.last_mut() {
+        Some(last) if last.is_template == is_template => last.end = end,
+        _ => segments.push(Segment { end, is_template }),
+    };
+    let mut position = 0;
+    while position < text.len() {
+        let start = position;
+        let in_content = is_content[start];
+        while position < text.len() && is_content[position] == in_content {
+            position += 1;
+        }
+        let is_between = start > 0 && position < text.len() && !text[start..position].chars().any(is_mappable);
+        push(position, !in_content && !is_between);
+    }
+    segments
+}

@@ -1,0 +1,316 @@
+#include "text/tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "text/detokenizer.h"
+#include "text/test_data.h"
+
+namespace hearth {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Ids = std::vector<uint32_t>;
+
+struct Source {
+  std::string name;  ///< Of the tokenizer in the cache, or of the GGUF file.
+  std::string goldens;
+  bool is_gguf = false;
+};
+
+Result<Tokenizer> load(const Source& source) {
+  if (source.is_gguf) return Tokenizer::from_gguf(test::gguf_metadata(source.name).vocabulary());
+  return Tokenizer::from_json(test::tokenizer_file(source.name, "tokenizer.json"),
+                              test::tokenizer_file(source.name, "tokenizer_config.json"));
+}
+
+/// Each tokenizer is loaded once for the whole program.
+const Tokenizer& tokenizer_of(const Source& source) {
+  static std::map<std::string, Tokenizer> loaded;
+  auto found = loaded.find(source.name);
+  if (found == loaded.end()) {
+    Result<Tokenizer> tokenizer = load(source);
+    if (!tokenizer) throw std::runtime_error(to_string(tokenizer.error()));
+    found = loaded.emplace(source.name, std::move(*tokenizer)).first;
+  }
+  return found->second;
+}
+
+class RealTokenizer : public ::testing::TestWithParam<Source> {
+ protected:
+  const Tokenizer& tokenizer() { return tokenizer_of(GetParam()); }
+  nlohmann::ordered_json goldens() { return test::goldens(GetParam().goldens); }
+  /// A SentencePiece vocabulary in a GGUF file cannot tell a literal U+2581 from a space.
+  bool is_outside(const std::string& text) { return GetParam().is_gguf && text.find("\u2581") != std::string::npos; }
+};
+
+TEST_P(RealTokenizer, EncodesAsPythonDoes) {
+  for (const auto& golden : goldens()["texts"]) {
+    const auto text = golden["text"].get<std::string>();
+    if (is_outside(text)) continue;
+    const Result<Ids> ids = tokenizer().encode(text, {.allow_special = true});
+    ASSERT_TRUE(ids) << to_string(ids.error());
+    EXPECT_EQ(*ids, golden["ids"].get<Ids>()) << text;
+  }
+}
+
+TEST_P(RealTokenizer, EncodesUserTextAsPythonDoesWithoutControlTokens) {
+  for (const auto& golden : goldens()["texts"]) {
+    const auto text = golden["text"].get<std::string>();
+    if (is_outside(text)) continue;
+    const Result<Ids> ids = tokenizer().encode(text);
+    ASSERT_TRUE(ids) << to_string(ids.error());
+    EXPECT_EQ(*ids, golden.value("plain_ids", golden["ids"]).get<Ids>()) << text;
+  }
+}
+
+TEST_P(RealTokenizer, UserTextNeverBecomesAControlToken) {
+  std::string all_at_once;
+  for (uint32_t id = 0; id < tokenizer().vocabulary_size(); ++id) {
+    if (tokenizer().is_control(id)) all_at_once += std::string(tokenizer().token_bytes(id)) + "x";
+  }
+  ASSERT_FALSE(all_at_once.empty());
+  const Result<Ids> ids = tokenizer().encode(all_at_once);
+  ASSERT_TRUE(ids);
+  for (const uint32_t id : *ids) EXPECT_FALSE(tokenizer().is_control(id)) << tokenizer().token_bytes(id);
+  EXPECT_EQ(tokenizer().decode(*ids, {.skip_special = false}), all_at_once);
+}
+
+TEST_P(RealTokenizer, SegmentsEncodeAsTheirConcatenationButForControlTokensOfTheUser) {
+  const uint32_t end = tokenizer().end_ids().back();
+  const std::string control(tokenizer().token_bytes(end));
+  const std::vector<TextSegment> segments = {{"Say\n", true},
+                                             {"\n\n 1" + control, false},
+                                             {control + "\nbye" + control.substr(0, 3), true},
+                                             {control.substr(3), false},
+                                             {control.substr(0, 4), true},
+                                             {control.substr(4) + ".", true}};
+  const Result<Ids> ids = tokenizer().encode(segments);
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(std::ranges::count(*ids, end), 2) << "that of the template, and that of two neighbouring template pieces";
+  std::string text;
+  for (const TextSegment& segment : segments) text += segment.text;
+  EXPECT_EQ(tokenizer().decode(*ids, {.skip_special = false}), text);
+
+  const std::string benign = "one\n\n  two 3";
+  for (size_t cut = 0; cut <= benign.size(); ++cut) {
+    const std::vector<TextSegment> halves = {{benign.substr(0, cut), true}, {benign.substr(cut), false}};
+    EXPECT_EQ(tokenizer().encode(halves).value(), tokenizer().encode(benign).value()) << cut;
+  }
+}
+
+TEST_P(RealTokenizer, StreamIsTheWholeAndTextSurvives) {
+  for (const auto& golden : goldens()["texts"]) {
+    const auto text = golden["text"].get<std::string>();
+    if (text.find("\u2581") != std::string::npos) continue;
+    const auto ids = golden["ids"].get<Ids>();
+    for (const bool skip_special : {false, true}) {
+      const DecodeOptions options{.skip_special = skip_special};
+      StreamingDetokenizer stream(tokenizer(), options);
+      std::string streamed;
+      for (const uint32_t id : ids) streamed += stream.push(id);
+      streamed += stream.flush();
+      EXPECT_EQ(streamed, tokenizer().decode(ids, options)) << text;
+    }
+    const std::string decoded = tokenizer().decode(ids, {.skip_special = false});
+    // Qwen normalizes to composed characters first.
+    if (text.find("\u0301") == std::string::npos && text.find("\u0323") == std::string::npos) EXPECT_EQ(decoded, text);
+  }
+}
+
+TEST_P(RealTokenizer, AnyIdsDecodeToValidUtf8) {
+  std::mt19937 random(3);
+  std::uniform_int_distribution<uint32_t> any(0, static_cast<uint32_t>(tokenizer().vocabulary_size()) + 9);
+  for (int round = 0; round < 50; ++round) {
+    Ids ids(100);
+    for (uint32_t& id : ids) id = any(random);
+    StreamingDetokenizer stream(tokenizer(), {.skip_special = false});
+    std::string streamed;
+    for (const uint32_t id : ids) {
+      const std::string piece = stream.push(id);
+      EXPECT_TRUE(tokenizer().encode(piece)) << "a piece of the stream is not valid UTF-8";
+      streamed += piece;
+    }
+    EXPECT_EQ(streamed + stream.flush(), tokenizer().decode(ids, {.skip_special = false}));
+  }
+}
+
+TEST_P(RealTokenizer, AddsWhatTheModelStartsWith) {
+  const Result<Ids> ids = tokenizer().encode("Hello, world!", {.add_special = true});
+  ASSERT_TRUE(ids);
+  EXPECT_EQ(*ids, goldens()["hello_with_special"].get<Ids>());
+}
+
+TEST_P(RealTokenizer, EndsAreControlTokens) {
+  ASSERT_FALSE(tokenizer().end_ids().empty());
+  for (const uint32_t id : tokenizer().end_ids()) {
+    EXPECT_TRUE(tokenizer().is_control(id));
+    EXPECT_TRUE(tokenizer().is_end(id));
+    EXPECT_EQ(tokenizer().id_of(tokenizer().token_bytes(id)), id);
+  }
+  EXPECT_FALSE(tokenizer().is_end(static_cast<uint32_t>(tokenizer().vocabulary_size())));
+  EXPECT_EQ(tokenizer().id_of("no such token, surely"), std::nullopt);
+}
+
+TEST_P(RealTokenizer, RefusesInvalidUtf8) {
+  const Result<Ids> ids = tokenizer().encode("fine until here \xC3(");
+  ASSERT_FALSE(ids);
+  EXPECT_EQ(ids.error().code, ErrorCode::invalid_argument);
+}
+
+TEST_P(RealTokenizer, EncodesTheSameFromSeveralThreads) {
+  const std::string text = goldens()["texts"].dump();
+  const Ids expected = tokenizer().encode(text).value();
+  std::vector<Ids> results(4);
+  {
+    std::vector<std::jthread> threads;
+    for (Ids& result : results) threads.emplace_back([&] { result = tokenizer().encode(text).value(); });
+  }
+  for (const Ids& result : results) EXPECT_EQ(result, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tokenizers, RealTokenizer,
+                         ::testing::Values(Source{"gemma3", "gemma3"}, Source{"llama3", "llama3"},
+                                           Source{"qwen3", "qwen3"},
+                                           Source{"smollm2-135m-instruct.gguf", "smollm2", true},
+                                           Source{"gemma3-270m-q4_k_m.gguf", "gemma3", true}),
+                         [](const auto& parameter) {
+                           return parameter.param.goldens + (parameter.param.is_gguf ? "_gguf" : "");
+                         });
+
+TEST(Tokenizer, KnowsTheEndsOfTurns) {
+  const Tokenizer& llama = tokenizer_of({"llama3", "llama3"});
+  EXPECT_THAT(llama.end_ids(), ElementsAre(128001, 128009));
+  const Tokenizer& gemma = tokenizer_of({"gemma3-270m-q4_k_m.gguf", "gemma3", true});
+  EXPECT_THAT(gemma.end_ids(), ElementsAre(1, 106));
+  EXPECT_EQ(gemma.bos_text(), "<bos>");
+}
+
+/// The same vocabulary through both doors: a GGUF file as llama.cpp's converter would write it, and tokenizer.json.
+TEST(Tokenizer, ByteLevelGgufEqualsItsTokenizerJson) {
+  for (const auto& [name, pre] : {std::pair("qwen3", "qwen2"), std::pair("llama3", "llama-bpe")}) {
+    const auto json = nlohmann::json::parse(test::tokenizer_file(name, "tokenizer.json"));
+    GgufVocabulary vocabulary{.model = "gpt2", .pre = pre};
+    const auto put = [&](uint32_t id, const std::string& text, int32_t type) {
+      if (vocabulary.tokens.size() <= id) vocabulary.tokens.resize(id + 1), vocabulary.token_types.resize(id + 1, 5);
+      vocabulary.tokens[id] = text;
+      vocabulary.token_types[id] = type;
+    };
+    for (const auto& [text, id] : json["model"]["vocab"].items()) put(id, text, 1);
+    for (const auto& token : json["added_tokens"]) put(token["id"], token["content"], token["special"] ? 3 : 4);
+    for (const auto& merge : json["model"]["merges"]) {
+      vocabulary.merges.push_back(merge.is_string() ? merge.get<std::string>()
+                                                    : merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+    }
+    const Result<Tokenizer> tokenizer = Tokenizer::from_gguf(vocabulary);
+    ASSERT_TRUE(tokenizer) << to_string(tokenizer.error());
+    for (const auto& golden : test::goldens(name)["texts"]) {
+      EXPECT_EQ(tokenizer->encode(golden["text"].get<std::string>(), {.allow_special = true}).value(),
+                golden["ids"].get<Ids>())
+          << name << ": " << golden["text"];
+    }
+  }
+}
+
+TEST(Tokenizer, LoadsTheLargestVocabularyInSeconds) {
+  const GgufVocabulary vocabulary = test::gguf_metadata("gemma3-270m-q4_k_m.gguf").vocabulary();
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_TRUE(Tokenizer::from_gguf(vocabulary));
+  // Two seconds on an idle core; the limit catches a change of the order of growth on a busy machine.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+/// Llama 2's kind: a space before each text, dropped again at the start of the decoded text.
+GgufVocabulary small_sentencepiece() {
+  GgufVocabulary vocabulary{
+      .model = "llama",
+      .tokens = {"<unk>", "<s>", "</s>", "\u2581", "a", "b", "\u2581a", "\u2581ab", "\u2581\u2581"},
+      .scores = {0, 0, 0, -4, -5, -6, -1, -2, -3},
+      .token_types = {2, 3, 3, 1, 1, 1, 1, 1, 1},
+      .bos = 1,
+      .eos = 2,
+      .unknown = 0};
+  for (int byte = 0; byte < 256; ++byte) {
+    const char* digits = "0123456789ABCDEF";
+    vocabulary.tokens.push_back(std::string("<0x") + digits[byte / 16] + digits[byte % 16] + ">");
+    vocabulary.scores.push_back(-100);
+    vocabulary.token_types.push_back(6);
+  }
+  return vocabulary;
+}
+
+TEST(Tokenizer, SentencePieceAddsAndDropsTheLeadingSpace) {
+  const Tokenizer tokenizer = Tokenizer::from_gguf(small_sentencepiece()).value();
+  EXPECT_THAT(tokenizer.encode("ab", {.add_special = true}).value(), ElementsAre(1, 7));
+  EXPECT_THAT(tokenizer.encode(" ab").value(), ElementsAre(8, 4, 5)) << "merges go by score, not from the left";
+  EXPECT_THAT(tokenizer.encode("").value(), ElementsAre());
+  const Ids ids = {1, 7, 6, 2};
+  EXPECT_EQ(tokenizer.decode(ids), "ab a");
+  EXPECT_EQ(tokenizer.decode(ids, {.starts_text = false}), " ab a");
+  EXPECT_EQ(tokenizer.decode(ids, {.skip_special = false}), "<s> ab a</s>");
+}
+
+TEST(Tokenizer, SentencePieceSpellsUnknownCharactersInBytes) {
+  const Tokenizer tokenizer = Tokenizer::from_gguf(small_sentencepiece()).value();
+  const Ids ids = tokenizer.encode("a\u00e9").value();
+  EXPECT_THAT(ids, ElementsAre(6, 9 + 0xC3, 9 + 0xA9));
+  StreamingDetokenizer stream(tokenizer);
+  EXPECT_EQ(stream.push(6), "a");
+  EXPECT_EQ(stream.push(9 + 0xC3), "");
+  EXPECT_EQ(stream.push(9 + 0xA9), "\u00e9");
+  EXPECT_EQ(stream.push(9 + 0xF0), "");
+  EXPECT_EQ(stream.flush(), "\uFFFD");
+}
+
+TEST(Tokenizer, RefusesVocabulariesThatItCannotUse) {
+  const auto error_of = [](const GgufVocabulary& vocabulary) {
+    const Result<Tokenizer> tokenizer = Tokenizer::from_gguf(vocabulary);
+    return tokenizer ? Error{ErrorCode::internal, "no error"} : tokenizer.error();
+  };
+  const GgufVocabulary byte_level{.model = "gpt2", .pre = "gpt-2", .tokens = {"a", "b", "ab"}, .merges = {"a b"}};
+  ASSERT_TRUE(Tokenizer::from_gguf(byte_level));
+
+  GgufVocabulary vocabulary = byte_level;
+  vocabulary.pre = "no-such-pre";
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::unsupported);
+  EXPECT_THAT(error_of(vocabulary).message, HasSubstr("no-such-pre"));
+  vocabulary = byte_level;
+  vocabulary.model = "rwkv";
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::unsupported);
+  vocabulary = byte_level;
+  vocabulary.tokens.clear();
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::corrupt);
+  vocabulary = byte_level;
+  vocabulary.token_types = {1};
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::corrupt);
+  vocabulary = byte_level;
+  vocabulary.merges = {"ab"};
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::corrupt);
+  vocabulary = byte_level;
+  vocabulary.tokens[1] = "\xFF";
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::corrupt);
+  vocabulary = byte_level;
+  vocabulary.eos = 3;
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::corrupt);
+  vocabulary = small_sentencepiece();
+  vocabulary.scores.pop_back();
+  EXPECT_EQ(error_of(vocabulary).code, ErrorCode::corrupt);
+}
+
+TEST(Tokenizer, RefusesBrokenJson) {
+  const Result<Tokenizer> truncated = Tokenizer::from_json("{\"model\":");
+  ASSERT_FALSE(truncated);
+  EXPECT_EQ(truncated.error().code, ErrorCode::corrupt);
+  const Result<Tokenizer> config = Tokenizer::from_json(test::tokenizer_file("llama3", "tokenizer.json"), "[]");
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().code, ErrorCode::corrupt);
+}
+
+}  // namespace
+}  // namespace hearth
