@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct ReadyModel {
   Engine* engine = nullptr;
   const Tokenizer* tokenizer = nullptr;         ///< null: prompts are lists of token ids, results have no text
   const ChatTemplate* chat_template = nullptr;  ///< null: a base model, /v1/chat/completions is refused
+  uint32_t vocabulary_size = 0;                 ///< rows of logits: ids in requests must be below; 0 does not check
   SamplingParams default_sampling;              ///< where a request says nothing; from generation_config.json
 };
 

@@ -1,0 +1,343 @@
+#include "server/http/connection.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/read.hpp>
+#include <optional>
+#include <utility>
+
+#include "base/printable.h"
+#include "server/http/request_head.h"
+
+namespace hearth {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using std::chrono::steady_clock;
+
+constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
+
+/// Requests of up to this size are handled on the I/O thread: some milliseconds of tokenising at most.
+constexpr size_t kInlineBodyBytes = 4096;
+constexpr size_t kReadBytes = 4096;
+
+/// What may lie in the buffer beyond one request's headers: pipelined requests.
+constexpr size_t kPipelinedBytes = 64 << 10;
+
+constexpr std::chrono::milliseconds kLingerTimeout{2000};
+constexpr unsigned kClientClosedRequest = 499;  ///< for the log only, as in nginx
+
+/// Adds to a counter while it lives.
+class Reservation {
+ public:
+  Reservation(uint64_t& counter, uint64_t amount) : counter_(counter), amount_(amount) { counter_ += amount_; }
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+  ~Reservation() { counter_ -= amount_; }
+
+ private:
+  uint64_t& counter_;
+  const uint64_t amount_;
+};
+
+/// Sets a pointer while it lives.
+class Pointing {
+ public:
+  Pointing(PendingReply*& pointer, PendingReply* target) : pointer_(pointer) { pointer_ = target; }
+  Pointing(const Pointing&) = delete;
+  Pointing& operator=(const Pointing&) = delete;
+  ~Pointing() { pointer_ = nullptr; }
+
+ private:
+  PendingReply*& pointer_;
+};
+
+}  // namespace
+
+/// One request and how its answer goes.
+struct Connection::Exchange {
+  RequestParser parser;
+  HttpRequest request;
+  WireFormat wire;
+  Headers extra_headers;
+  unsigned status = kClientClosedRequest;
+  bool stream_began = false;
+  ReplyStatistics statistics;
+};
+
+Connection::Connection(asio::ip::tcp::socket socket, ConnectionContext& context)
+    : socket_(std::move(socket)),
+      context_(context),
+      buffer_(context.options.max_header_bytes + kPipelinedBytes),
+      wake_timer_(socket_.get().get_executor()) {}
+
+asio::awaitable<void> Connection::run() {
+  while (co_await wait_for_request()) {
+    const bool keep = co_await serve_request();
+    served_before_ = true;
+    if (!keep) break;
+  }
+  if (!closed_) co_await socket_.linger(kLingerTimeout);
+  close_now();
+}
+
+asio::awaitable<bool> Connection::wait_for_request() {
+  if (closed_) co_return false;
+  if (buffer_.size() > 0) co_return true;
+  if (context_.draining) co_return false;
+  socket_.start_timer(served_before_ ? context_.options.idle_timeout : context_.options.header_timeout);
+  const auto [error, count] = co_await socket_.get().async_read_some(buffer_.prepare(kReadBytes), kTuple);
+  socket_.stop_timer();
+  if (error) co_return false;
+  buffer_.commit(count);
+  co_return true;
+}
+
+/// Whether another request may follow.
+asio::awaitable<bool> Connection::serve_request() {
+  const ServerOptions& options = context_.options;
+  Exchange exchange;
+  exchange.parser.header_limit(options.max_header_bytes);
+  exchange.parser.body_limit(options.max_body_bytes);
+  socket_.start_timer(options.header_timeout);
+  const auto [error, count] = co_await http::async_read_header(socket_.get(), buffer_, exchange.parser, kTuple);
+  socket_.stop_timer();
+
+  exchange.request = request_head(exchange.parser);
+  exchange.wire = wire_format(exchange.parser);
+  exchange.extra_headers = context_.router.cors_headers(exchange.request.header("Origin"));
+  exchange.extra_headers.emplace_back("x-request-id", exchange.request.id);
+  if (error && !reading_error(error, socket_.timed_out(), options)) co_return false;
+
+  busy_ = true;
+  const Reservation busy(context_.busy_connections, 1);
+  bool keep = false;
+  if (error) {
+    exchange.wire.keep_alive = false;
+    co_await send_response(exchange, to_response(*reading_error(error, socket_.timed_out(), options)));
+  } else {
+    keep = co_await read_body_and_answer(exchange);
+  }
+  busy_ = false;
+  log(exchange);
+  co_return keep&& exchange.wire.keep_alive && !context_.draining;
+}
+
+/// Whether the answer went out.
+asio::awaitable<bool> Connection::read_body_and_answer(Exchange& exchange) {
+  const ServerOptions& options = context_.options;
+  std::optional<HttpResponse> early;
+  if (const auto error = check_head(exchange.parser, exchange.request)) {
+    early = to_response(*error);
+    exchange.wire.keep_alive = false;
+  } else {
+    early = context_.router.answer_early(exchange.request);
+  }
+  const uint64_t body_bytes =
+      exchange.parser.chunked() ? options.max_body_bytes : exchange.parser.content_length().value_or(0);
+  if (!early && context_.buffered_body_bytes + body_bytes > options.max_buffered_body_bytes) {
+    early = to_response({.status = 503,
+                         .message = "Too many large requests are being read",
+                         .type = "server_error",
+                         .code = "overloaded",
+                         .retry_after_seconds = 1});
+  }
+  if (early) {
+    // The body is not wanted, so where the next request begins is not known.
+    if (!exchange.parser.is_done()) exchange.wire.keep_alive = false;
+    co_return co_await send_response(exchange, *early);
+  }
+
+  const Reservation reservation(context_.buffered_body_bytes, body_bytes);
+  if (!exchange.parser.is_done()) {
+    const bool expects_continue = !exchange.request.header("Expect").empty() && exchange.wire.minor_version > 0;
+    if (expects_continue) {
+      const bool sent = co_await socket_.write("HTTP/1.1 100 Continue\r\n\r\n", options.write_timeout);
+      if (!sent) co_return false;
+    }
+    socket_.start_timer(options.body_timeout);
+    const auto [error, count] = co_await http::async_read(socket_.get(), buffer_, exchange.parser, kTuple);
+    socket_.stop_timer();
+    if (error) {
+      const auto answer = reading_error(error, socket_.timed_out(), options);
+      exchange.wire.keep_alive = false;
+      if (!answer) co_return false;
+      co_return co_await send_response(exchange, to_response(*answer));
+    }
+  }
+  exchange.request.body = std::move(exchange.parser.get().body());
+  Reply reply = co_await handle(exchange.request);
+  exchange.request.body = {};
+  if (auto* response = std::get_if<HttpResponse>(&reply)) co_return co_await send_response(exchange, *response);
+
+  PendingReply& pending = *std::get<std::unique_ptr<PendingReply>>(reply);
+  const Pointing pointing(reply_, &pending);
+  watch_peer();
+  const bool sent = co_await send_pending(exchange, pending);
+  exchange.statistics = pending.statistics();
+  co_await stop_watching_peer();
+  co_return sent;
+}
+
+asio::awaitable<Reply> Connection::handle(const HttpRequest& request) {
+  if (request.body.size() <= kInlineBodyBytes) co_return context_.router.answer(request);
+  std::optional<Reply> reply;
+  asio::post(context_.workers, [this, &request, &reply] {
+    Reply answer = context_.router.answer(request);
+    asio::post(socket_.get().get_executor(), [this, &reply, answer = std::move(answer)]() mutable {
+      reply = std::move(answer);
+      wake();
+    });
+  });
+  while (!reply) co_await wait_for_wake(steady_clock::time_point::max());
+  co_return *std::move(reply);
+}
+
+ReplyPart Connection::next_part(const Exchange& exchange, PendingReply& reply) const {
+  if (aborting_) return reply.abandon({ErrorCode::cancelled, "The server is stopping"});
+  const std::chrono::milliseconds limit = context_.options.request_timeout;
+  if (limit.count() > 0 && steady_clock::now() >= exchange.request.received + limit) {
+    return reply.abandon({ErrorCode::timed_out, fmt::format("The answer took longer than {} s",
+                                                            std::chrono::duration<double>(limit).count())});
+  }
+  return reply.take();
+}
+
+asio::awaitable<bool> Connection::send_pending(Exchange& exchange, PendingReply& reply) {
+  const ServerOptions& options = context_.options;
+  reply.start(
+      [self = shared_from_this()] { asio::post(self->socket_.get().get_executor(), [self] { self->wake(); }); });
+  const auto deadline = options.request_timeout.count() > 0 ? exchange.request.received + options.request_timeout
+                                                            : steady_clock::time_point::max();
+  auto last_sent = steady_clock::now();
+  while (!peer_gone_ && !closed_ && !reply.is_overflowing()) {
+    ReplyPart part = next_part(exchange, reply);
+    if (part.response && !exchange.stream_began) co_return co_await send_response(exchange, *part.response);
+    if (part.response) {
+      // Too late for a status: the error goes out as an event, and the status into the log.
+      exchange.status = part.response->status;
+      part.events = fmt::format("data: {}\n\n", part.response->body);
+      part.end = true;
+    }
+    const auto comment_due = reply.is_event_stream() ? last_sent + options.keep_alive_interval : deadline;
+    if (part.events.empty() && !part.end && reply.is_event_stream() && steady_clock::now() >= comment_due) {
+      part.events = ": keep-alive\n\n";
+    }
+    if (part.events.empty() && !part.end) {
+      co_await wait_for_wake(std::min(deadline, comment_due));
+      continue;
+    }
+    const bool sent = co_await send_events(exchange, part.events, part.end);
+    if (sent && part.end) co_return true;
+    if (!sent) break;
+    last_sent = steady_clock::now();
+  }
+  // Nobody reads any more, or not fast enough: what is still in the system's buffers is worth nothing.
+  exchange.status = kClientClosedRequest;
+  closed_ = true;
+  socket_.reset();
+  co_return false;
+}
+
+asio::awaitable<bool> Connection::send_events(Exchange& exchange, std::string_view events, bool end) {
+  std::string bytes;
+  if (!exchange.stream_began) {
+    exchange.stream_began = true;
+    exchange.status = 200;
+    exchange.wire.keep_alive = exchange.wire.keep_alive && exchange.wire.minor_version > 0 && !context_.draining;
+    bytes = event_stream_head(exchange.extra_headers, exchange.wire);
+  }
+  bytes += stream_chunk(events, exchange.wire);
+  if (end) bytes += stream_end(exchange.wire);
+  co_return co_await socket_.write(bytes, context_.options.write_timeout);
+}
+
+asio::awaitable<bool> Connection::send_response(Exchange& exchange, const HttpResponse& response) {
+  exchange.status = response.status;
+  if (context_.draining) exchange.wire.keep_alive = false;
+  const std::string bytes = response_bytes(response, exchange.extra_headers, exchange.wire);
+  co_return co_await socket_.write(bytes, context_.options.write_timeout);
+}
+
+void Connection::wake() {
+  woken_ = true;
+  wake_timer_.cancel();
+  // The coroutine may be inside a write that the reader lets hang.
+  if (reply_ != nullptr && reply_->is_overflowing() && !closed_) {
+    closed_ = true;
+    socket_.reset();
+  }
+}
+
+asio::awaitable<void> Connection::wait_for_wake(steady_clock::time_point until) {
+  if (!woken_) {
+    wake_timer_.expires_at(until);
+    co_await wake_timer_.async_wait(kTuple);
+  }
+  woken_ = false;
+}
+
+void Connection::watch_peer() {
+  if (watching_peer_ || peer_gone_ || closed_ || buffer_.max_size() - buffer_.size() < kReadBytes) return;
+  watching_peer_ = true;
+  socket_.get().async_read_some(buffer_.prepare(kReadBytes),
+                                [self = shared_from_this()](boost::system::error_code error, size_t count) {
+                                  self->watching_peer_ = false;
+                                  if (!error) {
+                                    self->buffer_.commit(count);
+                                    self->watch_peer();
+                                  } else if (error != asio::error::operation_aborted) {
+                                    self->peer_gone_ = true;
+                                  }
+                                  self->wake();
+                                });
+}
+
+asio::awaitable<void> Connection::stop_watching_peer() {
+  boost::system::error_code ignored;
+  while (watching_peer_) {
+    // Cancelling loses no bytes: a read that has them completes, one that is cancelled has none. One that completes
+    // starts the next, which is then cancelled.
+    socket_.get().cancel(ignored);
+    co_await wait_for_wake(steady_clock::time_point::max());
+  }
+}
+
+void Connection::drain() {
+  if (!busy_) close_now();
+}
+
+void Connection::abort() {
+  aborting_ = true;
+  wake();
+}
+
+void Connection::close_now() {
+  closed_ = true;
+  socket_.close();
+  wake();
+}
+
+void Connection::log(const Exchange& exchange) const {
+  context_.counters.count(context_.router.route_name(exchange.request), exchange.status);
+  if (!context_.options.log_requests) return;
+  const HttpRequest& request = exchange.request;
+  const std::chrono::duration<double, std::milli> duration = steady_clock::now() - request.received;
+  std::string line = fmt::format("{} {} {} {:.1f} ms", printable(request.method, 16), printable(request.path, 80),
+                                 exchange.status, duration.count());
+  if (const ReplyStatistics& tokens = exchange.statistics; tokens.prompt_tokens > 0) {
+    line += fmt::format(", prompt {} ({} cached), generated {}", tokens.prompt_tokens, tokens.cached_tokens,
+                        tokens.completion_tokens);
+    if (tokens.time_to_first_token) line += fmt::format(", first token {} ms", tokens.time_to_first_token->count());
+  }
+  const bool is_probe = request.path == "/health" || request.path == "/ping" || request.path == "/metrics";
+  spdlog::log(is_probe ? spdlog::level::debug : spdlog::level::info, "{}, id {}", line, request.id);
+}
+
+}  // namespace hearth

@@ -1,0 +1,56 @@
+#include "server/http/message.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace hearth {
+namespace {
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+/// "http://host:port/path" is what proxies send; servers must take it too (RFC 9112, 3.2.2).
+std::string_view without_scheme_and_host(std::string_view target) {
+  const size_t scheme = target.find("://");
+  if (target.starts_with('/') || scheme == target.npos) return target;
+  const size_t slash = target.find('/', scheme + 3);
+  return slash == target.npos ? "/" : target.substr(slash);
+}
+
+}  // namespace
+
+std::string_view find_header(const Headers& headers, std::string_view name) {
+  for (const auto& [key, value] : headers) {
+    if (equal_ignoring_case(key, name)) return value;
+  }
+  return {};
+}
+
+std::string target_path(std::string_view target) {
+  target = without_scheme_and_host(target);
+  target = target.substr(0, target.find_first_of("?#"));
+  std::string path;
+  for (size_t i = 0; i < target.size(); ++i) {
+    if (target[i] != '%') {
+      path += target[i];
+      continue;
+    }
+    const int high = i + 2 < target.size() ? hex_digit(target[i + 1]) : -1;
+    const int low = i + 2 < target.size() ? hex_digit(target[i + 2]) : -1;
+    if (high < 0 || low < 0 || (high == 0 && low == 0)) return {};
+    path += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+}  // namespace hearth

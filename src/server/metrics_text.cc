@@ -1,0 +1,137 @@
+#include "server/metrics_text.h"
+
+#include <prometheus/client_metric.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/metrics.h"
+
+namespace hearth {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+/// vLLM's names of what FinishReason counts, in its order.
+constexpr std::array kFinishedReasons = {"stop", "length", "abort", "error"};
+
+ClientMetric::Histogram to_prometheus(const Histogram& histogram) {
+  ClientMetric::Histogram out;
+  for (size_t i = 0; i < histogram.counts().size(); ++i) {
+    out.sample_count += histogram.counts()[i];
+    const double bound =
+        i < histogram.bounds().size() ? histogram.bounds()[i] : std::numeric_limits<double>::infinity();
+    out.bucket.push_back({.cumulative_count = out.sample_count, .upper_bound = bound});
+  }
+  out.sample_sum = histogram.sum();
+  return out;
+}
+
+/// Collects families; each metric carries the labels that all have, and its own.
+class Families {
+ public:
+  explicit Families(Labels common) : common_(std::move(common)) {}
+
+  void gauge(const char* name, const char* help, double value, Labels labels = {}) {
+    add(name, help, MetricType::Gauge, std::move(labels)).gauge.value = value;
+  }
+
+  void counter(const char* name, const char* help, double value, Labels labels = {}) {
+    add(name, help, MetricType::Counter, std::move(labels)).counter.value = value;
+  }
+
+  void histogram(const char* name, const char* help, const Histogram& histogram) {
+    add(name, help, MetricType::Histogram, {}).histogram = to_prometheus(histogram);
+  }
+
+  std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
+
+ private:
+  /// Metrics of one name must be added one after another.
+  ClientMetric& add(const char* name, const char* help, MetricType type, Labels labels) {
+    if (families_.empty() || families_.back().name != name) {
+      families_.push_back({.name = name, .help = help, .type = type, .metric = {}});
+    }
+    ClientMetric& metric = families_.back().metric.emplace_back();
+    metric.label = common_;
+    metric.label.insert(metric.label.end(), labels.begin(), labels.end());
+    return metric;
+  }
+
+  const Labels common_;
+  std::vector<MetricFamily> families_;
+};
+
+void add_state(Families& out, const EngineMetrics& metrics) {
+  const double usage =
+      metrics.kv_blocks_total > 0 ? double(metrics.kv_blocks_used) / double(metrics.kv_blocks_total) : 0.0;
+  out.gauge("vllm:num_requests_running", "Requests in the batch", metrics.requests_running);
+  out.gauge("vllm:num_requests_waiting", "Requests in the queue", metrics.requests_waiting);
+  out.gauge("vllm:kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1", usage);
+  out.gauge("vllm:gpu_cache_usage_perc", "The same under its older name", usage);
+  out.gauge(
+      "vllm:cache_config_info", "Shape of the KV cache, in labels", 1,
+      {{"block_size", std::to_string(kBlockTokens)}, {"num_gpu_blocks", std::to_string(metrics.kv_blocks_total)}});
+  out.gauge("vllm:lora_requests_info", "LoRA adapters, of which there are none", 0,
+            {{"max_lora", "0"}, {"running_lora_adapters", ""}, {"waiting_lora_adapters", ""}});
+}
+
+void add_totals(Families& out, const EngineMetrics& metrics) {
+  out.counter("vllm:num_preemptions_total", "Requests that lost their KV blocks to older ones", metrics.preemptions);
+  out.counter("vllm:prompt_tokens_total", "Prompt tokens of requests", metrics.prompt_tokens);
+  out.counter("vllm:generation_tokens_total", "Tokens generated", metrics.generation_tokens);
+  out.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache",
+              metrics.prefix_cache_queries);
+  out.counter("vllm:prefix_cache_hits_total", "Prompt tokens found there", metrics.prefix_cache_hits);
+  out.counter("vllm:gpu_prefix_cache_queries_total", "The same under its older name", metrics.prefix_cache_queries);
+  out.counter("vllm:gpu_prefix_cache_hits_total", "The same under its older name", metrics.prefix_cache_hits);
+  for (size_t i = 0; i < kFinishedReasons.size(); ++i) {
+    out.counter("vllm:request_success_total", "Finished requests", metrics.finished[i],
+                {{"finished_reason", kFinishedReasons[i]}});
+  }
+}
+
+void add_times(Families& out, const EngineMetrics& metrics) {
+  out.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token",
+                metrics.time_to_first_token_seconds);
+  out.histogram("vllm:inter_token_latency_seconds", "Between two tokens of a request",
+                metrics.inter_token_latency_seconds);
+  out.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its end",
+                metrics.e2e_request_latency_seconds);
+  out.histogram("vllm:request_queue_time_seconds", "In the queue", metrics.request_queue_time_seconds);
+  out.histogram("vllm:request_prefill_time_seconds", "From the queue to the first token",
+                metrics.request_prefill_time_seconds);
+  out.histogram("vllm:request_decode_time_seconds", "From the first token to the end",
+                metrics.request_decode_time_seconds);
+  out.histogram("vllm:request_inference_time_seconds", "From the queue to the end",
+                metrics.request_inference_time_seconds);
+}
+
+}  // namespace
+
+std::string metrics_text(const ServedModel& model, const RequestCounters& counters) {
+  Families out({{"model_name", model.name()}});
+  const std::shared_ptr<const ReadyModel> ready = model.ready();
+  out.gauge("hearth:model_ready", "1 when the model is loaded", ready ? 1 : 0);
+  for (const auto& [key, count] : counters.snapshot()) {
+    out.counter("hearth:http_requests_total", "HTTP requests answered; 499 is a client that went away",
+                static_cast<double>(count), {{"path", key.first}, {"status", std::to_string(key.second)}});
+  }
+  if (ready) {
+    const EngineMetrics metrics = ready->engine->metrics();
+    add_state(out, metrics);
+    add_totals(out, metrics);
+    add_times(out, metrics);
+  }
+  return out.text();
+}
+
+}  // namespace hearth

@@ -1,0 +1,83 @@
+#include "server/openai/endpoint.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/json.h"
+#include "base/printable.h"
+
+namespace hearth {
+namespace {
+
+constexpr unsigned kRetryWhileLoadingSeconds = 5;
+
+}  // namespace
+
+ApiResult<nlohmann::json> parse_body(const HttpRequest& request) {
+  if (request.body.empty()) {
+    return std::unexpected(ApiError{.status = 400, .message = "The request has no body; send a JSON object"});
+  }
+  Result<nlohmann::json> json = parse_json(request.body, "request body", {.unique_keys = true});
+  if (!json) return std::unexpected(ApiError{.status = 400, .message = to_string(json.error())});
+  return *std::move(json);
+}
+
+ApiResult<std::shared_ptr<const ReadyModel>> require_ready(const ServedModel& model) {
+  const ServedModel::State state = model.state();
+  if (const auto* ready = std::get_if<std::shared_ptr<const ReadyModel>>(&state)) return *ready;
+  ApiError error{.status = 503, .type = "server_error"};
+  if (const auto* progress = std::get_if<Progress>(&state)) {
+    error.message = fmt::format("The model is being loaded: {}, {:.0f} %; see /health", progress->stage,
+                                100 * progress->fraction());
+    error.code = "model_loading";
+    error.retry_after_seconds = kRetryWhileLoadingSeconds;
+  } else {
+    error.message = fmt::format("The model could not be loaded: {}", to_string(std::get<Error>(state)));
+    error.code = "model_failed";
+  }
+  return std::unexpected(std::move(error));
+}
+
+ApiResult<void> check_model_name(const ServedModel& model, const std::string& name) {
+  if (name.empty() || model.answers_to(name)) return {};
+  return std::unexpected(
+      ApiError{.status = 404,
+               .message = fmt::format("The model `{}` is not served here; this is `{}`", printable(name), model.name()),
+               .param = "model",
+               .code = "model_not_found"});
+}
+
+ApiResult<const Tokenizer*> require_tokenizer(const ReadyModel& model) {
+  if (model.tokenizer != nullptr) return model.tokenizer;
+  return std::unexpected(
+      ApiError{.status = 400, .message = "This model has no tokenizer; use /v1/completions with lists of token ids"});
+}
+
+ApiResult<void> require_chat_template(const ReadyModel& model) {
+  if (model.chat_template != nullptr && model.tokenizer != nullptr) return {};
+  return std::unexpected(ApiError{.status = 400,
+                                  .message = "This model has no chat template: it is a base model, made to continue "
+                                             "text; use /v1/completions",
+                                  .param = "model",
+                                  .code = "no_chat_template"});
+}
+
+RequestLimits request_limits(const ReadyModel& model, const ServerOptions& options) {
+  return {.default_sampling = model.default_sampling,
+          .max_choices = options.max_choices,
+          .vocabulary_size = model.vocabulary_size,
+          .has_tokenizer = model.tokenizer != nullptr};
+}
+
+ApiError text_error(const Error& error, const std::string& param) {
+  ApiError api_error = to_api_error(error);
+  if (api_error.status == 400) api_error.param = param;
+  return api_error;
+}
+
+std::vector<int32_t> to_signed(const std::vector<uint32_t>& ids) { return {ids.begin(), ids.end()}; }
+
+std::vector<uint32_t> to_unsigned(const std::vector<int32_t>& ids) { return {ids.begin(), ids.end()}; }
+
+}  // namespace hearth

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "server/api_error.h"
+#include "server/http/message.h"
+#include "server/openai/generation_params.h"
+#include "server/served_model.h"
+#include "server/server_options.h"
+
+namespace hearth {
+
+/// The request's body as JSON. Broken JSON, names that stand twice in an object, and nesting that is too deep are 400.
+ApiResult<nlohmann::json> parse_body(const HttpRequest& request);
+
+/// The model, or 503 that says how far it has come.
+ApiResult<std::shared_ptr<const ReadyModel>> require_ready(const ServedModel& model);
+
+/// 404 unless `name` is empty or one that the model answers to.
+ApiResult<void> check_model_name(const ServedModel& model, const std::string& name);
+
+/// The tokenizer, or 400 that says that the model has none.
+ApiResult<const Tokenizer*> require_tokenizer(const ReadyModel& model);
+
+/// 400 that points at /v1/completions unless the model has a chat template (and the tokenizer that goes with it).
+ApiResult<void> require_chat_template(const ReadyModel& model);
+
+RequestLimits request_limits(const ReadyModel& model, const ServerOptions& options);
+
+/// Errors of the text layer: what it refuses is what the client sent in `param`.
+ApiError text_error(const Error& error, const std::string& param);
+
+/// Token ids as the engine counts them, and as the text layer does.
+std::vector<int32_t> to_signed(const std::vector<uint32_t>& ids);
+std::vector<uint32_t> to_unsigned(const std::vector<int32_t>& ids);
+
+}  // namespace hearth

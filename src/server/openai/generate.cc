@@ -1,0 +1,153 @@
+#include "server/openai/generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "server/openai/chat_request.h"
+#include "server/openai/completion_request.h"
+#include "server/openai/endpoint.h"
+#include "server/openai/generation.h"
+#include "server/openai/response_format.h"
+
+namespace hearth {
+namespace {
+
+int64_t seconds_since_1970() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+ApiResult<std::vector<int32_t>> tokens_of(const ReadyModel& model, const Prompt& prompt, bool add_special_tokens) {
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
+  const auto tokenizer = require_tokenizer(model);
+  if (!tokenizer) return std::unexpected(tokenizer.error());
+  const auto ids = (*tokenizer)->encode(std::get<std::string>(prompt), {.add_special = add_special_tokens});
+  if (!ids) return std::unexpected(text_error(ids.error(), "prompt"));
+  return to_signed(*ids);
+}
+
+/// The prompt must leave room for one token.
+ApiResult<void> check_length(const ReadyModel& model, size_t tokens, const char* param) {
+  const uint32_t context_length = model.engine->context_length();
+  if (tokens == 0) return bad_field(param, "The prompt has no tokens");
+  if (tokens < context_length) return {};
+  return std::unexpected(ApiError{
+      .status = 400,
+      .message = fmt::format("The prompt has {} tokens, and the context of this model holds {} with the answer; "
+                             "shorten the prompt",
+                             tokens, context_length),
+      .param = param,
+      .code = "context_length_exceeded"});
+}
+
+ResponseHead make_head(const ServedModel& model, const HttpRequest& request, const GenerationParams& params,
+                       const char* id_prefix) {
+  return {.id = id_prefix + request.id,
+          .model = params.model.empty() ? model.name() : params.model,
+          .created = seconds_since_1970(),
+          .include_usage = params.include_usage,
+          .logprobs = params.logprobs.has_value(),
+          .return_token_ids = params.return_token_ids};
+}
+
+/// A plan without requests and format.
+GenerationPlan make_plan(std::shared_ptr<const ReadyModel> ready, const ServerOptions& options,
+                         const HttpRequest& request, const GenerationParams& params) {
+  return {.model = std::move(ready),
+          .requests = {},
+          .choices_per_prompt = params.choices,
+          .format = nullptr,
+          .stream = params.stream,
+          .include_usage = params.include_usage,
+          .drop_completion = params.max_tokens == 0U,
+          .max_unsent_bytes = options.max_unsent_bytes,
+          .received = request.received};
+}
+
+void add_choices(GenerationPlan& plan, const HttpRequest& http, const GenerationParams& params,
+                 const std::vector<int32_t>& prompt, bool prompt_logprobs) {
+  for (uint32_t choice = 0; choice < params.choices; ++choice) {
+    Request request = make_engine_request(params, prompt, choice);
+    request.id = fmt::format("{}-{}", http.id, plan.requests.size());
+    request.prompt_logprobs = prompt_logprobs;
+    plan.requests.push_back(std::move(request));
+  }
+}
+
+ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const ServerOptions& options,
+                                          const HttpRequest& http) {
+  auto ready = require_ready(model);
+  if (!ready) return std::unexpected(ready.error());
+  const auto body = parse_body(http);
+  if (!body) return std::unexpected(body.error());
+  const auto request = parse_completion_request(*body, request_limits(**ready, options));
+  if (!request) return std::unexpected(request.error());
+  const GenerationParams& params = request->params;
+  if (const auto known = check_model_name(model, params.model); !known) return std::unexpected(known.error());
+
+  const Tokenizer* tokenizer = (*ready)->tokenizer;
+  GenerationPlan plan = make_plan(*std::move(ready), options, http, params);
+  std::vector<EchoedPrompt> echoes;
+  for (const Prompt& prompt : request->prompts) {
+    auto tokens = tokens_of(*plan.model, prompt, request->add_special_tokens);
+    if (!tokens) return std::unexpected(tokens.error());
+    if (const auto fits = check_length(*plan.model, tokens->size(), "prompt"); !fits) {
+      return std::unexpected(fits.error());
+    }
+    add_choices(plan, http, params, *tokens, request->echo && params.logprobs);
+    EchoedPrompt echo{.text = {}, .tokens = *std::move(tokens)};
+    if (request->echo && std::holds_alternative<std::string>(prompt)) {
+      echo.text = std::get<std::string>(prompt);
+    } else if (request->echo && tokenizer != nullptr) {
+      echo.text = tokenizer->decode(to_unsigned(echo.tokens), {.skip_special = params.skip_special_tokens});
+    }
+    echoes.push_back(std::move(echo));
+  }
+  plan.format = make_completion_format(make_head(model, http, params, "cmpl-"), tokenizer, std::move(echoes),
+                                       params.choices, params.skip_special_tokens, plan.drop_completion);
+  return plan;
+}
+
+ApiResult<GenerationPlan> plan_chat(const ServedModel& model, const ServerOptions& options, const HttpRequest& http) {
+  auto ready = require_ready(model);
+  if (!ready) return std::unexpected(ready.error());
+  const auto body = parse_body(http);
+  if (!body) return std::unexpected(body.error());
+  const auto request = parse_chat_request(*body, request_limits(**ready, options));
+  if (!request) return std::unexpected(request.error());
+  const GenerationParams& params = request->params;
+  if (const auto known = check_model_name(model, params.model); !known) return std::unexpected(known.error());
+  if (const auto chats = require_chat_template(**ready); !chats) return std::unexpected(chats.error());
+
+  GenerationPlan plan = make_plan(*std::move(ready), options, http, params);
+  auto prompt = render_chat(*plan.model->chat_template, *plan.model->tokenizer, request->inputs);
+  if (!prompt) return std::unexpected(prompt.error());
+  if (const auto fits = check_length(*plan.model, prompt->size(), "messages"); !fits) {
+    return std::unexpected(fits.error());
+  }
+  add_choices(plan, http, params, *prompt, false);
+  plan.format =
+      make_chat_format(make_head(model, http, params, "chatcmpl-"), plan.model->tokenizer, *std::move(prompt));
+  return plan;
+}
+
+Reply to_reply(ApiResult<GenerationPlan> plan) {
+  if (!plan) return to_response(plan.error());
+  return std::make_unique<Generation>(*std::move(plan));
+}
+
+}  // namespace
+
+Reply generate_completion(const ServedModel& model, const ServerOptions& options, const HttpRequest& request) {
+  return to_reply(plan_completion(model, options, request));
+}
+
+Reply generate_chat(const ServedModel& model, const ServerOptions& options, const HttpRequest& request) {
+  return to_reply(plan_chat(model, options, request));
+}
+
+}  // namespace hearth

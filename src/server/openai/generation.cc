@@ -1,0 +1,109 @@
+#include "server/openai/generation.h"
+
+#include <utility>
+
+namespace hearth {
+
+Generation::Generation(GenerationPlan plan)
+    : plan_(std::move(plan)), choices_(plan_.requests.size()), unfinished_(choices_.size()) {}
+
+Generation::~Generation() { cancel(); }
+
+void Generation::cancel() {
+  if (queue_) queue_->close();
+  for (size_t i = 0; i < handles_.size(); ++i) {
+    if (!choices_[i].finish_reason) plan_.model->engine->cancel(handles_[i]);
+  }
+  handles_.clear();
+}
+
+void Generation::start(std::function<void()> wake) {
+  queue_ = std::make_shared<EventQueue>(choices_.size(), plan_.stream, plan_.max_unsent_bytes, wake);
+  for (uint32_t i = 0; i < plan_.requests.size(); ++i) {
+    Result<RequestHandle> handle = plan_.model->engine->submit(
+        std::move(plan_.requests[i]), [queue = queue_, i](const RequestEvent& event) { queue->push(i, event); });
+    if (!handle) {
+      submit_error_ = to_api_error(handle.error());
+      cancel();
+      wake();
+      return;
+    }
+    handles_.push_back(*handle);
+  }
+}
+
+ReplyPart Generation::take() {
+  if (submit_error_) return end_with(*submit_error_);
+  ReplyPart part;
+  const std::vector<std::optional<RequestEvent>> events = queue_->take();
+  for (uint32_t i = 0; i < events.size(); ++i) {
+    if (!events[i]) continue;
+    if (const std::optional<Error> failure = failure_of(*events[i])) return end_with(to_api_error(*failure));
+    collect(i, *events[i]);
+    if (plan_.stream) part.events += plan_.format->events(i, *events[i]);
+  }
+  if (unfinished_ > 0) return part;
+  if (!plan_.stream) {
+    part.response = HttpResponse{.body = plan_.format->response(choices_, usage())};
+    return part;
+  }
+  if (plan_.include_usage) part.events += plan_.format->usage_event(usage());
+  part.events += sse_event("[DONE]");
+  part.end = true;
+  return part;
+}
+
+/// Cancelled by somebody else than this: the engine stops, or the request's deadline has passed.
+std::optional<Error> Generation::failure_of(const RequestEvent& event) const {
+  if (event.finish_reason == FinishReason::cancelled) {
+    return event.error.value_or(Error{ErrorCode::cancelled, "The request was cancelled"});
+  }
+  if (event.finish_reason == FinishReason::failed) {
+    return event.error.value_or(Error{ErrorCode::internal, "The request failed"});
+  }
+  return std::nullopt;
+}
+
+void Generation::collect(uint32_t choice, const RequestEvent& event) {
+  RequestEvent& collected = choices_[choice];
+  if (plan_.stream) {
+    collected.finish_reason = event.finish_reason;
+    collected.usage = event.usage;
+  } else {
+    join_event(collected, event);
+  }
+  if (event.finish_reason) --unfinished_;
+}
+
+ReplyPart Generation::end_with(const ApiError& error) {
+  cancel();
+  return {.response = to_response(error)};
+}
+
+ReplyPart Generation::abandon(const Error& why) { return end_with(to_api_error(why)); }
+
+Usage Generation::usage() const {
+  Usage sum;
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    const Usage& usage = choices_[i].usage;
+    if (!plan_.drop_completion) sum.completion_tokens += usage.completion_tokens;
+    if (i % plan_.choices_per_prompt != 0) continue;
+    sum.prompt_tokens += usage.prompt_tokens;
+    sum.cached_tokens += usage.cached_tokens;
+  }
+  return sum;
+}
+
+ReplyStatistics Generation::statistics() const {
+  const Usage total = usage();
+  ReplyStatistics statistics{.prompt_tokens = total.prompt_tokens,
+                             .cached_tokens = total.cached_tokens,
+                             .completion_tokens = total.completion_tokens};
+  const auto first = queue_ ? queue_->first_event() : std::nullopt;
+  if (first) {
+    statistics.time_to_first_token = std::chrono::duration_cast<std::chrono::milliseconds>(*first - plan_.received);
+  }
+  return statistics;
+}
+
+}  // namespace hearth

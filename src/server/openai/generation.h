@@ -1,0 +1,62 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "server/api_error.h"
+#include "server/http/reply.h"
+#include "server/openai/event_queue.h"
+#include "server/openai/response_format.h"
+#include "server/served_model.h"
+
+namespace hearth {
+
+/// What is to be generated for one HTTP request, and how it is to be answered.
+struct GenerationPlan {
+  std::shared_ptr<const ReadyModel> model;
+  std::vector<Request> requests;  ///< one for each choice; those of one prompt lie side by side
+  uint32_t choices_per_prompt = 1;
+  std::unique_ptr<ResponseFormat> format;
+  bool stream = false;
+  bool include_usage = false;
+  bool drop_completion = false;  ///< max_tokens was 0: what is generated is not counted
+  size_t max_unsent_bytes = 1 << 20;
+  std::chrono::steady_clock::time_point received;
+};
+
+/// An answer that the engine generates: submits a request for each choice, collects what they yield, and cancels what
+/// still runs when it is destroyed.
+class Generation final : public PendingReply {
+ public:
+  explicit Generation(GenerationPlan plan);
+  ~Generation() override;
+
+  void start(std::function<void()> wake) override;
+  ReplyPart take() override;
+  ReplyPart abandon(const Error& why) override;
+  bool is_event_stream() const override { return plan_.stream; }
+  bool is_overflowing() const override { return queue_ != nullptr && queue_->is_overflowing(); }
+  ReplyStatistics statistics() const override;
+
+ private:
+  void cancel();
+  ReplyPart end_with(const ApiError& error);
+  void collect(uint32_t choice, const RequestEvent& event);
+  std::optional<Error> failure_of(const RequestEvent& event) const;
+  Usage usage() const;
+
+  GenerationPlan plan_;
+  std::shared_ptr<EventQueue> queue_;  ///< shared with the engine's callbacks
+  std::vector<RequestHandle> handles_;
+  std::vector<RequestEvent> choices_;  ///< of a stream without text and tokens: those are sent and forgotten
+  uint32_t unfinished_ = 0;
+  std::optional<ApiError> submit_error_;
+};
+
+}  // namespace hearth

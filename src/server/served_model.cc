@@ -1,0 +1,52 @@
+#include "server/served_model.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace hearth {
+namespace {
+
+int64_t seconds_since_1970() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+ServedModel::ServedModel(std::string name, std::vector<std::string> aliases)
+    : name_(std::move(name)),
+      aliases_(std::move(aliases)),
+      created_(seconds_since_1970()),
+      state_(Progress{.stage = "start"}) {}
+
+void ServedModel::report(const Progress& progress) {
+  std::lock_guard lock(mutex_);
+  if (std::holds_alternative<Progress>(state_)) state_ = progress;
+}
+
+void ServedModel::set_ready(ReadyModel model) {
+  std::lock_guard lock(mutex_);
+  if (std::holds_alternative<Progress>(state_)) state_ = std::make_shared<const ReadyModel>(std::move(model));
+}
+
+void ServedModel::set_failed(Error error) {
+  std::lock_guard lock(mutex_);
+  if (std::holds_alternative<Progress>(state_)) state_ = std::move(error);
+}
+
+ServedModel::State ServedModel::state() const {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+std::shared_ptr<const ReadyModel> ServedModel::ready() const {
+  std::lock_guard lock(mutex_);
+  const auto* model = std::get_if<std::shared_ptr<const ReadyModel>>(&state_);
+  return model != nullptr ? *model : nullptr;
+}
+
+bool ServedModel::answers_to(std::string_view name) const {
+  return name == name_ || std::ranges::find(aliases_, name) != aliases_.end();
+}
+
+}  // namespace hearth
