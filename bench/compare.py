@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Measures hearth and the peer alternately on the same file with the same threads, and prints both and the ratio.
 
 Each round runs `hearth bench` once and then bench/peer_speed.py once, so that what disturbs the machine meets both. A

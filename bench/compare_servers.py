@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Puts the same load on `hearth serve` and on llama-cpp-python's server, alternately, and prints both side by side.
 
 Same model file, same number of threads, same prompts, greedy answers. Each round starts one server, warms it up, loads

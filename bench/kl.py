@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """How far hearth's and the peer's logits are from a float evaluation of the same dequantised weights.
 
 Takes the first --tokens tokens of a real English text and prints for each the Kullback-Leibler divergence KL(oracle ||

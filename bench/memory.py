@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Peak memory of `hearth serve` under many conversations, beside what it must hold.
 
 Starts the server, sends --clients chats (or completions, for a model without a chat template) at once, and reads

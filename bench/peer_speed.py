@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Measures the peer as `hearth bench --json` measures hearth, and prints an object with the same keys.
 
 For each attention setting: prompts of random ids into an empty cache, logits of the last token; and n sequences

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Sends many streaming requests at once to an OpenAI-compatible server and prints what its users feel.
 
   time to first token  from sending a request to its first text, p50 and p99 over all requests
