@@ -127,8 +127,7 @@ void print_table(const Options& options, const Device& device, double bandwidth,
 }
 
 Result<void> run(const Options& options) {
-  TerminalProgress progress;
-  auto opened = open_model(options.model, options.device, {}, progress);
+  auto opened = open_model(options.model, options.device, {});
   if (!opened) return pass_on(opened);
   EngineOptions engine_options;
   engine_options.max_sequences = std::max(1U, std::ranges::max(options.sequences));
@@ -180,9 +179,7 @@ void add_bench(CLI::App& app, Command& chosen) {
   command->add_option("--repeat", options->repeat, "times each is measured; medians are printed")
       ->check(positive)
       ->capture_default_str();
-  command->add_option("--device", options->device.device, "auto, cpu or reference")->capture_default_str();
-  command->add_option("--threads", options->device.threads, "threads of the CPU, 0 for one a core")
-      ->capture_default_str();
+  add_device_options(*command, options->device);
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Example: hearth bench model.gguf --prompt 128,512 --sequences 1,8 --json");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

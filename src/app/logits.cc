@@ -57,9 +57,8 @@ Result<void> run(const Options& options) {
   const auto ids = read_ids(options);
   if (!ids) return std::unexpected(ids.error());
   if (ids->empty()) return fail(ErrorCode::invalid_argument, "no token ids", "give --ids 1,2,3 or --ids-file F");
-  TerminalProgress progress;
   auto opened = open_model(options.model, options.device,
-                           {.max_layers = options.max_layers, .round_ropes_to_bf16 = rounds_ropes(options)}, progress);
+                           {.max_layers = options.max_layers, .round_ropes_to_bf16 = rounds_ropes(options)});
   if (!opened) return pass_on(opened);
   constexpr uint32_t kChunk = 128;
   auto sequence = SingleSequence::create(*opened->model, static_cast<uint32_t>(ids->size()), kChunk);
@@ -87,9 +86,7 @@ void add_logits(CLI::App& app, Command& chosen) {
   command->add_option("--ids", options->ids, "token ids, separated by commas")->delimiter(',');
   command->add_option("--ids-file", options->ids_file, "a file of token ids, separated by spaces or lines");
   command->add_option("--out", options->out, "the .npy file to write")->required();
-  command->add_option("--device", options->device.device, "auto, cpu or reference")->capture_default_str();
-  command->add_option("--threads", options->device.threads, "threads of the CPU, 0 for one a core")
-      ->capture_default_str();
+  add_device_options(*command, options->device);
   command->add_option("--max-layers", options->max_layers, "load only the first layers (a smoke test)");
   command
       ->add_option("--rope-frequencies", options->rope_frequencies,

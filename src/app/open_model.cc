@@ -8,19 +8,28 @@
 
 namespace hearth::app {
 
-Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load,
+void add_device_options(CLI::App& command, DeviceOptions& options) {
+  command.add_option("--device", options.device, "auto, cpu or reference")->capture_default_str();
+  command.add_option("--threads", options.threads, "threads of the CPU; 0 is one for each core")->capture_default_str();
+}
+
+Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& options, LoadOptions load,
                              ProgressSink& progress, std::stop_token stop) {
   OpenModel opened;
-  auto checkpoint = open_checkpoint(path);
-  if (!checkpoint) return pass_on(checkpoint);
-  opened.checkpoint = std::move(*checkpoint);
   auto device = open_device(options.device, options.threads);
   if (!device) return pass_on(device);
   opened.device = std::move(*device);
-  auto model = Model::load(*opened.checkpoint, *opened.device, load, progress, std::move(stop));
+  auto model = Model::load(checkpoint, *opened.device, load, progress, std::move(stop));
   if (!model) return pass_on(model);
   opened.model = std::move(*model);
   return opened;
+}
+
+Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load) {
+  auto checkpoint = open_checkpoint(path);
+  if (!checkpoint) return pass_on(checkpoint);
+  TerminalProgress progress;
+  return open_model(**checkpoint, options, load, progress);
 }
 
 TerminalProgress::TerminalProgress() : terminal_(isatty(STDERR_FILENO) == 1) {}

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <stop_token>
 #include <string>
 
@@ -19,15 +21,21 @@ struct DeviceOptions {
   uint32_t threads = 0;  ///< 0 is one for each core
 };
 
-/// A checkpoint on a device. The members depend on those before them.
+/// Adds --device and --threads.
+void add_device_options(CLI::App& command, DeviceOptions& options);
+
+/// A model on the device that it needs.
 struct OpenModel {
-  std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Device> device;
   std::unique_ptr<Model> model;
 };
 
-Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load,
+/// Opens the device and loads the checkpoint's model onto it; the checkpoint is not needed afterwards.
+Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& options, LoadOptions load,
                              ProgressSink& progress, std::stop_token stop = {});
+
+/// The same from a path, with loading shown on the terminal.
+Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load);
 
 /// Shows loading on stderr: a bar that is redrawn on a terminal, else a line for each tenth.
 class TerminalProgress final : public ProgressSink {

@@ -1,0 +1,190 @@
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "app/commands.h"
+#include "app/load_text.h"
+#include "app/open_model.h"
+#include "engine/engine.h"
+#include "server/server.h"
+
+namespace hearth::app {
+namespace {
+
+struct Options {
+  std::string model;
+  DeviceOptions device;
+  EngineOptions engine;
+  ServerOptions server;
+  uint32_t cache_mb = 0;
+  uint32_t request_timeout_s = 600;
+  uint32_t drain_timeout_s = 30;
+  std::vector<std::string> names;
+  uint32_t max_layers = 0;
+};
+
+/// Everything behind a ready model, in the order in which it must be destroyed backwards.
+struct Loaded {
+  OpenModel open;
+  ModelText text;
+  std::unique_ptr<Engine> engine;
+};
+
+/// Passes progress on to the server's health and to the terminal.
+class BothSinks final : public ProgressSink {
+ public:
+  explicit BothSinks(ServedModel& served) : served_(served) {}
+  void report(const Progress& progress) override {
+    served_.report(progress);
+    terminal_.report(progress);
+  }
+
+ private:
+  ServedModel& served_;
+  TerminalProgress terminal_;
+};
+
+/// Weights and text are loaded side by side; the engine needs both.
+Result<void> load(const Options& options, ServedModel& served, const std::stop_token& stop, Loaded& loaded) {
+  auto checkpoint = open_checkpoint(options.model);
+  if (!checkpoint) return pass_on(checkpoint);
+  auto text = std::async(std::launch::async, [&] { return load_text(**checkpoint); });
+  {
+    BothSinks sinks(served);
+    auto opened = open_model(**checkpoint, options.device, {.max_layers = options.max_layers}, sinks, stop);
+    if (!opened) return pass_on(opened);
+    loaded.open = std::move(*opened);
+  }
+  served.report({.stage = "tokenizer"});
+  auto loaded_text = text.get();
+  if (!loaded_text) return pass_on(loaded_text);
+  loaded.text = std::move(*loaded_text);
+
+  served.report({.stage = "warm up"});
+  auto engine = Engine::start(*loaded.open.model, loaded.text.tokenizer.get(), options.engine);
+  if (!engine) return pass_on(engine);
+  loaded.engine = std::move(*engine);
+  served.set_ready({.engine = loaded.engine.get(),
+                    .tokenizer = loaded.text.tokenizer.get(),
+                    .chat_template = loaded.text.chat_template.get(),
+                    .vocabulary_size = loaded.open.model->config().vocabulary,
+                    .default_sampling = loaded.text.default_sampling});
+  return {};
+}
+
+/// Signals that end the program, taken by sigwait alone; SIGUSR1 is the loader saying that it failed.
+sigset_t block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+int wait_for_signal(const sigset_t& set) {
+  int signal = 0;
+  while (sigwait(&set, &signal) != 0) {
+  }
+  return signal;
+}
+
+void drain(Server& server, const sigset_t& set, std::chrono::seconds timeout) {
+  spdlog::info("finishing what runs, for up to {} s; once more ends it at once", timeout.count());
+  std::jthread impatient([&](const std::stop_token& stop) {
+    const timespec tick{.tv_sec = 0, .tv_nsec = 100'000'000};
+    while (!stop.stop_requested()) {
+      const int signal = sigtimedwait(&set, nullptr, &tick);
+      if (signal == SIGINT || signal == SIGTERM) return server.stop_draining();
+    }
+  });
+  server.drain(timeout);
+}
+
+Result<void> run(Options options) {
+  options.engine.cache_bytes = uint64_t{options.cache_mb} << 20;
+  options.server.request_timeout = std::chrono::seconds(options.request_timeout_s);
+  const std::filesystem::path path(options.model);
+  if (options.names.empty()) options.names = {(path.has_filename() ? path : path.parent_path()).stem().string()};
+
+  const sigset_t signals = block_signals();
+  const auto served = std::make_shared<ServedModel>(
+      options.names.front(), std::vector<std::string>(options.names.begin() + 1, options.names.end()));
+  Loaded loaded;
+  auto server = Server::start(options.server, served);
+  if (!server) return pass_on(server);
+  spdlog::info("listening on {}", (*server)->url());
+
+  Result<void> outcome;
+  std::jthread loader([&](const std::stop_token& stop) {
+    outcome = load(options, *served, stop, loaded);
+    if (outcome) {
+      const EngineOptions& planned = loaded.engine->options();
+      spdlog::info("{} is ready on {} ({}): context {}, {} sequences at once, {} MiB of KV cache", served->name(),
+                   loaded.open.device->info().name, loaded.open.device->info().description,
+                   loaded.engine->context_length(), planned.max_sequences, planned.cache_bytes >> 20);
+      return;
+    }
+    served->set_failed(outcome.error());
+    kill(getpid(), SIGUSR1);
+  });
+  const int signal = wait_for_signal(signals);
+  loader.request_stop();
+  loader.join();
+  if (signal == SIGUSR1) return outcome;
+  drain(**server, signals, std::chrono::seconds(options.drain_timeout_s));
+  server->reset();  // before the engine that its requests point to
+  return {};
+}
+
+void add_engine_options(CLI::App& command, Options& options) {
+  const auto positive = CLI::Range(1U, 1U << 30);
+  command.add_option("--context", options.engine.context_length,
+                     "tokens of a conversation; 0 is what the model and the memory allow");
+  command.add_option("--max-sequences", options.engine.max_sequences, "requests that run at once")
+      ->check(positive)
+      ->capture_default_str();
+  command.add_option("--max-waiting", options.engine.max_waiting, "requests that wait; beyond, 429")
+      ->capture_default_str();
+  command.add_option("--max-batched-tokens", options.engine.max_batched_tokens, "tokens of one step")
+      ->check(positive)
+      ->capture_default_str();
+  command.add_option("--kv-cache-mb", options.cache_mb, "MiB for the KV cache; 0 chooses by the free memory");
+  command.add_flag("!--no-prefix-cache", options.engine.prefix_cache, "compute every prompt from its start");
+}
+
+void add_server_options(CLI::App& command, Options& options) {
+  command.add_option("--host", options.server.host, "address to listen on")->capture_default_str();
+  command.add_option("--port", options.server.port, "port to listen on; 0 lets the system choose")
+      ->capture_default_str();
+  command.add_option("--served-model-name", options.names, "what clients call the model; the first is shown");
+  command.add_option("--api-key-file", options.server.api_key_file, "keys that are accepted, one a line");
+  command.add_option("--cors-origin", options.server.cors_origins,
+                     "web pages that may call, such as https://chat.example, or *");
+  command.add_option("--max-connections", options.server.max_connections, "beyond, 503")->capture_default_str();
+  command.add_option("--request-timeout", options.request_timeout_s, "seconds for one answer; 0 is no limit")
+      ->capture_default_str();
+  command.add_option("--drain-timeout", options.drain_timeout_s, "seconds that running requests get after SIGTERM")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("serve", "Serve a model over the OpenAI API");
+  command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  add_server_options(*command, *options);
+  add_engine_options(*command, *options);
+  add_device_options(*command, options->device);
+  command->add_option("--max-layers", options->max_layers, "load only the first layers (a smoke test)");
+  command->footer("Example: hearth serve model.gguf --port 8080 --max-sequences 16");
+  command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace hearth::app
