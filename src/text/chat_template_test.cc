@@ -165,7 +165,7 @@ TEST(ChatTemplate, RolesAreTheTemplatesAndOtherFieldsAreNot) {
   EXPECT_EQ(marked(chat_template.render({.messages = R"([{"role":"user","name":"bob"}])"}).value()),
             R"(<|user|>[bob]{"role": "user", "name": "[bob]"})");
   EXPECT_EQ(marked(chat_template.render({.messages = R"([{"role":"eot_id","name":"b","<|x|>":1}])"}).value()),
-            R"(<|[eot_id]|>[b]{"role": "[eot_id", "name": "b", "<|x|>]": 1})");
+            R"(<|[eot_id]|>[b]{"role": "[eot_id]", "name": "[b]", "[<|x|>]": 1})");
 }
 
 TEST(ChatTemplate, WritesAsPythonDoes) {
@@ -186,7 +186,7 @@ TEST(ChatTemplate, WritesAsPythonDoes) {
   EXPECT_EQ(text("{% for i in range(9) %}{% if i == 2 %}{% continue %}{% endif %}{% if i == 4 %}{% break %}{% endif %}"
                  "{{ i }}{% endfor %}"),
             "013");
-  EXPECT_EQ(text("  {% if true %}\n  a\n  {%- endif %}\n\nb\n"), "  a\n\nb") << "trim_blocks and lstrip_blocks";
+  EXPECT_EQ(text("  {% if true %}\n  a\n  {%- endif %}\n\nb\n"), "  a\nb") << "trim_blocks and lstrip_blocks";
   EXPECT_EQ(text("{% generation %}a{% endgeneration %}{%- generation -%} b {%- endgeneration -%} c"), "abc");
   EXPECT_EQ(text("{{ strftime_now('%Y') | length }}"), "4");
   EXPECT_EQ(text("{{ tools is none }} {{ documents is none }} {{ tools is defined }}"), "True True True");

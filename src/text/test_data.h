@@ -34,8 +34,13 @@ inline std::string tokenizer_file(const std::string& name, const std::string& fi
 }
 
 /// testdata/<name>.json; make_goldens.py describes it.
-inline nlohmann::ordered_json goldens(const std::string& name) {
-  return nlohmann::ordered_json::parse(read_file(HEARTH_SOURCE_DIR "/src/text/testdata/" + name + ".json"));
+inline const nlohmann::ordered_json& goldens(const std::string& name) {
+  static std::map<std::string, nlohmann::ordered_json> parsed;
+  nlohmann::ordered_json& golden = parsed[name];
+  if (golden.is_null()) {
+    golden = nlohmann::ordered_json::parse(read_file(HEARTH_SOURCE_DIR "/src/text/testdata/" + name + ".json"));
+  }
+  return golden;
 }
 
 /// Reads a GGUF file's metadata with as few lines as will do, so that this folder's tests need no folder beside it.

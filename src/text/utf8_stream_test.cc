@@ -30,7 +30,7 @@ TEST(Utf8Stream, PassesAllCharacters) {
        {0x0u, 0x7Fu, 0x80u, 0x7FFu, 0x800u, 0xFFFu, 0xD7FFu, 0xE000u, 0xFFFDu, 0x10000u, 0x10FFFFu}) {
     std::string text;
     if (code < 0x80) {
-      text = {static_cast<char>(code)};
+      text.push_back(static_cast<char>(code));
     } else if (code < 0x800) {
       text = {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 63))};
     } else if (code < 0x10000) {

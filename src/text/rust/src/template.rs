@@ -11,7 +11,7 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use std::error::Error as _;
 
 /// Instructions and 64-byte pieces of text that one rendering may cost; a real one of a long chat costs thousands.
-const FUEL: u64 = 50_000_000;
+const FUEL: u64 = 10_000_000;
 const NAME: &str = "chat_template";
 
 /// Immutable once built, so any number of threads may use it.
@@ -93,8 +93,8 @@ fn render_error(error: minijinja::Error) -> Error {
     let code = match error.kind() {
         minijinja::ErrorKind::UnknownFilter
         | minijinja::ErrorKind::UnknownTest
-        | minijinja::ErrorKind::UnknownFunction
-        | minijinja::ErrorKind::UnknownMethod => Code::Unsupported,
+        | minijinja::ErrorKind::UnknownFunction => Code::Unsupported,
+        // Also unknown methods: mostly those of a text, called on a list of content parts.
         _ => Code::InvalidArgument,
     };
     Error { code, message: format!("the chat template cannot render the messages: {}", describe(&error)) }
