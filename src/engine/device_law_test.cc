@@ -1,0 +1,169 @@
+// The law of the engine on real devices: a request's logits are bit for bit the same alone, beside others, however its
+// prompt is cut into steps, with a cached prefix and after a preemption.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "device/open_device.h"
+#include "engine/engine.h"
+#include "engine/random.h"
+#include "formats/checkpoint.h"
+#include "model/model.h"
+
+namespace hearth {
+namespace {
+
+const std::filesystem::path kGoldens = std::filesystem::path(HEARTH_SOURCE_DIR) / "tests" / "golden";
+
+/// Tokens and, for each, the logprobs of the whole vocabulary, which show any change of any logit.
+struct Outcome {
+  std::vector<int32_t> tokens;
+  std::vector<TokenLogprobs> logprobs;
+  uint32_t cached_tokens = 0;
+  std::optional<Error> error;
+};
+
+/// A golden checkpoint on a device with an engine of its own.
+class Served {
+ public:
+  Served(const std::string& family, const std::string& device, const EngineOptions& options)
+      : checkpoint_(open_checkpoint(kGoldens / family).value()),
+        device_(open_device(device, 2).value()),
+        model_(Model::load(*checkpoint_, *device_, {.round_ropes_to_bf16 = true}, progress_, {}).value()),
+        engine_(Engine::start(*model_, nullptr, options).value()) {}
+
+  std::future<Outcome> submit(Request request) {
+    auto outcome = std::make_shared<Outcome>();
+    auto done = std::make_shared<std::promise<Outcome>>();
+    std::future<Outcome> future = done->get_future();
+    const auto submitted = engine_->submit(std::move(request), [outcome, done](const RequestEvent& event) {
+      outcome->tokens.insert(outcome->tokens.end(), event.tokens.begin(), event.tokens.end());
+      outcome->logprobs.insert(outcome->logprobs.end(), event.logprobs.begin(), event.logprobs.end());
+      outcome->cached_tokens = event.usage.cached_tokens;
+      outcome->error = event.error;
+      if (event.finish_reason) done->set_value(std::move(*outcome));
+    });
+    EXPECT_TRUE(submitted) << to_string(submitted.error());
+    return future;
+  }
+
+  uint64_t preemptions() const { return engine_->metrics().preemptions; }
+  const Engine& engine() const { return *engine_; }
+
+ private:
+  LatestProgress progress_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Engine> engine_;
+};
+
+void expect_equal_bits(const Outcome& a, const Outcome& b) {
+  ASSERT_FALSE(a.error) << to_string(*a.error);
+  ASSERT_FALSE(b.error) << to_string(*b.error);
+  ASSERT_EQ(a.tokens, b.tokens);
+  for (size_t i = 0; i < a.logprobs.size(); ++i) {
+    ASSERT_EQ(a.logprobs[i].top.size(), b.logprobs[i].top.size());
+    for (size_t j = 0; j < a.logprobs[i].top.size(); ++j) {
+      const TokenLogprob &x = a.logprobs[i].top[j], &y = b.logprobs[i].top[j];
+      ASSERT_TRUE(x.token == y.token && std::memcmp(&x.logprob, &y.logprob, sizeof(float)) == 0)
+          << "answer token " << i << ", rank " << j << ": " << x.logprob << " and " << y.logprob;
+    }
+  }
+}
+
+class DeviceLaw : public testing::TestWithParam<std::tuple<std::string, std::string>> {
+ protected:
+  static constexpr uint32_t kVocabulary = 384;
+
+  static Request request(size_t prompt_tokens, uint64_t seed, uint32_t max_tokens) {
+    Request made{.sampling = {.temperature = 1.0F, .seed = seed}, .max_tokens = max_tokens, .ignore_end_tokens = true};
+    for (size_t i = 0; i < prompt_tokens; ++i) {
+      made.prompt.push_back(static_cast<int32_t>(mix_bits(seed * 7919 + i) % kVocabulary));
+    }
+    made.logprobs = kVocabulary;
+    return made;
+  }
+
+  Served serve(EngineOptions options) {
+    const auto& [family, device] = GetParam();
+    return Served(family, device, options);
+  }
+
+  /// The requests one after another, whole prompts in one step each.
+  std::vector<Outcome> alone() {
+    Served served = serve({.max_sequences = 1, .prefix_cache = false});
+    std::vector<Outcome> outcomes;
+    for (const Request& each : requests_) outcomes.push_back(served.submit(each).get());
+    return outcomes;
+  }
+
+  /// All at once under `options`.
+  void expect_as_alone(Served& served) {
+    const std::vector<Outcome> expected = alone();
+    std::vector<std::future<Outcome>> futures;
+    for (const Request& each : requests_) futures.push_back(served.submit(each));
+    for (size_t i = 0; i < futures.size(); ++i) {
+      SCOPED_TRACE(i);
+      expect_equal_bits(futures[i].get(), expected[i]);
+    }
+  }
+
+  std::vector<Request> requests_ = {request(50, 1, 20), request(3, 2, 30), request(97, 3, 12), request(33, 4, 25),
+                                    request(16, 5, 17)};
+};
+
+TEST_P(DeviceLaw, ABatchChangesNothing) {
+  Served served = serve({.max_sequences = 8});
+  expect_as_alone(served);
+}
+
+TEST_P(DeviceLaw, NeitherDoesTheCutOfThePrompts) {
+  for (const uint32_t tokens : {5U, 19U}) {
+    Served served = serve({.max_sequences = 3, .max_batched_tokens = tokens});
+    expect_as_alone(served);
+  }
+}
+
+TEST_P(DeviceLaw, NeitherDoesACachedPrefix) {
+  Served served = serve({.max_sequences = 4});
+  for (const Request& each : requests_) served.submit(each).get();
+  expect_as_alone(served);
+  EXPECT_GE(served.submit(requests_[2]).get().cached_tokens, 64U);
+}
+
+TEST_P(DeviceLaw, NeitherDoesPreemption) {
+  // Memory for one context of 128 tokens and little more; five requests that begin small and grow to 90 tokens.
+  requests_.clear();
+  for (uint64_t i = 0; i < 5; ++i) requests_.push_back(request(10 + 7 * i, i, 80 - 7 * static_cast<uint32_t>(i)));
+  Served probe = serve({.context_length = 128, .max_sequences = 1});
+  const uint64_t bytes = probe.engine().options().cache_bytes;
+  Served served = serve({.context_length = 128, .max_sequences = 5, .cache_bytes = bytes + bytes / 4});
+  expect_as_alone(served);
+  EXPECT_GT(served.preemptions(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Goldens, DeviceLaw,
+                         testing::Combine(testing::Values("llama", "qwen2", "qwen3", "gemma2", "gemma3_text"),
+                                          testing::Values("reference", "cpu")),
+                         [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
+
+// The engine end to end against another implementation: greedy answers of float64 models (tests/golden).
+TEST(EngineOnGoldens, GreedyAnswersAreTheGoldenOnes) {
+  for (const std::string family : {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"}) {
+    const auto golden = nlohmann::json::parse(read_whole_file(kGoldens / family / "golden.json").value());
+    Served served(family, "reference", {.max_sequences = 2, .max_batched_tokens = 32});
+    Request request{.prompt = golden["input_ids"], .sampling = {.temperature = 0.0F}, .ignore_end_tokens = true};
+    const auto expected = golden["greedy"].get<std::vector<int32_t>>();
+    request.max_tokens = static_cast<uint32_t>(expected.size());
+    EXPECT_EQ(served.submit(request).get().tokens, expected) << family;
+  }
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,176 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "engine/engine_loop.h"
+#include "engine/sampler.h"
+#include "engine/testing/fake_program.h"
+
+namespace hearth {
+
+/// All that came back for one request. Written on the engine's thread, read after `finished`.
+struct Answer {
+  std::string text;
+  std::vector<int32_t> tokens;
+  std::vector<TokenLogprobs> logprobs;
+  std::vector<TokenLogprobs> prompt_logprobs;
+  std::optional<FinishReason> finish_reason;
+  std::optional<std::string> stop_string;
+  std::optional<Error> error;
+  Usage usage;
+  uint64_t first_step = 0;  ///< steps that the program had made when the first token came
+  int events = 0;
+
+  void add(const RequestEvent& event) {
+    EXPECT_FALSE(finish_reason) << "an event after the last one";
+    ++events;
+    text += event.text;
+    tokens.insert(tokens.end(), event.tokens.begin(), event.tokens.end());
+    logprobs.insert(logprobs.end(), event.logprobs.begin(), event.logprobs.end());
+    prompt_logprobs.insert(prompt_logprobs.end(), event.prompt_logprobs.begin(), event.prompt_logprobs.end());
+    finish_reason = event.finish_reason;
+    stop_string = event.stop_string;
+    error = event.error;
+    usage = event.usage;
+  }
+};
+
+/// An engine on the fake program, and the answers to what was submitted.
+class FakeEngine {
+ public:
+  struct Setup {
+    std::vector<CacheGroup> groups = {{.window = 0}};
+    std::vector<uint32_t> blocks = {256};
+    uint32_t context_length = 512;
+    uint32_t vocabulary = 97;
+    std::vector<int32_t> end_tokens = {};
+    EngineOptions options = {};
+    const Tokenizer* tokenizer = nullptr;
+  };
+
+  explicit FakeEngine(Setup setup) : setup_(std::move(setup)) {
+    setup_.options.max_batched_tokens = std::max(setup_.options.max_batched_tokens, setup_.options.max_sequences);
+    auto fake =
+        std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, program_limits(setup_.options), setup_.vocabulary);
+    program = fake.get();
+    engine = std::make_unique<EngineLoop>(EngineParts{.program = std::move(fake),
+                                                      .cache_groups = setup_.groups,
+                                                      .plan = {setup_.context_length, setup_.blocks, 0},
+                                                      .options = setup_.options,
+                                                      .vocabulary = setup_.vocabulary,
+                                                      .end_tokens = setup_.end_tokens,
+                                                      .tokenizer = setup_.tokenizer});
+  }
+
+  /// The answer is filled while the engine runs; look at it after wait_until_idle.
+  std::shared_ptr<Answer> submit(Request request, RequestHandle* handle = nullptr) {
+    auto answer = std::make_shared<Answer>();
+    {
+      const std::lock_guard lock(mutex_);
+      ++open_;
+    }
+    const auto submitted = engine->submit(std::move(request), [this, answer](const RequestEvent& event) {
+      if (answer->tokens.empty()) answer->first_step = program->steps;
+      answer->add(event);
+      if (!event.finish_reason) return;
+      const std::lock_guard lock(mutex_);
+      --open_;
+      ended_.notify_all();
+    });
+    EXPECT_TRUE(submitted) << to_string(submitted.error());
+    if (submitted && handle != nullptr) *handle = *submitted;
+    return answer;
+  }
+
+  void wait_until_idle() {
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [&] { return open_ == 0; });
+    lock.unlock();
+    while (engine->metrics().requests_running + engine->metrics().requests_waiting > 0) std::this_thread::yield();
+    const auto integrity = engine->check_integrity();
+    EXPECT_TRUE(integrity) << to_string(integrity.error());
+  }
+
+  /// The tokens that a request must give, computed alone and without a cache.
+  Answer expected(const Request& request) const {
+    Answer answer;
+    std::vector<int32_t> tokens = request.prompt;
+    SamplingState state(request.sampling, 0, request.prompt);
+    Sampler sampler;
+    std::vector<float> logits(setup_.vocabulary);
+    std::vector<int32_t> end_tokens = request.stop_token_ids;
+    if (!request.ignore_end_tokens) {
+      end_tokens.insert(end_tokens.end(), setup_.end_tokens.begin(), setup_.end_tokens.end());
+    }
+    if (request.prompt_logprobs) answer.prompt_logprobs.push_back({.chosen = {tokens[0], 0.0F}});
+    for (size_t i = 1; request.prompt_logprobs && i < tokens.size(); ++i) {
+      FakeProgram::logits_after(std::span(tokens).first(i), setup_.groups, logits);
+      answer.prompt_logprobs.push_back(sampler.logprobs(logits, tokens[i], *request.logprobs));
+    }
+    while (!answer.finish_reason) {
+      FakeProgram::logits_after(tokens, setup_.groups, logits);
+      const bool may_end = answer.tokens.size() >= request.min_tokens;
+      const int32_t token = *sampler.sample(state, logits, may_end ? std::span<int32_t>() : std::span(end_tokens));
+      if (request.logprobs) answer.logprobs.push_back(sampler.logprobs(logits, token, *request.logprobs));
+      tokens.push_back(token);
+      answer.tokens.push_back(token);
+      state.record(token);
+      if (std::ranges::find(end_tokens, token) != end_tokens.end()) {
+        answer.finish_reason = FinishReason::stop;
+      } else if (answer.tokens.size() == request.max_tokens || tokens.size() == setup_.context_length) {
+        answer.finish_reason = FinishReason::length;
+      }
+    }
+    return answer;
+  }
+
+  void expect_as_alone(const Request& request, const Answer& answer) const {
+    const Answer alone = expected(request);
+    EXPECT_EQ(answer.tokens, alone.tokens);
+    EXPECT_EQ(answer.finish_reason, alone.finish_reason);
+    EXPECT_EQ(answer.usage.completion_tokens, alone.tokens.size());
+    EXPECT_EQ(answer.usage.prompt_tokens, request.prompt.size());
+    expect_equal(answer.logprobs, alone.logprobs);
+    expect_equal(answer.prompt_logprobs, alone.prompt_logprobs);
+  }
+
+  FakeProgram* program = nullptr;
+  std::unique_ptr<EngineLoop> engine;
+
+ private:
+  static void expect_equal(const std::vector<TokenLogprobs>& a, const std::vector<TokenLogprobs>& b) {
+    auto same = [](const TokenLogprob& x, const TokenLogprob& y) {
+      return x.token == y.token && x.logprob == y.logprob;
+    };
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      EXPECT_TRUE(same(a[i].chosen, b[i].chosen)) << i;
+      EXPECT_TRUE(std::ranges::equal(a[i].top, b[i].top, same)) << i;
+    }
+  }
+
+  Setup setup_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  int open_ = 0;
+};
+
+/// `size` tokens that depend on `seed`.
+inline std::vector<int32_t> some_tokens(size_t size, uint64_t seed, uint32_t vocabulary = 97) {
+  std::vector<int32_t> tokens(size);
+  for (size_t i = 0; i < size; ++i) tokens[i] = static_cast<int32_t>(mix_bits(seed * 1000003 + i) % vocabulary);
+  return tokens;
+}
+
+inline Request greedy(std::vector<int32_t> prompt, uint32_t max_tokens) {
+  return {.prompt = std::move(prompt), .sampling = {.temperature = 0.0F}, .max_tokens = max_tokens};
+}
+
+}  // namespace hearth
