@@ -38,12 +38,17 @@ Coded<kValues> encode_part(std::span<const float, kValues> values, const std::ar
   const float inverse = affine.scale == 0 ? 0 : 1 / affine.scale;
   const float low = static_cast<float>(lowest), high = static_cast<float>(highest);
   Coded<kValues> coded{{}, 0};
-  for (size_t i = 0; i < kValues; ++i) {
-    const int q = nearest_code((values[i] - affine.minimum) * inverse, low, high);
-    const float difference = values[i] - affine.minimum - affine.scale * static_cast<float>(q);
-    coded.codes[i] = static_cast<uint8_t>(q - lowest);
-    coded.error += weights[i] * difference * difference;
+  float errors[kScaleSearchLanes] = {};
+  for (size_t i = 0; i < kValues; i += kScaleSearchLanes) {
+    for (size_t lane = 0; lane < kScaleSearchLanes; ++lane) {
+      const float value = values[i + lane];
+      const int q = nearest_code((value - affine.minimum) * inverse, low, high);
+      const float difference = value - affine.minimum - affine.scale * static_cast<float>(q);
+      coded.codes[i + lane] = static_cast<uint8_t>(q - lowest);
+      errors[lane] += weights[i + lane] * difference * difference;
+    }
   }
+  for (const float error : errors) coded.error += error;
   return coded;
 }
 
@@ -206,11 +211,14 @@ void dequantize_q5_k(std::span<const std::byte> bytes, std::span<float> values) 
 void dequantize_q6_k(std::span<const std::byte> bytes, std::span<float> values) {
   for_each_block<BlockQ6_K, kBlock>(bytes, values, [](const BlockQ6_K& block, std::span<float, kBlock> out) {
     const float unit = f16_to_f32(block.scale);
-    for (size_t i = 0; i < kBlock; ++i) {
-      const SixBitPlace place = place_of(i);
-      const int q = (block.low[place.low] >> place.low_shift & 15) | (block.high[place.high] >> place.high_shift & 3)
-                                                                         << 4;
-      out[i] = unit * static_cast<float>(block.part_scales[i / kSignedPart]) * static_cast<float>(q - 32);
+    for (size_t part = 0; part < kSignedParts; ++part) {
+      const float scale = unit * static_cast<float>(block.part_scales[part]);
+      const SixBitPlace place = place_of(part * kSignedPart);  // a part's values lie side by side
+      for (size_t i = 0; i < kSignedPart; ++i) {
+        const int low = block.low[place.low + i] >> place.low_shift & 15;
+        const int high = block.high[place.high + i] >> place.high_shift & 3;
+        out[part * kSignedPart + i] = scale * static_cast<float>((low | high << 4) - 32);
+      }
     }
   });
 }

@@ -103,9 +103,10 @@ TEST_P(BlockFormat, LosesNoMoreThanGgmlOnNormalNumbers) {
   EXPECT_LE(ours, ggml);
 }
 
-TEST_P(BlockFormat, WhatItDecodedItEncodesWithoutLoss) {
-  const auto values = through(GetParam(), pseudo_normal(4096));
-  EXPECT_LT(rms_error(through(GetParam(), values), values), 4e-3 * rms_error(values, std::vector<float>(4096)));
+TEST_P(BlockFormat, EncodingAgainLosesLittleMore) {
+  const auto values = pseudo_normal(4096);
+  const auto once = through(GetParam(), values);
+  EXPECT_LT(rms_error(through(GetParam(), once), once), 0.2 * rms_error(once, values));
 }
 
 TEST_P(BlockFormat, ErrorStaysBelowTheObviousScalesStepWhateverTheDistribution) {
