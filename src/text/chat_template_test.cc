@@ -168,6 +168,11 @@ TEST(ChatTemplate, RolesAreTheTemplatesAndOtherFieldsAreNot) {
             R"(<|[eot_id]|>[b]{"role": "[eot_id]", "name": "[b]", "[<|x|>]": 1})");
 }
 
+TEST(ChatTemplate, FollowsKeysThatATemplateSorts) {
+  const std::string source = "{% for k, v in v | dictsort %}<{{ k }}>{{ v }}{% endfor %}";
+  EXPECT_EQ(marked(rendered(source, "x", R"({"v":{"k":"a","<|x|>":"b"}})")), "<[<|x|>]>[b]<k>[a]");
+}
+
 TEST(ChatTemplate, WritesAsPythonDoes) {
   const auto text = [](const std::string& source, const std::string& variables = "{}") {
     return join(rendered(source, "x", variables));
@@ -183,6 +188,8 @@ TEST(ChatTemplate, WritesAsPythonDoes) {
       text("{{ v | tojson(ensure_ascii=true, sort_keys=true, separators=(',', ':')) }}", R"({"v":{"b":"é😀","a":1}})"),
       R"({"a":1,"b":"\u00e9\ud83d\ude00"})");
   EXPECT_EQ(text("{{ 'abc' is sequence }} {{ {} is sequence }} {{ 1 is sequence }}"), "True True False");
+  EXPECT_EQ(text("{{ none is iterable }} {{ 'a' is iterable }} {{ [] is iterable }}"), "False True True");
+  EXPECT_EQ(text("{{ v }} {{ w }}", R"({"v":1e20,"w":0.5})"), "1e+20 0.5");
   EXPECT_EQ(text("{% for i in range(9) %}{% if i == 2 %}{% continue %}{% endif %}{% if i == 4 %}{% break %}{% endif %}"
                  "{{ i }}{% endfor %}"),
             "013");

@@ -19,12 +19,21 @@ pub struct Segment {
 }
 
 /// What is replaced in the request's texts.
-pub enum Mapping<'a> {
+#[derive(Clone, Copy)]
+pub struct Mapping<'a> {
+    characters: Characters,
+    /// Occurrences of these literals stay.
+    kept: &'a [String],
+    /// Whether the names of fields are texts like others; not where a template sorts by them.
+    keys: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Characters {
     None,
-    /// Every character but those in occurrences of these literals.
-    AllBut(&'a [String]),
-    /// Punctuation and symbols only, for templates that change letters or read digits.
-    PunctuationBut(&'a [String]),
+    /// For templates that change letters or read digits.
+    Punctuation,
+    All,
 }
 
 const FIRST_MAPPED: u32 = 0xF0000;
@@ -59,21 +68,19 @@ fn mapped(c: char) -> char {
 }
 
 impl<'a> Mapping<'a> {
-    /// The mappings to try, the most telling first.
-    pub fn in_order(literals: &'a Literals) -> [Self; 4] {
-        [
-            Self::AllBut(&[]),
-            Self::AllBut(&literals.inspected),
-            Self::PunctuationBut(&literals.inspected),
-            Self::PunctuationBut(&literals.all),
-        ]
-    }
+    /// Leaves everything as it is.
+    pub const IDENTITY: Self = Self { characters: Characters::None, kept: &[], keys: false };
 
-    fn kept(&self) -> &'a [String] {
-        match self {
-            Self::None => &[],
-            Self::AllBut(kept) | Self::PunctuationBut(kept) => kept,
-        }
+    /// The mappings to try, the most telling first.
+    pub fn in_order(literals: &'a Literals) -> [Self; 5] {
+        use Characters::{All, Punctuation};
+        [
+            Self { characters: All, kept: &[], keys: true },
+            Self { characters: All, kept: &literals.inspected, keys: true },
+            Self { characters: All, kept: &literals.inspected, keys: false },
+            Self { characters: Punctuation, kept: &literals.inspected, keys: false },
+            Self { characters: Punctuation, kept: &literals.all, keys: false },
+        ]
     }
 
     /// A copy of a value of the request with its texts replaced.
@@ -84,7 +91,8 @@ impl<'a> Mapping<'a> {
             Value::Object(fields) => {
                 let entry = |(key, value): (&String, &Value)| {
                     let value = if is_known(key, value) { value.clone() } else { self.apply(value) };
-                    (self.apply_to_key(key), value)
+                    let is_replaced = self.keys && !is_name(key);
+                    (if is_replaced { self.apply_to_text(key) } else { key.clone() }, value)
                 };
                 Value::Object(fields.iter().map(entry).collect())
             }
@@ -92,23 +100,17 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Templates look fields up by name, so a key that could be a name stays.
-    fn apply_to_key(&self, key: &str) -> String {
-        let is_name = key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == '$');
-        if is_name { key.to_owned() } else { self.apply_to_text(key) }
-    }
-
     fn apply_to_text(&self, text: &str) -> String {
-        if matches!(self, Self::None) {
+        if self.characters == Characters::None {
             return text.to_owned();
         }
         let mut keep = vec![false; text.len()];
-        for literal in self.kept() {
+        for literal in self.kept {
             for (start, found) in text.match_indices(literal.as_str()) {
                 keep[start..start + found.len()].fill(true);
             }
         }
-        let only_punctuation = matches!(self, Self::PunctuationBut(_));
+        let only_punctuation = self.characters == Characters::Punctuation;
         let replace = |(position, c): (usize, char)| {
             let is_kept = keep[position] || !is_mappable(c) || (only_punctuation && c.is_alphanumeric());
             if is_kept { c } else { mapped(c) }
@@ -116,18 +118,48 @@ impl<'a> Mapping<'a> {
         text.char_indices().map(replace).collect()
     }
 
-    /// Kept literals look like the template's own text in the comparison: where the request contains one, each of its
+    /// What was kept looks like the template's own text in the comparison: where the request contains it, each of its
     /// occurrences in the rendered text is taken as the request's.
     pub fn reclaim(&self, inputs: &Inputs, text: &str, is_content: &mut [bool]) {
-        for literal in self.kept() {
-            let contains = |value: &Value| contains_text(value, literal);
-            if !contains(&inputs.messages) && !contains(&inputs.tools) && !inputs.variables.values().any(contains) {
-                continue;
-            }
-            for (start, found) in text.match_indices(literal.as_str()) {
+        let mut reclaim = |kept: &str| {
+            for (start, found) in text.match_indices(kept) {
                 is_content[start..start + found.len()].fill(true);
             }
+        };
+        let mut values = vec![&inputs.messages, &inputs.tools];
+        values.extend(inputs.variables.values());
+        for literal in self.kept {
+            if values.iter().any(|value| contains_text(value, literal)) {
+                reclaim(literal);
+            }
         }
+        if !self.keys {
+            for value in values {
+                for_each_key(value, &mut |key| {
+                    if !is_name(key) {
+                        reclaim(key)
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Templates look fields up by such names.
+fn is_name(key: &str) -> bool {
+    key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-' || c == '$')
+}
+
+fn for_each_key(value: &Value, visit: &mut impl FnMut(&str)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| for_each_key(item, visit)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                visit(key);
+                for_each_key(value, visit);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -52,7 +52,7 @@ impl Template {
     /// The rendered text, cut into what the template wrote and what came with the request.
     pub fn render(&self, inputs: &Inputs) -> Result<(String, Vec<Segment>)> {
         let now = template_functions::now();
-        let text = self.render_once(inputs, &Mapping::None, now)?;
+        let text = self.render_once(inputs, &Mapping::IDENTITY, now)?;
         for mapping in Mapping::in_order(&self.literals) {
             let Ok(mapped) = self.render_once(inputs, &mapping, now) else { continue };
             if let Some(mut is_content) = provenance::compare(&text, &mapped) {

@@ -1,7 +1,7 @@
 //! What transformers adds to Jinja for chat templates, and where minijinja and Jinja2 differ.
 
 use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, escape_formatter};
 use std::cell::Cell;
 use std::ffi::CString;
 use std::fmt;
@@ -39,6 +39,8 @@ pub fn register(environment: &mut Environment) {
     environment.add_filter("tojson", to_json_filter);
     environment.add_filter("trim", trim);
     environment.add_test("sequence", is_sequence);
+    environment.add_test("iterable", is_iterable);
+    environment.set_formatter(print);
 }
 
 fn raise_exception(message: String) -> Result<Value, Error> {
@@ -74,6 +76,19 @@ fn trim(value: String, chars: Option<String>) -> String {
 /// Jinja2: whatever has a length and can be subscripted.
 fn is_sequence(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+}
+
+/// Unlike minijinja, Jinja2 cannot iterate over None.
+fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
+/// Very large and very small numbers are printed as Python prints them; minijinja prints all else so by itself.
+fn print(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    if value.is_number() && !value.is_integer() {
+        return output.write_str(&number(value)).map_err(Error::from);
+    }
+    escape_formatter(output, state, value)
 }
 
 /// json.dumps with transformers' defaults: no escaping of HTML or of characters beyond ASCII.
@@ -189,7 +204,7 @@ impl JsonStyle {
     }
 }
 
-/// Integers as they are, and floating-point numbers as Python's repr writes them.
+/// Integers as they are, and floating-point numbers as Python's json writes them.
 fn number(value: &Value) -> String {
     if value.is_integer() {
         return value.to_string();
