@@ -14,6 +14,9 @@ namespace {
 constexpr size_t kBlock = 256;
 using Codes = std::array<uint8_t, kBlock>;
 
+// Sums side by side, as the compiler may not reorder one.
+constexpr size_t kLanes = 8;
+
 /// Large weights matter more to a dot product, but small ones are not nothing: root mean square + |value|.
 template <size_t kValues>
 std::array<float, kValues> importance(std::span<const float, kValues> values) {
@@ -38,9 +41,9 @@ Coded<kValues> encode_part(std::span<const float, kValues> values, const std::ar
   const float inverse = affine.scale == 0 ? 0 : 1 / affine.scale;
   const float low = static_cast<float>(lowest), high = static_cast<float>(highest);
   Coded<kValues> coded{{}, 0};
-  float errors[kScaleSearchLanes] = {};
-  for (size_t i = 0; i < kValues; i += kScaleSearchLanes) {
-    for (size_t lane = 0; lane < kScaleSearchLanes; ++lane) {
+  float errors[kLanes] = {};
+  for (size_t i = 0; i < kValues; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
       const float value = values[i + lane];
       const int q = nearest_code((value - affine.minimum) * inverse, low, high);
       const float difference = value - affine.minimum - affine.scale * static_cast<float>(q);

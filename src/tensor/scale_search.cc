@@ -9,55 +9,50 @@ namespace hearth {
 namespace {
 
 constexpr float kMaxF16 = 65504.0f;
-constexpr int kSteps = 9;
 
-/// What linear least squares needs to know of the codes q that (value - minimum) * inverse rounds to.
-struct Sums {
+/// Σ weight * (value - scale * q - minimum)² with the best q for each value.
+float squared_error(std::span<const float> values, std::span<const float> weights, Affine affine, float lowest,
+                    float highest) {
+  const float inverse = affine.scale == 0 ? 0 : 1 / affine.scale;
+  float sum = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float q = static_cast<float>(nearest_code((values[i] - affine.minimum) * inverse, lowest, highest));
+    const float difference = values[i] - affine.minimum - affine.scale * q;
+    sum += weights[i] * difference * difference;
+  }
+  return sum;
+}
+
+/// The best scale for the codes that value * inverse rounds to: Σwxq / Σwqq.
+float fit_scale(std::span<const float> values, std::span<const float> weights, float inverse, float lowest,
+                float highest) {
+  float xq = 0, qq = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float q = static_cast<float>(nearest_code(values[i] * inverse, lowest, highest));
+    xq += weights[i] * values[i] * q;
+    qq += weights[i] * q * q;
+  }
+  return qq > 0 ? xq / qq : 0;
+}
+
+/// Linear regression of the values on the codes that (value - minimum) * inverse rounds to.
+Affine fit_affine(std::span<const float> values, std::span<const float> weights, Affine start, float highest,
+                  bool minimum_at_most_zero) {
+  const float inverse = 1 / start.scale;
   float w = 0, wx = 0, wq = 0, wxq = 0, wqq = 0;
-};
-
-Sums sums_of(std::span<const float> values, std::span<const float> weights, float minimum, float inverse, float lowest,
-             float highest) {
-  // Independent sums side by side, as the compiler may not reorder one.
-  float w[kScaleSearchLanes] = {}, wx[kScaleSearchLanes] = {}, wq[kScaleSearchLanes] = {};
-  float wxq[kScaleSearchLanes] = {}, wqq[kScaleSearchLanes] = {};
-  for (size_t i = 0; i < values.size(); i += kScaleSearchLanes) {
-    for (size_t lane = 0; lane < kScaleSearchLanes; ++lane) {
-      const float x = values[i + lane], weight = weights[i + lane];
-      const float q = static_cast<float>(nearest_code((x - minimum) * inverse, lowest, highest));
-      w[lane] += weight;
-      wx[lane] += weight * x;
-      wq[lane] += weight * q;
-      wxq[lane] += weight * x * q;
-      wqq[lane] += weight * q * q;
-    }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float q = static_cast<float>(nearest_code((values[i] - start.minimum) * inverse, 0, highest));
+    w += weights[i];
+    wx += weights[i] * values[i];
+    wq += weights[i] * q;
+    wxq += weights[i] * values[i] * q;
+    wqq += weights[i] * q * q;
   }
-  Sums sums;
-  for (size_t lane = 0; lane < kScaleSearchLanes; ++lane) {
-    sums.w += w[lane], sums.wx += wx[lane], sums.wq += wq[lane], sums.wxq += wxq[lane], sums.wqq += wqq[lane];
-  }
-  return sums;
-}
-
-/// An approximation and by how much its squared error is less than that of all zeros.
-struct Fit {
-  Affine affine;
-  float gain = 0;
-};
-
-Fit fit_scale(const Sums& sums) {
-  if (!(sums.wqq > 0)) return {};
-  const float scale = sums.wxq / sums.wqq;
-  return {{scale, 0}, scale * sums.wxq};
-}
-
-Fit fit_affine(const Sums& sums, bool minimum_at_most_zero) {
-  const float determinant = sums.w * sums.wqq - sums.wq * sums.wq;
-  if (!(determinant > 0)) return {};
-  const Affine fitted{(sums.w * sums.wxq - sums.wx * sums.wq) / determinant,
-                      (sums.wqq * sums.wx - sums.wq * sums.wxq) / determinant};
-  if (minimum_at_most_zero && fitted.minimum > 0) return fit_scale(sums);
-  return {fitted, fitted.scale * sums.wxq + fitted.minimum * sums.wx};
+  const float determinant = w * wqq - wq * wq;
+  if (!(determinant > 0)) return start;
+  Affine fitted{(w * wxq - wx * wq) / determinant, (wqq * wx - wq * wxq) / determinant};
+  if (minimum_at_most_zero && fitted.minimum > 0) fitted = {wqq > 0 ? wxq / wqq : 0, 0};
+  return fitted.scale > 0 ? fitted : start;
 }
 
 }  // namespace
@@ -69,19 +64,21 @@ float find_scale(std::span<const float> values, std::span<const float> weights, 
   }
   if (extreme == 0) return 0;
 
+  const float low = static_cast<float>(lowest), high = static_cast<float>(highest);
+  float best_scale = 0, best_error = squared_error(values, weights, {}, low, high);
   // How far the extreme lies from zero, in codes: from a little beyond the longer end (it is cut off, the others get
-  // finer steps) to well inside it. The range may be lopsided, so the sign matters.
+  // finer steps) to a little inside the shorter one. The range is lopsided, so the sign matters.
   const float longest = static_cast<float>(std::max(-lowest, highest));
-  Fit best;
+  constexpr int kSteps = 9;
   for (int step = 0; step < kSteps; ++step) {
-    const float reach = longest * (1.08f - 0.04f * static_cast<float>(step));
+    const float reach = longest * 1.08f - static_cast<float>(step) * longest * 0.04f;
     for (const float signed_reach : {reach, -reach}) {
-      const Fit fit = fit_scale(
-          sums_of(values, weights, 0, signed_reach / extreme, static_cast<float>(lowest), static_cast<float>(highest)));
-      if (fit.gain > best.gain) best = fit;
+      const float scale = fit_scale(values, weights, signed_reach / extreme, low, high);
+      const float error = squared_error(values, weights, {scale, 0}, low, high);
+      if (error < best_error) best_scale = scale, best_error = error;
     }
   }
-  return best.affine.scale;
+  return best_scale;
 }
 
 Affine find_affine(std::span<const float> values, std::span<const float> weights, int highest,
@@ -92,17 +89,18 @@ Affine find_affine(std::span<const float> values, std::span<const float> weights
   if (!(range > 0)) return {0, start};
 
   const float high = static_cast<float>(highest);
-  Fit best{{range / high, start}, 0};
+  Affine best{0, start};
+  float best_error = squared_error(values, weights, best, 0, high);
+  constexpr int kSteps = 9;
   for (int step = 0; step < kSteps; ++step) {
     Affine candidate{range / (high * (1.2f - 0.04f * static_cast<float>(step))), start};
-    for (int round = 0; round < 2 && candidate.scale > 0; ++round) {
-      const Sums sums = sums_of(values, weights, candidate.minimum, 1 / candidate.scale, 0, high);
-      const Fit fit = fit_affine(sums, minimum_at_most_zero);
-      if (fit.gain > best.gain && fit.affine.scale > 0) best = fit;
-      candidate = fit.affine;
+    for (int round = 0; round < 2; ++round) {
+      candidate = fit_affine(values, weights, candidate, high, minimum_at_most_zero);
+      const float error = squared_error(values, weights, candidate, 0, high);
+      if (error < best_error) best = candidate, best_error = error;
     }
   }
-  return best.affine;
+  return best;
 }
 
 uint16_t scale_to_f16(float scale) {

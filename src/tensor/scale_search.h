@@ -1,14 +1,10 @@
 #pragma once
 
 #include <bit>
-#include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace hearth {
-
-/// The searches take a multiple of this many values.
-inline constexpr size_t kScaleSearchLanes = 8;
 
 /// x ≈ scale * q + minimum.
 struct Affine {
@@ -27,8 +23,7 @@ inline int nearest_code(float value, float lowest, float highest) {
 
 /// The scale for which Σ weight * (value - scale * q)² is least, with integers q in [lowest, highest]; it may be
 /// negative. Tries scales around those that map the largest value to an end of the range, each improved by linear
-/// least squares. 0 when all values are 0. `weights` has as many
-/// elements as `values`.
+/// least squares. 0 when all values are 0. At most 256 values, as many weights.
 float find_scale(std::span<const float> values, std::span<const float> weights, int lowest, int highest);
 
 /// As find_scale for values ≈ scale * q + minimum with q in [0, highest] and scale >= 0; `minimum_at_most_zero` keeps
