@@ -122,7 +122,7 @@ def measure(options: argparse.Namespace) -> dict[str, Distance]:
         for name, run in runs.items():
             result = results[name] = distance(oracle, run())
             print(
-                f"{name:<18} {result.mean_kl:>10.2e} {result.max_kl:>10.2e} {result.top1_agreement * 100:>9.1f} %",
+                f"{name:<18} {result.mean_kl:>10.3e} {result.max_kl:>10.2e} {result.top1_agreement * 100:>9.1f} %",
                 flush=True,
             )
         return results
@@ -155,7 +155,7 @@ def main():
     if options.require:
         mean, peers = results["hearth cpu"].mean_kl, results["peer"].mean_kl
         if mean > options.limit or mean > peers:
-            sys.exit(f"hearth's mean KL {mean:.2e} is above {min(options.limit, peers):.2e}")
+            sys.exit(f"hearth's mean KL {mean:.3e} is above {min(options.limit, peers):.3e}")
 
 
 if __name__ == "__main__":
