@@ -1,0 +1,119 @@
+#include "device/cpu/activations.h"
+
+#include <algorithm>
+
+namespace hearth::cpu {
+namespace {
+
+/// The operations between which a tensor's memory is its own.
+struct Lifetime {
+  size_t first = SIZE_MAX;
+  size_t last = 0;
+  TensorForms forms;
+
+  void extend(size_t operation) {
+    first = std::min(first, operation);
+    last = std::max(last, operation);
+  }
+  bool overlaps(const Lifetime& other) const { return first <= other.last && other.first <= last; }
+};
+
+std::vector<Lifetime> lifetimes_of(const Recording& recording, const std::vector<PackedMatrix>& matrices) {
+  std::vector<Lifetime> lifetimes(recording.tensors.size());
+  const auto forms = forms_to_write(recording, matrices);
+  for (size_t i = 0; i < recording.operations.size(); ++i) {
+    const OperationTensors tensors = tensors_of(recording.operations[i], matrices);
+    for (const auto& input : tensors.inputs) lifetimes[input.tensor.index].extend(i);
+    for (size_t o = 0; o < tensors.outputs.size(); ++o) {
+      lifetimes[tensors.outputs[o].index].extend(i);
+      lifetimes[tensors.outputs[o].index].forms |= forms[i][o];
+    }
+  }
+  lifetimes[recording.logits.index].extend(recording.operations.size());  // read after the last operation
+  return lifetimes;
+}
+
+/// Offsets in one piece of memory: each request takes the lowest place that is free during its lifetime.
+class Placement {
+ public:
+  size_t place(const Lifetime& lifetime, size_t bytes) {
+    bytes = (bytes + 63) / 64 * 64;
+    std::vector<const Piece*> busy;
+    for (const Piece& piece : pieces_) {
+      if (piece.lifetime.overlaps(lifetime)) busy.push_back(&piece);
+    }
+    std::ranges::sort(busy, {}, &Piece::offset);
+    size_t offset = 0;
+    for (const Piece* piece : busy) {
+      if (offset + bytes <= piece->offset) break;
+      offset = std::max(offset, piece->offset + piece->bytes);
+    }
+    pieces_.push_back({lifetime, offset, bytes});
+    end_ = std::max(end_, offset + bytes);
+    return offset;
+  }
+  size_t end() const { return end_; }
+
+ private:
+  struct Piece {
+    Lifetime lifetime;
+    size_t offset;
+    size_t bytes;
+  };
+  std::vector<Piece> pieces_;
+  size_t end_ = 0;
+};
+
+}  // namespace
+
+PanelRow ActivationTensor::panel_row(const TensorForms& forms, size_t index, size_t row_count) const {
+  PanelRow row;
+  if (forms.int8_panels) {
+    const PanelView view = panels(true, row_count).view(index);
+    row.int8_values = const_cast<int8_t*>(reinterpret_cast<const int8_t*>(view.values));
+    row.factors = const_cast<BlockFactors*>(view.factors);
+    row.int8_stride = view.record_bytes;
+  }
+  if (forms.float_panels) {
+    const PanelView view = panels(false, row_count).view(index);
+    row.float_values = const_cast<float*>(reinterpret_cast<const float*>(view.values));
+    row.float_stride = view.record_bytes / sizeof(float);
+  }
+  return row;
+}
+
+Result<ActivationMemory> ActivationMemory::create(const Recording& recording, const ProgramLimits& limits,
+                                                  const std::vector<PackedMatrix>& matrices) {
+  struct Offsets {
+    size_t values, int8_panels, float_panels;
+  };
+  ActivationMemory memory;
+  Placement placement;
+  std::vector<Offsets> offsets;
+  const std::vector<Lifetime> lifetimes = lifetimes_of(recording, matrices);
+  for (size_t i = 0; i < lifetimes.size(); ++i) {
+    const ActivationSpec& spec = recording.tensors[i];
+    const ActivationTensor tensor{.rows = spec.rows, .width = spec.width};
+    const size_t rows = spec.rows == Rows::tokens ? limits.tokens : limits.logit_rows;
+    const TensorForms& forms = lifetimes[i].forms;
+    const auto place = [&](bool wanted, size_t bytes) { return wanted ? placement.place(lifetimes[i], bytes) : 0; };
+    offsets.push_back({place(forms.values, rows * spec.width * sizeof(float)),
+                       place(forms.int8_panels, Panels::bytes(true, rows, tensor.blocks())),
+                       place(forms.float_panels, Panels::bytes(false, rows, tensor.blocks()))});
+    memory.tensors_.push_back(tensor);
+  }
+  auto mapping = Mapping::reserve(std::max<size_t>(placement.end(), 64), "activations");
+  if (!mapping) return pass_on(mapping);
+  memory.memory_ = std::move(*mapping);
+  std::byte* const base = memory.memory_.data();
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    ActivationTensor& tensor = memory.tensors_[i];
+    const TensorForms& forms = lifetimes[i].forms;
+    if (forms.values) tensor.values = reinterpret_cast<float*>(base + offsets[i].values);
+    if (forms.int8_panels) tensor.int8_panels = base + offsets[i].int8_panels;
+    if (forms.float_panels) tensor.float_panels = base + offsets[i].float_panels;
+  }
+  return memory;
+}
+
+}  // namespace hearth::cpu

@@ -1,0 +1,82 @@
+#include "device/cpu/cpu_device.h"
+
+#include <fmt/format.h>
+
+#include "base/thread_pool.h"
+#include "device/cpu/bandwidth.h"
+#include "device/cpu/cpu_isa.h"
+#include "device/cpu/program.h"
+
+namespace hearth {
+namespace cpu {
+namespace {
+
+class CpuDevice : public Device {
+ public:
+  CpuDevice(const Kernels& kernels, uint32_t threads) : pool_(threads), storage_{kernels, pool_, {}, {}, {}} {
+    info_ = {"cpu", processor_name(), fmt::format("{}, {} threads", kernels.name, pool_.threads()), pool_.threads()};
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+
+  Result<MatrixId> declare_matrix(const MatrixSpec& spec) override {
+    auto matrix = PackedMatrix::create(spec, weights_);
+    if (!matrix) return pass_on(matrix);
+    storage_.matrices.push_back(std::move(*matrix));
+    return MatrixId{static_cast<uint32_t>(storage_.matrices.size() - 1)};
+  }
+
+  Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
+                          std::span<const std::byte> rows_bytes) override {
+    if (matrix.index >= storage_.matrices.size()) {
+      return fail(ErrorCode::internal, fmt::format("matrix {} was never declared", matrix.index));
+    }
+    return storage_.matrices[matrix.index].write_rows(part, first_row, rows_bytes);
+  }
+
+  Result<VectorId> upload_vector(const std::string&, std::span<const float> values) override {
+    storage_.vectors.emplace_back(values.begin(), values.end());
+    return VectorId{static_cast<uint32_t>(storage_.vectors.size() - 1)};
+  }
+
+  uint64_t weight_bytes() const override {
+    uint64_t sum = 0;
+    for (const PackedMatrix& matrix : storage_.matrices) sum += matrix.bytes();
+    for (const auto& vector : storage_.vectors) sum += vector.size() * sizeof(float);
+    return sum;
+  }
+
+  uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
+
+  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override { return KvCache::bytes_per_token(layer); }
+
+  Result<void> create_cache(const CacheSpec& spec) override {
+    auto cache = KvCache::create(spec);
+    if (!cache) return pass_on(cache);
+    storage_.cache = std::move(*cache);
+    return {};
+  }
+
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
+    return compile_program(recording, limits, storage_);
+  }
+
+  double measure_bandwidth_gb_per_second() override { return measure_read_bandwidth(pool_); }
+
+ private:
+  DeviceInfo info_;
+  ThreadPool pool_;
+  Arena weights_;
+  CpuStorage storage_;
+};
+
+}  // namespace
+}  // namespace cpu
+
+Result<std::unique_ptr<Device>> open_cpu_device(uint32_t threads) {
+  auto kernels = cpu::choose_kernels();
+  if (!kernels) return pass_on(kernels);
+  return std::make_unique<cpu::CpuDevice>(**kernels, threads);
+}
+
+}  // namespace hearth

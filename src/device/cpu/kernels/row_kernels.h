@@ -1,0 +1,156 @@
+#pragma once
+
+#include "device/cpu/kernels/vector_math.h"
+
+namespace hearth::cpu {
+
+// Elementwise work on rows of activations. Every function treats an element the same wherever it stands.
+
+template <class S>
+void activate(Activation activation, const float* gate, const float* up, float* out, size_t count) {
+  using F = typename S::F;
+  if (activation == Activation::silu) {
+    map2<S>(
+        gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(silu<S>(g), u); });
+  } else {
+    map2<S>(
+        gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(gelu_tanh<S>(g), u); });
+  }
+}
+
+/// Quantises 32 values to [-127, 127], round to nearest.
+template <class S>
+HEARTH_INLINE void quantize_block(const float* values, int8_t* out, BlockFactors* factors) {
+  constexpr unsigned kVectors = kBlockCols / S::kLanes;
+  typename S::F x[kVectors];
+  auto largest = S::zero();
+#pragma GCC unroll 4
+  for (unsigned v = 0; v < kVectors; ++v) {
+    x[v] = S::load(values + v * S::kLanes);
+    largest = S::max(largest, S::abs(x[v]));
+  }
+  const float magnitude = S::reduce_max(largest);
+  const bool is_zero = magnitude < 1e-30F;  // below it the reciprocal would overflow
+  const auto reciprocal = S::set(is_zero ? 0.0F : 127.0F / magnitude);
+  typename S::I sum[2] = {S::set_i(0), S::set_i(0)};
+#pragma GCC unroll 4
+  for (unsigned v = 0; v < kVectors; ++v) {
+    const auto q = S::to_int(S::mul(x[v], reciprocal));
+    S::store_s8(out + v * S::kLanes, q);
+    auto& half = sum[v * 2 / kVectors];
+    half = S::add_i(half, q);
+  }
+  const int32_t low = S::reduce_add_i(sum[0]);
+  const int32_t high = S::reduce_add_i(sum[1]);
+  const int32_t total = low + high;
+  const float scale = is_zero ? 0.0F : magnitude / 127.0F;
+  *factors = {scale,        scale * static_cast<float>(total), -8 * total, -16 * total,
+              -128 * total, {-32 * low, -32 * high},           0};
+}
+
+template <class S>
+void fill_panels(const float* values, size_t count, const PanelRow& row, size_t first_block) {
+  if (row.int8_values != nullptr) {
+    for (size_t b = 0; b < count / kBlockCols; ++b) {
+      const size_t offset = (first_block + b) * row.int8_stride;
+      quantize_block<S>(values + b * kBlockCols, row.int8_values + offset,
+                        reinterpret_cast<BlockFactors*>(reinterpret_cast<std::byte*>(row.factors) + offset));
+    }
+  }
+  if (row.float_values != nullptr) {
+    for (size_t i = 0; i < count; i += S::kLanes) {
+      const size_t left = count - i;
+      float* out = row.float_values + (first_block + i / kBlockCols) * row.float_stride + i % kBlockCols;
+      S::store(out, left < S::kLanes ? S::load_first(values + i, static_cast<unsigned>(left)) : S::load(values + i));
+    }
+    const size_t padded = (count + kBlockCols - 1) / kBlockCols * kBlockCols;
+    for (size_t i = (count + S::kLanes - 1) / S::kLanes * S::kLanes; i < padded; i += S::kLanes) {
+      S::store(row.float_values + (first_block + i / kBlockCols) * row.float_stride + i % kBlockCols, S::zero());
+    }
+  }
+}
+
+template <class S>
+void rms_norm(const float* x, const float* weight, float epsilon, size_t count, float* out) {
+  using F = typename S::F;
+  F squares = S::zero();
+  for_vectors<S>(
+      count,
+      [&](size_t i) __attribute__((always_inline)) {
+        const F v = S::load(x + i);
+        squares = S::fma(v, v, squares);
+      },
+      [&](size_t i, unsigned n) __attribute__((always_inline)) {
+        const F v = S::load_first(x + i, n);
+        squares = S::fma(v, v, squares);
+      });
+  const float mean = S::reduce_add(squares) / static_cast<float>(count);
+  const F scale = S::set(1.0F / __builtin_sqrtf(mean + epsilon));
+  map2<S>(
+      x, weight, out, count, [&](F v, F w) __attribute__((always_inline)) { return S::mul(S::mul(v, scale), w); });
+}
+
+template <class S>
+void add_scaled(float* residual, const float* branch, float factor, size_t count) {
+  using F = typename S::F;
+  const F f = S::set(factor);
+  map2<S>(
+      residual, branch, residual, count, [&](F r, F b) __attribute__((always_inline)) { return S::fma(b, f, r); });
+}
+
+template <class S>
+void scale_and_cap(float* x, size_t count, float scale, float softcap) {
+  using F = typename S::F;
+  if (softcap > 0) {
+    const F inner = S::set(scale / softcap);
+    const F cap = S::set(softcap);
+    map<S>(
+        x, x, count, [&](F v) __attribute__((always_inline)) { return S::mul(cap, tanh<S>(S::mul(v, inner))); });
+  } else {
+    const F factor = S::set(scale);
+    map<S>(
+        x, x, count, [&](F v) __attribute__((always_inline)) { return S::mul(v, factor); });
+  }
+}
+
+template <class S>
+HEARTH_INLINE void rotate_vectors(float* a, float* b, const Rotation& r, size_t i, unsigned n) {
+  const auto x = S::load_first(a + i, n);
+  const auto y = S::load_first(b + i, n);
+  const auto c = S::load_first(r.cosines + i, n);
+  const auto s = S::load_first(r.sines + i, n);
+  S::store_first(a + i, n, S::sub(S::mul(x, c), S::mul(y, s)));
+  S::store_first(b + i, n, S::add(S::mul(x, s), S::mul(y, c)));
+}
+
+template <class S>
+void rotate(float* head, const Rotation& r) {
+  if (r.interleaved) {
+    for (size_t i = 0; i < r.pairs; ++i) {
+      const float x = head[2 * i];
+      const float y = head[2 * i + 1];
+      head[2 * i] = x * r.cosines[i] - y * r.sines[i];
+      head[2 * i + 1] = x * r.sines[i] + y * r.cosines[i];
+    }
+    return;
+  }
+  for (size_t i = 0; i < r.pairs; i += S::kLanes) {
+    const size_t left = r.pairs - i;
+    rotate_vectors<S>(head, head + r.pairs, r, i, static_cast<unsigned>(left < S::kLanes ? left : S::kLanes));
+  }
+}
+
+template <class S>
+void narrow(const float* values, size_t count, uint16_t* out, size_t stride) {
+  for (size_t i = 0; i < count; i += S::kLanes) {
+    const size_t left = count - i;
+    const auto n = static_cast<unsigned>(left < S::kLanes ? left : S::kLanes);
+    const auto limit = S::set(65504.0F);
+    const auto x = S::max(S::sub(S::zero(), limit), S::min(limit, S::load_first(values + i, n)));
+    uint16_t narrowed[S::kLanes];
+    S::store_f16(narrowed, x);
+    for (unsigned lane = 0; lane < n; ++lane) out[(i + lane) * stride] = narrowed[lane];
+  }
+}
+
+}  // namespace hearth::cpu

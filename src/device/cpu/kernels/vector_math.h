@@ -1,0 +1,86 @@
+#pragma once
+
+#include "device/cpu/kernels/inline.h"
+#include "device/cpu/kernels/kernels.h"
+
+namespace hearth::cpu {
+
+/// e^x to 1e-7 of its value; 0 below -87, e^88 above 88, NaN for NaN. The reduction is Cody and Waite's: x = n ln 2 +
+/// r, |r| <= ln 2 / 2, and a Taylor polynomial of r.
+template <class S>
+HEARTH_INLINE typename S::F exp(typename S::F x) {
+  const auto clamped = S::max(S::set(-87.0F), S::min(S::set(88.0F), x));  // NaN passes as the second operand
+  const auto n = S::to_int(S::mul(clamped, S::set(1.44269504F)));
+  const auto whole = S::to_float(n);
+  auto r = S::fma(whole, S::set(-0.693359375F), clamped);  // ln 2 in two parts, the first of few bits
+  r = S::fma(whole, S::set(2.12194440e-4F), r);
+  auto p = S::set(1.0F / 5040);
+  p = S::fma(p, r, S::set(1.0F / 720));
+  p = S::fma(p, r, S::set(1.0F / 120));
+  p = S::fma(p, r, S::set(1.0F / 24));
+  p = S::fma(p, r, S::set(1.0F / 6));
+  p = S::fma(p, r, S::set(0.5F));
+  p = S::fma(p, r, S::set(1.0F));
+  p = S::fma(p, r, S::set(1.0F));
+  return S::select(S::less(x, S::set(-87.0F)), S::zero(), S::mul(p, S::power_of_2(n)));
+}
+
+/// tanh to 3e-7 of its value: near 0 an odd polynomial that interpolates it at Chebyshev points of x^2 in [0, 0.625^2],
+/// beyond it from e^2x.
+template <class S>
+HEARTH_INLINE typename S::F tanh(typename S::F x) {
+  const auto a = S::abs(x);
+  const auto e = exp<S>(S::add(a, a));
+  const auto far = S::sub(S::set(1.0F), S::div(S::set(2.0F), S::add(e, S::set(1.0F))));
+  const auto y = S::mul(a, a);
+  auto p = S::set(0.00229274482F);
+  p = S::fma(p, y, S::set(-0.00834394552F));
+  p = S::fma(p, y, S::set(0.0217689187F));
+  p = S::fma(p, y, S::set(-0.0539592596F));
+  p = S::fma(p, y, S::set(0.133333036F));
+  p = S::fma(p, y, S::set(-0.333333332F));
+  const auto near = S::fma(S::mul(p, y), a, a);
+  return S::copy_sign(S::select(S::less(a, S::set(0.625F)), near, far), x);
+}
+
+/// x / (1 + e^-x)
+template <class S>
+HEARTH_INLINE typename S::F silu(typename S::F x) {
+  return S::div(x, S::add(S::set(1.0F), exp<S>(S::sub(S::zero(), x))));
+}
+
+/// x / 2 * (1 + tanh(u)) = x / (1 + e^-2u), u = sqrt(2 / pi) * (x + 0.044715 x^3)
+template <class S>
+HEARTH_INLINE typename S::F gelu_tanh(typename S::F x) {
+  const auto inner = S::fma(S::mul(S::mul(x, x), x), S::set(0.044715F), x);
+  return S::div(x, S::add(S::set(1.0F), exp<S>(S::mul(inner, S::set(-1.5957691216F)))));
+}
+
+/// Calls full(i) for whole vectors of [0, count) and rest(i, n) for the last n elements.
+template <class S, class Full, class Rest>
+HEARTH_INLINE void for_vectors(size_t count, Full&& full, Rest&& rest) {
+  size_t i = 0;
+  for (; i + S::kLanes <= count; i += S::kLanes) full(i);
+  if (i < count) rest(i, static_cast<unsigned>(count - i));
+}
+
+/// out[i] = f(in[i])
+template <class S, class Function>
+HEARTH_INLINE void map(const float* in, float* out, size_t count, Function&& f) {
+  for_vectors<S>(
+      count, [&](size_t i) __attribute__((always_inline)) { S::store(out + i, f(S::load(in + i))); },
+      [&](size_t i, unsigned n)
+          __attribute__((always_inline)) { S::store_first(out + i, n, f(S::load_first(in + i, n))); });
+}
+
+/// out[i] = f(a[i], b[i])
+template <class S, class Function>
+HEARTH_INLINE void map2(const float* a, const float* b, float* out, size_t count, Function&& f) {
+  for_vectors<S>(
+      count, [&](size_t i) __attribute__((always_inline)) { S::store(out + i, f(S::load(a + i), S::load(b + i))); },
+      [&](size_t i, unsigned n) __attribute__((always_inline)) {
+        S::store_first(out + i, n, f(S::load_first(a + i, n), S::load_first(b + i, n)));
+      });
+}
+
+}  // namespace hearth::cpu

@@ -1,0 +1,34 @@
+#include "device/cpu/kv_cache.h"
+
+#include <fmt/format.h>
+
+namespace hearth::cpu {
+
+Result<KvCache> KvCache::create(const CacheSpec& spec) {
+  KvCache cache;
+  cache.groups_.resize(spec.blocks_per_group.size());
+  for (const CacheLayerSpec& layer : spec.layers) {
+    if (layer.head_dim == 0 || layer.head_dim % 16 != 0) {
+      return fail(ErrorCode::unsupported,
+                  fmt::format("attention heads of {} dimensions: the CPU takes multiples of 16", layer.head_dim),
+                  "use --device reference");
+    }
+    if (layer.group >= cache.groups_.size()) {
+      return fail(ErrorCode::internal,
+                  fmt::format("a cache layer belongs to group {} of {}", layer.group, cache.groups_.size()));
+    }
+    Group& group = cache.groups_[layer.group];
+    cache.layers_.push_back({layer, group.block_bytes, size_t{layer.head_dim} * kBlockTokens});
+    group.block_bytes += bytes_per_token(layer) * kBlockTokens;
+  }
+  for (size_t g = 0; g < cache.groups_.size(); ++g) {
+    Group& group = cache.groups_[g];
+    group.blocks = spec.blocks_per_group[g];
+    auto memory = Mapping::reserve(group.blocks * group.block_bytes, "the KV cache");
+    if (!memory) return pass_on(memory);
+    group.memory = std::move(*memory);
+  }
+  return cache;
+}
+
+}  // namespace hearth::cpu

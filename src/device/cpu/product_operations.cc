@@ -1,0 +1,219 @@
+#include <algorithm>
+#include <optional>
+
+#include "device/cpu/step_context.h"
+
+namespace hearth::cpu {
+namespace {
+
+/// How a product is cut into pieces of work: units of output columns (a tile, or a pair of tiles) times tokens.
+struct ProductChunks {
+  size_t units;
+  size_t tokens;
+  size_t units_per_chunk;
+  size_t tokens_per_chunk;
+
+  size_t unit_chunks() const { return (units + units_per_chunk - 1) / units_per_chunk; }
+  size_t token_chunks() const { return (tokens + tokens_per_chunk - 1) / tokens_per_chunk; }
+  size_t count() const { return unit_chunks() * token_chunks(); }
+
+  struct Range {
+    size_t first_unit, end_unit;
+    size_t first_token, end_token;
+  };
+  /// Neighbouring chunks read the same weights for other tokens.
+  Range operator[](size_t index) const {
+    const size_t unit = index / token_chunks() * units_per_chunk;
+    const size_t token = index % token_chunks() * tokens_per_chunk;
+    return {unit, std::min(units, unit + units_per_chunk), token, std::min(tokens, token + tokens_per_chunk)};
+  }
+};
+
+/// Chunks of some microseconds each, several for a thread. Estimated with round numbers: 15 bytes of weights and 100
+/// products a nanosecond.
+ProductChunks chunks_of(size_t units, double unit_bytes, double unit_products, size_t tokens, unsigned threads) {
+  constexpr size_t kTokens = 64;  // whose activations stay in the second-level cache beside a tile
+  ProductChunks chunks{units, tokens, 1, std::min(tokens, kTokens)};
+  const double nanoseconds =
+      std::max(unit_bytes / 15.0, unit_products * static_cast<double>(chunks.tokens_per_chunk) / 100.0);
+  const double total = nanoseconds * static_cast<double>(units * chunks.token_chunks());
+  const double wanted = std::clamp(total / (8.0 * threads), 1500.0, 20000.0);
+  chunks.units_per_chunk = std::clamp<size_t>(static_cast<size_t>(wanted / nanoseconds), 1, units);
+  return chunks;
+}
+
+/// The number of tokens that the next kernel takes when `left` of a panel are left: as even as kernels allow, so that
+/// one token more never costs a whole kernel's unpacking.
+size_t next_tokens(const std::array<TileKernel, kPanelTokens + 1>& kernels, size_t left) {
+  size_t largest = left;
+  while (kernels[largest] == nullptr) --largest;
+  const size_t calls = (left + largest - 1) / largest;
+  const size_t even = (left + calls - 1) / calls;
+  return kernels[even] != nullptr ? even : largest;
+}
+
+/// out[(t - first) * stride + row] for the tokens [first, end) and the 16 rows of one tile.
+void multiply_tile(const StepContext& step, const PackedPart& part, size_t tile, const ActivationTensor& in,
+                   size_t first, size_t end, float* out, size_t stride) {
+  const auto& kernels = step.kernels().tiles[static_cast<size_t>(part.encoding)];
+  const Panels panels = in.panels(tile_layout(part.encoding).is_integer(), step.rows(in));
+  const std::byte* weights = part.tile(static_cast<uint32_t>(tile));
+  for (size_t token = first; token < end;) {
+    const size_t panel_end = std::min(end, token / panels.width * panels.width + panels.width);
+    const size_t count = next_tokens(kernels, panel_end - token);
+    kernels[count](weights, part.groups, panels.view(token), out + (token - first) * stride, stride);
+    token += count;
+  }
+}
+
+size_t total_tiles(const PackedMatrix& matrix) {
+  size_t tiles = 0;
+  for (const PackedPart& part : matrix.parts()) tiles += part.tile_count();
+  return tiles;
+}
+
+/// Linear and Logits.
+class ProductOperation : public CpuOperation {
+ public:
+  ProductOperation(TensorId in, MatrixId weight, TensorId out, std::optional<VectorId> bias, float scale, float softcap)
+      : in_(in), weight_(weight), out_(out), bias_(bias), scale_(scale), softcap_(softcap) {}
+
+  size_t scratch_floats() const override { return size_t{kPanelTokens} * kTileRows; }
+
+  void run(const StepContext& step) override {
+    const ActivationTensor& in = step.activations.tensor(in_);
+    const PackedMatrix& matrix = step.storage.matrices[weight_.index];
+    const size_t tokens = step.rows(in);
+    if (tokens == 0) return;
+    const size_t tiles = total_tiles(matrix);
+    const ProductChunks chunks =
+        chunks_of(tiles, static_cast<double>(matrix.bytes()) / static_cast<double>(tiles),
+                  static_cast<double>(kTileRows) * matrix.cols(), tokens, step.pool().threads());
+    step.pool().parallel_for(chunks.count(), [&](size_t index, unsigned thread) {
+      multiply(step, matrix, chunks[index], step.scratch[thread].get());
+    });
+  }
+
+ private:
+  void multiply(const StepContext& step, const PackedMatrix& matrix, const ProductChunks::Range& range,
+                float* scratch) const {
+    size_t part_begin = 0;
+    for (const PackedPart& part : matrix.parts()) {
+      const size_t part_end = part_begin + part.tile_count();
+      for (size_t t = std::max(range.first_unit, part_begin); t < std::min(range.end_unit, part_end); ++t) {
+        multiply_tile_rows(step, part, t - part_begin, range, scratch);
+      }
+      part_begin = part_end;
+    }
+  }
+
+  void multiply_tile_rows(const StepContext& step, const PackedPart& part, size_t tile,
+                          const ProductChunks::Range& range, float* scratch) const {
+    const ActivationTensor& in = step.activations.tensor(in_);
+    const ActivationTensor& out = step.activations.tensor(out_);
+    const size_t column = part.first_row + tile * kTileRows;
+    const size_t rows = std::min<size_t>(kTileRows, part.rows - tile * kTileRows);
+    if (rows == kTileRows) {
+      multiply_tile(step, part, tile, in, range.first_token, range.end_token, out.row(range.first_token) + column,
+                    out.width);
+    } else {
+      for (size_t first = range.first_token; first < range.end_token; first += kPanelTokens) {
+        const size_t end = std::min(range.end_token, first + kPanelTokens);
+        multiply_tile(step, part, tile, in, first, end, scratch, kTileRows);
+        for (size_t t = first; t < end; ++t) {
+          std::copy_n(scratch + (t - first) * kTileRows, rows, out.row(t) + column);
+        }
+      }
+    }
+    finish(step, out, range, column, rows);
+  }
+
+  void finish(const StepContext& step, const ActivationTensor& out, const ProductChunks::Range& range, size_t column,
+              size_t count) const {
+    const bool is_plain = scale_ == 1.0F && softcap_ == 0.0F;
+    if (!bias_ && is_plain) return;
+    for (size_t t = range.first_token; t < range.end_token; ++t) {
+      float* const values = out.row(t) + column;
+      if (bias_) step.kernels().add_scaled(values, step.storage.vectors[bias_->index].data() + column, 1.0F, count);
+      if (!is_plain) step.kernels().scale_and_cap(values, count, scale_, softcap_);
+    }
+  }
+
+  TensorId in_;
+  MatrixId weight_;
+  TensorId out_;
+  std::optional<VectorId> bias_;
+  float scale_;
+  float softcap_;
+};
+
+/// Gate and up of the same columns, a pair of tiles at a time, which is one block of the next product's input.
+class GateUpOperation : public CpuOperation {
+ public:
+  GateUpOperation(const GateUp& op, const TensorForms& forms) : op_(op), forms_(forms) {}
+
+  size_t scratch_floats() const override { return size_t{2} * kPanelTokens * kBlockCols; }
+
+  void run(const StepContext& step) override {
+    const ActivationTensor& in = step.activations.tensor(op_.in);
+    const PackedMatrix& matrix = step.storage.matrices[op_.gate_up.index];
+    const size_t tokens = step.rows(in);
+    if (tokens == 0) return;
+    const size_t blocks = (matrix.parts()[0].tile_count() + 1) / 2;
+    const ProductChunks chunks = chunks_of(blocks, static_cast<double>(matrix.bytes()) / static_cast<double>(blocks),
+                                           4.0 * kTileRows * matrix.cols(), tokens, step.pool().threads());
+    step.pool().parallel_for(chunks.count(), [&](size_t index, unsigned thread) {
+      const ProductChunks::Range range = chunks[index];
+      for (size_t block = range.first_unit; block < range.end_unit; ++block) {
+        for (size_t first = range.first_token; first < range.end_token; first += kPanelTokens) {
+          multiply_block(step, matrix, block, first, std::min(range.end_token, first + kPanelTokens),
+                         step.scratch[thread].get());
+        }
+      }
+    });
+  }
+
+ private:
+  void multiply_block(const StepContext& step, const PackedMatrix& matrix, size_t block, size_t first, size_t end,
+                      float* scratch) const {
+    const ActivationTensor& in = step.activations.tensor(op_.in);
+    const ActivationTensor& out = step.activations.tensor(op_.out);
+    float* const products[2] = {scratch, scratch + size_t{kPanelTokens} * kBlockCols};
+    const size_t tiles = std::min<size_t>(2, matrix.parts()[0].tile_count() - 2 * block);
+    for (size_t part = 0; part < 2; ++part) {
+      for (size_t tile = 0; tile < tiles; ++tile) {
+        multiply_tile(step, matrix.parts()[part], 2 * block + tile, in, first, end, products[part] + tile * kTileRows,
+                      kBlockCols);
+      }
+    }
+    const size_t column = block * kBlockCols;
+    const size_t count = std::min<size_t>(kBlockCols, out.width - column);
+    for (size_t t = first; t < end; ++t) {
+      float* const gate = products[0] + (t - first) * kBlockCols;
+      step.kernels().activate(op_.activation, gate, products[1] + (t - first) * kBlockCols, gate, count);
+      if (forms_.values) std::copy_n(gate, count, out.row(t) + column);
+      if (forms_.panels()) {
+        step.kernels().fill_panels(gate, count, out.panel_row(forms_, t, step.rows(out)), block);
+      }
+    }
+  }
+
+  GateUp op_;
+  TensorForms forms_;
+};
+
+}  // namespace
+
+std::unique_ptr<CpuOperation> make_linear(const Linear& op) {
+  return std::make_unique<ProductOperation>(op.in, op.weight, op.out, op.bias, 1.0F, 0.0F);
+}
+
+std::unique_ptr<CpuOperation> make_logits(const Logits& op) {
+  return std::make_unique<ProductOperation>(op.in, op.head, op.out, std::nullopt, op.scale, op.softcap);
+}
+
+std::unique_ptr<CpuOperation> make_gate_up(const GateUp& op, const TensorForms& out) {
+  return std::make_unique<GateUpOperation>(op, out);
+}
+
+}  // namespace hearth::cpu

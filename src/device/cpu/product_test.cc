@@ -1,0 +1,208 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "device/cpu/test_device.h"
+
+namespace hearth::cpu {
+namespace {
+
+constexpr NumberFormat kFormats[] = {NumberFormat::f32,  NumberFormat::f16,  NumberFormat::bf16, NumberFormat::q4_0,
+                                     NumberFormat::q4_1, NumberFormat::q5_0, NumberFormat::q5_1, NumberFormat::q8_0,
+                                     NumberFormat::q4_k, NumberFormat::q5_k, NumberFormat::q6_k};
+constexpr uint32_t kTokens[] = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33, 64};
+constexpr uint32_t kTableRows = 70;
+
+using Parts = std::vector<std::pair<NumberFormat, uint32_t>>;
+
+uint32_t rows_of(const Parts& parts) {
+  uint32_t rows = 0;
+  for (const auto& part : parts) rows += part.second;
+  return rows;
+}
+
+/// table -> Linear -> the step's result.
+Recording record_linear(Device& device, const std::vector<float>& table, const Parts& parts, uint32_t cols, bool bias) {
+  const uint32_t rows = rows_of(parts);
+  Recording r;
+  r.tensors = {{"x", Rows::tokens, cols}, {"y", Rows::tokens, rows}};
+  r.operations.push_back(Embed{.table = add_table(device, table, cols), .out = {0}});
+  Linear linear{.in = {0}, .weight = add_matrix(device, parts, cols, 11), .out = {1}};
+  if (bias) linear.bias = add_vector(device, random_values(rows, 5));
+  r.operations.push_back(linear);
+  r.logits = {1};
+  return r;
+}
+
+struct Shape {
+  Parts parts;
+  uint32_t cols;
+  bool bias = false;
+};
+
+std::vector<Shape> shapes() {
+  std::vector<Shape> shapes;
+  for (const NumberFormat format : kFormats) {
+    shapes.push_back({{{format, 50}}, 512, true});
+    if (traits(format).block_values <= 32) shapes.push_back({{{format, 16}, {format, 3}}, 96});
+    if (traits(format).block_values == 1) shapes.push_back({{{format, 33}}, 45});
+  }
+  shapes.push_back({{{NumberFormat::q4_k, 32}, {NumberFormat::q8_0, 17}, {NumberFormat::q6_k, 16}}, 256, true});
+  shapes.push_back({{{NumberFormat::q5_0, 16}, {NumberFormat::bf16, 16}}, 64});
+  return shapes;
+}
+
+std::string describe(const Shape& shape, uint32_t tokens) {
+  std::string text;
+  for (const auto& [format, rows] : shape.parts)
+    text += std::string(traits(format).name) + " x " + std::to_string(rows) + " ";
+  return text + "cols " + std::to_string(shape.cols) + " tokens " + std::to_string(tokens);
+}
+
+class Product : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Isa, Product, testing::ValuesIn(isa_names()), isa_name);
+
+// With activations that int8 holds exactly only the rounding of float sums is left.
+TEST_P(Product, IsTheReferences) {
+  for (const Shape& shape : shapes()) {
+    const auto cpu = open_cpu(GetParam(), 2);
+    const auto reference = open_reference_device(2);
+    const auto table = int8_values(size_t{kTableRows} * shape.cols, 1);
+    const auto program = compile(*cpu, record_linear(*cpu, table, shape.parts, shape.cols, shape.bias));
+    const auto oracle = compile(*reference, record_linear(*reference, table, shape.parts, shape.cols, shape.bias));
+    const auto should = run(*oracle, PlainStep(first_ids(64)).input());
+    for (const uint32_t tokens : kTokens) {
+      const auto is = run(*program, PlainStep(first_ids(tokens)).input());
+      const std::vector<float> expected(should.begin(), should.begin() + static_cast<ptrdiff_t>(is.size()));
+      ASSERT_EQ(is.size(), size_t{tokens} * rows_of(shape.parts));
+      EXPECT_LT(worst_error(is, expected), 5e-6) << describe(shape, tokens);
+    }
+  }
+}
+
+TEST_P(Product, Int8ActivationsCostLittle) {
+  for (const NumberFormat format : {NumberFormat::q4_1, NumberFormat::q6_k, NumberFormat::q8_0}) {
+    const auto cpu = open_cpu(GetParam(), 2);
+    const auto reference = open_reference_device(2);
+    const auto table = random_values(size_t{kTableRows} * 1024, 1);
+    const auto input = PlainStep(first_ids(9));
+    const auto is = run(*cpu, record_linear(*cpu, table, {{format, 64}}, 1024, false), input.input());
+    const auto should = run(*reference, record_linear(*reference, table, {{format, 64}}, 1024, false), input.input());
+    EXPECT_LT(worst_error(is, should), 0.03) << traits(format).name;
+    EXPECT_GT(worst_error(is, should), 1e-5) << "these activations should not be exact";
+  }
+}
+
+// A token's result has the same bits wherever it stands, whoever stands beside it, however many threads there are.
+TEST_P(Product, IsTheSameBitsInEveryBatch) {
+  for (const Shape& shape : shapes()) {
+    const auto table = random_values(size_t{kTableRows} * shape.cols, 2);
+    const auto alone = open_cpu(GetParam(), 1);
+    const auto program = compile(*alone, record_linear(*alone, table, shape.parts, shape.cols, shape.bias));
+    const size_t rows = rows_of(shape.parts);
+    std::vector<float> should;
+    for (int32_t id = 0; id < static_cast<int32_t>(kTableRows); ++id) {
+      const auto one = run(*program, PlainStep({id}).input());
+      should.insert(should.end(), one.begin(), one.end());
+    }
+    for (const uint32_t threads : {1U, 2U, 3U}) {
+      const auto cpu = open_cpu(GetParam(), threads);
+      const auto batched = compile(*cpu, record_linear(*cpu, table, shape.parts, shape.cols, shape.bias));
+      for (const uint32_t tokens : kTokens) {
+        std::vector<int32_t> ids(tokens);
+        for (uint32_t t = 0; t < tokens; ++t) ids[t] = static_cast<int32_t>((t * 29 + tokens) % kTableRows);
+        const auto is = run(*batched, PlainStep(ids).input());
+        for (uint32_t t = 0; t < tokens; ++t) {
+          ASSERT_EQ(std::memcmp(&is[t * rows], &should[static_cast<size_t>(ids[t]) * rows], rows * sizeof(float)), 0)
+              << describe(shape, tokens) << " token " << t << " threads " << threads;
+        }
+      }
+    }
+  }
+}
+
+/// table -> GateUp -> Linear, so that the activation's output is quantised on its way.
+Recording record_gate_up(Device& device, const std::vector<float>& table, NumberFormat format, uint32_t cols,
+                         uint32_t width, Activation activation, bool down) {
+  Recording r;
+  r.tensors = {{"x", Rows::tokens, cols}, {"a", Rows::tokens, width}, {"y", Rows::tokens, 48}};
+  r.operations.push_back(Embed{.table = add_table(device, table, cols), .out = {0}});
+  const MatrixId gate_up = add_matrix(device, {{format, width}, {format, width}}, cols, 21);
+  r.operations.push_back(GateUp{.in = {0}, .gate_up = gate_up, .activation = activation, .out = {1}});
+  r.logits = {1};
+  if (down) {
+    r.operations.push_back(Linear{.in = {1}, .weight = add_matrix(device, {{format, 48}}, width, 31), .out = {2}});
+    r.logits = {2};
+  }
+  return r;
+}
+
+TEST_P(Product, GateUpIsTheReferences) {
+  struct Case {
+    NumberFormat format;
+    uint32_t cols, width;
+  };
+  for (const Case& c : {Case{NumberFormat::q8_0, 96, 50}, Case{NumberFormat::q4_k, 256, 256},
+                        Case{NumberFormat::f16, 40, 21}, Case{NumberFormat::bf16, 64, 48}}) {
+    for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) {
+      const auto cpu = open_cpu(GetParam(), 2);
+      const auto reference = open_reference_device(2);
+      const auto table = int8_values(size_t{kTableRows} * c.cols, 3);
+      const auto program = compile(*cpu, record_gate_up(*cpu, table, c.format, c.cols, c.width, activation, false));
+      const auto oracle =
+          compile(*reference, record_gate_up(*reference, table, c.format, c.cols, c.width, activation, false));
+      for (const uint32_t tokens : kTokens) {
+        const PlainStep step(first_ids(tokens));
+        EXPECT_LT(worst_error(run(*program, step.input()), run(*oracle, step.input())), 4e-6)
+            << traits(c.format).name << " tokens " << tokens;
+      }
+    }
+  }
+}
+
+TEST_P(Product, DownAfterGateUpIsTheReferencesAndTheSameInEveryBatch) {
+  for (const NumberFormat format : {NumberFormat::q4_1, NumberFormat::q6_k, NumberFormat::bf16}) {
+    const auto cpu = open_cpu(GetParam(), 2);
+    const auto reference = open_reference_device(2);
+    const auto table = random_values(size_t{kTableRows} * 256, 4, 0.3F);
+    const auto program = compile(*cpu, record_gate_up(*cpu, table, format, 256, 512, Activation::silu, true));
+    const auto oracle =
+        compile(*reference, record_gate_up(*reference, table, format, 256, 512, Activation::silu, true));
+    for (const uint32_t tokens : {1U, 3U, 16U, 33U}) {
+      const PlainStep step(first_ids(tokens));
+      const auto is = run(*program, step.input());
+      EXPECT_LT(worst_error(is, run(*oracle, step.input())), format == NumberFormat::bf16 ? 1e-5 : 0.06)
+          << traits(format).name << " tokens " << tokens;
+      const auto last = run(*program, PlainStep({static_cast<int32_t>(tokens - 1)}).input());
+      EXPECT_EQ(std::memcmp(&is[(tokens - 1) * 48], last.data(), 48 * sizeof(float)), 0);
+    }
+  }
+}
+
+TEST_P(Product, LogitsAreScaledAndCapped) {
+  for (const float softcap : {0.0F, 30.0F}) {
+    const auto record = [&](Device& device) {
+      Recording r;
+      r.tensors = {{"x", Rows::tokens, 64}, {"s", Rows::logits, 64}, {"y", Rows::logits, 1003}};
+      r.operations.push_back(
+          Embed{.table = add_table(device, int8_values(size_t{kTableRows} * 64, 8), 64), .out = {0}});
+      r.operations.push_back(SelectRows{.in = {0}, .out = {1}});
+      const MatrixId head = add_matrix(device, {{NumberFormat::q8_0, 1003}}, 64, 9);
+      r.operations.push_back(Logits{.in = {1}, .head = head, .scale = 7.0F, .softcap = softcap, .out = {2}});
+      r.logits = {2};
+      return r;
+    };
+    const auto cpu = open_cpu(GetParam(), 2);
+    const auto reference = open_reference_device(2);
+    PlainStep step(first_ids(20));
+    step.logit_rows = {0, 7, 8, 19};
+    const auto is = run(*cpu, record(*cpu), step.input());
+    ASSERT_EQ(is.size(), size_t{4} * 1003);
+    EXPECT_LT(worst_error(is, run(*reference, record(*reference), step.input())), 4e-6) << softcap;
+    step.logit_rows = {};
+    EXPECT_TRUE(run(*cpu, record(*cpu), step.input()).empty());
+  }
+}
+
+}  // namespace
+}  // namespace hearth::cpu

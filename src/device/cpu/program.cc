@@ -1,0 +1,134 @@
+#include "device/cpu/program.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "device/cpu/program_checks.h"
+
+namespace hearth::cpu {
+namespace {
+
+class CpuProgram : public Program {
+ public:
+  CpuProgram(const Recording& recording, const ProgramLimits& limits, const CpuStorage& storage,
+             ActivationMemory activations)
+      : recording_(recording), limits_(limits), storage_(storage), activations_(std::move(activations)) {
+    make_operations();
+    make_readers();
+    size_t scratch = 1;
+    for (const auto& operation : operations_) scratch = std::max(scratch, operation->scratch_floats());
+    for (unsigned thread = 0; thread < storage.pool.threads(); ++thread) {
+      scratch_.push_back(std::make_unique<float[]>(scratch));
+    }
+    rotations_.resize(recording.ropes.size());
+    for (size_t r = 0; r < rotations_.size(); ++r) {
+      rotations_[r].pairs = recording.ropes[r].inverse_frequencies.size();
+      rotations_[r].interleaved = recording.ropes[r].interleaved;
+    }
+  }
+
+  Result<StepOutput> run(const StepInput& input) override {
+    if (auto ok = check_step(input, limits_, storage_.cache, readers_, vocabulary_); !ok) return pass_on(ok);
+    find_places(input);
+    fill_rotations();
+    const StepContext step{storage_, activations_, input, places_, rotations_, scratch_};
+    for (const auto& operation : operations_) operation->run(step);
+    const ActivationTensor& logits = activations_.tensor(recording_.logits);
+    return StepOutput{{logits.values, step.rows(logits) * logits.width}};
+  }
+
+ private:
+  void make_operations() {
+    const auto forms = forms_to_write(recording_, storage_.matrices);
+    for (size_t i = 0; i < recording_.operations.size(); ++i) {
+      const Operation& operation = recording_.operations[i];
+      std::visit([&](const auto& op) { add(op, forms[i]); }, operation);
+      if (fills_panels(operation)) continue;
+      const auto outputs = tensors_of(operation, storage_.matrices).outputs;
+      for (size_t o = 0; o < outputs.size(); ++o) {
+        if (forms[i][o].panels()) operations_.push_back(make_fill_panels(outputs[o], forms[i][o]));
+      }
+    }
+  }
+
+  using Forms = std::vector<TensorForms>;
+  void add(const Embed& op, const Forms& forms) {
+    vocabulary_ = storage_.matrices[op.table.index].rows();
+    operations_.push_back(make_embed(op, forms[0]));
+  }
+  void add(const AddNorm& op, const Forms& forms) {
+    const TensorForms residual = op.branch ? forms[0] : TensorForms{};
+    const TensorForms out = op.norm && op.out ? forms.back() : TensorForms{};
+    operations_.push_back(make_add_norm(op, recording_.tensors[op.residual.index].width, residual, out));
+  }
+  void add(const Linear& op, const Forms&) { operations_.push_back(make_linear(op)); }
+  void add(const GateUp& op, const Forms& forms) { operations_.push_back(make_gate_up(op, forms[0])); }
+  void add(const RopeAndStore& op, const Forms&) { operations_.push_back(make_rope_and_store(op)); }
+  void add(const Attention& op, const Forms& forms) { operations_.push_back(make_attention(op, forms[0])); }
+  void add(const SelectRows& op, const Forms& forms) { operations_.push_back(make_select_rows(op, forms[0])); }
+  void add(const Logits& op, const Forms&) { operations_.push_back(make_logits(op)); }
+
+  void make_readers() {
+    for (const Operation& operation : recording_.operations) {
+      const auto* attention = std::get_if<Attention>(&operation);
+      if (attention == nullptr) continue;
+      const CacheReader reader{storage_.cache.layer(attention->cache_layer).group, attention->window};
+      const auto same = [&](const CacheReader& r) { return r.group == reader.group && r.window == reader.window; };
+      if (std::ranges::none_of(readers_, same)) readers_.push_back(reader);
+    }
+  }
+
+  void find_places(const StepInput& input) {
+    places_.resize(input.token_ids.size());
+    for (uint32_t s = 0; s < input.sequences.size(); ++s) {
+      const SequenceInput& sequence = input.sequences[s];
+      for (uint32_t t = 0; t < sequence.token_count; ++t) {
+        places_[sequence.first_token + t] = {s, sequence.context_tokens + t};
+      }
+    }
+  }
+
+  /// Angles in double, as positions reach the hundred thousands; once for a step, not for each layer.
+  void fill_rotations() {
+    for (size_t r = 0; r < rotations_.size(); ++r) {
+      RotationTable& table = rotations_[r];
+      const RopeSpec& rope = recording_.ropes[r];
+      table.cosines.resize(places_.size() * table.pairs);
+      table.sines.resize(places_.size() * table.pairs);
+      constexpr size_t kTokens = 8;
+      storage_.pool.parallel_for((places_.size() + kTokens - 1) / kTokens, [&](size_t chunk, unsigned) {
+        const size_t end = std::min(places_.size(), (chunk + 1) * kTokens);
+        for (size_t t = chunk * kTokens; t < end; ++t) {
+          for (size_t i = 0; i < table.pairs; ++i) {
+            const double angle = places_[t].position * static_cast<double>(rope.inverse_frequencies[i]);
+            table.cosines[t * table.pairs + i] = static_cast<float>(std::cos(angle) * rope.magnitude);
+            table.sines[t * table.pairs + i] = static_cast<float>(std::sin(angle) * rope.magnitude);
+          }
+        }
+      });
+    }
+  }
+
+  Recording recording_;
+  ProgramLimits limits_;
+  const CpuStorage& storage_;
+  ActivationMemory activations_;
+  std::vector<std::unique_ptr<CpuOperation>> operations_;
+  std::vector<CacheReader> readers_;
+  uint32_t vocabulary_ = 0;
+  std::vector<std::unique_ptr<float[]>> scratch_;
+  std::vector<TokenPlace> places_;
+  std::vector<RotationTable> rotations_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Program>> compile_program(const Recording& recording, const ProgramLimits& limits,
+                                                 const CpuStorage& storage) {
+  if (auto ok = check_recording(recording, storage); !ok) return pass_on(ok);
+  auto activations = ActivationMemory::create(recording, limits, storage.matrices);
+  if (!activations) return pass_on(activations);
+  return std::make_unique<CpuProgram>(recording, limits, storage, std::move(*activations));
+}
+
+}  // namespace hearth::cpu

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include "device/cpu/step_context.h"
+#include "device/device.h"
+
+namespace hearth::cpu {
+
+/// Turns a recording into calls. `storage` must outlive the program and not change after this.
+/// Errors: unsupported (shapes that the kernels cannot do), internal (ids that do not exist), out_of_memory.
+Result<std::unique_ptr<Program>> compile_program(const Recording& recording, const ProgramLimits& limits,
+                                                 const CpuStorage& storage);
+
+}  // namespace hearth::cpu

@@ -1,0 +1,175 @@
+#include "device/cpu/program_checks.h"
+
+#include <fmt/format.h>
+
+namespace hearth::cpu {
+namespace {
+
+/// Checks of one operation; each names what does not fit.
+class OperationCheck {
+ public:
+  OperationCheck(const Recording& recording, const CpuStorage& storage) : recording_(recording), storage_(storage) {}
+
+  Result<void> operator()(const Embed& op) const {
+    if (auto ok = matrix("an embedding", op.table, width(op.out), {}); !ok) return ok;
+    return {};
+  }
+
+  Result<void> operator()(const AddNorm& op) const {
+    const uint32_t w = width(op.residual);
+    if (op.branch && width(*op.branch) != w) return misfit("a branch", width(*op.branch), w);
+    if (op.out && width(*op.out) != w) return misfit("a norm's output", width(*op.out), w);
+    if (auto ok = vector("a post-norm", op.post_norm, w); !ok) return ok;
+    return vector("a norm", op.norm, w);
+  }
+
+  Result<void> operator()(const Linear& op) const {
+    if (auto ok = matrix("a linear layer", op.weight, width(op.in), width(op.out)); !ok) return ok;
+    return vector("a bias", op.bias, width(op.out));
+  }
+
+  Result<void> operator()(const GateUp& op) const {
+    if (auto ok = matrix("gate and up", op.gate_up, width(op.in), 2 * width(op.out)); !ok) return ok;
+    const auto& parts = storage_.matrices[op.gate_up.index].parts();
+    if (parts.size() == 2 && parts[0].rows == parts[1].rows) return {};
+    return fail(ErrorCode::internal, "gate and up are not two parts of equal size");
+  }
+
+  Result<void> operator()(const RopeAndStore& op) const {
+    const uint32_t rows = (op.heads + 2 * op.kv_heads) * op.head_dim;
+    if (width(op.qkv) != rows) return misfit("Q, K and V", width(op.qkv), rows);
+    if (op.rope) {
+      const uint32_t turned = 2 * static_cast<uint32_t>(recording_.ropes[op.rope->index].inverse_frequencies.size());
+      if (turned > op.head_dim) return misfit("a rotary embedding", turned, op.head_dim);
+    }
+    if (auto ok = vector("a query norm", op.q_norm, op.head_dim); !ok) return ok;
+    if (auto ok = vector("a key norm", op.k_norm, op.head_dim); !ok) return ok;
+    return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer, width(op.out));
+  }
+
+  Result<void> operator()(const Attention& op) const {
+    if (auto ok = vector("the sinks", op.sinks, op.heads); !ok) return ok;
+    if (width(op.query) != op.heads * op.head_dim) return misfit("a query", width(op.query), op.heads * op.head_dim);
+    return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer, width(op.out));
+  }
+
+  Result<void> operator()(const SelectRows& op) const {
+    if (width(op.in) == width(op.out)) return {};
+    return misfit("selected rows", width(op.out), width(op.in));
+  }
+
+  Result<void> operator()(const Logits& op) const { return matrix("the head", op.head, width(op.in), width(op.out)); }
+
+ private:
+  uint32_t width(TensorId id) const { return recording_.tensors[id.index].width; }
+
+  static Result<void> misfit(const char* what, uint32_t is, uint32_t should) {
+    return fail(ErrorCode::internal, fmt::format("{} of width {} where {} is needed", what, is, should));
+  }
+
+  Result<void> matrix(const char* what, MatrixId id, uint32_t cols, std::optional<uint32_t> rows) const {
+    if (id.index >= storage_.matrices.size()) return fail(ErrorCode::internal, fmt::format("{} has no matrix", what));
+    const PackedMatrix& matrix = storage_.matrices[id.index];
+    if (matrix.cols() != cols) return misfit(what, matrix.cols(), cols);
+    if (rows && matrix.rows() != *rows) return misfit(what, matrix.rows(), *rows);
+    return {};
+  }
+
+  Result<void> vector(const char* what, const std::optional<VectorId>& id, uint32_t size) const {
+    if (!id) return {};
+    if (id->index >= storage_.vectors.size()) return fail(ErrorCode::internal, fmt::format("{} has no vector", what));
+    const auto is = static_cast<uint32_t>(storage_.vectors[id->index].size());
+    if (is != size) return misfit(what, is, size);
+    return {};
+  }
+
+  Result<void> heads(uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t cache_layer,
+                     uint32_t out_width) const {
+    if (head_dim == 0 || head_dim % 16 != 0) {
+      return fail(ErrorCode::unsupported,
+                  fmt::format("attention heads of {} dimensions: the CPU takes multiples of 16", head_dim),
+                  "use --device reference");
+    }
+    if (kv_heads == 0 || heads % kv_heads != 0) {
+      return fail(ErrorCode::unsupported, fmt::format("{} query heads cannot share {} KV heads", heads, kv_heads));
+    }
+    if (out_width != heads * head_dim) return misfit("attention's rows", out_width, heads * head_dim);
+    if (cache_layer >= storage_.cache.layer_count()) {
+      return fail(ErrorCode::internal, fmt::format("the KV cache has no layer {}", cache_layer));
+    }
+    const CacheLayerSpec& layer = storage_.cache.layer(cache_layer);
+    if (layer.kv_heads == kv_heads && layer.head_dim == head_dim) return {};
+    return fail(ErrorCode::internal, fmt::format("layer {} of the KV cache has {} heads of {}, not {} of {}",
+                                                 cache_layer, layer.kv_heads, layer.head_dim, kv_heads, head_dim));
+  }
+
+  const Recording& recording_;
+  const CpuStorage& storage_;
+};
+
+Result<void> check_sequence(const SequenceInput& sequence, size_t index, const KvCache& cache,
+                            std::span<const CacheReader> readers) {
+  if (sequence.token_count == 0) return fail(ErrorCode::internal, fmt::format("sequence {} has no tokens", index));
+  const uint32_t last = sequence.context_tokens + sequence.token_count - 1;
+  for (const CacheReader& reader : readers) {
+    if (reader.group >= sequence.block_tables.size() ||
+        sequence.block_tables[reader.group].size() <= last / kBlockTokens) {
+      return fail(ErrorCode::internal,
+                  fmt::format("sequence {}: the block table of group {} is too short for position {}", index,
+                              reader.group, last));
+    }
+    const auto table = sequence.block_tables[reader.group];
+    const uint32_t seen = sequence.context_tokens + 1;
+    const uint32_t first = reader.window > 0 && seen > reader.window ? seen - reader.window : 0;
+    for (uint32_t b = first / kBlockTokens; b <= last / kBlockTokens; ++b) {
+      if (table[b] >= 0 && static_cast<uint32_t>(table[b]) < cache.block_count(reader.group)) continue;
+      return fail(ErrorCode::internal, fmt::format("sequence {}: group {} has block {} for positions from {} on", index,
+                                                   reader.group, table[b], b * kBlockTokens));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_recording(const Recording& recording, const CpuStorage& storage) {
+  const OperationCheck check(recording, storage);
+  for (const Operation& operation : recording.operations) {
+    if (auto ok = std::visit(check, operation); !ok) return ok;
+  }
+  return {};
+}
+
+Result<void> check_step(const StepInput& input, const ProgramLimits& limits, const KvCache& cache,
+                        std::span<const CacheReader> readers, uint32_t vocabulary) {
+  if (input.token_ids.size() > limits.tokens || input.logit_rows.size() > limits.logit_rows ||
+      input.sequences.size() > limits.sequences) {
+    return fail(ErrorCode::internal,
+                fmt::format("a step of {} tokens, {} sequences and {} rows of logits exceeds {}, {} and {}",
+                            input.token_ids.size(), input.sequences.size(), input.logit_rows.size(), limits.tokens,
+                            limits.sequences, limits.logit_rows));
+  }
+  for (const int32_t id : input.token_ids) {
+    if (id < 0 || static_cast<uint32_t>(id) >= vocabulary) {
+      return fail(ErrorCode::internal, fmt::format("token {} is outside the vocabulary of {}", id, vocabulary));
+    }
+  }
+  for (const uint32_t row : input.logit_rows) {
+    if (row >= input.token_ids.size())
+      return fail(ErrorCode::internal, fmt::format("there is no row {} of logits", row));
+  }
+  size_t covered = 0;
+  for (size_t s = 0; s < input.sequences.size(); ++s) {
+    const SequenceInput& sequence = input.sequences[s];
+    if (sequence.first_token != covered) {
+      return fail(ErrorCode::internal,
+                  fmt::format("sequence {} begins at row {}, not {}", s, sequence.first_token, covered));
+    }
+    covered += sequence.token_count;
+    if (auto ok = check_sequence(sequence, s, cache, readers); !ok) return ok;
+  }
+  if (covered == input.token_ids.size()) return {};
+  return fail(ErrorCode::internal, fmt::format("the sequences cover {} of {} tokens", covered, input.token_ids.size()));
+}
+
+}  // namespace hearth::cpu

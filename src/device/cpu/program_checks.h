@@ -1,0 +1,23 @@
+#pragma once
+
+#include "device/cpu/step_context.h"
+#include "device/device.h"
+
+namespace hearth::cpu {
+
+/// Whether the operations fit together and the kernels can do them: ids, widths, head sizes.
+/// Errors: unsupported, internal.
+Result<void> check_recording(const Recording& recording, const CpuStorage& storage);
+
+/// Positions of a cache group that some layer reads: those of the last `window` (0 is all).
+struct CacheReader {
+  uint32_t group;
+  uint32_t window;
+};
+
+/// Whether a step keeps the contract of step.h within the limits. `vocabulary` is the embedding's number of rows.
+/// Errors: internal, as a step is built by hearth itself.
+Result<void> check_step(const StepInput& input, const ProgramLimits& limits, const KvCache& cache,
+                        std::span<const CacheReader> readers, uint32_t vocabulary);
+
+}  // namespace hearth::cpu
