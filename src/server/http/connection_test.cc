@@ -1,0 +1,247 @@
+// How connections behave, over real sockets.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "server/testing/server_fixture.h"
+
+namespace hearth {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+class ConnectionTest : public ServerTest {};
+
+TEST_F(ConnectionTest, AnswersSeveralRequestsOneAfterAnother) {
+  start();
+  TestClient client(server->port());
+  for (int i = 0; i < 3; ++i) {
+    client.get("/version");
+    const TestResponse response = client.read();
+    EXPECT_EQ(response.status, 200U);
+    EXPECT_TRUE(response.json().contains("version"));
+    EXPECT_EQ(response.header("x-request-id").size(), 32U);
+  }
+  client.get("/version", "Connection: close\r\n");
+  EXPECT_EQ(client.read().header("Connection"), "close");
+  EXPECT_TRUE(client.is_closed_by_server());
+}
+
+TEST_F(ConnectionTest, AnswersPipelinedRequestsInOrder) {
+  start();
+  TestClient client(server->port());
+  const std::string chat_body = chat({{"max_tokens", 50}, {"seed", 1}}).dump();
+  std::string requests = "GET /version HTTP/1.1\r\nHost: x\r\n\r\n";
+  requests += fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{}", kChatPath, chat_body.size(),
+                          chat_body);
+  requests += "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
+  client.send(requests);
+  EXPECT_TRUE(client.read().json().contains("version"));
+  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], FakeEngine::text(1, 50));
+  EXPECT_EQ(client.read().json()["status"], "ok");
+}
+
+TEST_F(ConnectionTest, KeepsARequestThatArrivesWhileAnotherIsBeingAnswered) {
+  engine.paused = true;
+  start();
+  TestClient client(server->port());
+  client.post(kChatPath, chat({{"max_tokens", 3}}).dump());
+  ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 1; }));
+  client.get("/vers");  // arrives in two pieces
+  std::this_thread::sleep_for(milliseconds(20));
+  client.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  std::this_thread::sleep_for(milliseconds(20));
+  engine.locked([&] { engine.paused = false; });
+  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], FakeEngine::text(0, 3));
+  EXPECT_EQ(client.read().status, 404U);
+  EXPECT_EQ(client.read().status, 200U);
+}
+
+TEST_F(ConnectionTest, TakesChunkedBodies) {
+  start();
+  TestClient client(server->port());
+  const std::string body = chat({{"max_tokens", 3}}).dump();
+  client.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", kChatPath));
+  for (const std::string& part : {body.substr(0, 10), body.substr(10)}) {
+    client.send(fmt::format("{:x}\r\n{}\r\n", part.size(), part));
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  client.send("0\r\n\r\n");
+  EXPECT_EQ(client.read().status, 200U);
+}
+
+TEST_F(ConnectionTest, InvitesBodiesThatWaitForIt) {
+  start();
+  TestClient client(server->port());
+  const std::string body = chat({{"max_tokens", 3}}).dump();
+  const auto head = [&](const char* path, size_t length) {
+    return fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", path,
+                       length);
+  };
+  client.send(head(kChatPath, body.size()));
+  EXPECT_EQ(client.read().status, 100U);
+  client.send(body);
+  EXPECT_EQ(client.read().status, 200U);
+  // What will be refused is not invited.
+  client.send(head("/nowhere", 10));
+  EXPECT_EQ(client.read().status, 404U);
+  TestClient large(server->port());
+  large.send(head(kChatPath, options.max_body_bytes + 1));
+  EXPECT_EQ(large.read().status, 413U);
+}
+
+TEST_F(ConnectionTest, RefusesWhatIsTooLarge) {
+  options.max_body_bytes = 1000;
+  options.max_header_bytes = 2000;
+  start();
+  const TestResponse body = post(kChatPath, chat({{"user", std::string(1000, 'x')}}));
+  EXPECT_EQ(body.status, 413U);
+  EXPECT_EQ(body.json()["error"].size(), 4U);
+
+  TestClient chunked(server->port());
+  chunked.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n{}\r\n", kChatPath,
+                           std::string(2000, ' ')));
+  EXPECT_EQ(chunked.read().status, 413U);
+  EXPECT_TRUE(chunked.is_closed_by_server());
+
+  EXPECT_EQ(get("/health", "X: " + std::string(3000, 'x') + "\r\n").status, 431U);
+  EXPECT_EQ(get(std::string(3000, '/')).status, 431U);
+  EXPECT_EQ(get("/health", "X: " + std::string(1000, 'x') + "\r\n").status, 200U);
+}
+
+TEST_F(ConnectionTest, RefusesAFloodOfLargeBodies) {
+  options.max_body_bytes = 1000;
+  options.max_buffered_body_bytes = 1500;
+  start();
+  TestClient first(server->port());
+  first.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", kChatPath));
+  // The first one's headers have been read once its body is invited; here there is no such sign.
+  std::this_thread::sleep_for(milliseconds(50));
+  TestClient second(server->port());
+  second.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", kChatPath));
+  const TestResponse refused = second.read();
+  EXPECT_EQ(refused.status, 503U);
+  EXPECT_EQ(refused.header("Retry-After"), "1");
+  first.send(std::string(1000, ' '));
+  EXPECT_EQ(first.read().status, 400U);
+  EXPECT_EQ(post(kChatPath, chat({{"max_tokens", 2}})).status, 200U) << "the room is free again";
+}
+
+TEST_F(ConnectionTest, AnswersTimeoutsOfSlowSenders) {
+  options.header_timeout = milliseconds(50);
+  options.body_timeout = milliseconds(50);
+  start();
+  TestClient headers(server->port());
+  headers.send("GET /health HTTP/1.1\r\nHost:");
+  EXPECT_EQ(headers.read().status, 408U);
+  EXPECT_TRUE(headers.is_closed_by_server());
+  TestClient body(server->port());
+  body.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc", kChatPath));
+  EXPECT_EQ(body.read().status, 408U);
+  EXPECT_TRUE(body.is_closed_by_server());
+  TestClient silent(server->port());
+  EXPECT_TRUE(silent.is_closed_by_server());
+}
+
+TEST_F(ConnectionTest, ClosesIdleConnections) {
+  options.idle_timeout = milliseconds(50);
+  start();
+  TestClient client(server->port());
+  client.get("/health");
+  EXPECT_EQ(client.read().status, 200U);
+  EXPECT_TRUE(client.is_closed_by_server());
+}
+
+TEST_F(ConnectionTest, RefusesWhatIsNotHttp) {
+  start();
+  const auto status_of = [&](const std::string& bytes) {
+    TestClient client(server->port());
+    client.send(bytes);
+    return client.read().status;
+  };
+  EXPECT_EQ(status_of("hello\r\n\r\n"), 400U);
+  EXPECT_EQ(status_of(std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls hello\r\n\r\n", 30)), 400U);
+  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\n\r\n"), 400U) << "no Host";
+  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400U);
+  EXPECT_EQ(status_of("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"), 400U);
+  EXPECT_EQ(status_of("GET /health HTTP/1.1\r\nHost: a\r\nBroken header\r\n\r\n"), 400U);
+  // Two lengths that disagree are how requests are smuggled past proxies.
+  const std::string post = "POST /v1/completions HTTP/1.1\r\nHost: a\r\n";
+  EXPECT_EQ(status_of(post + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), 400U);
+  EXPECT_EQ(status_of(post + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"), 400U);
+  EXPECT_EQ(status_of(post + "Content-Length: -1\r\n\r\n{}"), 400U);
+  EXPECT_EQ(status_of(post + "Transfer-Encoding: gzip\r\n\r\n"), 501U);
+  EXPECT_EQ(status_of(post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400U);
+  EXPECT_EQ(status_of(post + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"), 415U);
+  EXPECT_EQ(status_of(post + "Expect: gold\r\nContent-Length: 2\r\n\r\n{}"), 417U);
+  EXPECT_EQ(get("/health").status, 200U);
+}
+
+TEST_F(ConnectionTest, SpeaksHttp10) {
+  start();
+  TestClient plain(server->port());
+  plain.send("GET /health HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(plain.read().status, 200U);
+  EXPECT_TRUE(plain.is_closed_by_server());
+  TestClient stream(server->port());
+  const std::string body = chat({{"stream", true}, {"max_tokens", 5}}).dump();
+  stream.send(fmt::format("POST {} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{}", kChatPath, body.size(), body));
+  const TestResponse response = stream.read();
+  EXPECT_EQ(response.header("Transfer-Encoding"), "");
+  EXPECT_TRUE(response.complete);
+  EXPECT_EQ(streamed_text(response.body), FakeEngine::text(0, 5));
+}
+
+TEST_F(ConnectionTest, HeadHasNoBodyAndOptionsSayWhatIsAllowed) {
+  start();
+  TestClient client(server->port());
+  client.send("HEAD /v1/models HTTP/1.1\r\nHost: x\r\n\r\n");
+  const TestResponse head = client.read(true);
+  EXPECT_EQ(head.status, 200U);
+  EXPECT_GT(std::stoi(std::string(head.header("Content-Length"))), 10);
+  client.send("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: x\r\n\r\n");
+  const TestResponse options_response = client.read();
+  EXPECT_EQ(options_response.status, 204U);
+  EXPECT_EQ(options_response.header("Allow"), "OPTIONS, POST");
+}
+
+TEST_F(ConnectionTest, TurnsAwayConnectionsBeyondTheLimit) {
+  options.max_connections = 2;
+  start();
+  TestClient first(server->port());
+  first.get("/version");
+  EXPECT_EQ(first.read().status, 200U);
+  {
+    TestClient second(server->port());
+    second.get("/version");
+    EXPECT_EQ(second.read().status, 200U);
+    TestClient third(server->port());
+    const TestResponse refused = third.read();
+    EXPECT_EQ(refused.status, 503U);
+    EXPECT_EQ(refused.header("Retry-After"), "1");
+  }
+  unsigned status = 503;
+  for (int i = 0; i < 100 && status == 503; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+    TestClient again(server->port());
+    again.get("/version");
+    status = again.read().status;
+  }
+  EXPECT_EQ(status, 200U) << "a connection that ended makes room";
+}
+
+TEST_F(ConnectionTest, CorsHeadersAreOnEveryAnswerAlsoOnStreams) {
+  options.cors_origins = {"https://chat.example"};
+  start();
+  const std::string origin = "Origin: https://chat.example\r\n";
+  for (const TestResponse& response :
+       {get("/v1/models", origin), get("/nowhere", origin), post(kChatPath, chat({{"stream", true}}), origin)}) {
+    EXPECT_EQ(response.header("Access-Control-Allow-Origin"), "https://chat.example") << response.status;
+  }
+  EXPECT_EQ(get("/v1/models", "Origin: https://evil.example\r\n").header("Access-Control-Allow-Origin"), "");
+}
+
+}  // namespace
+}  // namespace hearth

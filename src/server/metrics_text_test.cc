@@ -1,0 +1,76 @@
+#include "server/metrics_text.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "server/health.h"
+#include "server/testing/fake_engine.h"
+
+namespace hearth {
+namespace {
+
+using nlohmann::json;
+
+TEST(MetricsText, HasTheNamesThatRoutersRead) {
+  FakeEngine engine;
+  ServedModel model("m");
+  model.set_ready({.engine = &engine});
+  const std::string text = metrics_text(model, {});
+  for (const char* name : {"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc",
+                           "vllm:cache_config_info", "vllm:lora_requests_info", "vllm:prefix_cache_queries_total",
+                           "vllm:prefix_cache_hits_total", "vllm:num_preemptions_total", "vllm:prompt_tokens_total",
+                           "vllm:generation_tokens_total", "vllm:request_success_total", "vllm:gpu_cache_usage_perc",
+                           "vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_queries_total"}) {
+    EXPECT_NE(text.find(std::string("\n") + name + "{model_name=\"m\""), std::string::npos) << name;
+  }
+  for (const char* name :
+       {"vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds", "vllm:e2e_request_latency_seconds",
+        "vllm:request_queue_time_seconds", "vllm:request_prefill_time_seconds", "vllm:request_decode_time_seconds",
+        "vllm:request_inference_time_seconds"}) {
+    EXPECT_NE(text.find(std::string("# TYPE ") + name + " histogram"), std::string::npos) << name;
+    EXPECT_NE(text.find(std::string(name) + "_bucket{model_name=\"m\",le=\"+Inf\"} 0"), std::string::npos) << name;
+  }
+  EXPECT_NE(text.find("vllm:kv_cache_usage_perc{model_name=\"m\"} 0.25"), std::string::npos);
+  EXPECT_NE(text.find("block_size=\"16\",num_gpu_blocks=\"100\""), std::string::npos);
+}
+
+TEST(MetricsText, CountsRequestsEvenBeforeTheModelIsReady) {
+  const ServedModel model("m");
+  RequestCounters counters;
+  counters.count("/health", 503);
+  counters.count("/health", 503);
+  const std::string text = metrics_text(model, counters);
+  EXPECT_NE(text.find("hearth:model_ready{model_name=\"m\"} 0"), std::string::npos) << text;
+  EXPECT_NE(text.find("hearth:http_requests_total{model_name=\"m\",path=\"/health\",status=\"503\"} 2"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("vllm:"), std::string::npos);
+}
+
+TEST(Health, FollowsTheModel) {
+  ServedModel model("m");
+  EXPECT_EQ(health(model).status, 503U);
+  model.report({.stage = "load", .done_bytes = 25, .total_bytes = 100, .layer = 1, .layers = 4});
+  const HttpResponse loading = health(model);
+  EXPECT_EQ(loading.status, 503U);
+  EXPECT_EQ(json::parse(loading.body)["stage"], "load");
+  EXPECT_EQ(json::parse(loading.body)["fraction"], 0.25);
+  FakeEngine engine;
+  model.set_ready({.engine = &engine});
+  EXPECT_EQ(health(model).status, 200U);
+  model.report({.stage = "late"});
+  model.set_failed({ErrorCode::io, "late"});
+  EXPECT_EQ(health(model).status, 200U) << "there is no way back";
+}
+
+TEST(Health, NamesWhatFailed) {
+  ServedModel model("m");
+  model.set_failed({ErrorCode::corrupt, "x.gguf: truncated", "download it again"});
+  EXPECT_EQ(health(model).status, 503U);
+  EXPECT_EQ(json::parse(health(model).body)["status"], "failed");
+  EXPECT_EQ(json::parse(health(model).body)["error"], "x.gguf: truncated; download it again");
+}
+
+}  // namespace
+}  // namespace hearth

@@ -1,0 +1,436 @@
+// The server as its clients see it: a fake engine behind real sockets.
+#include "server/server.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <future>
+#include <thread>
+
+#include "server/testing/server_fixture.h"
+
+namespace hearth {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+TEST_F(ServerTest, ListensBeforeTheModelIsLoaded) {
+  listen();
+  EXPECT_NE(server->port(), 0);
+  EXPECT_EQ(server->url(), fmt::format("http://127.0.0.1:{}", server->port()));
+  model->report({.stage = "load", .done_bytes = 1, .total_bytes = 4});
+  const TestResponse health = get("/health");
+  EXPECT_EQ(health.status, 503U);
+  EXPECT_EQ(health.json()["fraction"], 0.25);
+  for (const char* path : {"/v1/models", "/v1/models/test"}) {
+    EXPECT_EQ(get(path).status, 503U) << path;
+  }
+  for (const char* path : {kChatPath, "/v1/completions", "/tokenize", "/detokenize"}) {
+    const TestResponse response = post(path, chat());
+    EXPECT_EQ(response.status, 503U) << path;
+    EXPECT_NE(response.header("Retry-After"), "") << path;
+    EXPECT_EQ(response.json()["error"]["code"], "model_loading") << path;
+  }
+  EXPECT_EQ(get("/metrics").status, 200U);
+  set_ready();
+  EXPECT_EQ(get("/health").status, 200U);
+  EXPECT_EQ(post(kChatPath, chat()).status, 200U);
+}
+
+TEST_F(ServerTest, AModelThatFailedSaysWhy) {
+  listen();
+  model->set_failed({ErrorCode::corrupt, "x.gguf: truncated"});
+  const TestResponse response = post(kChatPath, chat());
+  EXPECT_EQ(response.status, 503U);
+  EXPECT_EQ(response.json()["error"]["code"], "model_failed");
+  EXPECT_NE(response.body.find("x.gguf: truncated"), std::string::npos);
+}
+
+TEST_F(ServerTest, APortInUseIsAClearErrorAndAFreedOneIsFreeAtOnce) {
+  start();
+  options.port = server->port();
+  const auto second = Server::start(options, model);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::io);
+  EXPECT_NE(second.error().message.find(std::to_string(options.port)), std::string::npos) << second.error().message;
+  EXPECT_FALSE(second.error().hint.empty());
+
+  TestClient client(server->port());
+  client.get("/health");
+  EXPECT_EQ(client.read().status, 200U);
+  server.reset();  // closes first, so the port is left in TIME_WAIT
+  const auto third = Server::start(options, model);
+  EXPECT_TRUE(third) << to_string(third.error());
+}
+
+TEST_F(ServerTest, AnAddressThatIsNotHereIsAnError) {
+  options.host = "192.0.2.1";  // for documentation: never a machine's own
+  EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::io);
+  options.host = "127.0.0.1";
+  options.api_key_file = "/nowhere/keys";
+  EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::not_found);
+}
+
+TEST_F(ServerTest, NamesItsModels) {
+  start();
+  const json list = get("/v1/models").json();
+  EXPECT_EQ(list["object"], "list");
+  ASSERT_EQ(list["data"].size(), 2U);
+  EXPECT_EQ(list["data"][0]["id"], "test");
+  EXPECT_EQ(list["data"][0]["object"], "model");
+  EXPECT_EQ(list["data"][0]["max_model_len"], FakeEngine::kContextLength);
+  EXPECT_EQ(get("/v1/models/alias%2Fx").json()["id"], "alias/x");
+  const TestResponse missing = get("/v1/models/other");
+  EXPECT_EQ(missing.status, 404U);
+  EXPECT_EQ(missing.json()["error"]["code"], "model_not_found");
+  EXPECT_EQ(post(kChatPath, chat({{"model", "other"}})).json()["error"]["code"], "model_not_found");
+  EXPECT_EQ(post(kChatPath, chat({{"model", "alias/x"}})).json()["model"], "alias/x");
+  EXPECT_EQ(post(kChatPath, chat({{"model", nullptr}})).json()["model"], "test");
+}
+
+TEST_F(ServerTest, RendersTheTemplateAndKeepsControlTokensOutOfContent) {
+  start();
+  ASSERT_EQ(post(kChatPath, chat({{"messages", {{{"role", "user"}, {"content", "a</s>"}}}}})).status, 200U);
+  std::vector<int32_t> expected = {1};
+  const auto add = [&](std::string_view text) {
+    for (const unsigned char byte : text) expected.push_back(3 + byte);
+  };
+  add("user: a</s>");
+  expected.push_back(2);
+  expected.push_back(1);
+  add("assistant:");
+  EXPECT_EQ(engine.locked([&] { return engine.submitted.back().prompt; }), expected);
+
+  const TestResponse refused = post(
+      kChatPath, chat({{"messages", {{{"role", "user"}, {"content", "a"}}, {{"role", "system"}, {"content", "b"}}}}}));
+  EXPECT_EQ(refused.status, 400U);
+  EXPECT_EQ(refused.json()["error"]["param"], "messages");
+  EXPECT_NE(refused.body.find("system comes first"), std::string::npos) << refused.body;
+}
+
+TEST_F(ServerTest, ABaseModelPointsAtCompletions) {
+  static const Tokenizer tokenizer = make_test_tokenizer();
+  listen();
+  model->set_ready({.engine = &engine, .tokenizer = &tokenizer});
+  const TestResponse response = post(kChatPath, chat());
+  EXPECT_EQ(response.status, 400U);
+  EXPECT_NE(response.body.find("/v1/completions"), std::string::npos);
+  EXPECT_EQ(post("/v1/completions", {{"prompt", "a"}}).status, 200U);
+}
+
+TEST_F(ServerTest, AModelWithoutTokenizerTakesTokensAndGivesTokens) {
+  listen();
+  model->set_ready({.engine = &engine});
+  const TestResponse response =
+      post("/v1/completions", {{"prompt", {5, 6}}, {"max_tokens", 2}, {"return_token_ids", true}});
+  EXPECT_EQ(response.status, 200U);
+  EXPECT_EQ(response.json()["choices"][0]["token_ids"], (json{3 + 'a', 3 + 'b'}));
+  EXPECT_EQ(response.json()["choices"][0]["prompt_token_ids"], (json{5, 6}));
+  for (const char* path : {kChatPath, "/tokenize", "/detokenize"}) EXPECT_EQ(post(path, chat()).status, 400U) << path;
+}
+
+TEST_F(ServerTest, CompletionsTakeManyPromptsAndChoices) {
+  start();
+  const json response =
+      post("/v1/completions",
+           {{"prompt", {"one", "two"}}, {"n", 2}, {"max_tokens", 4}, {"seed", 3}, {"echo", true}, {"logprobs", 1}})
+          .json();
+  ASSERT_EQ(response["choices"].size(), 4U);
+  EXPECT_EQ(response["choices"][0]["text"], "one" + FakeEngine::text(3, 4));
+  EXPECT_EQ(response["choices"][1]["text"], "one" + FakeEngine::text(4, 4));
+  EXPECT_EQ(response["choices"][2]["text"], "two" + FakeEngine::text(3, 4));
+  const json& logprobs = response["choices"][3]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"].size(), 1U + 3U + 4U) << "begin of sequence, three letters, four generated";
+  EXPECT_EQ(logprobs["text_offset"], (json{0, 0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(response["usage"]["prompt_tokens"], 8) << "each prompt counts once";
+  EXPECT_EQ(response["usage"]["completion_tokens"], 16);
+}
+
+TEST_F(ServerTest, AScoreWithoutCompletion) {
+  start();
+  const json response =
+      post("/v1/completions", {{"prompt", "abc"}, {"max_tokens", 0}, {"echo", true}, {"logprobs", 0}}).json();
+  EXPECT_EQ(response["choices"][0]["text"], "abc");
+  EXPECT_EQ(response["choices"][0]["logprobs"]["tokens"].size(), 4U);
+  EXPECT_EQ(response["usage"]["completion_tokens"], 0);
+}
+
+TEST_F(ServerTest, StreamsAsOpenAiDoes) {
+  start();
+  const TestResponse response =
+      post(kChatPath, chat({{"stream", true}, {"max_tokens", 20}, {"stream_options", {{"include_usage", true}}}}));
+  EXPECT_EQ(response.status, 200U);
+  EXPECT_EQ(response.header("Content-Type"), "text/event-stream; charset=utf-8");
+  EXPECT_EQ(response.header("X-Accel-Buffering"), "no");
+  EXPECT_TRUE(response.complete);
+  EXPECT_EQ(streamed_text(response.body), FakeEngine::text(0, 20));
+  const auto events = event_data(response.body);
+  EXPECT_EQ(events.back(), "[DONE]");
+  const json usage = json::parse(events[events.size() - 2]);
+  EXPECT_EQ(usage["choices"], json::array());
+  EXPECT_EQ(usage["usage"]["completion_tokens"], 20);
+  EXPECT_EQ(json::parse(events.front())["choices"][0]["delta"]["role"], "assistant");
+}
+
+TEST_F(ServerTest, TokenizesAndDetokenizes) {
+  start();
+  const json tokens = post("/tokenize", {{"prompt", "hi"}, {"return_token_strs", true}}).json();
+  EXPECT_EQ(tokens["tokens"], (json{1, 3 + 'h', 3 + 'i'}));
+  EXPECT_EQ(tokens["count"], 3);
+  EXPECT_EQ(tokens["max_model_len"], FakeEngine::kContextLength);
+  EXPECT_EQ(tokens["token_strs"][1], "h");
+  EXPECT_EQ(post("/tokenize", {{"prompt", "hi"}, {"add_special_tokens", false}}).json()["count"], 2);
+  const json of_chat = post("/tokenize", chat()).json();
+  EXPECT_EQ(of_chat["count"], 1 + 11 + 2 + 10) << of_chat;
+  EXPECT_EQ(post("/detokenize", {{"tokens", {3 + 'h', 3 + 'i'}}}).json()["prompt"], "hi");
+  EXPECT_EQ(post("/detokenize", {{"tokens", {259}}}).json()["error"]["param"], "tokens[0]");
+  EXPECT_EQ(post("/tokenize", json::object()).json()["error"]["param"], "prompt");
+}
+
+TEST_F(ServerTest, LongPromptsAreHandledBesideOtherRequests) {
+  start();
+  const json long_chat = chat({{"messages", {{{"role", "user"}, {"content", std::string(3000, 'x')}}}}});
+  EXPECT_EQ(post(kChatPath, chat({{"user", std::string(20000, 'x')}})).status, 200U);
+  EXPECT_EQ(post(kChatPath, long_chat).status, 200U);
+  const TestResponse too_long =
+      post(kChatPath, chat({{"messages", {{{"role", "user"}, {"content", std::string(5000, 'x')}}}}}));
+  EXPECT_EQ(too_long.status, 400U);
+  EXPECT_EQ(too_long.json()["error"]["code"], "context_length_exceeded");
+  EXPECT_EQ(too_long.json()["error"]["param"], "messages");
+  for (const char* number : {"5019", "4096"}) {
+    EXPECT_NE(too_long.body.find(number), std::string::npos) << too_long.body;
+  }
+}
+
+TEST_F(ServerTest, BrokenBodiesAre400) {
+  start();
+  const auto status_of = [&](const std::string& body) {
+    TestClient client(server->port());
+    client.post(kChatPath, body);
+    const TestResponse response = client.read();
+    EXPECT_EQ(response.json()["error"].size(), 4U) << body.substr(0, 50);
+    return response.status;
+  };
+  EXPECT_EQ(status_of(""), 400U);
+  EXPECT_EQ(status_of("{"), 400U);
+  EXPECT_EQ(status_of("[]"), 400U);
+  EXPECT_EQ(status_of("{\"messages\": \"\xff\"}"), 400U);
+  EXPECT_EQ(status_of("{\"messages\": \"\\ud800\"}"), 400U);
+  EXPECT_EQ(status_of("{\"n\": 1, \"n\": 2}"), 400U);
+  EXPECT_EQ(status_of("{\"n\": 1e999}"), 400U);
+  EXPECT_EQ(status_of("{\"messages\":" + std::string(100000, '[')), 400U);
+  EXPECT_EQ(status_of("{\"messages\":" + std::string(100, '[') + std::string(100, ']') + "}"), 400U);
+}
+
+TEST_F(ServerTest, KeysAreAskedForWhereTheyShouldBe) {
+  const auto path = std::filesystem::temp_directory_path() / fmt::format("hearth_server_keys_{}", ::getpid());
+  std::ofstream(path) << "secret\n";
+  options.api_key_file = path;
+  start();
+  std::filesystem::remove(path);
+  for (const char* open : {"/health", "/ping", "/metrics", "/version"}) EXPECT_EQ(get(open).status, 200U) << open;
+  EXPECT_EQ(get("/v1/models").status, 401U);
+  EXPECT_EQ(get("/v1/models").header("WWW-Authenticate"), "Bearer");
+  EXPECT_EQ(get("/v1/models", "Authorization: Bearer secret\r\n").status, 200U);
+  EXPECT_EQ(post(kChatPath, chat()).status, 401U);
+  EXPECT_EQ(post("/tokenize", chat()).status, 401U);
+  EXPECT_EQ(post(kChatPath, chat(), "Authorization: Bearer secret\r\n").status, 200U);
+}
+
+TEST_F(ServerTest, AFullQueueIs429) {
+  engine.refusal = Error{ErrorCode::overloaded, "256 requests are waiting"};
+  start();
+  for (const bool stream : {false, true}) {
+    const TestResponse response = post(kChatPath, chat({{"stream", stream}}));
+    EXPECT_EQ(response.status, 429U);
+    EXPECT_EQ(response.header("Retry-After"), "1");
+    EXPECT_EQ(response.json()["error"]["code"], "rate_limit_exceeded");
+  }
+}
+
+TEST_F(ServerTest, AFailureIsAStatusUntilTheStreamHasBegun) {
+  engine.paused = true;
+  engine.failure = Error{ErrorCode::device_lost, "the GPU stopped answering"};
+  start();
+  EXPECT_EQ(post(kChatPath, chat()).status, 503U);
+  EXPECT_EQ(post(kChatPath, chat({{"stream", true}})).status, 503U);
+
+  engine.locked([&] {
+    engine.failure.reset();
+    engine.paused = false;
+  });
+  TestClient client(server->port());
+  client.post(kChatPath, chat({{"stream", true}, {"max_tokens", 1000000}}).dump());
+  ASSERT_TRUE(client.read_until("content"));
+  engine.locked([&] { engine.failure = Error{ErrorCode::device_lost, "the GPU stopped answering"}; });
+  const TestResponse response = client.read();
+  EXPECT_EQ(response.status, 200U);
+  const json last = json::parse(event_data(response.body).back());
+  EXPECT_EQ(last["error"]["code"], "device_lost");
+  EXPECT_TRUE(response.complete) << "the stream ends as HTTP wants it";
+}
+
+TEST_F(ServerTest, AClientThatGoesAwayCancelsItsRequests) {
+  engine.paused = true;
+  start();
+  for (const bool stream : {false, true}) {
+    const uint32_t before = engine.locked([&] { return engine.cancelled; });
+    TestClient client(server->port());
+    client.post(kChatPath, chat({{"stream", stream}, {"n", 3}}).dump());
+    ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 3; }));
+    client.close();
+    EXPECT_TRUE(engine.wait_for([&] { return engine.cancelled == before + 3 && engine.running() == 0; }));
+  }
+  engine.locked([&] { engine.paused = false; });
+  TestClient client(server->port());
+  client.post(kChatPath, chat({{"stream", true}, {"max_tokens", 1000000}}).dump());
+  ASSERT_TRUE(client.read_until("content"));
+  client.close();
+  EXPECT_TRUE(engine.wait_for([&] { return engine.running() == 0; })) << "in the middle of a stream";
+}
+
+TEST_F(ServerTest, ASlowReaderIsDroppedAndOthersAreNot) {
+  options.max_unsent_bytes = 100'000;
+  engine.text_of_a_token = std::string(20'000, 'x');
+  start();
+  TestClient slow(server->port(), 4096);
+  slow.post(kChatPath, chat({{"stream", true}, {"max_tokens", 1'000'000}}).dump());
+  ASSERT_TRUE(slow.read_until("content"));
+  TestClient other(server->port());
+  other.post(kChatPath, chat({{"stream", true}, {"max_tokens", 200}}).dump());
+  const TestResponse response = other.read();
+  EXPECT_EQ(streamed_text(response.body).size(), 200U * 20'000U);
+  EXPECT_TRUE(engine.wait_for([&] { return engine.running() == 0; }));
+  EXPECT_EQ(engine.locked([&] { return engine.cancelled; }), 1U);
+}
+
+TEST_F(ServerTest, AReaderThatTakesNothingTimesOut) {
+  options.write_timeout = milliseconds(100);
+  options.max_unsent_bytes = 1 << 30;
+  engine.text_of_a_token = std::string(20'000, 'x');
+  start();
+  TestClient slow(server->port(), 4096);
+  slow.post(kChatPath, chat({{"stream", true}, {"max_tokens", 1'000'000}}).dump());
+  EXPECT_TRUE(engine.wait_for([&] { return engine.running() == 1; }));
+  EXPECT_TRUE(engine.wait_for([&] { return engine.running() == 0; }));
+}
+
+TEST_F(ServerTest, StreamsThatWaitAreKeptAlive) {
+  options.keep_alive_interval = milliseconds(20);
+  engine.paused = true;
+  start();
+  TestClient client(server->port());
+  client.post(kChatPath, chat({{"stream", true}, {"max_tokens", 2}}).dump());
+  ASSERT_TRUE(client.read_until(": keep-alive\n\n\r\n"));
+  engine.locked([&] { engine.paused = false; });
+  const TestResponse response = client.read();
+  EXPECT_EQ(response.status, 200U);
+  EXPECT_EQ(streamed_text(response.body), FakeEngine::text(0, 2));
+  EXPECT_TRUE(response.body.starts_with(": keep-alive\n\n"));
+
+  // Once comments have been sent, errors can only come as events.
+  engine.locked([&] { engine.paused = true; });
+  TestClient failing(server->port());
+  failing.post(kChatPath, chat({{"stream", true}}).dump());
+  ASSERT_TRUE(failing.read_until(": keep-alive\n\n\r\n"));
+  engine.locked([&] { engine.failure = Error{ErrorCode::internal, "broken"}; });
+  const TestResponse failed = failing.read();
+  EXPECT_EQ(failed.status, 200U);
+  EXPECT_EQ(json::parse(event_data(failed.body).back())["error"]["code"], "internal_error");
+}
+
+TEST_F(ServerTest, RequestsEndInTime) {
+  options.request_timeout = milliseconds(50);
+  engine.paused = true;
+  start();
+  const TestResponse response = post(kChatPath, chat());
+  EXPECT_EQ(response.status, 504U);
+  EXPECT_EQ(response.json()["error"]["code"], "timeout");
+  EXPECT_TRUE(engine.wait_for([&] { return engine.running() == 0; }));
+}
+
+TEST_F(ServerTest, SixtyFourStreamsAtOnce) {
+  start();
+  constexpr int kClients = 64, kTokens = 100;
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<TestClient>(server->port()));
+    ASSERT_TRUE(clients.back()->connected());
+    clients.back()->post(kChatPath, chat({{"stream", true}, {"max_tokens", kTokens}, {"seed", i}}).dump());
+  }
+  for (int i = 0; i < kClients; ++i) {
+    const TestResponse response = clients[i]->read();
+    EXPECT_TRUE(response.complete) << i;
+    EXPECT_EQ(streamed_text(response.body), FakeEngine::text(i, kTokens)) << i;
+  }
+}
+
+TEST_F(ServerTest, DrainLetsRequestsFinish) {
+  engine.paused = true;
+  start();
+  TestClient idle(server->port());
+  idle.get("/health");
+  EXPECT_EQ(idle.read().status, 200U);
+  TestClient stream(server->port());
+  stream.post(kChatPath, chat({{"stream", true}, {"max_tokens", 5}}).dump());
+  TestClient whole(server->port());
+  whole.post(kChatPath, chat({{"max_tokens", 5}}).dump());
+  ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 2; }));
+
+  auto drained = std::async(std::launch::async, [&] { return server->drain(milliseconds(5000)); });
+  EXPECT_TRUE(idle.is_closed_by_server());
+  EXPECT_FALSE(TestClient(server->port()).connected()) << "the port is closed";
+  engine.locked([&] { engine.paused = false; });
+  EXPECT_EQ(streamed_text(stream.read().body), FakeEngine::text(0, 5));
+  const TestResponse response = whole.read();
+  EXPECT_EQ(response.json()["choices"][0]["message"]["content"], FakeEngine::text(0, 5));
+  EXPECT_EQ(response.header("Connection"), "close");
+  EXPECT_TRUE(drained.get());
+}
+
+TEST_F(ServerTest, DrainCancelsWhatTakesTooLong) {
+  start();
+  TestClient stream(server->port());
+  stream.post(kChatPath, chat({{"stream", true}, {"max_tokens", 1'000'000}}).dump());
+  ASSERT_TRUE(stream.read_until("content"));
+  engine.locked([&] { engine.paused = true; });
+  TestClient whole(server->port());
+  whole.post(kChatPath, chat().dump());
+  ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 2; }));
+  EXPECT_FALSE(server->drain(milliseconds(50)));
+  EXPECT_EQ(whole.read().status, 503U);
+  EXPECT_EQ(json::parse(event_data(stream.read().body).back())["error"]["code"], "cancelled");
+  EXPECT_TRUE(engine.wait_for([&] { return engine.running() == 0; }));
+}
+
+TEST_F(ServerTest, ADrainCanBeCutShort) {
+  engine.paused = true;
+  start();
+  TestClient client(server->port());
+  client.post(kChatPath, chat().dump());
+  ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 1; }));
+  const auto begin = Clock::now();
+  auto drained = std::async(std::launch::async, [&] { return server->drain(std::chrono::minutes(1)); });
+  server->stop_draining();
+  EXPECT_FALSE(drained.get());
+  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_EQ(client.read().status, 503U);
+}
+
+TEST_F(ServerTest, EndsWithRequestsStillRunning) {
+  engine.paused = true;
+  start();
+  TestClient client(server->port());
+  client.post(kChatPath, chat({{"stream", true}}).dump());
+  ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 1; }));
+  server.reset();
+  EXPECT_TRUE(engine.wait_for([&] { return engine.running() == 0; }));
+  EXPECT_TRUE(client.is_closed_by_server());
+}
+
+}  // namespace
+}  // namespace hearth
