@@ -23,7 +23,7 @@ impl Literals {
         let mut position = 0;
         while let Some(start) = code[position..].find(['"', '\'']).map(|found| found + position) {
             let Some((literal, end)) = literal_at(code, start) else { return };
-            if literal.chars().any(|c| crate::provenance::is_mappable(c)) && !self.all.contains(&literal) {
+            if literal.chars().any(crate::provenance::is_mappable) && !self.all.contains(&literal) {
                 self.all.push(literal.clone());
             }
             let is_new = self.all.contains(&literal) && !self.inspected.contains(&literal);

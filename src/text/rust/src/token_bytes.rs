@@ -58,17 +58,10 @@ impl Spelling {
 
     /// The bytes of an ordinary token of the vocabulary.
     pub fn bytes_of(&self, token: &str, byte_of_char: &HashMap<char, u8>) -> Vec<u8> {
-        if self.byte_fallback
-            && let Some(byte) = fallback_byte(token)
-        {
-            return vec![byte];
-        }
-        if self.byte_level
-            && let Some(bytes) = token.chars().map(|c| byte_of_char.get(&c).copied()).collect::<Option<Vec<u8>>>()
-        {
-            return bytes;
-        }
-        self.bytes_of_added(token)
+        let fallback = || fallback_byte(token).filter(|_| self.byte_fallback).map(|byte| vec![byte]);
+        let by_table = || token.chars().map(|c| byte_of_char.get(&c).copied()).collect::<Option<Vec<u8>>>();
+        let spelled = if self.byte_level { by_table() } else { fallback() };
+        spelled.unwrap_or_else(|| self.bytes_of_added(token))
     }
 
     /// The bytes of an added token, whose text is not spelled by GPT-2's table.
