@@ -22,14 +22,14 @@ std::unexpected<Error> not_a_model_directory(const std::filesystem::path& path) 
   std::error_code error;
   for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
     if (entry->path().extension() == ".gguf") {
-      return fail(ErrorCode::invalid_argument, fmt::format("{}: a directory without config.json", shown(path)),
+      return fail(ErrorCode::unsupported, fmt::format("{}: a directory without config.json", shown(path)),
                   fmt::format("it holds GGUF files; give one of them, such as {}", shown(entry->path())));
     }
   }
   if (error) {
     return fail(ErrorCode::io, fmt::format("{}: cannot list the directory: {}", shown(path), error.message()));
   }
-  return fail(ErrorCode::invalid_argument, fmt::format("{}: a directory without config.json", shown(path)),
+  return fail(ErrorCode::unsupported, fmt::format("{}: a directory without config.json", shown(path)),
               std::string(kAccepted));
 }
 
@@ -42,7 +42,7 @@ Result<std::unique_ptr<Checkpoint>> open_file(const std::filesystem::path& path)
   }
   if (std::string_view(magic.data(), magic.size()) == "GGUF") return Gguf::open(path);
   if (path.extension() == ".safetensors") {
-    return fail(ErrorCode::invalid_argument,
+    return fail(ErrorCode::unsupported,
                 fmt::format("{}: one safetensors file is not a whole model: config.json belongs to it", shown(path)),
                 "give the directory that holds both");
   }
@@ -50,7 +50,7 @@ Result<std::unique_ptr<Checkpoint>> open_file(const std::filesystem::path& path)
     return fail(ErrorCode::corrupt, fmt::format("{}: not a GGUF file: it does not start with \"GGUF\"", shown(path)),
                 file->size_bytes() == 0 ? "the file is empty; download it again" : "download it again");
   }
-  return fail(ErrorCode::invalid_argument, fmt::format("{}: not a model file that hearth knows", shown(path)),
+  return fail(ErrorCode::unsupported, fmt::format("{}: not a model file that hearth knows", shown(path)),
               std::string(kAccepted));
 }
 

@@ -1,0 +1,176 @@
+"""The program as its users type it: results, exit codes, one-line errors, and a conversation at a terminal."""
+
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HEARTH = os.environ["HEARTH"]
+CACHE = Path(os.environ.get("HEARTH_CACHE", Path.home() / ".cache/hearth"))
+DEMO = CACHE / "models/smollm2-135m-instruct.gguf"
+BASE = CACHE / "models/gemma3-270m-q4_k_m.gguf"
+GOLDENS = Path(__file__).parent / "golden"
+COMMANDS = ["serve", "chat", "logits", "bench"]
+
+
+def hearth(*arguments, **keywords):
+    return subprocess.run([HEARTH, *map(str, arguments)], capture_output=True, text=True, timeout=120, **keywords)
+
+
+def error_of(run):
+    """The one line that a failed command says, behind progress and log lines."""
+    lines = [line for line in run.stderr.splitlines() if line.startswith("hearth: ")]
+    assert len(lines) == 1, run.stderr
+    assert run.stdout == ""
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_prints_help_with_an_example(command):
+    run = hearth(command, "--help")
+    assert run.returncode == 0
+    assert f"Example: hearth {command}" in run.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["bench"], ["bench", "m", "--prompt", "0"], ["logits", "m"],
+                                       ["serve", "m", "--port", "70000"], ["chat", "m", "--temperature", "9"]])
+def test_wrong_usage_ends_with_2(arguments):
+    run = hearth(*arguments)
+    assert run.returncode == 2
+    assert run.stdout == "" and run.stderr != ""
+
+
+@pytest.mark.parametrize("device,tolerance", [("reference", 1e-4), ("cpu", 2e-2)])
+@pytest.mark.parametrize("family", sorted(path.name for path in GOLDENS.iterdir()))
+def test_logits_agree_with_the_golden(family, device, tolerance, tmp_path):
+    folder = GOLDENS / family
+    ids = json.loads((folder / "golden.json").read_text())["input_ids"]
+    out = tmp_path / "logits.npy"
+    run = hearth("logits", folder, "--ids", ",".join(map(str, ids)), "--out", out, "--device", device)
+    assert run.returncode == 0, run.stderr
+    ours, golden = np.load(out), np.load(folder / "logits.npy")
+    assert ours.dtype == np.float32 and ours.shape == golden.shape
+    assert np.linalg.norm(ours - golden) / np.linalg.norm(golden) < tolerance
+
+
+def test_ids_from_a_file_are_the_same_ids(tmp_path):
+    (tmp_path / "ids").write_text("1 2\n3\n")
+    for name, arguments in (("a", ["--ids", "1,2,3"]), ("b", ["--ids-file", tmp_path / "ids"])):
+        assert hearth("logits", GOLDENS / "llama", *arguments, "--out", tmp_path / name).returncode == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("ids,says", [("1,384", "384"), ("-1", "-1")])
+def test_ids_outside_the_vocabulary_are_wrong_usage(ids, says, tmp_path):
+    run = hearth("logits", GOLDENS / "llama", f"--ids={ids}", "--out", tmp_path / "x.npy")
+    assert run.returncode == 2
+    assert says in error_of(run)
+
+
+def bad_models(folder):
+    """Files that are no models, each with what the error must name."""
+    whole = DEMO.read_bytes()
+    (folder / "truncated.gguf").write_bytes(whole[: len(whole) // 2])
+    (folder / "header.gguf").write_bytes(whole[:1000])
+    (folder / "empty.gguf").write_bytes(b"")
+    (folder / "garbage.gguf").write_bytes(bytes(range(256)) * 64)
+    (folder / "counts.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1 << 60, 1 << 60))
+    (folder / "directory").mkdir()
+    (folder / "config").mkdir()
+    (folder / "config/config.json").write_text('{"model_type": "llama"')
+    return ["missing.gguf", "truncated.gguf", "header.gguf", "empty.gguf", "garbage.gguf", "counts.gguf", "directory",
+            "config"]
+
+
+def test_bad_models_are_one_line_that_names_them(tmp_path):
+    for name in bad_models(tmp_path):
+        run = hearth("logits", tmp_path / name, "--ids", "1", "--out", tmp_path / "x.npy")
+        assert run.returncode == 1, name
+        assert name in error_of(run)
+        assert not (tmp_path / "x.npy").exists()
+
+
+def test_serve_ends_when_its_model_cannot_be_loaded(tmp_path):
+    run = hearth("serve", tmp_path / "missing.gguf", "--port", "0")
+    assert run.returncode == 1
+    assert "missing.gguf" in error_of(run)
+
+
+def test_bench_prints_one_object():
+    run = hearth("bench", GOLDENS / "llama", "--prompt", "16,32", "--decode", "16", "--sequences", "1,3", "--repeat", "2",
+                 "--json")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert set(result) == {"model", "device", "threads", "prompt", "decode", "bandwidth_gb_per_second"}
+    assert [row["tokens"] for row in result["prompt"]] == [16, 32]
+    assert [row["sequences"] for row in result["decode"]] == [1, 3]
+    for row in result["prompt"]:
+        seconds = row["time_to_first_token_ms"] / 1e3
+        assert row["tokens_per_second"] == pytest.approx(row["tokens"] / seconds)
+    for row in result["decode"]:
+        assert row["gb_per_second"] == pytest.approx(
+            row["bytes_per_step"] * row["tokens_per_second"] / row["sequences"] / 1e9)
+        assert row["share_of_bandwidth"] is None or 0 < row["share_of_bandwidth"] <= 1
+
+
+def test_a_base_model_does_not_chat():
+    run = hearth("chat", BASE, input="Hello\n")
+    assert run.returncode == 1
+    assert "base model" in error_of(run)
+
+
+def test_a_piped_conversation_is_answered_and_a_seed_repeats_it():
+    talk = "Say hello.\nNow say goodbye.\n"
+    runs = [hearth("chat", DEMO, "--seed", "7", "--max-tokens", "24", input=talk) for _ in range(2)]
+    assert runs[0].returncode == 0, runs[0].stderr
+    assert len(runs[0].stdout.strip()) > 10
+    assert runs[0].stdout == runs[1].stdout
+
+
+class Terminal:
+    """hearth chat behind a pseudo-terminal."""
+
+    def __init__(self, *arguments, state):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(XDG_STATE_HOME=str(state), TERM="xterm")
+            os.execv(HEARTH, [HEARTH, "chat", *map(str, arguments)])
+        self.seen = ""
+
+    def send(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def wait_for(self, condition, seconds=60):
+        """Reads until condition(what was printed since the last wait) holds, and returns that."""
+        end = time.monotonic() + seconds
+        while not condition(self.seen):
+            assert time.monotonic() < end, self.seen
+            if select.select([self.fd], [], [], 0.1)[0]:
+                self.seen += os.read(self.fd, 65536).decode(errors="replace")
+        seen, self.seen = self.seen, ""
+        return seen
+
+    def exit_code(self):
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path):
+    terminal = Terminal(DEMO, "--temperature", "0", state=tmp_path)
+    terminal.wait_for(lambda seen: "> " in seen)
+    terminal.send("Write a very long story about a river.\n")
+    terminal.wait_for(lambda seen: len(seen) > 200)
+    terminal.send("\x03")
+    terminal.wait_for(lambda seen: seen.endswith("> "))
+    terminal.send("half a line\x03")
+    terminal.wait_for(lambda seen: seen.endswith("> "))
+    terminal.send("/exit\n")
+    assert terminal.exit_code() == 0
+    history = (tmp_path / "hearth/chat_history").read_text()
+    assert "river" in history and "half" not in history
