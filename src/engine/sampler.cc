@@ -95,7 +95,7 @@ int32_t Sampler::draw_from_candidates(const SamplingState& state, std::span<cons
 void Sampler::select_nucleus(const SamplingParams& params, std::span<const float> logits, float maximum) {
   const double total = exp_sum(logits, maximum, 1.0F / params.temperature);
   // The nucleus is almost always small, so look for it among few tokens before looking among many.
-  for (size_t count = 256;; count *= 8) {
+  for (size_t count = 64;; count *= 8) {
     select_top(logits, count, candidates_);
     double sum = 0;
     for (size_t i = 0; i < candidates_.size(); ++i) {

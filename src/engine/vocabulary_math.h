@@ -6,8 +6,8 @@
 
 namespace hearth {
 
-// Loops over rows of logits, one value for each token of the vocabulary (up to 262,144 of them): plain C++ that the
-// compiler turns into vector code. Values that are NaN count as -infinity.
+// What sampling asks of a row of logits, one value for each token of the vocabulary (up to 262,144 of them). Values
+// that are NaN count as -infinity.
 
 struct TokenLogit {
   int32_t token = 0;
