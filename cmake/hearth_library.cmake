@@ -2,10 +2,16 @@ include(GoogleTest)
 
 # hearth_library(base USES tensor LINKS fmt::fmt)
 # One folder is one static library hearth_<name> of all its .cc files, and one test program <name>_test of its *_test.cc.
+# A subfolder with a CMakeLists.txt of its own is another library.
 # USES names the folders of hearth that it may include; LINKS names other targets.
 function(hearth_library name)
   cmake_parse_arguments(ARG "" "" "USES;LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  file(GLOB_RECURSE nested ${CMAKE_CURRENT_SOURCE_DIR}/*/CMakeLists.txt)
+  foreach(list_file IN LISTS nested)
+    get_filename_component(folder ${list_file} DIRECTORY)
+    list(FILTER sources EXCLUDE REGEX "^${folder}/")
+  endforeach()
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cc$")

@@ -8,7 +8,8 @@
 
 namespace hearth {
 
-/// Opens "auto", "cpu" or "reference". `threads` 0 means one for each core that this process may use.
+/// Opens "auto", "cpu", "vulkan" (its first device), "vulkan:N" or "reference". `threads` 0 means one for each core
+/// that this process may use.
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads);
 
 }  // namespace hearth

@@ -1,0 +1,136 @@
+#include "device/vulkan/activations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
+
+namespace hearth::vulkan {
+namespace {
+
+uint64_t align(uint64_t bytes) { return (bytes + Arena::kAlignment - 1) / Arena::kAlignment * Arena::kAlignment; }
+
+struct Life {
+  size_t first = SIZE_MAX, last = 0;  ///< operations that touch the tensor
+};
+
+/// Which operations touch each tensor, and in which form matmuls read it.
+class Usage {
+ public:
+  Usage(const Recording& recording, const Weights& weights)
+      : weights_(weights), lives(recording.tensors.size()), places(recording.tensors.size()) {
+    for (; now_ < recording.operations.size(); ++now_) {
+      std::visit([&](const auto& op) { visit(op); }, recording.operations[now_]);
+    }
+    touch(recording.logits);  // read by the host after the last operation
+  }
+
+ private:
+  const Weights& weights_;
+  size_t now_ = 0;
+
+ public:
+  std::vector<Life> lives;
+  std::vector<ActivationPlace> places;
+
+ private:
+  void touch(TensorId tensor) {
+    lives[tensor.index].first = std::min(lives[tensor.index].first, now_);
+    lives[tensor.index].last = std::max(lives[tensor.index].last, now_);
+  }
+  void use_floats(TensorId tensor) {
+    touch(tensor);
+    places[tensor.index].needs_floats = true;
+  }
+  void multiply(TensorId in, MatrixId matrix) {
+    touch(in);
+    for (const WeightRun& run : weights_.matrix(matrix).runs) {
+      const bool bytes = uses_quantized_activations(run.layout.encoding);
+      (bytes ? places[in.index].needs_bytes : places[in.index].needs_floats) = true;
+    }
+  }
+
+  void visit(const Embed& op) { use_floats(op.out); }
+  void visit(const AddNorm& op) {
+    use_floats(op.residual);
+    if (op.branch) use_floats(*op.branch);
+    if (op.out) touch(*op.out);
+  }
+  void visit(const Linear& op) {
+    multiply(op.in, op.weight);
+    use_floats(op.out);
+  }
+  void visit(const GateUp& op) {
+    multiply(op.in, op.gate_up);
+    touch(op.out);
+  }
+  void visit(const RopeAndStore& op) {
+    use_floats(op.qkv);
+    use_floats(op.out);
+  }
+  void visit(const Attention& op) {
+    use_floats(op.query);
+    touch(op.out);
+  }
+  void visit(const SelectRows& op) {
+    use_floats(op.in);
+    use_floats(op.out);
+  }
+  void visit(const Logits& op) {
+    multiply(op.in, op.head);
+    use_floats(op.out);
+  }
+};
+
+struct Placed {
+  Life life;
+  uint64_t begin = 0, end = 0;
+};
+
+/// First fit: the lowest offset where no tensor of an overlapping life lies.
+uint64_t find_gap(std::vector<Placed>& placed, const Life& life, uint64_t bytes) {
+  std::ranges::sort(placed, {}, &Placed::begin);
+  uint64_t offset = 0;
+  for (const Placed& other : placed) {
+    if (other.life.last < life.first || life.last < other.life.first) continue;
+    if (offset + bytes <= other.begin) break;
+    offset = std::max(offset, other.end);
+  }
+  placed.push_back({life, offset, offset + bytes});
+  return offset;
+}
+
+}  // namespace
+
+Result<void> Activations::create(const Gpu& gpu, const Recording& recording, const Weights& weights,
+                                 uint32_t token_rows, uint32_t logit_rows) {
+  Usage usage(recording, weights);
+  places_ = std::move(usage.places);
+  std::vector<Placed> placed;
+  uint64_t total = Arena::kAlignment;
+  for (size_t i = 0; i < recording.tensors.size(); ++i) {
+    const ActivationSpec& spec = recording.tensors[i];
+    ActivationPlace& place = places_[i];
+    const uint64_t values = uint64_t{spec.rows == Rows::tokens ? token_rows : logit_rows} * spec.width;
+    if (usage.lives[i].first == SIZE_MAX) continue;
+    if (place.needs_bytes && spec.width % 32 != 0) {
+      return fail(ErrorCode::internal,
+                  fmt::format("activation {} is {} wide, not whole blocks", spec.name, spec.width));
+    }
+    // Floats always have a place: some operations cannot write bytes themselves.
+    const uint64_t floats = align(values * 4);
+    const uint64_t quants = place.needs_bytes ? align(values) : 0;
+    const uint64_t pairs = place.needs_bytes ? align(values / 32 * 8) : 0;
+    place.floats = find_gap(placed, usage.lives[i], floats + quants + pairs);
+    place.quants = place.floats + floats;
+    place.pairs = place.quants + quants;
+    place.end = place.pairs + pairs;
+    total = std::max(total, place.end);
+  }
+  auto buffer = Buffer::create(gpu, total, Placement::device);
+  if (!buffer) return pass_on(buffer);
+  buffer_ = std::move(*buffer);
+  return {};
+}
+
+}  // namespace hearth::vulkan

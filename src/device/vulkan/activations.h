@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "device/device.h"
+#include "device/vulkan/memory.h"
+#include "device/vulkan/weights.h"
+
+namespace hearth::vulkan {
+
+/// Where one activation tensor lies: float32 rows, and, where a matmul over quantised weights reads it, its rows as
+/// bytes with a pair of (scale, scaled sum) for each block of 32.
+struct ActivationPlace {
+  bool needs_floats = false;
+  bool needs_bytes = false;
+  uint64_t floats = 0, quants = 0, pairs = 0;  ///< offsets in the arena
+  uint64_t end = 0;                            ///< behind the last of them
+};
+
+/// The activation arena: tensors whose lives do not overlap share memory.
+class Activations {
+ public:
+  /// `token_rows` and `logit_rows` are the most rows that a tensor of each kind can have.
+  Result<void> create(const Gpu& gpu, const Recording& recording, const Weights& weights, uint32_t token_rows,
+                      uint32_t logit_rows);
+
+  const ActivationPlace& place(TensorId tensor) const { return places_[tensor.index]; }
+  VkDeviceAddress address() const { return buffer_.address(); }
+  const Buffer& buffer() const { return buffer_; }
+
+ private:
+  std::vector<ActivationPlace> places_;
+  Buffer buffer_;
+};
+
+}  // namespace hearth::vulkan

@@ -1,0 +1,66 @@
+#include "device/vulkan/command_recorder.h"
+
+#include <algorithm>
+
+namespace hearth::vulkan {
+namespace {
+
+bool any_overlap(std::span<const Access> a, std::span<const Access> b) {
+  return std::ranges::any_of(
+      a, [&](const Access& x) { return std::ranges::any_of(b, [&](const Access& y) { return x.overlaps(y); }); });
+}
+
+}  // namespace
+
+bool CommandRecorder::conflicts(std::span<const Access> reads, std::span<const Access> writes) const {
+  return any_overlap(reads, written_) || any_overlap(writes, written_) || any_overlap(writes, read_);
+}
+
+void CommandRecorder::barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to,
+                              VkAccessFlags2 used) {
+  const VkMemoryBarrier2 memory = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
+                                   .srcStageMask = from,
+                                   .srcAccessMask = written,
+                                   .dstStageMask = to,
+                                   .dstAccessMask = used};
+  const VkDependencyInfo info = {
+      .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &memory};
+  gpu_.vk().vkCmdPipelineBarrier2(commands_, &info);
+  read_.clear();
+  written_.clear();
+  ++barriers_;
+}
+
+Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes,
+                                             Groups groups, std::span<const Access> reads,
+                                             std::span<const Access> writes) {
+  const auto pipeline = pipelines_.get(key);
+  if (!pipeline) return std::unexpected(pipeline.error());
+  const VolkDeviceTable& vk = gpu_.vk();
+  if (conflicts(reads, writes)) {
+    barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
+            VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
+            VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT);
+  }
+  read_.insert(read_.end(), reads.begin(), reads.end());
+  written_.insert(written_.end(), writes.begin(), writes.end());
+  if (*pipeline != bound_) {
+    vk.vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, *pipeline);
+    bound_ = *pipeline;
+  }
+  vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, arguments);
+  vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
+  ++dispatches_;
+  return {};
+}
+
+void CommandRecorder::copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes) {
+  barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_COPY_BIT,
+          VK_ACCESS_2_TRANSFER_READ_BIT);
+  const VkBufferCopy region = {.srcOffset = offset, .size = bytes};
+  gpu_.vk().vkCmdCopyBuffer(commands_, from, to, 1, &region);
+  barrier(VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_2_HOST_BIT,
+          VK_ACCESS_2_HOST_READ_BIT);
+}
+
+}  // namespace hearth::vulkan

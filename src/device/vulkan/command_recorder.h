@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "device/vulkan/pipelines.h"
+
+namespace hearth::vulkan {
+
+/// A range of device addresses that a dispatch reads or writes.
+struct Access {
+  VkDeviceAddress begin = 0;
+  VkDeviceAddress end = 0;
+
+  bool overlaps(const Access& other) const { return begin < other.end && other.begin < end; }
+};
+
+struct Groups {
+  uint32_t x = 1, y = 1, z = 1;
+};
+
+/// Records dispatches into a command buffer and puts a barrier before a dispatch exactly where it touches what was
+/// written, or writes what was read, since the last barrier. The validation layer cannot see accesses through
+/// addresses, so the ranges given here are all that stands between two dispatches.
+class CommandRecorder {
+ public:
+  CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands)
+      : gpu_(gpu), pipelines_(pipelines), commands_(commands) {}
+
+  /// `arguments` is one of the structures of shaders/layout.h.
+  template <class Arguments>
+  Result<void> dispatch(const PipelineKey& key, const Arguments& arguments, Groups groups,
+                        std::span<const Access> reads, std::span<const Access> writes) {
+    static_assert(sizeof(Arguments) <= Pipelines::kPushConstantBytes);
+    return dispatch_bytes(key, &arguments, sizeof(Arguments), groups, reads, writes);
+  }
+
+  /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
+  void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
+
+  uint32_t dispatches() const { return dispatches_; }
+  uint32_t barriers() const { return barriers_; }
+
+ private:
+  Result<void> dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes, Groups groups,
+                              std::span<const Access> reads, std::span<const Access> writes);
+  bool conflicts(std::span<const Access> reads, std::span<const Access> writes) const;
+  void barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to, VkAccessFlags2 used);
+
+  const Gpu& gpu_;
+  Pipelines& pipelines_;
+  VkCommandBuffer commands_;
+  VkPipeline bound_ = VK_NULL_HANDLE;
+  std::vector<Access> read_, written_;  // since the last barrier
+  uint32_t dispatches_ = 0, barriers_ = 0;
+};
+
+}  // namespace hearth::vulkan

@@ -1,0 +1,299 @@
+// Every operation on the Vulkan device against the reference device.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "device/reference/reference_device.h"
+#include "device/vulkan/test_model.h"
+#include "device/vulkan/vulkan_device.h"
+
+namespace hearth::vulkan {
+namespace {
+
+/// Activations as signed bytes in blocks of 32 move a dot product by about half a percent; f16 in the cache by up to
+/// 0.1 %.
+constexpr double kByteTolerance = 1e-2;
+constexpr double kHalfTolerance = 2e-3;
+constexpr double kFloatTolerance = 1e-5;
+
+const std::vector<NumberFormat> kPlain = {NumberFormat::f32, NumberFormat::f16, NumberFormat::bf16};
+const std::vector<NumberFormat> kBlocks = {NumberFormat::q8_0, NumberFormat::q4_0, NumberFormat::q4_1,
+                                           NumberFormat::q5_0, NumberFormat::q5_1, NumberFormat::q4_k,
+                                           NumberFormat::q5_k, NumberFormat::q6_k};
+/// Single tokens, more than one, the last few-token bucket, and tiles that are filled in part.
+const std::vector<uint32_t> kTokenCounts = {1, 16, 70};
+
+std::vector<NumberFormat> all_formats() {
+  auto all = kPlain;
+  all.insert(all.end(), kBlocks.begin(), kBlocks.end());
+  return all;
+}
+
+bool is_plain(NumberFormat format) { return traits(format).block_values == 1; }
+uint32_t columns(NumberFormat format) { return traits(format).block_values == 256 ? 768 : 416; }
+double tolerance(NumberFormat format) { return is_plain(format) ? kFloatTolerance : kByteTolerance; }
+
+class OperationsTest : public testing::Test {
+ protected:
+  static bool validation() { return std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr; }
+
+  void SetUp() override {
+    auto opened = open_vulkan_device({.validation = validation()});
+    if (!opened && opened.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(opened.error());
+    ASSERT_TRUE(opened) << to_string(opened.error());
+    device_ = std::move(*opened);
+    reference_ = open_reference_device(2);
+  }
+
+  void TearDown() override {
+    program_.reset();
+    if (device_) {
+      EXPECT_EQ(device_->validation_messages(), 0U);
+    }
+  }
+
+  void compile(const TestModel& model, const ProgramLimits& limits) {
+    auto program = model.compile(*device_, limits);
+    ASSERT_TRUE(program) << to_string(program.error());
+    program_ = std::move(*program);
+    reference_program_ = model.compile(*reference_, limits).value();
+  }
+
+  /// Runs a step on both and compares each row of the result.
+  void compare(const TestSteps::Step& step, double allowed, const std::string& what) {
+    const auto expected = reference_program_->run(step.input());
+    const auto result = program_->run(step.input());
+    ASSERT_TRUE(result) << to_string(result.error());
+    ASSERT_EQ(result->logits.size(), expected->logits.size());
+    const size_t width = expected->logits.size() / step.logit_rows.size();
+    for (size_t row = 0; row < step.logit_rows.size(); ++row) {
+      const double error =
+          relative_error(result->logits.subspan(row * width, width), expected->logits.subspan(row * width, width));
+      ASSERT_LT(error, allowed) << what << ", row " << row << " of " << step.logit_rows.size();
+    }
+  }
+
+  /// A model without a cache over several token counts.
+  void compare_token_counts(const TestModel& model, double allowed, const std::string& what,
+                            const std::vector<uint32_t>& counts = kTokenCounts) {
+    compile(model, {.tokens = 128, .logit_rows = 128, .sequences = 1});
+    TestSteps steps(1, 0, 0, 7);
+    for (const uint32_t count : counts) {
+      compare(steps.next({count}, 64), allowed, fmt::format("{}, {} tokens", what, count));
+    }
+  }
+
+  std::unique_ptr<VulkanDevice> device_;
+  std::unique_ptr<Device> reference_;
+  std::unique_ptr<Program> program_, reference_program_;
+};
+
+TEST_F(OperationsTest, EmbedWidensEveryEncoding) {
+  for (const NumberFormat format : all_formats()) {
+    TestModel model(1);
+    const uint32_t width = columns(format);
+    const TensorId out = model.tensor(Rows::tokens, width);
+    model.recording.operations.push_back(
+        Embed{.table = model.matrix({{format, 64}}, width), .scale = 1.5F, .out = out});
+    model.result(out);
+    compare_token_counts(model, 1e-6, std::string(traits(format).name), {1, 5, 33});
+  }
+}
+
+class EncodingTest : public OperationsTest, public testing::WithParamInterface<NumberFormat> {};
+
+TEST_P(EncodingTest, LinearWithBiasAndUnevenRows) {
+  const NumberFormat format = GetParam();
+  TestModel model(2);
+  const TensorId in = model.input(columns(format));
+  const TensorId out = model.tensor(Rows::tokens, 77);
+  model.recording.operations.push_back(Linear{
+      .in = in, .weight = model.matrix({{format, 77}}, columns(format)), .bias = model.vector(77, 0.5F), .out = out});
+  model.result(out);
+  compare_token_counts(model, tolerance(format), "linear");
+}
+
+TEST_P(EncodingTest, GateUp) {
+  const NumberFormat format = GetParam();
+  for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) {
+    // Activations do not depend on the encoding: one has both, the others one.
+    if (activation == Activation::silu && format != NumberFormat::q4_0) continue;
+    TestModel model(3);
+    const TensorId in = model.input(columns(format));
+    const TensorId out = model.tensor(Rows::tokens, 96);
+    model.recording.operations.push_back(GateUp{.in = in,
+                                                .gate_up = model.matrix({{format, 96}, {format, 96}}, columns(format)),
+                                                .activation = activation,
+                                                .out = out});
+    model.result(out);
+    // The product of two dot products carries both their errors.
+    compare_token_counts(model, 3 * tolerance(format), "gate-up", {3, 17});
+  }
+}
+
+TEST_P(EncodingTest, FeedForwardPassesBytesOn) {
+  const NumberFormat format = GetParam();
+  if (format != NumberFormat::q4_0 && format != NumberFormat::q6_k) GTEST_SKIP() << "as the others";
+  TestModel model(4);
+  const uint32_t cols = columns(format);
+  const TensorId in = model.input(cols);
+  const TensorId activated = model.tensor(Rows::tokens, 512);
+  const TensorId out = model.tensor(Rows::tokens, 64);
+  model.recording.operations.push_back(
+      GateUp{.in = in, .gate_up = model.matrix({{format, 512}, {format, 512}}, cols), .out = activated});
+  model.recording.operations.push_back(
+      Linear{.in = activated, .weight = model.matrix({{format, 64}}, 512), .out = out});
+  model.result(out);
+  compare_token_counts(model, 3 * tolerance(format), "feed-forward", {2});
+}
+
+INSTANTIATE_TEST_SUITE_P(Encodings, EncodingTest, testing::ValuesIn(all_formats()),
+                         [](const auto& test) { return std::string(traits(test.param).name); });
+
+TEST_F(OperationsTest, LinearOfPartsInDifferentEncodings) {
+  TestModel model(5);
+  const TensorId in = model.input(512);
+  const TensorId out = model.tensor(Rows::tokens, 64 + 32 + 48);
+  const MatrixId weight =
+      model.matrix({{NumberFormat::q4_k, 64}, {NumberFormat::f16, 32}, {NumberFormat::q6_k, 48}}, 512);
+  model.recording.operations.push_back(Linear{.in = in, .weight = weight, .out = out});
+  model.result(out);
+  compare_token_counts(model, kByteTolerance, "three parts");
+}
+
+TEST_F(OperationsTest, GateAndUpInDifferentEncodingsAreHeldAsF16) {
+  TestModel model(6);
+  const TensorId in = model.input(512);
+  const TensorId out = model.tensor(Rows::tokens, 96);
+  const MatrixId weight = model.matrix({{NumberFormat::q4_k, 96}, {NumberFormat::q6_k, 96}}, 512);
+  model.recording.operations.push_back(GateUp{.in = in, .gate_up = weight, .out = out});
+  model.result(out);
+  compare_token_counts(model, kHalfTolerance, "mixed gate-up", {1});
+}
+
+TEST_F(OperationsTest, LogitsAreScaledAndCapped) {
+  for (const float softcap : {0.0F, 3.0F}) {
+    TestModel model(7);
+    const TensorId in = model.input(256);
+    const TensorId selected = model.tensor(Rows::logits, 256);
+    model.recording.logits = model.tensor(Rows::logits, 301);
+    model.recording.operations.push_back(SelectRows{.in = in, .out = selected});
+    model.recording.operations.push_back(Logits{.in = selected,
+                                                .head = model.matrix({{NumberFormat::q8_0, 301}}, 256),
+                                                .scale = 4.0F,
+                                                .softcap = softcap,
+                                                .out = model.recording.logits});
+    compare_token_counts(model, kByteTolerance, "logits");
+  }
+}
+
+struct NormCase {
+  bool branch, post_norm, norm;
+};
+
+TEST_F(OperationsTest, AddNormInAllItsForms) {
+  for (const NormCase c :
+       {NormCase{false, false, true}, {true, false, true}, {true, true, true}, {true, true, false}}) {
+    for (const uint32_t width : {64U, 416U, 5376U}) {
+      TestModel model(8);
+      const TensorId residual = model.input(width);
+      AddNorm op = {.residual = residual, .branch_scale = 0.7F, .epsilon = 1e-6F};
+      if (c.branch) {
+        op.branch = model.input(width);
+      }
+      if (c.post_norm) op.post_norm = model.vector(width, 0.1F, 1.0F);
+      TensorId out = residual;
+      if (c.norm) {
+        op.norm = model.vector(width, 0.1F, 1.0F);
+        out = model.tensor(Rows::tokens, width);
+        op.out = out;
+      }
+      model.recording.operations.push_back(op);
+      model.result(out);
+      compare_token_counts(model, kFloatTolerance, fmt::format("width {}", width), {1, 3, 20});
+    }
+  }
+}
+
+struct AttentionCase {
+  std::string name;
+  uint32_t heads, kv_heads, head_dim;
+  uint32_t window = 0;
+  float softcap = 0;
+  bool sinks = false, norms = false, interleaved = false;
+  bool quantized = false;
+};
+
+class AttentionTest : public OperationsTest, public testing::WithParamInterface<AttentionCase> {};
+
+/// QKV, norms, rope, cache and attention, over prompts in chunks, single tokens, and several sequences at once.
+TEST_P(AttentionTest, AgreesOverChunksAndSequences) {
+  const AttentionCase& c = GetParam();
+  TestModel model(9);
+  const uint32_t qkv_width = (c.heads + 2 * c.kv_heads) * c.head_dim;
+  const TensorId in = model.input(128);
+  const TensorId qkv = model.tensor(Rows::tokens, qkv_width);
+  const TensorId query = model.tensor(Rows::tokens, c.heads * c.head_dim);
+  const TensorId mixed = model.tensor(Rows::tokens, c.heads * c.head_dim);
+  RopeSpec rope = {.magnitude = 1.1F, .interleaved = c.interleaved};
+  for (uint32_t i = 0; i < c.head_dim / 2; ++i) {
+    rope.inverse_frequencies.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / c.head_dim)));
+  }
+  model.recording.ropes = {rope};
+  model.recording.operations.push_back(
+      Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, qkv_width}}, 128), .out = qkv});
+  RopeAndStore store = {.qkv = qkv,
+                        .heads = c.heads,
+                        .kv_heads = c.kv_heads,
+                        .head_dim = c.head_dim,
+                        .rope = RopeId{0},
+                        .cache_layer = 1,
+                        .out = query};
+  if (c.norms) store.q_norm = model.vector(c.head_dim, 0.1F, 1.0F), store.k_norm = model.vector(c.head_dim, 0.1F, 1.0F);
+  model.recording.operations.push_back(store);
+  Attention attention = {.query = query,
+                         .heads = c.heads,
+                         .kv_heads = c.kv_heads,
+                         .head_dim = c.head_dim,
+                         .scale = 2.0F / std::sqrt(static_cast<float>(c.head_dim)),
+                         .softcap = c.softcap,
+                         .window = c.window,
+                         .cache_layer = 1,
+                         .out = mixed};
+  if (c.sinks) attention.sinks = model.vector(c.heads, 1.0F);
+  model.recording.operations.push_back(attention);
+  TensorId out = mixed;
+  if (c.quantized) {
+    out = model.tensor(Rows::tokens, 64);
+    const MatrixId weight = model.matrix({{NumberFormat::q8_0, 64}}, c.heads * c.head_dim);
+    model.recording.operations.push_back(Linear{.in = mixed, .weight = weight, .out = out});
+  }
+  model.result(out);
+  constexpr uint32_t kBlocksEach = 20;
+  model.cache = {.layers = {{.group = 0, .kv_heads = c.kv_heads, .head_dim = c.head_dim},
+                            {.group = 1, .kv_heads = c.kv_heads, .head_dim = c.head_dim}},
+                 .blocks_per_group = {3 * kBlocksEach, 3 * kBlocksEach}};
+  compile(model, {.tokens = 256, .logit_rows = 256, .sequences = 3});
+  TestSteps steps(3, 2, kBlocksEach, 11);
+  const double allowed = c.quantized ? kByteTolerance : kHalfTolerance;
+  for (const auto& counts : std::vector<std::vector<uint32_t>>{
+           {1, 0, 0}, {5, 3, 0}, {37, 1, 20}, {1, 1, 1}, {150, 0, 1}, {1, 2, 1}, {1, 0, 0}, {8, 40, 0}, {1, 1, 1}}) {
+    compare(steps.next(counts, 64), allowed, fmt::format("counts {} {} {}", counts[0], counts[1], counts[2]));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, AttentionTest,
+    testing::Values(AttentionCase{"plain", 4, 4, 64}, AttentionCase{"grouped", 8, 2, 128},
+                    AttentionCase{"window", 4, 2, 32, 24}, AttentionCase{"softcap", 4, 2, 256, 0, 5.0F},
+                    AttentionCase{"sinks", 4, 2, 64, 40, 0, true}, AttentionCase{"norms", 4, 2, 128, 0, 0, false, true},
+                    AttentionCase{"interleaved", 3, 1, 80, 0, 0, false, false, true},
+                    AttentionCase{"small_heads", 6, 2, 24}, AttentionCase{"one_kv_head", 12, 1, 64},
+                    AttentionCase{"to_bytes", 4, 2, 64, 0, 0, false, false, false, true},
+                    AttentionCase{"to_bytes_small_heads", 4, 4, 40, 0, 0, false, false, false, true}),
+    [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace hearth::vulkan

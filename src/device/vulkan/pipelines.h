@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "device/vulkan/gpu.h"
+
+namespace hearth::vulkan {
+
+/// The compute shaders of src/device/vulkan/shaders, one for each .comp file.
+enum class Shader : uint8_t {
+  embed,
+  add_norm,
+  quantize,
+  linear_few,
+  linear_many,
+  gate_up_few,
+  gate_up_many,
+  rope_and_store,
+  attention,
+  select_rows,
+  count,
+};
+
+/// A shader and its specialisation constants: `threads` and the subgroup size are constants 0 and 1 of every shader,
+/// `constants` are those from 2 on, in the order of the shader's file.
+struct PipelineKey {
+  Shader shader = Shader::embed;
+  uint32_t threads = 128;
+  std::vector<uint32_t> constants;
+
+  auto operator<=>(const PipelineKey&) const = default;
+};
+
+/// Makes each pipeline once. All pipelines share one layout: push constants and nothing else. Thread-safe.
+class Pipelines {
+ public:
+  static Result<std::unique_ptr<Pipelines>> create(const Gpu& gpu);
+  ~Pipelines();
+  Pipelines(const Pipelines&) = delete;
+  Pipelines& operator=(const Pipelines&) = delete;
+
+  Result<VkPipeline> get(const PipelineKey& key);
+  VkPipelineLayout layout() const { return layout_; }
+
+  static constexpr uint32_t kPushConstantBytes = 128;
+
+ private:
+  explicit Pipelines(const Gpu& gpu) : gpu_(gpu) {}
+  Result<VkShaderModule> module(Shader shader);
+
+  const Gpu& gpu_;
+  VkPipelineLayout layout_ = VK_NULL_HANDLE;
+  VkPipelineCache cache_ = VK_NULL_HANDLE;
+  std::mutex mutex_;
+  std::map<Shader, VkShaderModule> modules_;
+  std::map<PipelineKey, VkPipeline> pipelines_;
+};
+
+}  // namespace hearth::vulkan

@@ -1,0 +1,178 @@
+#include "device/vulkan/program.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "device/vulkan/shaders/layout.h"
+#include "device/vulkan/upload.h"
+
+namespace hearth::vulkan {
+namespace {
+
+constexpr uint32_t kRopeCoarse = 4096;  // positions up to kRopeCoarse * kRopeSpan
+
+/// cos and sin of position * frequency, to float32's accuracy: a GPU's own are not made for large angles.
+void append_turns(const RopeSpec& rope, uint32_t count, uint32_t step, double magnitude, std::vector<float>& table) {
+  for (uint32_t i = 0; i < count; ++i) {
+    for (const float frequency : rope.inverse_frequencies) {
+      const double angle = static_cast<double>(i) * step * frequency;
+      table.push_back(static_cast<float>(std::cos(angle) * magnitude));
+      table.push_back(static_cast<float>(std::sin(angle) * magnitude));
+    }
+  }
+}
+
+Result<Buffer> upload(Gpu& gpu, std::span<const std::byte> bytes) {
+  auto buffer = Buffer::create(gpu, std::max<uint64_t>(bytes.size(), 256), Placement::device);
+  if (!buffer) return buffer;
+  Uploader uploader(gpu);
+  const Slice slice = {&*buffer, 0, bytes.size()};
+  if (auto written = uploader.write(slice, 0, bytes); !written) return pass_on(written);
+  if (auto finished = uploader.finish(); !finished) return pass_on(finished);
+  return buffer;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning,
+                                                             const Recording& recording, const Weights& weights,
+                                                             const Cache& cache, const ProgramLimits& limits) {
+  std::unique_ptr<VulkanProgram> program(new VulkanProgram(gpu, pipelines, tuning, recording, weights, cache));
+  if (auto allocated = program->allocate(limits); !allocated) return pass_on(allocated);
+  return program;
+}
+
+Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
+  vocabulary_ = recording_.tensors[recording_.logits.index].width;
+  const uint32_t logit_rows = std::max(1U, bucket_of(limits.logit_rows));
+  if (auto made = activations_.create(gpu_, recording_, weights_, bucket_of(limits.tokens), logit_rows); !made) {
+    return made;
+  }
+  if (auto made = step_.create(gpu_, limits, cache_); !made) return made;
+  auto readback = Buffer::create(gpu_, uint64_t{logit_rows} * vocabulary_ * 4, Placement::host_cached);
+  if (!readback) return pass_on(readback);
+  readback_ = std::move(*readback);
+  if (auto made = make_rope_tables(); !made) return made;
+  if (auto made = make_scratch(limits); !made) return made;
+
+  const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+                                        .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
+                                        .queueFamilyIndex = gpu_.queue_family()};
+  const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+  VkResult made = gpu_.vk().vkCreateCommandPool(gpu_.device(), &pool, nullptr, &pool_);
+  if (made == VK_SUCCESS) made = gpu_.vk().vkCreateFence(gpu_.device(), &fence, nullptr, &fence_);
+  if (made != VK_SUCCESS) return fail_vulkan(made, "preparing a program");
+  return {};
+}
+
+VulkanProgram::~VulkanProgram() {
+  gpu_.vk().vkDestroyFence(gpu_.device(), fence_, nullptr);
+  gpu_.vk().vkDestroyCommandPool(gpu_.device(), pool_, nullptr);
+}
+
+Result<void> VulkanProgram::make_rope_tables() {
+  std::vector<float> tables;
+  std::vector<size_t> starts;
+  for (const RopeSpec& rope : recording_.ropes) {
+    starts.push_back(tables.size());
+    append_turns(rope, kRopeCoarse, shared::kRopeSpan, 1.0, tables);
+    append_turns(rope, shared::kRopeSpan, 1, rope.magnitude, tables);
+  }
+  auto buffer = upload(gpu_, std::as_bytes(std::span(tables)));
+  if (!buffer) return pass_on(buffer);
+  rope_buffer_ = std::move(*buffer);
+  for (size_t i = 0; i < recording_.ropes.size(); ++i) {
+    const auto pairs = static_cast<uint32_t>(recording_.ropes[i].inverse_frequencies.size());
+    const VkDeviceAddress coarse = rope_buffer_.address() + starts[i] * 4;
+    ropes_.push_back({coarse, coarse + uint64_t{kRopeCoarse} * pairs * 8, pairs});
+  }
+  return {};
+}
+
+Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
+  uint64_t floats = 0, counters = 0;
+  const uint32_t most = bucket_of(limits.tokens);
+  for (uint32_t tokens = 1; tokens <= most; tokens = bucket_of(tokens + 1)) {
+    for (const Operation& operation : recording_.operations) {
+      const auto* op = std::get_if<Attention>(&operation);
+      if (op == nullptr) continue;
+      const auto shape = attention_shape(tuning_, *op, tokens, tile_tokens_of(tuning_, recording_, tokens));
+      floats = std::max(floats, partial_floats(shape, *op, tokens));
+      counters = std::max(counters, uint64_t{tokens} * op->kv_heads);
+    }
+  }
+  scratch_.partial_bytes = floats * 4;
+  scratch_.counter_bytes = counters * 4;
+  // Counters start at zero, and every use leaves them at zero.
+  auto buffer = upload(gpu_, std::vector<std::byte>(scratch_.partial_bytes + scratch_.counter_bytes));
+  if (!buffer) return pass_on(buffer);
+  scratch_buffer_ = std::move(*buffer);
+  scratch_.partials = scratch_buffer_.address();
+  scratch_.counters = scratch_.partials + scratch_.partial_bytes;
+  return {};
+}
+
+Result<VulkanProgram::Recorded*> VulkanProgram::recorded(const Bucket& bucket) {
+  Recorded& found = recordings_[bucket];
+  if (found.commands == VK_NULL_HANDLE || found.generation != step_.generation()) {
+    if (auto made = record(bucket, found); !made) {
+      found.generation = 0;
+      return pass_on(made);
+    }
+  }
+  return &found;
+}
+
+Result<void> VulkanProgram::record(const Bucket& bucket, Recorded& recorded) {
+  const VolkDeviceTable& vk = gpu_.vk();
+  if (recorded.commands == VK_NULL_HANDLE) {
+    const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                              .commandPool = pool_,
+                                              .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                              .commandBufferCount = 1};
+    const VkResult made = vk.vkAllocateCommandBuffers(gpu_.device(), &info, &recorded.commands);
+    if (made != VK_SUCCESS) return fail_vulkan(made, "allocating a command buffer");
+  }
+  const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+  vk.vkBeginCommandBuffer(recorded.commands, &begin);
+  CommandRecorder commands(gpu_, pipelines_, recorded.commands);
+  const StepContext context = {gpu_, tuning_, recording_, weights_, cache_, activations_, step_, ropes_, scratch_};
+  if (auto made = StepRecorder(context, bucket, commands).record(); !made) return made;
+  if (bucket.logit_rows > 0) {
+    commands.copy_to_host(activations_.buffer().handle(), activations_.place(recording_.logits).floats,
+                          readback_.handle(), uint64_t{bucket.logit_rows} * vocabulary_ * 4);
+  }
+  if (const VkResult ended = vk.vkEndCommandBuffer(recorded.commands); ended != VK_SUCCESS) {
+    return fail_vulkan(ended, "recording a step");
+  }
+  recorded.statistics = {commands.dispatches(), commands.barriers()};
+  recorded.generation = step_.generation();
+  return {};
+}
+
+Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows) {
+  auto found = recorded({bucket_of(tokens), bucket_of(logit_rows)});
+  if (!found) return pass_on(found);
+  return (*found)->statistics;
+}
+
+Result<StepOutput> VulkanProgram::run(const StepInput& input) {
+  const Bucket bucket = {bucket_of(static_cast<uint32_t>(input.token_ids.size())),
+                         bucket_of(static_cast<uint32_t>(input.logit_rows.size()))};
+  if (auto written = step_.write(input, tile_tokens_of(tuning_, recording_, bucket.tokens)); !written) {
+    return pass_on(written);
+  }
+  auto found = recorded(bucket);
+  if (!found) return pass_on(found);
+  if (auto submitted = gpu_.submit((*found)->commands, fence_); !submitted) return pass_on(submitted);
+  const VkResult waited = gpu_.vk().vkWaitForFences(gpu_.device(), 1, &fence_, VK_TRUE, UINT64_MAX);
+  if (waited != VK_SUCCESS) return fail_vulkan(waited, "running a step");
+  gpu_.vk().vkResetFences(gpu_.device(), 1, &fence_);
+  const auto* logits = reinterpret_cast<const float*>(readback_.mapped());
+  return StepOutput{{logits, input.logit_rows.size() * vocabulary_}};
+}
+
+}  // namespace hearth::vulkan

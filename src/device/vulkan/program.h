@@ -1,0 +1,69 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "device/vulkan/step_recorder.h"
+
+namespace hearth::vulkan {
+
+/// Counts of one recorded step.
+struct RecordingStatistics {
+  uint32_t dispatches = 0;
+  uint32_t barriers = 0;
+};
+
+/// A forward pass as command buffers, one for each bucket of shapes, recorded when the bucket is first met and replayed
+/// from then on. One submit for each step.
+class VulkanProgram : public Program {
+ public:
+  static Result<std::unique_ptr<VulkanProgram>> create(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning,
+                                                       const Recording& recording, const Weights& weights,
+                                                       const Cache& cache, const ProgramLimits& limits);
+  ~VulkanProgram() override;
+
+  Result<StepOutput> run(const StepInput& input) override;
+
+  /// Of the bucket of `tokens` and `logit_rows`, recording it if it was not yet.
+  Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows);
+
+ private:
+  struct Recorded {
+    VkCommandBuffer commands = VK_NULL_HANDLE;
+    uint32_t generation = 0;
+    RecordingStatistics statistics;
+  };
+
+  VulkanProgram(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning, Recording recording, const Weights& weights,
+                const Cache& cache)
+      : gpu_(gpu),
+        pipelines_(pipelines),
+        tuning_(tuning),
+        recording_(std::move(recording)),
+        weights_(weights),
+        cache_(cache) {}
+  Result<void> allocate(const ProgramLimits& limits);
+  Result<void> make_rope_tables();
+  Result<void> make_scratch(const ProgramLimits& limits);
+  Result<Recorded*> recorded(const Bucket& bucket);
+  Result<void> record(const Bucket& bucket, Recorded& recorded);
+
+  Gpu& gpu_;
+  Pipelines& pipelines_;
+  const Tuning tuning_;
+  const Recording recording_;
+  const Weights& weights_;
+  const Cache& cache_;
+  uint32_t vocabulary_ = 0;
+  Activations activations_;
+  StepBuffer step_;
+  std::vector<RopeTables> ropes_;
+  AttentionScratch scratch_;
+  Buffer rope_buffer_, scratch_buffer_, readback_;
+  VkCommandPool pool_ = VK_NULL_HANDLE;
+  VkFence fence_ = VK_NULL_HANDLE;
+  std::map<Bucket, Recorded> recordings_;
+};
+
+}  // namespace hearth::vulkan

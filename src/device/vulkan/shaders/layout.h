@@ -1,0 +1,215 @@
+// What C++ and GLSL must agree on: one declaration of each. Included by both.
+#ifdef __cplusplus
+#pragma once
+#include <cstdint>
+namespace hearth::vulkan::shared {
+using uint = uint32_t;
+#define HEARTH_CONSTANT inline constexpr uint32_t
+#define HEARTH_ADDRESS(type) uint64_t
+#else
+#define HEARTH_CONSTANT const uint
+#define HEARTH_ADDRESS(type) type
+#endif
+
+// Encodings of weights as they lie on the device. A row of weights is cut into blocks of kBlockValues; a block's quants
+// are one or more units of 16 bytes, and unit u of all blocks of a row lies together, so that neighbouring lanes that hold
+// neighbouring blocks read neighbouring 16 bytes:
+//   quants  [rows][units][blocks] of 16 bytes
+//   extra   [rows][blocks] of 4 bytes (fifth bits), or of 8 bytes (two upper bits of q6_k)
+//   scales  by encoding, below; rows in groups of four so that four rows' scales are one load of 8 bytes
+// Rows are padded to a multiple of kRowPadding.
+//
+//   f32   8 units: unit u is values 4u .. 4u+3
+//   f16, bf16  4 units: unit u is values 8u .. 8u+7
+//   q8_0  2 units: unit u is values 16u .. 16u+15; scales [rows/4][blocks][4] of f16
+//   q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k  1 unit: byte i holds value i in its low and value i+16 in its high nibble
+//   q4_0, q5_0  scales as q8_0; q4_1, q5_1  scales as q8_0, then minimums likewise
+//   q4_k, q5_k  scales [rows][blocks/8] of 16 bytes: GGUF's header (f16 scale, f16 minimum, 12 bytes of part scales)
+//   q6_k  scales [rows][blocks/8] of 16 bytes of signed part scales, then [rows][blocks/8] of f32 (GGUF's f16, widened)
+// Fifth bits: bit (8 i + m) belongs to byte i of word m, where words 0-3 are the low and 4-7 the high nibbles of the four
+// 32-bit words. Upper bits of q6_k: bits 8 i + 2 (m % 4) of word m / 4 likewise.
+HEARTH_CONSTANT kEncodingF32 = 0;
+HEARTH_CONSTANT kEncodingF16 = 1;
+HEARTH_CONSTANT kEncodingBf16 = 2;
+HEARTH_CONSTANT kEncodingQ8_0 = 3;
+HEARTH_CONSTANT kEncodingQ4_0 = 4;
+HEARTH_CONSTANT kEncodingQ4_1 = 5;
+HEARTH_CONSTANT kEncodingQ5_0 = 6;
+HEARTH_CONSTANT kEncodingQ5_1 = 7;
+HEARTH_CONSTANT kEncodingQ4_K = 8;
+HEARTH_CONSTANT kEncodingQ5_K = 9;
+HEARTH_CONSTANT kEncodingQ6_K = 10;
+
+HEARTH_CONSTANT kBlockValues = 32;
+HEARTH_CONSTANT kRowPadding = 16;
+
+/// Tokens of one KV block (device/step.h).
+HEARTH_CONSTANT kCacheBlockTokens = 16;
+
+/// Rope tables: entry [position / kRopeSpan] of the coarse table turns by its first position, entry
+/// [position % kRopeSpan] of the fine one by the rest.
+HEARTH_CONSTANT kRopeSpan = 256;
+
+// Flags of linear_*.comp's epilogue.
+HEARTH_CONSTANT kFlagBias = 1;
+HEARTH_CONSTANT kFlagSoftcap = 2;
+
+// Activations of gate_up_*.comp.
+HEARTH_CONSTANT kActivationSilu = 0;
+HEARTH_CONSTANT kActivationGeluTanh = 1;
+
+/// The head of a step's input.
+struct StepHeader {
+  uint tokens;
+  uint logit_rows;
+  uint tiles;
+  uint reserved;
+};
+
+/// Consecutive tokens of one sequence that attend together, for one cache group.
+struct AttentionTile {
+  uint first_row;
+  uint token_count;
+  uint first_position;
+  uint table;  ///< index of the sequence's first block number in the block tables
+};
+
+#ifndef __cplusplus
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer StepRef { StepHeader header; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer TilesRef { AttentionTile tile[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer IntsIn { int v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer UintsIn { uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Uvec2sIn { uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Uvec4sIn { uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer FloatsIn { float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Vec2sIn { vec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vec4sIn { vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Uints { uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Vec2s { vec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Partials { float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint v[]; };
+#endif
+
+/// One run of rows of a weight matrix in one encoding.
+struct WeightRef {
+  HEARTH_ADDRESS(Uvec4sIn) quants;
+  HEARTH_ADDRESS(UintsIn) extra;
+  HEARTH_ADDRESS(UintsIn) scales;
+};
+
+// An activation tensor in blocks of 32 as signed bytes: quants [rows][width] and pairs [rows][width/32] of (scale, scale *
+// sum of the block's bytes), so that an encoding's constant part costs one multiplication a block.
+
+struct EmbedArguments {
+  WeightRef table;
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(IntsIn) token_ids;
+  HEARTH_ADDRESS(Vec4s) result;
+  uint first_row;  ///< of the table, and how many this run of rows has
+  uint rows;
+  uint width;
+  float scale;
+};
+
+struct AddNormArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(Vec4s) residual;
+  HEARTH_ADDRESS(Vec4sIn) branch;
+  HEARTH_ADDRESS(Vec4sIn) post_norm;
+  HEARTH_ADDRESS(Vec4sIn) norm;
+  HEARTH_ADDRESS(Vec4s) result;
+  HEARTH_ADDRESS(Uints) result_quants;
+  HEARTH_ADDRESS(Vec2s) result_pairs;
+  uint width;
+  float branch_scale;
+  float epsilon;
+};
+
+struct QuantizeArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(Vec4sIn) source;
+  HEARTH_ADDRESS(Uints) quants;
+  HEARTH_ADDRESS(Vec2s) pairs;
+  uint width;
+};
+
+/// out[t][first_row + r] = in[t] . weight[r], then the epilogue.
+struct LinearArguments {
+  WeightRef weight;
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(Uvec4sIn) x;  ///< float32 rows, or quants
+  HEARTH_ADDRESS(Vec2sIn) x_pairs;
+  HEARTH_ADDRESS(FloatsIn) bias;
+  HEARTH_ADDRESS(Floats) result;
+  uint rows;
+  uint blocks;      ///< of a row of weights
+  uint first_row;   ///< in the whole output
+  uint out_width;
+  float scale;
+  float softcap;
+};
+
+/// out[t][r] = activation(in[t] . gate[r]) * (in[t] . up[r])
+struct GateUpArguments {
+  WeightRef gate;
+  WeightRef up;
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(Uvec4sIn) x;
+  HEARTH_ADDRESS(Vec2sIn) x_pairs;
+  HEARTH_ADDRESS(Floats) result;
+  HEARTH_ADDRESS(Uints) result_quants;
+  HEARTH_ADDRESS(Vec2s) result_pairs;
+  uint rows;
+  uint blocks;
+};
+
+struct RopeAndStoreArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(FloatsIn) qkv;
+  HEARTH_ADDRESS(UintsIn) positions;
+  HEARTH_ADDRESS(UintsIn) slots;
+  HEARTH_ADDRESS(FloatsIn) q_norm;
+  HEARTH_ADDRESS(FloatsIn) k_norm;
+  HEARTH_ADDRESS(Vec2sIn) rope_coarse;
+  HEARTH_ADDRESS(Vec2sIn) rope_fine;
+  HEARTH_ADDRESS(Uints) cache;
+  HEARTH_ADDRESS(Floats) query;
+  uint heads;
+  uint kv_heads;
+  uint pairs;  ///< turned pairs of a head; 0 without rope
+  float epsilon;
+};
+
+struct AttentionArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(FloatsIn) query;
+  HEARTH_ADDRESS(TilesRef) tiles;
+  HEARTH_ADDRESS(IntsIn) tables;
+  HEARTH_ADDRESS(Uvec4sIn) cache;
+  HEARTH_ADDRESS(FloatsIn) sinks;
+  HEARTH_ADDRESS(Partials) partials;
+  HEARTH_ADDRESS(Counters) counters;
+  HEARTH_ADDRESS(Floats) result;
+  HEARTH_ADDRESS(Uints) result_quants;
+  HEARTH_ADDRESS(Vec2s) result_pairs;
+  uint kv_heads;
+  float scale;
+  float softcap;
+  uint window;
+  uint splits;  ///< most parts of a context
+};
+
+struct SelectRowsArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(UintsIn) rows;
+  HEARTH_ADDRESS(FloatsIn) source;
+  HEARTH_ADDRESS(Floats) result;
+  uint width;
+};
+
+#ifdef __cplusplus
+}  // namespace hearth::vulkan::shared
+#endif

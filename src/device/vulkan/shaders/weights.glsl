@@ -1,0 +1,156 @@
+// Loading blocks of weights and multiplying them with activations; layout.h describes how they lie. Needs the
+// specialisation constant ENCODING. Everything that depends on it is folded when the pipeline is made.
+
+const bool IS_PLAIN = ENCODING <= kEncodingBf16;
+const bool IS_K = ENCODING >= kEncodingQ4_K;
+const uint UNITS = ENCODING == kEncodingF32 ? 8 : (IS_PLAIN ? 4 : (ENCODING == kEncodingQ8_0 ? 2 : 1));
+
+struct WeightMatrix {
+  WeightRef at;
+  uint blocks;       ///< of a row
+  uint padded_rows;  ///< minimums and q6_k's scales begin behind this many rows
+};
+
+/// A block as it was loaded: 32 values, not yet unpacked.
+struct RawBlock {
+  uvec4 units[8];  ///< the first UNITS are used: a size by specialisation constant cannot be assigned
+  uvec2 extra;
+  uvec4 header;
+  float scale;
+  float minimum;
+};
+
+/// A block ready for dot products with signed bytes: value = (first or second half's scale) * byte + offset.
+struct ByteBlock {
+  uint words[8];  ///< word m holds values 4m .. 4m+3
+  vec2 scales;    ///< of values 0-15 and 16-31; equal but for q6_k
+  float offset;
+};
+
+uint half_at(UintsIn halves, uint index) {
+  const uint word = halves.v[index >> 1];
+  return (index & 1) != 0 ? word >> 16 : word & 0xffffu;
+}
+
+float load_grouped(WeightMatrix m, uint row, uint block, uint first_group) {
+  const uint index = ((first_group + (row >> 2)) * m.blocks + block) * 4 + (row & 3);
+  return unpackHalf2x16(half_at(m.at.scales, index)).x;
+}
+
+/// Four consecutive rows' scales; `row` is a multiple of 4.
+vec4 load_grouped4(WeightMatrix m, uint row, uint block, uint first_group) {
+  const uvec2 packed = Uvec2sIn(m.at.scales).v[(first_group + (row >> 2)) * m.blocks + block];
+  return vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
+}
+
+const bool HAS_GROUPED_SCALE = ENCODING >= kEncodingQ8_0 && ENCODING <= kEncodingQ5_1;
+const bool HAS_GROUPED_MINIMUM = ENCODING == kEncodingQ4_1 || ENCODING == kEncodingQ5_1;
+
+/// Everything of a block but its grouped scale and minimum.
+RawBlock load_units(WeightMatrix m, uint row, uint block) {
+  RawBlock raw;
+  [[unroll]] for (uint u = 0; u < UNITS; ++u) raw.units[u] = m.at.quants.v[(row * UNITS + u) * m.blocks + block];
+  raw.extra = uvec2(0);
+  raw.header = uvec4(0);
+  raw.scale = 0;
+  raw.minimum = 0;
+  if (ENCODING == kEncodingQ5_0 || ENCODING == kEncodingQ5_1 || ENCODING == kEncodingQ5_K) {
+    raw.extra.x = m.at.extra.v[row * m.blocks + block];
+  }
+  if (ENCODING == kEncodingQ6_K) raw.extra = Uvec2sIn(m.at.extra).v[row * m.blocks + block];
+  if (IS_K) raw.header = Uvec4sIn(m.at.scales).v[row * (m.blocks >> 3) + (block >> 3)];
+  if (ENCODING == kEncodingQ6_K) {
+    const uint superblocks = m.blocks >> 3;
+    raw.scale = FloatsIn(m.at.scales).v[m.padded_rows * superblocks * 4 + row * superblocks + (block >> 3)];
+  }
+  return raw;
+}
+
+RawBlock load_block(WeightMatrix m, uint row, uint block) {
+  RawBlock raw = load_units(m, row, block);
+  if (HAS_GROUPED_SCALE) raw.scale = load_grouped(m, row, block, 0);
+  if (HAS_GROUPED_MINIMUM) raw.minimum = load_grouped(m, row, block, m.padded_rows >> 2);
+  return raw;
+}
+
+uint byte_of(uvec4 bytes, uint index) { return (bytes[index >> 2] >> (8 * (index & 3))) & 0xffu; }
+
+/// The 6-bit scale and minimum of part `part` from q4_k's and q5_k's header.
+vec2 part_scale(uvec4 header, uint part) {
+  const uint first = byte_of(header, 4 + (part & 3));
+  const uint second = byte_of(header, 8 + (part & 3));
+  if (part < 4) return vec2(first & 63u, second & 63u);
+  const uint third = byte_of(header, 12 + (part & 3));
+  return vec2((third & 15u) | ((first >> 6) << 4), (third >> 4) | ((second >> 6) << 4));
+}
+
+/// Not for the plain encodings.
+ByteBlock unpack_bytes(RawBlock raw, uint block) {
+  ByteBlock result;
+  if (ENCODING == kEncodingQ8_0) {
+    [[unroll]] for (uint m = 0; m < 4; ++m) {
+      result.words[m] = raw.units[0][m];
+      result.words[m + 4] = raw.units[UNITS - 1][m];
+    }
+  } else {
+    [[unroll]] for (uint m = 0; m < 4; ++m) {
+      result.words[m] = raw.units[0][m] & 0x0f0f0f0fu;
+      result.words[m + 4] = (raw.units[0][m] >> 4) & 0x0f0f0f0fu;
+    }
+  }
+  if (ENCODING == kEncodingQ5_0 || ENCODING == kEncodingQ5_1 || ENCODING == kEncodingQ5_K) {
+    [[unroll]] for (uint m = 0; m < 8; ++m) result.words[m] |= ((raw.extra.x >> m) & 0x01010101u) << 4;
+  }
+  if (ENCODING == kEncodingQ6_K) {
+    [[unroll]] for (uint m = 0; m < 8; ++m) {
+      const uint code = result.words[m] | (((raw.extra[m >> 2] >> (2 * (m & 3))) & 0x03030303u) << 4);
+      result.words[m] = ((code | 0x80808080u) - 0x20202020u) ^ 0x80808080u;  // byte - 32, no borrow across bytes
+    }
+  }
+
+  result.scales = vec2(raw.scale);
+  result.offset = 0;
+  if (ENCODING == kEncodingQ4_0) result.offset = -8 * raw.scale;
+  if (ENCODING == kEncodingQ5_0) result.offset = -16 * raw.scale;
+  if (HAS_GROUPED_MINIMUM) result.offset = raw.minimum;
+  if (ENCODING == kEncodingQ4_K || ENCODING == kEncodingQ5_K) {
+    const vec2 both = unpackHalf2x16(raw.header.x) * part_scale(raw.header, block & 7);
+    result.scales = vec2(both.x);
+    result.offset = -both.y;
+  }
+  if (ENCODING == kEncodingQ6_K) {
+    const int packed = int(raw.header[(block & 7) >> 1] >> (16 * (block & 1)));
+    result.scales = raw.scale * vec2(bitfieldExtract(packed, 0, 8), bitfieldExtract(packed, 8, 8));
+  }
+  return result;
+}
+
+/// Values 4 quad .. 4 quad + 3 of a plain block.
+vec4 unpack_plain(RawBlock raw, uint quad) {
+  if (ENCODING == kEncodingF32) return uintBitsToFloat(raw.units[quad]);
+  const uvec4 unit = raw.units[quad >> 1];
+  const uvec2 two = (quad & 1) != 0 ? unit.zw : unit.xy;
+  if (ENCODING == kEncodingF16) return vec4(unpackHalf2x16(two.x), unpackHalf2x16(two.y));
+  return uintBitsToFloat(uvec4(two.x << 16, two.x & 0xffff0000u, two.y << 16, two.y & 0xffff0000u));
+}
+
+/// Values 4 quad .. 4 quad + 3 of an unpacked block.
+vec4 bytes_to_floats(ByteBlock bytes, uint quad) {
+  const int word = int(bytes.words[quad]);
+  const vec4 q = vec4(bitfieldExtract(word, 0, 8), bitfieldExtract(word, 8, 8), bitfieldExtract(word, 16, 8),
+                      bitfieldExtract(word, 24, 8));
+  return bytes.scales[quad >> 2] * q + bytes.offset;
+}
+
+int dot_bytes(uint a, uint b, int sum) { return sum + dotPacked4x8EXT(int(a), int(b)); }
+
+/// Dot product with a block of activations: their bytes and the pair (scale, scale * sum of bytes).
+float dot_block(ByteBlock w, uvec4 x_low, uvec4 x_high, vec2 x_pair) {
+  int low = 0, high = 0;
+  [[unroll]] for (uint m = 0; m < 4; ++m) {
+    low = dot_bytes(w.words[m], x_low[m], low);
+    high = dot_bytes(w.words[m + 4], x_high[m], high);
+  }
+  if (ENCODING == kEncodingQ6_K) return x_pair.x * (w.scales.x * float(low) + w.scales.y * float(high));
+  return x_pair.x * w.scales.x * float(low + high) + w.offset * x_pair.y;
+}

@@ -1,0 +1,115 @@
+#include "device/vulkan/step_buffer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "device/vulkan/shaders/layout.h"
+
+namespace hearth::vulkan {
+namespace {
+
+uint64_t align(uint64_t offset) { return (offset + 255) / 256 * 256; }
+
+/// Steps usually need fewer; more make the buffer grow.
+constexpr uint64_t kFirstTableEntries = 16384;
+
+}  // namespace
+
+Result<void> StepBuffer::create(const Gpu& gpu, const ProgramLimits& limits, const Cache& cache) {
+  gpu_ = &gpu;
+  cache_ = &cache;
+  limits_ = limits;
+  tokens_ = align(limits.tokens);
+  token_ids_ = align(sizeof(shared::StepHeader));
+  positions_ = align(token_ids_ + tokens_ * 4);
+  logit_rows_ = align(positions_ + tokens_ * 4);
+  slots_ = align(logit_rows_ + uint64_t{limits.logit_rows} * 4);
+  tiles_ = align(slots_ + cache.groups() * tokens_ * 4);
+  tables_ = align(tiles_ + cache.groups() * tokens_ * sizeof(shared::AttentionTile));
+  return make_room(kFirstTableEntries);
+}
+
+Result<void> StepBuffer::make_room(uint64_t table_entries) {
+  const uint64_t needed = tables_ + table_entries * 4;
+  if (buffer_ && buffer_.bytes() >= needed) return {};
+  auto buffer = Buffer::create(*gpu_, std::max(needed, buffer_ ? 2 * buffer_.bytes() : 0), Placement::device_mapped);
+  if (!buffer) return pass_on(buffer);
+  buffer_ = std::move(*buffer);
+  ++generation_;
+  return {};
+}
+
+Result<void> StepBuffer::check(const StepInput& input) const {
+  const auto wrong = [](const char* what) { return fail(ErrorCode::internal, std::string("step: ") + what); };
+  if (input.token_ids.empty() || input.token_ids.size() > limits_.tokens) return wrong("tokens beyond the limits");
+  if (input.logit_rows.size() > limits_.logit_rows) return wrong("logit rows beyond the limits");
+  if (input.sequences.size() > limits_.sequences) return wrong("sequences beyond the limits");
+  uint32_t next = 0;
+  for (const SequenceInput& sequence : input.sequences) {
+    if (sequence.first_token != next || sequence.token_count == 0) return wrong("sequences with gaps");
+    next += sequence.token_count;
+    if (sequence.block_tables.size() != cache_->groups()) return wrong("a table for each cache group is needed");
+    const size_t blocks = (sequence.context_tokens + sequence.token_count - 1) / kBlockTokens + 1;
+    for (uint32_t g = 0; g < cache_->groups(); ++g) {
+      if (sequence.block_tables[g].size() < blocks) return wrong("a block table is too short");
+      for (const int32_t block : sequence.block_tables[g].first(blocks)) {
+        if (block >= static_cast<int64_t>(cache_->blocks(g))) return wrong("a block number beyond the cache");
+      }
+    }
+  }
+  if (next != input.token_ids.size()) return wrong("sequences do not cover the tokens");
+  for (const uint32_t row : input.logit_rows) {
+    if (row >= next) return wrong("a logit row beyond the tokens");
+  }
+  return {};
+}
+
+Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens) {
+  if (auto checked = check(input); !checked) return checked;
+  uint64_t entries = 0;
+  for (const SequenceInput& sequence : input.sequences) {
+    for (const auto table : sequence.block_tables) entries += table.size();
+  }
+  if (auto made = make_room(entries); !made) return made;
+
+  std::byte* const base = buffer_.mapped();
+  const auto uints = [&](uint64_t offset) { return reinterpret_cast<uint32_t*>(base + offset); };
+  std::memcpy(base + token_ids_, input.token_ids.data(), input.token_ids.size_bytes());
+  if (!input.logit_rows.empty()) {
+    std::memcpy(base + logit_rows_, input.logit_rows.data(), input.logit_rows.size_bytes());
+  }
+  uint32_t tile_count = 0;
+  uint32_t table = 0;
+  for (const SequenceInput& sequence : input.sequences) {
+    for (uint32_t i = 0; i < sequence.token_count; ++i) {
+      uints(positions_)[sequence.first_token + i] = sequence.context_tokens + i;
+    }
+    const uint32_t tiles = (sequence.token_count + tile_tokens - 1) / tile_tokens;
+    for (uint32_t g = 0; g < cache_->groups(); ++g) {
+      const std::span<const int32_t> blocks = sequence.block_tables[g];
+      for (uint32_t i = 0; i < sequence.token_count; ++i) {
+        const uint32_t position = sequence.context_tokens + i;
+        uints(slots_ + g * tokens_ * 4)[sequence.first_token + i] =
+            static_cast<uint32_t>(blocks[position / kBlockTokens]) * kBlockTokens + position % kBlockTokens;
+      }
+      auto* const list = reinterpret_cast<shared::AttentionTile*>(base + tiles_ + g * tokens_ * 16);
+      for (uint32_t i = 0; i < tiles; ++i) {
+        const uint32_t first = i * tile_tokens;
+        list[tile_count + i] = {.first_row = sequence.first_token + first,
+                                .token_count = std::min(tile_tokens, sequence.token_count - first),
+                                .first_position = sequence.context_tokens + first,
+                                .table = table};
+      }
+      std::memcpy(base + tables_ + uint64_t{table} * 4, blocks.data(), blocks.size_bytes());
+      table += static_cast<uint32_t>(blocks.size());
+    }
+    tile_count += tiles;
+  }
+  const shared::StepHeader header = {.tokens = static_cast<uint32_t>(input.token_ids.size()),
+                                     .logit_rows = static_cast<uint32_t>(input.logit_rows.size()),
+                                     .tiles = tile_count};
+  std::memcpy(base, &header, sizeof(header));
+  return {};
+}
+
+}  // namespace hearth::vulkan

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+
+#include "device/device.h"
+#include "device/vulkan/cache.h"
+#include "device/vulkan/memory.h"
+
+namespace hearth::vulkan {
+
+/// A step's input on the device, in memory that the host writes directly. Everything has a fixed place for the
+/// program's limits but the block tables at the end, which may outgrow the buffer: then it moves, and what was recorded
+/// with its address must be recorded again (`generation` tells).
+class StepBuffer {
+ public:
+  Result<void> create(const Gpu& gpu, const ProgramLimits& limits, const Cache& cache);
+
+  /// Copies a step in, cutting sequences into attention tiles of at most `tile_tokens` tokens.
+  Result<void> write(const StepInput& input, uint32_t tile_tokens);
+
+  VkDeviceAddress header() const { return buffer_.address(); }
+  VkDeviceAddress token_ids() const { return buffer_.address() + token_ids_; }
+  VkDeviceAddress positions() const { return buffer_.address() + positions_; }
+  VkDeviceAddress logit_rows() const { return buffer_.address() + logit_rows_; }
+  VkDeviceAddress slots(uint32_t group) const { return buffer_.address() + slots_ + uint64_t{group} * tokens_ * 4; }
+  VkDeviceAddress tiles(uint32_t group) const { return buffer_.address() + tiles_ + uint64_t{group} * tokens_ * 16; }
+  VkDeviceAddress tables() const { return buffer_.address() + tables_; }
+  uint32_t generation() const { return generation_; }
+
+ private:
+  Result<void> make_room(uint64_t table_entries);
+  Result<void> check(const StepInput& input) const;
+
+  const Gpu* gpu_ = nullptr;
+  const Cache* cache_ = nullptr;
+  ProgramLimits limits_;
+  uint64_t tokens_ = 0;  // capacity
+  uint64_t token_ids_ = 0, positions_ = 0, logit_rows_ = 0, slots_ = 0, tiles_ = 0, tables_ = 0;
+  uint32_t generation_ = 0;
+  Buffer buffer_;
+};
+
+}  // namespace hearth::vulkan

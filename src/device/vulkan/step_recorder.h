@@ -1,0 +1,108 @@
+#pragma once
+
+#include <vector>
+
+#include "device/device.h"
+#include "device/vulkan/activations.h"
+#include "device/vulkan/cache.h"
+#include "device/vulkan/command_recorder.h"
+#include "device/vulkan/step_buffer.h"
+#include "device/vulkan/tuning.h"
+#include "device/vulkan/weights.h"
+
+namespace hearth::vulkan {
+
+/// A shape of steps that share a command buffer; 0 logit rows leave out everything behind SelectRows.
+struct Bucket {
+  uint32_t tokens = 0;
+  uint32_t logit_rows = 0;
+
+  auto operator<=>(const Bucket&) const = default;
+};
+
+/// Addresses of one rope's tables (shaders/layout.h).
+struct RopeTables {
+  VkDeviceAddress coarse = 0, fine = 0;
+  uint32_t pairs = 0;
+};
+
+/// Scratch memory of attention split over the context.
+struct AttentionScratch {
+  VkDeviceAddress partials = 0, counters = 0;
+  uint64_t partial_bytes = 0, counter_bytes = 0;
+};
+
+/// Everything that a recording refers to. Owned by the program.
+struct StepContext {
+  const Gpu& gpu;
+  const Tuning& tuning;
+  const Recording& recording;
+  const Weights& weights;
+  const Cache& cache;
+  const Activations& activations;
+  const StepBuffer& step;
+  const std::vector<RopeTables>& ropes;
+  const AttentionScratch& scratch;
+};
+
+/// How attention is cut for a bucket.
+struct AttentionShape {
+  uint32_t tile_tokens = 1;
+  uint32_t splits = 1;
+};
+AttentionShape attention_shape(const Tuning& tuning, const Attention& op, uint32_t bucket_tokens, uint32_t tile_tokens);
+
+/// Tokens of an attention tile for all layers of a recording.
+uint32_t tile_tokens_of(const Tuning& tuning, const Recording& recording, uint32_t bucket_tokens);
+
+/// Floats of scratch that one attention of a bucket takes, and counters.
+uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32_t bucket_tokens);
+
+/// Records the operations of one bucket. One file for matmuls, one for the rest.
+class StepRecorder {
+ public:
+  StepRecorder(const StepContext& context, const Bucket& bucket, CommandRecorder& commands)
+      : c_(context), bucket_(bucket), commands_(commands) {}
+
+  Result<void> record();
+
+ private:
+  Result<void> emit(const Embed& op);
+  Result<void> emit(const AddNorm& op);
+  Result<void> emit(const RopeAndStore& op);
+  Result<void> emit(const Attention& op);
+  Result<void> emit(const SelectRows& op);
+  Result<void> quantize(TensorId tensor);
+
+  // step_recorder_matmul.cc
+  struct Multiplication {
+    TensorId in, out;
+    MatrixId matrix;
+    std::optional<VectorId> bias;
+    float scale = 1.0F, softcap = 0.0F;
+    const FewTokensTuning* tuning = nullptr;
+  };
+  Result<void> emit(const Linear& op);
+  Result<void> emit(const GateUp& op);
+  Result<void> emit(const Logits& op);
+  Result<void> multiply(const Multiplication& m);
+  Result<void> multiply_run(const Multiplication& m, const WeightRun& run);
+  bool few(TensorId tensor) const { return rows(tensor) <= c_.tuning.few_tokens_limit; }
+
+  uint32_t rows(TensorId tensor) const { return is_logits(tensor) ? bucket_.logit_rows : bucket_.tokens; }
+  bool is_logits(TensorId tensor) const { return c_.recording.tensors[tensor.index].rows == Rows::logits; }
+  uint32_t width(TensorId tensor) const { return c_.recording.tensors[tensor.index].width; }
+  const ActivationPlace& place(TensorId tensor) const { return c_.activations.place(tensor); }
+  VkDeviceAddress floats(TensorId tensor) const { return c_.activations.address() + place(tensor).floats; }
+  VkDeviceAddress quants(TensorId tensor) const { return c_.activations.address() + place(tensor).quants; }
+  VkDeviceAddress pairs(TensorId tensor) const { return c_.activations.address() + place(tensor).pairs; }
+  /// A tensor in all its forms; finer ranges would save no barrier.
+  Access access(TensorId tensor) const { return {floats(tensor), c_.activations.address() + place(tensor).end}; }
+  Access cache_access(uint32_t layer) const;
+
+  const StepContext& c_;
+  Bucket bucket_;
+  CommandRecorder& commands_;
+};
+
+}  // namespace hearth::vulkan

@@ -1,0 +1,3 @@
+// The one translation unit that holds the loader of Vulkan's functions.
+#define VOLK_IMPLEMENTATION
+#include <volk.h>

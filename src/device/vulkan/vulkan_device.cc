@@ -1,0 +1,77 @@
+#include "device/vulkan/vulkan_device.h"
+
+#include <fmt/format.h>
+
+#include "device/vulkan/program.h"
+
+namespace hearth {
+namespace vulkan {
+namespace {
+
+std::string describe(const GpuProperties& p) {
+  std::string text =
+      fmt::format("Vulkan {}, {}, subgroups of {} ({} to {}), {} KiB shared memory", p.api_version, p.driver,
+                  p.subgroup_size, p.subgroup_min, p.subgroup_max, p.shared_memory_bytes / 1024);
+  text += p.one_memory ? ", device memory mapped" : ", uploads through staging buffers";
+  text += p.dot_product_accelerated ? ", int8 dot products" : ", int8 dot products emulated";
+  for (const CooperativeMatrixShape& shape : p.cooperative_matrices) {
+    text += fmt::format(", matrices {}x{}x{} {} to {}", shape.m, shape.n, shape.k, shape.inputs, shape.results);
+  }
+  return text;
+}
+
+class Implementation : public VulkanDevice {
+ public:
+  Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines)
+      : gpu_(std::move(gpu)), pipelines_(std::move(pipelines)), weights_(*gpu_) {
+    info_ = {.kind = "vulkan", .name = gpu_->properties().name, .description = describe(gpu_->properties())};
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  uint32_t validation_messages() const override { return gpu_->validation_messages(); }
+
+  Result<MatrixId> declare_matrix(const MatrixSpec& spec) override { return weights_.declare_matrix(spec); }
+  Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
+                          std::span<const std::byte> rows_bytes) override {
+    return weights_.write_rows(matrix, part, first_row, rows_bytes);
+  }
+  Result<VectorId> upload_vector(const std::string& name, std::span<const float> values) override {
+    return weights_.upload_vector(name, values);
+  }
+  uint64_t weight_bytes() const override { return weights_.bytes(); }
+  uint64_t matrix_bytes(MatrixId matrix) const override { return weights_.matrix(matrix).bytes; }
+  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override { return Cache::bytes_per_token(layer); }
+  Result<void> create_cache(const CacheSpec& spec) override { return cache_.create(*gpu_, spec); }
+
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
+    if (auto finished = weights_.finish(); !finished) return pass_on(finished);
+    auto program = VulkanProgram::create(*gpu_, *pipelines_, tuning_, recording, weights_, cache_, limits);
+    if (!program) return pass_on(program);
+    return std::move(*program);
+  }
+
+  double measure_bandwidth_gb_per_second() override { return 0; }
+
+ private:
+  std::unique_ptr<Gpu> gpu_;
+  std::unique_ptr<Pipelines> pipelines_;
+  Tuning tuning_;
+  Weights weights_;
+  Cache cache_;
+  DeviceInfo info_;
+};
+
+}  // namespace
+}  // namespace vulkan
+
+Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& options) {
+  auto gpu = vulkan::Gpu::open({.index = options.index, .validation = options.validation});
+  if (!gpu) return pass_on(gpu);
+  auto pipelines = vulkan::Pipelines::create(**gpu);
+  if (!pipelines) return pass_on(pipelines);
+  return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines));
+}
+
+std::vector<std::string> list_vulkan_devices() { return vulkan::Gpu::list(); }
+
+}  // namespace hearth
