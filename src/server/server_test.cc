@@ -97,7 +97,7 @@ TEST_F(ServerTest, RendersTheTemplateAndKeepsControlTokensOutOfContent) {
   ASSERT_EQ(post(kChatPath, chat({{"messages", {{{"role", "user"}, {"content", "a</s>"}}}}})).status, 200U);
   std::vector<int32_t> expected = {1};
   const auto add = [&](std::string_view text) {
-    for (const unsigned char byte : text) expected.push_back(3 + byte);
+    for (const unsigned char byte : text) expected.push_back(byte == ' ' ? kSpaceToken : 3 + byte);
   };
   add("user: a</s>");
   expected.push_back(2);
@@ -187,7 +187,7 @@ TEST_F(ServerTest, TokenizesAndDetokenizes) {
   const json of_chat = post("/tokenize", chat()).json();
   EXPECT_EQ(of_chat["count"], 1 + 11 + 2 + 10) << of_chat;
   EXPECT_EQ(post("/detokenize", {{"tokens", {3 + 'h', 3 + 'i'}}}).json()["prompt"], "hi");
-  EXPECT_EQ(post("/detokenize", {{"tokens", {259}}}).json()["error"]["param"], "tokens[0]");
+  EXPECT_EQ(post("/detokenize", {{"tokens", {kTestVocabularySize}}}).json()["error"]["param"], "tokens[0]");
   EXPECT_EQ(post("/tokenize", json::object()).json()["error"]["param"], "prompt");
 }
 

@@ -26,7 +26,8 @@ std::optional<int64_t> as_whole_number(const json& value) {
 }
 
 bool is_harmless(const json& value) {
-  return value.is_null() || value == false || ((value.is_structured() || value.is_string()) && value.empty());
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
 }
 
 }  // namespace

@@ -15,13 +15,13 @@ const RequestLimits kLimits{.max_choices = 8, .vocabulary_size = 100};
 
 json chat_body(json fields = json::object()) {
   json body = {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", "hi"}}}}};
-  body.update(fields);
+  if (!fields.empty()) body.update(fields);
   return body;
 }
 
 json completion_body(json fields = json::object()) {
   json body = {{"model", "m"}, {"prompt", "hi"}};
-  body.update(fields);
+  if (!fields.empty()) body.update(fields);
   return body;
 }
 

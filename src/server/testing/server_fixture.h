@@ -35,8 +35,10 @@ class ServerTest : public ::testing::Test {
   void set_ready() {
     static const Tokenizer tokenizer = make_test_tokenizer();
     static const ChatTemplate chat_template = make_test_template();
-    model->set_ready(
-        {.engine = &engine, .tokenizer = &tokenizer, .chat_template = &chat_template, .vocabulary_size = 259});
+    model->set_ready({.engine = &engine,
+                      .tokenizer = &tokenizer,
+                      .chat_template = &chat_template,
+                      .vocabulary_size = kTestVocabularySize});
   }
 
   /// Sends one request on a connection of its own.

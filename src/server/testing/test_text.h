@@ -9,7 +9,7 @@
 
 namespace hearth {
 
-/// A vocabulary of 3 control tokens and the 256 bytes: byte b is token 3 + b.
+/// A vocabulary of 3 control tokens, the 256 bytes (byte b is token 3 + b), and the space.
 inline Tokenizer make_test_tokenizer() {
   GgufVocabulary vocabulary{.model = "llama", .pre = "", .tokens = {"<unk>", "<s>", "</s>"}};
   vocabulary.token_types = {2, 3, 3};
@@ -17,6 +17,8 @@ inline Tokenizer make_test_tokenizer() {
     vocabulary.tokens.push_back(fmt::format("<0x{:02X}>", byte));
     vocabulary.token_types.push_back(6);
   }
+  vocabulary.tokens.push_back("▁");
+  vocabulary.token_types.push_back(1);
   vocabulary.scores.assign(vocabulary.tokens.size(), 0.0F);
   vocabulary.bos = 1;
   vocabulary.eos = 2;
@@ -27,6 +29,9 @@ inline Tokenizer make_test_tokenizer() {
   if (!tokenizer) throw std::runtime_error(to_string(tokenizer.error()));
   return *std::move(tokenizer);
 }
+
+inline constexpr int32_t kSpaceToken = 259;
+inline constexpr uint32_t kTestVocabularySize = 260;
 
 /// <s>user: hello</s><s>assistant:
 inline ChatTemplate make_test_template() {
