@@ -24,9 +24,10 @@ HEARTH_INLINE VisibleRange visible_to_any(const SplitInput& in) {
 /// Vectors computed side by side, so that enough independent sums are in flight.
 constexpr unsigned side_by_side(unsigned rows) { return rows == 1 ? 4 : rows <= 4 ? 2 : 1; }
 
-/// scores[r][position] = q.k for kVectors vectors of positions: sums over the dimensions in order.
+/// scores[r][position] = q.k for kVectors vectors of positions and the rows from `row` on: sums over the dimensions in
+/// order.
 template <class S, unsigned kRows, unsigned kVectors>
-HEARTH_INLINE void score_vectors(const SplitInput& in, unsigned first, float* scores) {
+HEARTH_INLINE void score_vectors(const SplitInput& in, unsigned row, unsigned first, float* scores) {
   const uint16_t* keys[kVectors];
   typename S::F acc[kRows][kVectors];
 #pragma GCC unroll 4
@@ -36,7 +37,7 @@ HEARTH_INLINE void score_vectors(const SplitInput& in, unsigned first, float* sc
 #pragma GCC unroll 8
     for (unsigned r = 0; r < kRows; ++r) acc[r][v] = S::zero();
   }
-  const float* q = in.queries;
+  const float* q = in.queries + row;
   for (unsigned d = 0; d < in.head_dim; ++d) {
 #pragma GCC unroll 4
     for (unsigned v = 0; v < kVectors; ++v) {
@@ -48,16 +49,19 @@ HEARTH_INLINE void score_vectors(const SplitInput& in, unsigned first, float* sc
   }
 #pragma GCC unroll 8
   for (unsigned r = 0; r < kRows; ++r) {
-    for (unsigned v = 0; v < kVectors; ++v) S::store(scores + r * kSplitTokens + first + v * S::kLanes, acc[r][v]);
+    for (unsigned v = 0; v < kVectors; ++v)
+      S::store(scores + (row + r) * kSplitTokens + first + v * S::kLanes, acc[r][v]);
   }
 }
 
 template <class S, unsigned kRows>
-HEARTH_INLINE void score(const SplitInput& in, unsigned first, unsigned end, float* scores) {
+HEARTH_INLINE void score(const SplitInput& in, unsigned row, unsigned first, unsigned end, float* scores) {
   constexpr unsigned kVectors = side_by_side(kRows);
   unsigned p = first;
-  for (; p + kVectors * S::kLanes <= end; p += kVectors * S::kLanes) score_vectors<S, kRows, kVectors>(in, p, scores);
-  for (; p < end; p += S::kLanes) score_vectors<S, kRows, 1>(in, p, scores);
+  for (; p + kVectors * S::kLanes <= end; p += kVectors * S::kLanes) {
+    score_vectors<S, kRows, kVectors>(in, row, p, scores);
+  }
+  for (; p < end; p += S::kLanes) score_vectors<S, kRows, 1>(in, row, p, scores);
 }
 
 /// Turns a row's scores into exp(score - highest), zero where the row does not see; returns their sum.
@@ -91,8 +95,8 @@ float soften(const SplitInput& in, unsigned row, unsigned first, unsigned end, f
 
 /// mixed[r][d] = sum over positions in order of weight[r][position] * v[position][d], for kVectors vectors of d.
 template <class S, unsigned kRows, unsigned kVectors>
-HEARTH_INLINE void mix_vectors(const SplitInput& in, VisibleRange visible, const float* weights, unsigned d,
-                               float* mixed) {
+HEARTH_INLINE void mix_vectors(const SplitInput& in, unsigned row, VisibleRange visible, const float* weights,
+                               unsigned d, float* mixed) {
   typename S::F acc[kRows][kVectors];
 #pragma GCC unroll 8
   for (unsigned r = 0; r < kRows; ++r) {
@@ -108,7 +112,7 @@ HEARTH_INLINE void mix_vectors(const SplitInput& in, VisibleRange visible, const
         const auto x = S::load_f16(values + v * S::kLanes);
 #pragma GCC unroll 8
         for (unsigned r = 0; r < kRows; ++r) {
-          acc[r][v] = S::fma(S::set(weights[r * kSplitTokens + p]), x, acc[r][v]);
+          acc[r][v] = S::fma(S::set(weights[(row + r) * kSplitTokens + p]), x, acc[r][v]);
         }
       }
       values += in.head_dim;
@@ -116,16 +120,29 @@ HEARTH_INLINE void mix_vectors(const SplitInput& in, VisibleRange visible, const
   }
 #pragma GCC unroll 8
   for (unsigned r = 0; r < kRows; ++r) {
-    for (unsigned v = 0; v < kVectors; ++v) S::store(mixed + r * in.head_dim + d + v * S::kLanes, acc[r][v]);
+    for (unsigned v = 0; v < kVectors; ++v) S::store(mixed + (row + r) * in.head_dim + d + v * S::kLanes, acc[r][v]);
   }
 }
 
 template <class S, unsigned kRows>
+HEARTH_INLINE void mix(const SplitInput& in, unsigned row, VisibleRange visible, const float* weights, float* mixed) {
+  constexpr unsigned kVectors = side_by_side(kRows);
+  unsigned d = 0;
+  for (; d + kVectors * S::kLanes <= in.head_dim; d += kVectors * S::kLanes) {
+    mix_vectors<S, kRows, kVectors>(in, row, visible, weights, d, mixed);
+  }
+  for (; d < in.head_dim; d += S::kLanes) mix_vectors<S, kRows, 1>(in, row, visible, weights, d, mixed);
+}
+
+template <class S, unsigned kRows>
 void attend_rows(const SplitInput& in, const SplitOutput& out, float* scratch) {
+  // Where registers are few, rows beyond four make a second pass.
+  constexpr unsigned kOnce = S::kRegisters == 32 || kRows < 4 ? kRows : 4;
   const VisibleRange visible = visible_to_any<S>(in);
   const unsigned first = visible.first / S::kLanes * S::kLanes;
   const unsigned end = (visible.end + S::kLanes - 1) / S::kLanes * S::kLanes;
-  score<S, kRows>(in, first, end, scratch);
+  score<S, kOnce>(in, 0, first, end, scratch);
+  if constexpr (kRows > kOnce) score<S, kRows - kOnce>(in, kOnce, first, end, scratch);
   for (unsigned r = 0; r < kRows; ++r) {
     float* weights = scratch + r * kSplitTokens;
     if (in.first_visible[r] < in.end_visible[r]) {
@@ -136,12 +153,8 @@ void attend_rows(const SplitInput& in, const SplitOutput& out, float* scratch) {
       for (unsigned p = first; p < end; p += S::kLanes) S::store(weights + p, S::zero());
     }
   }
-  constexpr unsigned kVectors = side_by_side(kRows);
-  unsigned d = 0;
-  for (; d + kVectors * S::kLanes <= in.head_dim; d += kVectors * S::kLanes) {
-    mix_vectors<S, kRows, kVectors>(in, visible, scratch, d, out.mixed);
-  }
-  for (; d < in.head_dim; d += S::kLanes) mix_vectors<S, kRows, 1>(in, visible, scratch, d, out.mixed);
+  mix<S, kOnce>(in, 0, visible, scratch, out.mixed);
+  if constexpr (kRows > kOnce) mix<S, kRows - kOnce>(in, kOnce, visible, scratch, out.mixed);
 }
 
 template <class S>

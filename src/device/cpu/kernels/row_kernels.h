@@ -24,7 +24,7 @@ HEARTH_INLINE void quantize_block(const float* values, int8_t* out, BlockFactors
   constexpr unsigned kVectors = kBlockCols / S::kLanes;
   typename S::F x[kVectors];
   auto largest = S::zero();
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (unsigned v = 0; v < kVectors; ++v) {
     x[v] = S::load(values + v * S::kLanes);
     largest = S::max(largest, S::abs(x[v]));
@@ -33,7 +33,7 @@ HEARTH_INLINE void quantize_block(const float* values, int8_t* out, BlockFactors
   const bool is_zero = magnitude < 1e-30F;  // below it the reciprocal would overflow
   const auto reciprocal = S::set(is_zero ? 0.0F : 127.0F / magnitude);
   typename S::I sum[2] = {S::set_i(0), S::set_i(0)};
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (unsigned v = 0; v < kVectors; ++v) {
     const auto q = S::to_int(S::mul(x[v], reciprocal));
     S::store_s8(out + v * S::kLanes, q);
@@ -114,16 +114,6 @@ void scale_and_cap(float* x, size_t count, float scale, float softcap) {
 }
 
 template <class S>
-HEARTH_INLINE void rotate_vectors(float* a, float* b, const Rotation& r, size_t i, unsigned n) {
-  const auto x = S::load_first(a + i, n);
-  const auto y = S::load_first(b + i, n);
-  const auto c = S::load_first(r.cosines + i, n);
-  const auto s = S::load_first(r.sines + i, n);
-  S::store_first(a + i, n, S::sub(S::mul(x, c), S::mul(y, s)));
-  S::store_first(b + i, n, S::add(S::mul(x, s), S::mul(y, c)));
-}
-
-template <class S>
 void rotate(float* head, const Rotation& r) {
   if (r.interleaved) {
     for (size_t i = 0; i < r.pairs; ++i) {
@@ -134,23 +124,44 @@ void rotate(float* head, const Rotation& r) {
     }
     return;
   }
-  for (size_t i = 0; i < r.pairs; i += S::kLanes) {
-    const size_t left = r.pairs - i;
-    rotate_vectors<S>(head, head + r.pairs, r, i, static_cast<unsigned>(left < S::kLanes ? left : S::kLanes));
-  }
+  using F = typename S::F;
+  float* const a = head;
+  float* const b = head + r.pairs;
+  const auto turn = [](F & x, F & y, F c, F s) __attribute__((always_inline)) {
+    const F turned = S::sub(S::mul(x, c), S::mul(y, s));
+    y = S::add(S::mul(x, s), S::mul(y, c));
+    x = turned;
+  };
+  for_vectors<S>(
+      r.pairs,
+      [&](size_t i) __attribute__((always_inline)) {
+        F x = S::load(a + i);
+        F y = S::load(b + i);
+        turn(x, y, S::load(r.cosines + i), S::load(r.sines + i));
+        S::store(a + i, x);
+        S::store(b + i, y);
+      },
+      [&](size_t i, unsigned n) __attribute__((always_inline)) {
+        F x = S::load_first(a + i, n);
+        F y = S::load_first(b + i, n);
+        turn(x, y, S::load_first(r.cosines + i, n), S::load_first(r.sines + i, n));
+        S::store_first(a + i, n, x);
+        S::store_first(b + i, n, y);
+      });
 }
 
+/// To f16; what lies beyond its range becomes its largest number.
 template <class S>
 void narrow(const float* values, size_t count, uint16_t* out, size_t stride) {
-  for (size_t i = 0; i < count; i += S::kLanes) {
-    const size_t left = count - i;
-    const auto n = static_cast<unsigned>(left < S::kLanes ? left : S::kLanes);
-    const auto limit = S::set(65504.0F);
-    const auto x = S::max(S::sub(S::zero(), limit), S::min(limit, S::load_first(values + i, n)));
+  const auto limit = S::set(65504.0F);
+  const auto put = [&](size_t i, unsigned n, typename S::F x) __attribute__((always_inline)) {
     uint16_t narrowed[S::kLanes];
-    S::store_f16(narrowed, x);
+    S::store_f16(narrowed, S::max(S::sub(S::zero(), limit), S::min(limit, x)));
     for (unsigned lane = 0; lane < n; ++lane) out[(i + lane) * stride] = narrowed[lane];
-  }
+  };
+  for_vectors<S>(
+      count, [&](size_t i) __attribute__((always_inline)) { put(i, S::kLanes, S::load(values + i)); },
+      [&](size_t i, unsigned n) __attribute__((always_inline)) { put(i, n, S::load_first(values + i, n)); });
 }
 
 }  // namespace hearth::cpu

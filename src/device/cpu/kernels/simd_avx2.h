@@ -100,11 +100,11 @@ struct Avx2 {
   HEARTH_INLINE I load_quad(const int8_t* p) { return _mm256_set1_epi32(*reinterpret_cast<const int32_t*>(p)); }
 
   template <unsigned kBits>
-  HEARTH_INLINE I dot_quad(I sum, B w, I quad) {
+  HEARTH_INLINE I dot_quad(I sum, B w, const int8_t* quad) {
     if constexpr (Isa::kDotProduct) {
-      return _mm256_dpbusd_avx_epi32(sum, w, quad);
+      return _mm256_dpbusd_avx_epi32(sum, w, load_quad(quad));
     } else {
-      return _mm256_add_epi32(sum, widen_pairs(multiply_pairs<kBits>(w, quad)));
+      return _mm256_add_epi32(sum, widen_pairs(multiply_pairs<kBits>(w, load_quad(quad))));
     }
   }
   template <unsigned kBits>

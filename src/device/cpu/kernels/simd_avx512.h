@@ -94,11 +94,13 @@ struct Avx512 {
   HEARTH_INLINE I load_quad(const int8_t* p) { return _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(p)); }
 
   template <unsigned kBits>
-  HEARTH_INLINE I dot_quad(I sum, B w, I quad) {
+  HEARTH_INLINE I dot_quad(I sum, B w, const int8_t* quad) {
     if constexpr (Isa::kDotProduct) {
-      return _mm512_dpbusd_epi32(sum, w, quad);
+      // Written out, as g++ 12 repeats the quad into a register of its own first.
+      asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*reinterpret_cast<const int32_t*>(quad)));
+      return sum;
     } else {
-      return _mm512_add_epi32(sum, widen_pairs(multiply_pairs<kBits>(w, quad)));
+      return _mm512_add_epi32(sum, widen_pairs(multiply_pairs<kBits>(w, load_quad(quad))));
     }
   }
   template <unsigned kBits>

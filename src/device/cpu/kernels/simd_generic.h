@@ -10,21 +10,21 @@
 namespace hearth::cpu {
 
 /// The vectors that the kernels are written in, in the compiler's own vector types, which it maps to what the processor
-/// has. F, I and B are 16 floats, 32-bit integers and 4 x 16 bytes; M is true in the lanes that are not 0.
+/// has. F, I and B are 4 floats, 4 32-bit integers and 16 bytes; M is true in the lanes that are not 0.
 /// kSignedBytes: 8-bit weights take part as what they mean, so that no zero has to be subtracted; kDotProduct: dot_quad
 /// is as good as anything.
 template <class Isa>
 struct Generic {
   /// Whether a kernel for exactly this many tokens is worth its code. 1 always is.
   static constexpr bool has_tile_kernel(unsigned tokens) { return tokens == 1 || tokens == 4; }
-  static constexpr unsigned kLanes = 16;
+  static constexpr unsigned kLanes = 4;
   static constexpr unsigned kRegisters = 16;
   static constexpr bool kDotProduct = true;
   static constexpr bool kSignedBytes = false;
 
-  using F = float __attribute__((vector_size(64)));
-  using I = int32_t __attribute__((vector_size(64)));
-  using B = uint8_t __attribute__((vector_size(64)));
+  using F = float __attribute__((vector_size(16)));
+  using I = int32_t __attribute__((vector_size(16)));
+  using B = uint8_t __attribute__((vector_size(16)));
   using M = I;
 
   HEARTH_INLINE F load(const float* p) { return load_first(p, kLanes); }
@@ -65,7 +65,7 @@ struct Generic {
     }
     return a[0];
   }
-  HEARTH_INLINE I iota() { return I{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+  HEARTH_INLINE I iota() { return I{0, 1, 2, 3}; }
 
   HEARTH_INLINE F to_float(I a) { return __builtin_convertvector(a, F); }
   /// To nearest, ties to even. |a| < 2^22, or NaN.
@@ -83,29 +83,20 @@ struct Generic {
   HEARTH_INLINE F power_of_2(I n) { return (F)((n + 127) << 23); }
   HEARTH_INLINE M less_i(I a, I b) { return a < b; }
 
+  /// Subnormals included; infinities and NaN keep their place beyond all numbers.
   HEARTH_INLINE F load_f16(const uint16_t* p) {
-    F out;
-    for (unsigned i = 0; i < kLanes; ++i) out[i] = f16_to_f32(p[i]);
-    return out;
+    const I half = widen<U16>(p);
+    const I magnitude = (half & 0x7fff) << 13;
+    const I scaled = (I)((F)magnitude * 0x1p112F);  // moves the exponent's bias from 15 to 127
+    const I beyond = magnitude >= (0x7c00 << 13) ? I{} + 0x7f800000 : I{};
+    return (F)(scaled | beyond | (half & 0x8000) << 16);
   }
-  HEARTH_INLINE F load_bf16(const uint16_t* p) {
-    F out;
-    for (unsigned i = 0; i < kLanes; ++i) out[i] = bf16_to_f32(p[i]);
-    return out;
-  }
+  HEARTH_INLINE F load_bf16(const uint16_t* p) { return (F)(widen<U16>(p) << 16); }
   HEARTH_INLINE void store_f16(uint16_t* p, F x) {
     for (unsigned i = 0; i < kLanes; ++i) p[i] = f32_to_f16(x[i]);
   }
-  HEARTH_INLINE I load_u8(const uint8_t* p) {
-    I out;
-    for (unsigned i = 0; i < kLanes; ++i) out[i] = p[i];
-    return out;
-  }
-  HEARTH_INLINE I load_s8(const int8_t* p) {
-    I out;
-    for (unsigned i = 0; i < kLanes; ++i) out[i] = p[i];
-    return out;
-  }
+  HEARTH_INLINE I load_u8(const uint8_t* p) { return widen<U8>(p); }
+  HEARTH_INLINE I load_s8(const int8_t* p) { return widen<S8>(p); }
   /// The lanes must fit.
   HEARTH_INLINE void store_s8(int8_t* p, I x) {
     for (unsigned i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(x[i]);
@@ -125,23 +116,41 @@ struct Generic {
     if constexpr (kShift < 0) return a | ((bits >> -kShift) & kMask);
   }
 
-  /// Four activations, repeated in all lanes.
-  HEARTH_INLINE I load_quad(const int8_t* p) {
-    int32_t quad;
-    std::memcpy(&quad, p, sizeof(quad));
-    return set_i(quad);
-  }
-  /// Adds to each lane the product of its four unsigned weights with the quad. Vectors without such an instruction
-  /// also have multiply_pairs (two sums of two 16-bit products a lane), add_pairs and widen_pairs.
+  /// Adds to each lane the product of its four unsigned weights with the four activations at `quad`. Vectors without
+  /// such an instruction also have load_quad (the four in all lanes), multiply_pairs (two sums of two 16-bit products a
+  /// lane), add_pairs and widen_pairs.
   template <unsigned kBits>
-  HEARTH_INLINE I dot_quad(I sum, B w, I quad) {
-    const I weights = (I)w;
-    sum += (weights & 255) * (quad << 24 >> 24);
-    sum += (weights >> 8 & 255) * (quad << 16 >> 24);
-    sum += (weights >> 16 & 255) * (quad << 8 >> 24);
-    return sum + (weights >> 24 & 255) * (quad >> 24);
+  HEARTH_INLINE I dot_quad(I sum, B w, const int8_t* quad) {
+    // A product fits 16 bits, whose multiplication every processor has; the sum of two does below 8 bits.
+    const W even = (W)w & 255;
+    const W odd = (W)w >> 8;
+    const W products_even = (W)(even * (W)(I{} + pair(quad[0], quad[2])));
+    const W products_odd = (W)(odd * (W)(I{} + pair(quad[1], quad[3])));
+    if constexpr (kBits < 8) return sum + halves((I)(W)(products_even + products_odd));
+    return sum + halves((I)products_even) + halves((I)products_odd);
   }
 
+ private:
+  using U16 = uint16_t __attribute__((vector_size(8)));
+  using U8 = uint8_t __attribute__((vector_size(4)));
+  using S8 = int8_t __attribute__((vector_size(4)));
+
+  template <class Narrow>
+  HEARTH_INLINE I widen(const void* p) {
+    Narrow narrow;
+    std::memcpy(&narrow, p, sizeof(narrow));
+    return __builtin_convertvector(narrow, I);
+  }
+
+  using W = uint16_t __attribute__((vector_size(16)));
+
+  HEARTH_INLINE int32_t pair(int8_t low, int8_t high) {
+    return static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint16_t>(high)) << 16 | static_cast<uint16_t>(low));
+  }
+  /// The sum of the two signed 16-bit numbers in each lane.
+  HEARTH_INLINE I halves(I a) { return (a << 16 >> 16) + (a >> 16); }
+
+ public:
   HEARTH_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 };
 

@@ -118,31 +118,53 @@ struct BlockSums {
     return S::set_i(0);
   }
 
-  /// With many registers the block's weights stay in them, and one token after the other passes.
-  HEARTH_INLINE void token_by_token(const std::byte* block, unsigned half, const int8_t* values,
-                                    const BlockFactors* factors, const typename Reader::Scales& scales, I* sums) {
+  /// With many registers the block's weights stay in them, and some tokens after the others pass: as many as it takes
+  /// to hide the latency of a dot product. `add(t, sum)` takes each sum.
+  template <class Add>
+  HEARTH_INLINE void tokens_by_group(const std::byte* block, unsigned half, const int8_t* values,
+                                     const BlockFactors* factors, const typename Reader::Scales& scales, Add&& add) {
     B w[kQuadsPerBlock];
     unrolled<kQuadsPerBlock>([&](auto q)
                                  __attribute__((always_inline)) { w[q] = Reader::template quad<q>(block, half); });
+    constexpr unsigned kParts = kHalves ? 2 : 1;
+    constexpr unsigned kGroup = 4 / kParts;
 #pragma GCC unroll 16
-    for (unsigned t = 0; t < kTokens; ++t) {
-      I sum[2] = {start(factors[t], 0), kHalves ? start(factors[t], 1) : S::set_i(0)};
-#pragma GCC unroll 8
-      for (unsigned q = 0; q < kQuadsPerBlock; ++q) {
-        I& target = sum[kHalves ? q / 4 : 0];
-        target = S::template dot_quad<kBits>(target, w[q], S::load_quad(values + t * kBlockCols + q * 4));
+    for (unsigned first = 0; first < kTokens; first += kGroup) {
+      const unsigned count = kTokens - first < kGroup ? kTokens - first : kGroup;
+      I sum[kGroup][kParts];
+#pragma GCC unroll 4
+      for (unsigned t = 0; t < count; ++t) {
+        for (unsigned part = 0; part < kParts; ++part) sum[t][part] = start(factors[first + t], part);
       }
-      sums[t] = sum[0];
-      if constexpr (kHalves) {
-        sums[t] = S::add_i(S::mul_i(sum[0], scales.half_scale[0]), S::mul_i(sum[1], scales.half_scale[1]));
+#pragma GCC unroll 8
+      for (unsigned q = 0; q < kQuadsPerBlock / kParts; ++q) {
+#pragma GCC unroll 4
+        for (unsigned t = 0; t < count; ++t) {
+#pragma GCC unroll 2
+          for (unsigned part = 0; part < kParts; ++part) {
+            const unsigned quad = part * (kQuadsPerBlock / kParts) + q;
+            sum[t][part] =
+                S::template dot_quad<kBits>(sum[t][part], w[quad], values + (first + t) * kBlockCols + quad * 4);
+          }
+        }
+      }
+#pragma GCC unroll 4
+      for (unsigned t = 0; t < count; ++t) {
+        I total = sum[t][0];
+        if constexpr (kHalves) {
+          total = S::add_i(S::mul_i(sum[t][0], scales.half_scale[0]), S::mul_i(sum[t][1], scales.half_scale[1]));
+        }
+        add(first + t, total);
       }
     }
   }
 
   /// With few registers the sums stay in them, and one quad of weights after the other is unpacked.
+  template <class Add>
   HEARTH_INLINE void quad_by_quad(const std::byte* block, unsigned half, const int8_t* values,
-                                  const BlockFactors* factors, const typename Reader::Scales& scales, I* sums) {
+                                  const BlockFactors* factors, const typename Reader::Scales& scales, Add&& add) {
     constexpr unsigned kParts = kHalves ? 2 : 1;
+    I sums[kTokens];
     unrolled<kParts>([&](auto part) __attribute__((always_inline)) {
       I sum[kTokens];
 #pragma GCC unroll 16
@@ -160,6 +182,8 @@ struct BlockSums {
         sums[t] = part == 0 ? sum[t] : S::add_i(sums[t], sum[t]);
       }
     });
+#pragma GCC unroll 16
+    for (unsigned t = 0; t < kTokens; ++t) add(t, sums[t]);
   }
 
  private:
@@ -171,7 +195,7 @@ struct BlockSums {
         const B w = Reader::template quad<kQuad>(block, half);
 #pragma GCC unroll 16
         for (unsigned t = 0; t < kTokens; ++t) {
-          sum[t] = S::template dot_quad<kBits>(sum[t], w, S::load_quad(values + t * kBlockCols + kQuad * 4));
+          sum[t] = S::template dot_quad<kBits>(sum[t], w, values + t * kBlockCols + kQuad * 4);
         }
       });
     } else {
@@ -217,20 +241,18 @@ void integer_tile(const std::byte* tile, size_t groups, PanelView panel, float* 
       const auto header = Reader::header(block, half);
       block += kLayout.header_bytes;
       for (unsigned b = 0; b < kLayout.group_blocks; ++b) {
-        if (kTokens <= 8 && half == 0) prefetch_block<S, kLayout.block_bytes()>(block);
+        if (half == 0) prefetch_block<S, kLayout.block_bytes()>(block);
         const auto scales = Reader::scales(header, block, half);
         const auto* q = reinterpret_cast<const int8_t*>(values);
         const auto* f = reinterpret_cast<const BlockFactors*>(factors);
-        typename S::I sums[kTokens];
-        if constexpr (S::kRegisters == 32 && S::kDotProduct) {
-          Sums::token_by_token(block, half, q, f, scales, sums);
-        } else {
-          Sums::quad_by_quad(block, half, q, f, scales, sums);
-        }
-#pragma GCC unroll 16
-        for (unsigned t = 0; t < kTokens; ++t) {
-          acc[t] = S::fma(S::to_float(sums[t]), S::mul(scales.scale, S::set(f[t].scale)), acc[t]);
+        const auto add = [&](unsigned t, typename S::I sum) __attribute__((always_inline)) {
+          acc[t] = S::fma(S::to_float(sum), S::mul(scales.scale, S::set(f[t].scale)), acc[t]);
           if constexpr (kLayout.has_minimum()) acc[t] = S::fma(scales.minimum, S::set(f[t].scaled_sum), acc[t]);
+        };
+        if constexpr (S::kRegisters == 32 && S::kDotProduct) {
+          Sums::tokens_by_group(block, half, q, f, scales, add);
+        } else {
+          Sums::quad_by_quad(block, half, q, f, scales, add);
         }
         block += kLayout.block_bytes();
         values += panel.record_bytes;
