@@ -293,6 +293,10 @@ TEST(Tokenizer, RefusesBrokenJson) {
   const Result<Tokenizer> truncated = Tokenizer::from_json("{\"model\":");
   ASSERT_FALSE(truncated);
   EXPECT_EQ(truncated.error().code, ErrorCode::corrupt);
+  const Result<Tokenizer> huge = Tokenizer::from_json(
+      R"({"model": {"type": "BPE", "vocab": {"a": 4294967295}, "merges": []}, "decoder": {"type": "ByteLevel"}})");
+  ASSERT_FALSE(huge);
+  EXPECT_EQ(huge.error().code, ErrorCode::corrupt);
   const Result<Tokenizer> config = Tokenizer::from_json(test::tokenizer_file("llama3", "tokenizer.json"), "[]");
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, ErrorCode::corrupt);

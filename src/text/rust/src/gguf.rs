@@ -15,6 +15,9 @@ const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const BYTE: i32 = 6;
 
+/// SentencePiece's tokens are far shorter; longer ones in a damaged file would take quadratic time.
+const MAX_MERGED_BYTES: usize = 1024;
+
 /// The metadata under `tokenizer.ggml`, borrowed from the caller.
 pub struct Vocabulary<'a> {
     /// `model`: "gpt2" or "llama".
@@ -149,7 +152,7 @@ impl Vocabulary<'_> {
     fn merges_from_scores(&self, vocabulary: &AHashMap<String, u32>) -> Merges {
         let mut candidates: Vec<(f32, &str, &str, u32, u32)> = Vec::new();
         for (id, token) in self.tokens.iter().enumerate() {
-            if self.token_type(id) == CONTROL || self.token_type(id) == BYTE {
+            if matches!(self.token_type(id), CONTROL | BYTE) || token.len() > MAX_MERGED_BYTES {
                 continue;
             }
             for (cut, _) in token.char_indices().skip(1) {

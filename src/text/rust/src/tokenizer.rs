@@ -42,6 +42,9 @@ pub struct Config<'a> {
     pub add_eos: Option<bool>,
 }
 
+/// Far above any published vocabulary; a larger one is a damaged file, and tables would be sized by it.
+const MAX_VOCABULARY: usize = 1 << 24;
+
 /// Control tokens that end a turn or a text, by the names that published models give them.
 const END_NAMES: &[&str] = &[
     "<|im_end|>",
@@ -92,8 +95,14 @@ impl Tokenizer {
 
         let alphabet = byte_level_alphabet();
         let mut id_of_added = AHashMap::new();
-        let mut token_bytes = vec![Vec::new(); highest_id(&pipeline).map_or(0, |id| id as usize + 1)];
-        for (text, id) in pipeline.get_model().get_vocab() {
+        let vocabulary = pipeline.get_model().get_vocab();
+        let added_ids = pipeline.get_added_vocabulary().get_added_tokens_decoder().keys();
+        let size = vocabulary.values().chain(added_ids).copied().max().map_or(0, |id| id as usize + 1);
+        if size > MAX_VOCABULARY {
+            return Err(corrupt(format!("tokenizer.json has the token id {}, which no model has", size - 1)));
+        }
+        let mut token_bytes = vec![Vec::new(); size];
+        for (text, id) in vocabulary {
             token_bytes[id as usize] = spelling.bytes_of(&text, &alphabet);
         }
         for (&id, token) in pipeline.get_added_vocabulary().get_added_tokens_decoder() {
@@ -171,11 +180,6 @@ fn normalize(pipeline: &tokenizers::Tokenizer, text: &str) -> Result<String> {
         normalizer.normalize(&mut normalized).map_err(internal)?;
     }
     Ok(normalized.get().to_owned())
-}
-
-fn highest_id(pipeline: &tokenizers::Tokenizer) -> Option<u32> {
-    let added = pipeline.get_added_vocabulary().get_added_tokens_decoder().keys().copied().max();
-    pipeline.get_model().get_vocab().into_values().max().max(added)
 }
 
 /// What the post-processor puts before and after a text, found by giving it a text of one token.
