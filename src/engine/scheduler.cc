@@ -29,14 +29,13 @@ const std::vector<ScheduledSequence>& Scheduler::schedule() {
   begin_step();
   // Preemption takes sequences from the end, which this loop has not reached.
   for (size_t i = 0; i < running_.size(); ++i) continue_running(*running_[i]);
-  if (!preempted_) admit_waiting();
+  admit_waiting();
   return step_;
 }
 
 void Scheduler::begin_step() {
   step_.clear();
   blocks_to_come_.clear();
-  preempted_ = false;
   const auto decoding = static_cast<uint32_t>(
       std::ranges::count_if(running_, [](const Sequence* sequence) { return sequence->remaining() == 1; }));
   const bool shared = running_.size() + waiting_.size() > 1;
@@ -110,7 +109,6 @@ void Scheduler::preempt(Sequence& sequence) {
   cache_.release(sequence.blocks);
   sequence.computed = 0;
   insert_by_arrival(waiting_, sequence);
-  preempted_ = true;
   ++preemptions_;
 }
 

@@ -86,7 +86,6 @@ class Scheduler {
   uint32_t prompt_rows_budget_ = 0;
   uint32_t long_prompt_tokens_ = 0;  ///< from here on a prompt leaves room for others
   size_t prompts_to_come_ = 0;
-  bool preempted_ = false;
 
   uint64_t preemptions_ = 0;
   uint64_t prefix_queries_ = 0;
