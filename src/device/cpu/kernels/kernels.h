@@ -12,7 +12,8 @@ namespace hearth::cpu {
 
 /// Products of one tile with consecutive tokens of one panel: out[t * out_stride + row], 16 rows, all columns.
 /// A row's sum has one fixed order, whatever the number of tokens.
-using TileKernel = void (*)(const std::byte* tile, size_t groups, PanelView panel, float* out, size_t out_stride);
+using TileKernel = void (*)(const std::byte* tile, size_t groups, const PanelView& panel, float* out,
+                            size_t out_stride);
 
 /// Where the panels of one token begin and how far its blocks are apart; null where such panels are not wanted.
 struct PanelRow {

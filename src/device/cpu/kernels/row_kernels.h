@@ -32,18 +32,13 @@ HEARTH_INLINE void quantize_block(const float* values, int8_t* out, BlockFactors
   const float magnitude = S::reduce_max(largest);
   const bool is_zero = magnitude < 1e-30F;  // below it the reciprocal would overflow
   const auto reciprocal = S::set(is_zero ? 0.0F : 127.0F / magnitude);
-  typename S::I sum[2] = {S::set_i(0), S::set_i(0)};
+  typename S::I q[kVectors];
 #pragma GCC unroll 8
-  for (unsigned v = 0; v < kVectors; ++v) {
-    const auto q = S::to_int(S::mul(x[v], reciprocal));
-    S::store_s8(out + v * S::kLanes, q);
-    auto& half = sum[v * 2 / kVectors];
-    half = S::add_i(half, q);
-  }
-  const int32_t low = S::reduce_add_i(sum[0]);
-  const int32_t high = S::reduce_add_i(sum[1]);
+  for (unsigned v = 0; v < kVectors; ++v) q[v] = S::to_int(S::mul(x[v], reciprocal));
+  const int32_t low = S::store_16_bytes(out, q);
+  const int32_t high = S::store_16_bytes(out + 16, q + kVectors / 2);
   const int32_t total = low + high;
-  const float scale = is_zero ? 0.0F : magnitude / 127.0F;
+  const float scale = is_zero ? 0.0F : magnitude * (1.0F / 127.0F);
   *factors = {scale,        scale * static_cast<float>(total), -8 * total, -16 * total,
               -128 * total, {-32 * low, -32 * high},           0};
 }

@@ -63,11 +63,6 @@ struct Avx2 {
   HEARTH_INLINE I to_int(F a) { return _mm256_cvtps_epi32(a); }
   HEARTH_INLINE I add_i(I a, I b) { return _mm256_add_epi32(a, b); }
   HEARTH_INLINE I mul_i(I a, I b) { return _mm256_mullo_epi32(a, b); }
-  HEARTH_INLINE int32_t reduce_add_i(I a) {
-    const __m128i b = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    const __m128i c = _mm_add_epi32(b, _mm_shuffle_epi32(b, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(c, _mm_shuffle_epi32(c, 0xb1)));
-  }
   HEARTH_INLINE F power_of_2(I n) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
   }
@@ -82,9 +77,12 @@ struct Avx2 {
   }
   HEARTH_INLINE I load_u8(const uint8_t* p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p)); }
   HEARTH_INLINE I load_s8(const int8_t* p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)); }
-  HEARTH_INLINE void store_s8(int8_t* p, I x) {
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-    _mm_storel_epi64((__m128i*)p, _mm_packs_epi16(words, words));
+  HEARTH_INLINE int32_t store_16_bytes(int8_t* p, const I* x) {
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x[0], x[1]), 0xd8);
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128((__m128i*)p, bytes);
+    const __m128i sums = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
   }
 
   HEARTH_INLINE B load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }

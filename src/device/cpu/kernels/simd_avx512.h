@@ -61,7 +61,6 @@ struct Avx512 {
   HEARTH_INLINE I to_int(F a) { return _mm512_cvtps_epi32(a); }
   HEARTH_INLINE I add_i(I a, I b) { return _mm512_add_epi32(a, b); }
   HEARTH_INLINE I mul_i(I a, I b) { return _mm512_mullo_epi32(a, b); }
-  HEARTH_INLINE int32_t reduce_add_i(I a) { return _mm512_reduce_add_epi32(a); }
   HEARTH_INLINE F power_of_2(I n) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
   }
@@ -76,7 +75,12 @@ struct Avx512 {
   }
   HEARTH_INLINE I load_u8(const uint8_t* p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p)); }
   HEARTH_INLINE I load_s8(const int8_t* p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)); }
-  HEARTH_INLINE void store_s8(int8_t* p, I x) { _mm_storeu_si128((__m128i*)p, _mm512_cvtsepi32_epi8(x)); }
+  HEARTH_INLINE int32_t store_16_bytes(int8_t* p, const I* x) {
+    const __m128i bytes = _mm512_cvtsepi32_epi8(x[0]);
+    _mm_storeu_si128((__m128i*)p, bytes);
+    const __m128i sums = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
+  }
 
   HEARTH_INLINE B load_bytes(const void* p) { return _mm512_loadu_si512(p); }
   HEARTH_INLINE B low_nibbles(B a) { return _mm512_and_si512(a, _mm512_set1_epi8(0x0f)); }

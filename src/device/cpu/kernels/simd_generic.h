@@ -74,11 +74,6 @@ struct Generic {
   }
   HEARTH_INLINE I add_i(I a, I b) { return a + b; }
   HEARTH_INLINE I mul_i(I a, I b) { return a * b; }
-  HEARTH_INLINE int32_t reduce_add_i(I a) {
-    int32_t sum = 0;
-    for (unsigned i = 0; i < kLanes; ++i) sum += a[i];
-    return sum;
-  }
   /// 2^n, -127 < n < 128.
   HEARTH_INLINE F power_of_2(I n) { return (F)((n + 127) << 23); }
   HEARTH_INLINE M less_i(I a, I b) { return a < b; }
@@ -97,9 +92,11 @@ struct Generic {
   }
   HEARTH_INLINE I load_u8(const uint8_t* p) { return widen<U8>(p); }
   HEARTH_INLINE I load_s8(const int8_t* p) { return widen<S8>(p); }
-  /// The lanes must fit.
-  HEARTH_INLINE void store_s8(int8_t* p, I x) {
-    for (unsigned i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(x[i]);
+  /// Stores 16 numbers that fit a byte and returns their sum. x has 16 / kLanes vectors.
+  HEARTH_INLINE int32_t store_16_bytes(int8_t* p, const I* x) {
+    for (unsigned i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x[i / kLanes][i % kLanes]);
+    const I sums = (x[0] + x[1]) + (x[2] + x[3]);
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
   }
 
   HEARTH_INLINE B load_bytes(const void* p) {

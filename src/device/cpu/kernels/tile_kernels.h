@@ -225,7 +225,7 @@ HEARTH_INLINE void prefetch_block(const std::byte* block) {
 ///   acc = fma(float(integer sum), weight scale * activation scale, acc)
 ///   acc = fma(minimum, activation scale * activation sum, acc)      for encodings with a minimum
 template <class S, TileEncoding kEncoding, unsigned kTokens>
-void integer_tile(const std::byte* tile, size_t groups, PanelView panel, float* out, size_t out_stride) {
+void integer_tile(const std::byte* tile, size_t groups, const PanelView& panel, float* out, size_t out_stride) {
   constexpr TileLayout kLayout = tile_layout(kEncoding);
   using Reader = BlockReader<S, kEncoding>;
   using Sums = BlockSums<S, kEncoding, kTokens>;
@@ -266,7 +266,7 @@ void integer_tile(const std::byte* tile, size_t groups, PanelView panel, float* 
 
 /// Float weights times float activations: acc = fma(weight, activation, acc) over the columns in order.
 template <class S, TileEncoding kEncoding, unsigned kTokens>
-void float_tile(const std::byte* tile, size_t groups, PanelView panel, float* out, size_t out_stride) {
+void float_tile(const std::byte* tile, size_t groups, const PanelView& panel, float* out, size_t out_stride) {
   constexpr TileLayout kLayout = tile_layout(kEncoding);
   using F = typename S::F;
   constexpr unsigned kVectors = kTileRows / S::kLanes;
