@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -18,7 +19,11 @@
 namespace hearth {
 namespace {
 
-const std::filesystem::path kGoldens = std::filesystem::path(HEARTH_SOURCE_DIR) / "tests" / "golden";
+/// HEARTH_GOLDENS names the folder where the test runs away from its source (tools/gpu_test).
+std::filesystem::path goldens() {
+  const char* elsewhere = std::getenv("HEARTH_GOLDENS");
+  return elsewhere != nullptr ? elsewhere : std::filesystem::path(HEARTH_SOURCE_DIR) / "tests" / "golden";
+}
 
 struct Golden {
   std::vector<int32_t> input_ids;
@@ -51,8 +56,8 @@ struct Case {
 class GoldenTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    golden_ = read_golden(kGoldens / GetParam().family);
-    checkpoint_ = open_checkpoint(kGoldens / GetParam().family).value();
+    golden_ = read_golden(goldens() / GetParam().family);
+    checkpoint_ = open_checkpoint(goldens() / GetParam().family).value();
     auto device = open_device(GetParam().device, 2);
     if (!device && device.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(device.error());
     ASSERT_TRUE(device) << to_string(device.error());

@@ -50,7 +50,10 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   }
   vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, arguments);
   vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
-  ++dispatches_;
+  if (timestamps_ != VK_NULL_HANDLE) {
+    vk.vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, dispatches());
+  }
+  shaders_.push_back(key.shader);
   return {};
 }
 

@@ -25,8 +25,10 @@ struct Groups {
 /// addresses, so the ranges given here are all that stands between two dispatches.
 class CommandRecorder {
  public:
-  CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands)
-      : gpu_(gpu), pipelines_(pipelines), commands_(commands) {}
+  /// With `timestamps`, a query pool that was reset, dispatch n is followed by timestamp n.
+  CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands,
+                  VkQueryPool timestamps = VK_NULL_HANDLE)
+      : gpu_(gpu), pipelines_(pipelines), commands_(commands), timestamps_(timestamps) {}
 
   /// `arguments` is one of the structures of shaders/layout.h.
   template <class Arguments>
@@ -39,7 +41,9 @@ class CommandRecorder {
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
   void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
 
-  uint32_t dispatches() const { return dispatches_; }
+  /// Which shader each dispatch ran.
+  const std::vector<Shader>& shaders() const { return shaders_; }
+  uint32_t dispatches() const { return static_cast<uint32_t>(shaders_.size()); }
   uint32_t barriers() const { return barriers_; }
 
  private:
@@ -53,7 +57,9 @@ class CommandRecorder {
   VkCommandBuffer commands_;
   VkPipeline bound_ = VK_NULL_HANDLE;
   std::vector<Access> read_, written_;  // since the last barrier
-  uint32_t dispatches_ = 0, barriers_ = 0;
+  VkQueryPool timestamps_;
+  std::vector<Shader> shaders_;
+  uint32_t barriers_ = 0;
 };
 
 }  // namespace hearth::vulkan

@@ -241,7 +241,8 @@ void Gpu::read_properties() {
   // 32 lanes where the device can choose: RADV's own choice is 64, and more lanes than blocks in a row stand idle.
   p.subgroup_size = p.subgroup_min <= 32 && 32 <= p.subgroup_max ? 32 : v11.subgroupSize;
   p.shared_memory_bytes = limits.maxComputeSharedMemorySize;
-  p.max_workgroup_threads = std::min(limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0]);
+  p.max_workgroup_threads = std::min({limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0],
+                                      p.subgroup_size * v13.maxComputeWorkgroupSubgroups});
   p.max_push_constant_bytes = limits.maxPushConstantsSize;
   p.max_allocation_bytes = v11.maxMemoryAllocationSize;
   p.timestamp_ns = limits.timestampPeriod;

@@ -133,24 +133,35 @@ TEST_P(EncodingTest, GateUp) {
   }
 }
 
-TEST_P(EncodingTest, FeedForwardPassesBytesOn) {
-  const NumberFormat format = GetParam();
-  if (format != NumberFormat::q4_0 && format != NumberFormat::q6_k) GTEST_SKIP() << "as the others";
-  TestModel model(4);
-  const uint32_t cols = columns(format);
-  const TensorId in = model.input(cols);
-  const TensorId activated = model.tensor(Rows::tokens, 512);
-  const TensorId out = model.tensor(Rows::tokens, 64);
-  model.recording.operations.push_back(
-      GateUp{.in = in, .gate_up = model.matrix({{format, 512}, {format, 512}}, cols), .out = activated});
-  model.recording.operations.push_back(
-      Linear{.in = activated, .weight = model.matrix({{format, 64}}, 512), .out = out});
-  model.result(out);
-  compare_token_counts(model, 3 * tolerance(format), "feed-forward", {2});
-}
-
 INSTANTIATE_TEST_SUITE_P(Encodings, EncodingTest, testing::ValuesIn(all_formats()),
                          [](const auto& test) { return std::string(traits(test.param).name); });
+
+TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
+  for (const NumberFormat format : {NumberFormat::q4_0, NumberFormat::q6_k}) {
+    TestModel model(4);
+    const uint32_t cols = columns(format);
+    const TensorId in = model.input(cols);
+    const TensorId activated = model.tensor(Rows::tokens, 512);
+    const TensorId out = model.tensor(Rows::tokens, 64);
+    model.recording.operations.push_back(
+        GateUp{.in = in, .gate_up = model.matrix({{format, 512}, {format, 512}}, cols), .out = activated});
+    model.recording.operations.push_back(
+        Linear{.in = activated, .weight = model.matrix({{format, 64}}, 512), .out = out});
+    model.result(out);
+    compare_token_counts(model, 3 * tolerance(format), "feed-forward", {2});
+  }
+}
+
+TEST_F(OperationsTest, PartsOfOneEncodingAreOneRun) {
+  TestModel model(10);
+  const TensorId in = model.input(256);
+  const TensorId out = model.tensor(Rows::tokens, 64 + 32 + 20);
+  const MatrixId weight =
+      model.matrix({{NumberFormat::q8_0, 64}, {NumberFormat::q8_0, 32}, {NumberFormat::q8_0, 20}}, 256);
+  model.recording.operations.push_back(Linear{.in = in, .weight = weight, .out = out});
+  model.result(out);
+  compare_token_counts(model, kByteTolerance, "stacked", {1, 20});
+}
 
 TEST_F(OperationsTest, LinearOfPartsInDifferentEncodings) {
   TestModel model(5);

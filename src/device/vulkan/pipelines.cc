@@ -42,6 +42,8 @@ const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shad
 
 }  // namespace
 
+std::string_view name_of(Shader shader) { return code(shader).name; }
+
 Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu) {
   std::unique_ptr<Pipelines> pipelines(new Pipelines(gpu));
   const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = kPushConstantBytes};

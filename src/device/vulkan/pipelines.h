@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "device/vulkan/gpu.h"
@@ -25,6 +25,9 @@ enum class Shader : uint8_t {
   select_rows,
   count,
 };
+
+/// The name of its file.
+std::string_view name_of(Shader shader);
 
 /// A shader and its specialisation constants: `threads` and the subgroup size are constants 0 and 1 of every shader,
 /// `constants` are those from 2 on, in the order of the shader's file.

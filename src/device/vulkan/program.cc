@@ -126,30 +126,42 @@ Result<VulkanProgram::Recorded*> VulkanProgram::recorded(const Bucket& bucket) {
   return &found;
 }
 
+Result<VkCommandBuffer> VulkanProgram::allocate_commands() {
+  const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+                                            .commandPool = pool_,
+                                            .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+                                            .commandBufferCount = 1};
+  VkCommandBuffer commands = VK_NULL_HANDLE;
+  const VkResult made = gpu_.vk().vkAllocateCommandBuffers(gpu_.device(), &info, &commands);
+  if (made != VK_SUCCESS) return fail_vulkan(made, "allocating a command buffer");
+  return commands;
+}
+
 Result<void> VulkanProgram::record(const Bucket& bucket, Recorded& recorded) {
-  const VolkDeviceTable& vk = gpu_.vk();
   if (recorded.commands == VK_NULL_HANDLE) {
-    const VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-                                              .commandPool = pool_,
-                                              .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-                                              .commandBufferCount = 1};
-    const VkResult made = vk.vkAllocateCommandBuffers(gpu_.device(), &info, &recorded.commands);
-    if (made != VK_SUCCESS) return fail_vulkan(made, "allocating a command buffer");
+    auto allocated = allocate_commands();
+    if (!allocated) return pass_on(allocated);
+    recorded.commands = *allocated;
   }
   const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-  vk.vkBeginCommandBuffer(recorded.commands, &begin);
+  gpu_.vk().vkBeginCommandBuffer(recorded.commands, &begin);
   CommandRecorder commands(gpu_, pipelines_, recorded.commands);
+  if (auto made = record_commands(bucket, commands); !made) return made;
+  if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(recorded.commands); ended != VK_SUCCESS) {
+    return fail_vulkan(ended, "recording a step");
+  }
+  recorded.statistics = {commands.dispatches(), commands.barriers()};
+  recorded.generation = step_.generation();
+  return {};
+}
+
+Result<void> VulkanProgram::record_commands(const Bucket& bucket, CommandRecorder& commands) {
   const StepContext context = {gpu_, tuning_, recording_, weights_, cache_, activations_, step_, ropes_, scratch_};
   if (auto made = StepRecorder(context, bucket, commands).record(); !made) return made;
   if (bucket.logit_rows > 0) {
     commands.copy_to_host(activations_.buffer().handle(), activations_.place(recording_.logits).floats,
                           readback_.handle(), uint64_t{bucket.logit_rows} * vocabulary_ * 4);
   }
-  if (const VkResult ended = vk.vkEndCommandBuffer(recorded.commands); ended != VK_SUCCESS) {
-    return fail_vulkan(ended, "recording a step");
-  }
-  recorded.statistics = {commands.dispatches(), commands.barriers()};
-  recorded.generation = step_.generation();
   return {};
 }
 
@@ -159,20 +171,77 @@ Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t 
   return (*found)->statistics;
 }
 
+Result<void> VulkanProgram::submit_and_wait(VkCommandBuffer commands) {
+  if (auto submitted = gpu_.submit(commands, fence_); !submitted) return submitted;
+  const VkResult waited = gpu_.vk().vkWaitForFences(gpu_.device(), 1, &fence_, VK_TRUE, UINT64_MAX);
+  if (waited != VK_SUCCESS) return fail_vulkan(waited, "running a step");
+  gpu_.vk().vkResetFences(gpu_.device(), 1, &fence_);
+  return {};
+}
+
+namespace {
+
+Bucket bucket_for(const StepInput& input) {
+  return {bucket_of(static_cast<uint32_t>(input.token_ids.size())),
+          bucket_of(static_cast<uint32_t>(input.logit_rows.size()))};
+}
+
+}  // namespace
+
 Result<StepOutput> VulkanProgram::run(const StepInput& input) {
-  const Bucket bucket = {bucket_of(static_cast<uint32_t>(input.token_ids.size())),
-                         bucket_of(static_cast<uint32_t>(input.logit_rows.size()))};
+  const Bucket bucket = bucket_for(input);
   if (auto written = step_.write(input, tile_tokens_of(tuning_, recording_, bucket.tokens)); !written) {
     return pass_on(written);
   }
   auto found = recorded(bucket);
   if (!found) return pass_on(found);
-  if (auto submitted = gpu_.submit((*found)->commands, fence_); !submitted) return pass_on(submitted);
-  const VkResult waited = gpu_.vk().vkWaitForFences(gpu_.device(), 1, &fence_, VK_TRUE, UINT64_MAX);
-  if (waited != VK_SUCCESS) return fail_vulkan(waited, "running a step");
-  gpu_.vk().vkResetFences(gpu_.device(), 1, &fence_);
+  if (auto done = submit_and_wait((*found)->commands); !done) return pass_on(done);
   const auto* logits = reinterpret_cast<const float*>(readback_.mapped());
   return StepOutput{{logits, input.logit_rows.size() * vocabulary_}};
+}
+
+Result<std::vector<DispatchTime>> VulkanProgram::profile(const StepInput& input) {
+  const VolkDeviceTable& vk = gpu_.vk();
+  if (gpu_.properties().timestamp_ns == 0) return fail(ErrorCode::unsupported, "the device has no timestamps");
+  const Bucket bucket = bucket_for(input);
+  auto counted = statistics(bucket.tokens, bucket.logit_rows);
+  if (!counted) return pass_on(counted);
+  if (auto written = step_.write(input, tile_tokens_of(tuning_, recording_, bucket.tokens)); !written) {
+    return pass_on(written);
+  }
+  const uint32_t count = counted->dispatches;
+  const VkQueryPoolCreateInfo info = {
+      .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = count};
+  VkQueryPool pool = VK_NULL_HANDLE;
+  if (const VkResult made = vk.vkCreateQueryPool(gpu_.device(), &info, nullptr, &pool); made != VK_SUCCESS) {
+    return fail_vulkan(made, "preparing a profile");
+  }
+  auto allocated = allocate_commands();
+  std::vector<DispatchTime> times;
+  const auto measure = [&]() -> Result<void> {
+    if (!allocated) return pass_on(allocated);
+    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    vk.vkBeginCommandBuffer(*allocated, &begin);
+    vk.vkCmdResetQueryPool(*allocated, pool, 0, count);
+    CommandRecorder commands(gpu_, pipelines_, *allocated, pool);
+    if (auto made = record_commands(bucket, commands); !made) return made;
+    vk.vkEndCommandBuffer(*allocated);
+    if (auto done = submit_and_wait(*allocated); !done) return done;
+    std::vector<uint64_t> ticks(count);
+    const VkResult got = vk.vkGetQueryPoolResults(gpu_.device(), pool, 0, count, count * sizeof(uint64_t), ticks.data(),
+                                                  sizeof(uint64_t), VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT);
+    if (got != VK_SUCCESS) return fail_vulkan(got, "reading a profile");
+    for (uint32_t i = 1; i < count; ++i) {
+      const double ns = static_cast<double>(ticks[i] - ticks[i - 1]) * gpu_.properties().timestamp_ns;
+      times.push_back({std::string(name_of(commands.shaders()[i])), ns / 1e3});
+    }
+    return {};
+  };
+  auto measured = measure();
+  if (allocated) vk.vkFreeCommandBuffers(gpu_.device(), pool_, 1, &*allocated);
+  vk.vkDestroyQueryPool(gpu_.device(), pool, nullptr);
+  if (!measured) return pass_on(measured);
+  return times;
 }
 
 }  // namespace hearth::vulkan

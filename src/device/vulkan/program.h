@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "device/vulkan/step_recorder.h"
@@ -14,6 +15,12 @@ struct RecordingStatistics {
   uint32_t barriers = 0;
 };
 
+/// Time of one dispatch of a step.
+struct DispatchTime {
+  std::string shader;
+  double microseconds = 0;
+};
+
 /// A forward pass as command buffers, one for each bucket of shapes, recorded when the bucket is first met and replayed
 /// from then on. One submit for each step.
 class VulkanProgram : public Program {
@@ -24,6 +31,9 @@ class VulkanProgram : public Program {
   ~VulkanProgram() override;
 
   Result<StepOutput> run(const StepInput& input) override;
+
+  /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
+  Result<std::vector<DispatchTime>> profile(const StepInput& input);
 
   /// Of the bucket of `tokens` and `logit_rows`, recording it if it was not yet.
   Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows);
@@ -48,6 +58,9 @@ class VulkanProgram : public Program {
   Result<void> make_scratch(const ProgramLimits& limits);
   Result<Recorded*> recorded(const Bucket& bucket);
   Result<void> record(const Bucket& bucket, Recorded& recorded);
+  Result<VkCommandBuffer> allocate_commands();
+  Result<void> record_commands(const Bucket& bucket, CommandRecorder& commands);
+  Result<void> submit_and_wait(VkCommandBuffer commands);
 
   Gpu& gpu_;
   Pipelines& pipelines_;

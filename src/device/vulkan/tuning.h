@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <string_view>
 
-#include "device/vulkan/gpu.h"
+#include "base/result.h"
 
 namespace hearth::vulkan {
 
@@ -31,6 +32,9 @@ struct Tuning {
   uint32_t attention_split_keys = 64;   ///< least stretch of a context for one workgroup
   uint32_t attention_workgroups = 512;  ///< that splitting aims at
 };
+
+/// Changes `tuning` by "name=value,name=value" such as "gate_up.rows=8,attention_keys=32". Errors: invalid_argument.
+Result<void> change_tuning(std::string_view changes, Tuning& tuning);
 
 /// The first bucket that holds `count` tokens: each count to 8, even ones to 16, then powers of two.
 constexpr uint32_t bucket_of(uint32_t count) {

@@ -30,6 +30,13 @@ class Implementation : public VulkanDevice {
   const DeviceInfo& info() const override { return info_; }
   uint32_t validation_messages() const override { return gpu_->validation_messages(); }
 
+  Result<void> set_tuning(std::string_view changes) override {
+    Tuning tuning;
+    if (auto changed = change_tuning(changes, tuning); !changed) return changed;
+    tuning_ = tuning;
+    return {};
+  }
+
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override { return weights_.declare_matrix(spec); }
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
                           std::span<const std::byte> rows_bytes) override {

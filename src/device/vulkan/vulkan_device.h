@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -17,6 +18,9 @@ struct VulkanOptions {
 /// A device that can tell how it was used, for tests.
 class VulkanDevice : public Device {
  public:
+  /// For programs compiled from now on, "name=value,..." over the defaults (tuning.h). Errors: invalid_argument.
+  virtual Result<void> set_tuning(std::string_view changes) = 0;
+
   /// Messages of the validation layer so far.
   virtual uint32_t validation_messages() const = 0;
 };

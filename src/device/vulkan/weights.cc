@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "tensor/quantize.h"
 
@@ -15,33 +16,61 @@ NumberFormat format_on_device(const MatrixSpec& spec, const MatrixPart& part) {
   return encoding_of(part.format) && !two_kinds ? part.format : NumberFormat::f16;
 }
 
+struct RowRange {
+  uint32_t first = 0, rows = 0;
+  NumberFormat format = NumberFormat::f32;
+};
+
+bool fits(const RowRange& range, uint32_t cols, const Gpu& gpu) {
+  return layout_weights(*encoding_of(range.format), range.rows, cols).bytes <= Arena::largest_slice(gpu);
+}
+
+/// The runs of a matrix: parts of one format joined (Q, K and V are one launch), parts too large for a slice halved.
+/// Gate and up, the only matrices of two parts, stay apart: their launch reads a row of each.
+std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
+  std::vector<RowRange> ranges;
+  uint32_t first = 0;
+  for (const MatrixPart& part : spec.parts) {
+    const RowRange whole = {first, part.rows, format_on_device(spec, part)};
+    first += part.rows;
+    if (!ranges.empty() && spec.parts.size() > 2 && ranges.back().format == whole.format &&
+        ranges.back().rows % Device::kRowGranularity == 0) {
+      const RowRange joined = {ranges.back().first, ranges.back().rows + whole.rows, whole.format};
+      if (fits(joined, spec.cols, gpu)) {
+        ranges.back() = joined;
+        continue;
+      }
+    }
+    RowRange piece = whole;
+    while (!fits(piece, spec.cols, gpu)) {
+      piece.rows = (piece.rows / 2 + Device::kRowGranularity - 1) / Device::kRowGranularity * Device::kRowGranularity;
+    }
+    for (uint32_t row = 0; row < whole.rows; row += piece.rows) {
+      ranges.push_back({whole.first + row, std::min(piece.rows, whole.rows - row), whole.format});
+    }
+  }
+  return ranges;
+}
+
 }  // namespace
 
 Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
   Matrix matrix = {.spec = spec};
-  for (uint32_t p = 0; p < spec.parts.size(); ++p) {
-    const MatrixPart& part = spec.parts[p];
+  for (const MatrixPart& part : spec.parts) {
     if (spec.cols % 32 != 0 || spec.cols % traits(part.format).block_values != 0) {
       return fail(ErrorCode::unsupported,
                   fmt::format("{}: {} columns; the Vulkan device takes multiples of 32 and whole blocks of {}",
                               part.name, spec.cols, traits(part.format).name),
                   "use --device cpu");
     }
-    const NumberFormat format = format_on_device(spec, part);
-    const uint32_t encoding = *encoding_of(format);
-    // Halve a part until its pieces fit in a slice: an embedding of 16 bits may be larger than an arena's buffer.
-    uint32_t piece = part.rows;
-    while (layout_weights(encoding, piece, spec.cols).bytes > Arena::largest_slice(gpu_)) {
-      piece = (piece / 2 + Device::kRowGranularity - 1) / Device::kRowGranularity * Device::kRowGranularity;
-    }
-    for (uint32_t row = 0; row < part.rows; row += piece) {
-      WeightRun run = {.part = p, .first_row = matrix.rows + row, .first_row_of_part = row, .format = format};
-      run.layout = layout_weights(encoding, std::min(piece, part.rows - row), spec.cols);
-      run.slice = matrix_arena_.reserve(run.layout.bytes);
-      matrix.bytes += run.layout.bytes;
-      matrix.runs.push_back(run);
-    }
-    matrix.rows += part.rows;
+  }
+  for (const RowRange& range : split_rows(spec, gpu_)) {
+    WeightRun run = {.first_row = range.first, .format = range.format};
+    run.layout = layout_weights(*encoding_of(range.format), range.rows, spec.cols);
+    run.slice = matrix_arena_.reserve(run.layout.bytes);
+    matrix.bytes += run.layout.bytes;
+    matrix.rows += range.rows;
+    matrix.runs.push_back(run);
   }
   matrices_.push_back(std::move(matrix));
   return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
@@ -56,22 +85,22 @@ Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
                                  std::span<const std::byte> rows_bytes) {
   if (auto made = commit(); !made) return made;
   const Matrix& matrix = matrices_[id.index];
-  const size_t row_bytes = bytes_of(matrix.spec.parts[part].format, matrix.spec.cols);
+  const NumberFormat format = matrix.spec.parts[part].format;
+  const size_t row_bytes = bytes_of(format, matrix.spec.cols);
   const auto rows = static_cast<uint32_t>(rows_bytes.size() / row_bytes);
+  for (uint32_t p = 0; p < part; ++p) first_row += matrix.spec.parts[p].rows;
   for (const WeightRun& run : matrix.runs) {
-    if (run.part != part) continue;
-    const uint32_t begin = std::max(first_row, run.first_row_of_part);
-    const uint32_t end = std::min(first_row + rows, run.first_row_of_part + run.layout.rows);
+    const uint32_t begin = std::max(first_row, run.first_row);
+    const uint32_t end = std::min(first_row + rows, run.first_row + run.layout.rows);
     if (begin >= end) continue;
     const auto bytes = rows_bytes.subspan((begin - first_row) * row_bytes, (end - begin) * row_bytes);
-    if (auto written = write_to_run(matrix, run, begin - run.first_row_of_part, bytes); !written) return written;
+    if (auto written = write_to_run(run, format, begin - run.first_row, bytes); !written) return written;
   }
   return {};
 }
 
-Result<void> Weights::write_to_run(const Matrix& matrix, const WeightRun& run, uint32_t first_row,
+Result<void> Weights::write_to_run(const WeightRun& run, NumberFormat from, uint32_t first_row,
                                    std::span<const std::byte> rows_bytes) {
-  const NumberFormat from = matrix.spec.parts[run.part].format;
   std::vector<std::byte> converted;
   if (from != run.format) {
     const size_t row_bytes = bytes_of(from, run.layout.cols);

@@ -12,11 +12,10 @@
 
 namespace hearth::vulkan {
 
-/// Consecutive rows of a matrix in one encoding and one slice: a part, or a piece of a part too large for a slice.
+/// Consecutive rows of a matrix in one encoding and one slice, multiplied by one launch: neighbouring parts of one
+/// format together, or a piece of a part too large for a slice.
 struct WeightRun {
-  uint32_t part = 0;
   uint32_t first_row = 0;                   ///< in the whole matrix
-  uint32_t first_row_of_part = 0;           ///< in its part
   NumberFormat format = NumberFormat::f32;  ///< that the rows have on the device
   WeightLayout layout;
   size_t slice = 0;
@@ -50,7 +49,7 @@ class Weights {
  private:
   /// Allocates what was declared since the last time.
   Result<void> commit();
-  Result<void> write_to_run(const Matrix& matrix, const WeightRun& run, uint32_t first_row,
+  Result<void> write_to_run(const WeightRun& run, NumberFormat from, uint32_t first_row,
                             std::span<const std::byte> rows_bytes);
 
   Gpu& gpu_;

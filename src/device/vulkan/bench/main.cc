@@ -1,0 +1,352 @@
+// Speed of a decoder's step on a Vulkan device without a model file: the true shape, random weights, for tuning.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "device/vulkan/program.h"
+#include "device/vulkan/vulkan_device.h"
+
+namespace hearth::vulkan {
+namespace {
+
+struct Shape {
+  uint32_t layers, hidden, feed_forward, heads, kv_heads, head_dim, vocabulary;
+  bool gemma;  ///< post norms, QK norms, gelu, five layers with a window of 1024 for each without
+};
+
+const std::map<std::string, Shape> kShapes = {
+    {"gemma3-27b", {62, 5376, 21504, 32, 16, 128, 262208, true}},
+    {"gemma3-4b", {34, 2560, 10240, 8, 4, 256, 262208, true}},
+    {"llama-8b", {32, 4096, 14336, 32, 8, 128, 128256, false}},
+    {"tiny", {3, 256, 768, 4, 2, 64, 1024, true}},
+};
+
+/// A decoder of a shape on a device.
+class SyntheticDecoder {
+ public:
+  SyntheticDecoder(Device& device, const Shape& shape) : device_(device), s_(shape) {}
+
+  Result<void> load() {
+    record();
+    const unsigned threads = std::max(1U, std::thread::hardware_concurrency());
+    std::vector<std::jthread> workers;
+    std::atomic<size_t> next = 0;
+    std::vector<Result<void>> results(threads);
+    for (unsigned t = 0; t < threads; ++t) {
+      workers.emplace_back([&, t] {
+        for (size_t i = next++; i < pieces_.size(); i = next++) {
+          if (auto done = write(pieces_[i]); !done) results[t] = done;
+        }
+      });
+    }
+    workers.clear();
+    for (auto& result : results) {
+      if (!result) return result;
+    }
+    return error_;
+  }
+
+  Result<void> create_cache(uint32_t blocks) {
+    CacheSpec spec = {.layers = {}, .blocks_per_group = {blocks}};
+    spec.layers.resize(s_.layers, {.group = 0, .kv_heads = s_.kv_heads, .head_dim = s_.head_dim});
+    return device_.create_cache(spec);
+  }
+
+  const Recording& recording() const { return recording_; }
+  uint64_t bytes_per_step() const { return bytes_; }
+
+ private:
+  struct Piece {
+    MatrixId matrix;
+    uint32_t part, first_row, rows, cols;
+    NumberFormat format;
+  };
+
+  /// Random blocks with small scales, the same for every piece: only their number matters to speed.
+  Result<void> write(const Piece& piece) {
+    const size_t count = bytes_of(piece.format, size_t{piece.rows} * piece.cols);
+    std::vector<std::byte> bytes(count);
+    std::mt19937 random(piece.first_row);
+    for (size_t i = 0; i < count; i += 4) {
+      const uint32_t word = random();
+      std::memcpy(bytes.data() + i, &word, std::min<size_t>(4, count - i));
+    }
+    const size_t block = traits(piece.format).block_bytes;
+    for (size_t i = 0; i < count; i += block) {
+      const uint16_t scale = piece.format == NumberFormat::q4_0 ? 0x1a00 : 0x0b00;  // 0.003 and 0.0002
+      std::memcpy(bytes.data() + i, &scale, 2);
+    }
+    return device_.write_rows(piece.matrix, piece.part, piece.first_row, bytes);
+  }
+
+  MatrixId matrix(const std::vector<uint32_t>& parts, uint32_t cols, NumberFormat format) {
+    MatrixSpec spec = {.parts = {}, .cols = cols};
+    for (const uint32_t rows : parts) spec.parts.push_back({"synthetic", format, rows});
+    auto id = device_.declare_matrix(spec);
+    if (!id) {
+      error_ = std::unexpected(id.error());
+      return {};
+    }
+    for (uint32_t part = 0; part < parts.size(); ++part) {
+      for (uint32_t row = 0; row < parts[part]; row += 1024) {
+        pieces_.push_back({*id, part, row, std::min(1024U, parts[part] - row), cols, format});
+      }
+    }
+    return *id;
+  }
+
+  std::optional<VectorId> ones(uint32_t size) {
+    const std::vector<float> values(size, 1.0F);
+    return device_.upload_vector("synthetic", values).value();
+  }
+
+  TensorId tensor(Rows rows, uint32_t width) {
+    recording_.tensors.push_back({"", rows, width});
+    return {static_cast<uint32_t>(recording_.tensors.size() - 1)};
+  }
+
+  void record();
+
+  Device& device_;
+  Shape s_;
+  Recording recording_;
+  std::vector<Piece> pieces_;
+  Result<void> error_;
+  uint64_t bytes_ = 0;
+  TensorId residual_, normed_, mixed_, branch_, activated_, qkv_, query_;
+};
+
+void SyntheticDecoder::record() {
+  const uint32_t q_width = s_.heads * s_.head_dim;
+  auto& ops = recording_.operations;
+  RopeSpec rope;
+  for (uint32_t i = 0; i < s_.head_dim / 2; ++i) {
+    rope.inverse_frequencies.push_back(std::pow(1e4F, -2.0F * static_cast<float>(i) / static_cast<float>(s_.head_dim)));
+  }
+  recording_.ropes = {rope};
+  const auto declare = [&](Rows rows) {
+    residual_ = tensor(rows, s_.hidden);
+    normed_ = tensor(rows, s_.hidden);
+    branch_ = tensor(rows, s_.hidden);
+    mixed_ = tensor(rows, q_width);
+    activated_ = tensor(rows, s_.feed_forward);
+  };
+  declare(Rows::tokens);
+  qkv_ = tensor(Rows::tokens, q_width + 2 * s_.kv_heads * s_.head_dim);
+  query_ = tensor(Rows::tokens, q_width);
+  const MatrixId embedding = matrix({s_.vocabulary}, s_.hidden, NumberFormat::q8_0);
+  ops.push_back(Embed{.table = embedding, .scale = 1.0F, .out = residual_});
+  ops.push_back(AddNorm{.residual = residual_, .norm = ones(s_.hidden), .out = normed_});
+  for (uint32_t i = 0; i < s_.layers; ++i) {
+    const bool last = i + 1 == s_.layers;
+    const uint32_t kv = s_.kv_heads * s_.head_dim;
+    const MatrixId qkv = matrix({q_width, kv, kv}, s_.hidden, NumberFormat::q4_0);
+    const MatrixId output = matrix({s_.hidden}, q_width, NumberFormat::q4_0);
+    const MatrixId gate_up = matrix({s_.feed_forward, s_.feed_forward}, s_.hidden, NumberFormat::q4_0);
+    const MatrixId down = matrix({s_.hidden}, s_.feed_forward, NumberFormat::q4_0);
+    for (const MatrixId id : {qkv, output, gate_up, down}) bytes_ += device_.matrix_bytes(id);
+    const auto norm = [&] { return ones(s_.hidden); };
+    const auto gemma = [&](std::optional<VectorId> vector) { return s_.gemma ? vector : std::nullopt; };
+    ops.push_back(Linear{.in = normed_, .weight = qkv, .out = qkv_});
+    ops.push_back(RopeAndStore{.qkv = qkv_,
+                               .heads = s_.heads,
+                               .kv_heads = s_.kv_heads,
+                               .head_dim = s_.head_dim,
+                               .q_norm = gemma(ones(s_.head_dim)),
+                               .k_norm = gemma(ones(s_.head_dim)),
+                               .rope = RopeId{0},
+                               .cache_layer = i,
+                               .out = query_});
+    ops.push_back(Attention{.query = query_,
+                            .heads = s_.heads,
+                            .kv_heads = s_.kv_heads,
+                            .head_dim = s_.head_dim,
+                            .scale = 1.0F / std::sqrt(static_cast<float>(s_.head_dim)),
+                            .window = s_.gemma && i % 6 != 5 ? 1024U : 0U,
+                            .cache_layer = i,
+                            .out = mixed_});
+    if (last) {
+      const TensorId residual = residual_, mixed = mixed_;
+      declare(Rows::logits);
+      ops.push_back(SelectRows{.in = residual, .out = residual_});
+      ops.push_back(SelectRows{.in = mixed, .out = mixed_});
+    }
+    ops.push_back(Linear{.in = mixed_, .weight = output, .out = branch_});
+    ops.push_back(
+        AddNorm{.residual = residual_, .branch = branch_, .post_norm = gemma(norm()), .norm = norm(), .out = normed_});
+    ops.push_back(GateUp{.in = normed_,
+                         .gate_up = gate_up,
+                         .activation = s_.gemma ? Activation::gelu_tanh : Activation::silu,
+                         .out = activated_});
+    ops.push_back(Linear{.in = activated_, .weight = down, .out = branch_});
+    ops.push_back(
+        AddNorm{.residual = residual_, .branch = branch_, .post_norm = gemma(norm()), .norm = norm(), .out = normed_});
+  }
+  bytes_ += device_.matrix_bytes(embedding);
+  recording_.logits = tensor(Rows::logits, s_.vocabulary);
+  ops.push_back(Logits{.in = normed_, .head = embedding, .out = recording_.logits});
+}
+
+/// `sequences` sequences of `each` tokens behind `context` tokens.
+struct Step {
+  Step(uint32_t sequences, uint32_t each, uint32_t context) : ids(sequences * each) {
+    const uint32_t blocks = (context + each + kBlockTokens - 1) / kBlockTokens;
+    tables.resize(sequences);
+    for (uint32_t s = 0; s < sequences; ++s) {
+      for (uint32_t b = 0; b < blocks; ++b) tables[s].push_back(static_cast<int32_t>(s * blocks + b));
+      views.push_back({tables[s]});
+    }
+    for (uint32_t s = 0; s < sequences; ++s) {
+      inputs.push_back({s * each, each, context, views[s]});
+      logit_rows.push_back((s + 1) * each - 1);
+    }
+    for (uint32_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 37 % 1000);
+  }
+  StepInput input() const { return {ids, inputs, logit_rows}; }
+
+  std::vector<int32_t> ids;
+  std::vector<std::vector<int32_t>> tables;
+  std::vector<std::vector<std::span<const int32_t>>> views;
+  std::vector<SequenceInput> inputs;
+  std::vector<uint32_t> logit_rows;
+};
+
+double seconds_of_step(Program& program, const Step& step, uint32_t repeat) {
+  std::vector<double> times;
+  for (uint32_t i = 0; i < repeat + 2; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    if (auto done = program.run(step.input()); !done) {
+      fmt::print("failed: {}\n", to_string(done.error()));
+      return 0;
+    }
+    if (i >= 2) times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  }
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+void print_profile(VulkanProgram& program, const Step& step) {
+  auto times = program.profile(step.input());
+  if (times) times = program.profile(step.input());  // the first one records
+  if (!times) {
+    fmt::print("no profile: {}\n", to_string(times.error()));
+    return;
+  }
+  std::map<std::string, std::pair<double, uint32_t>> sums;
+  double all = 0;
+  for (const DispatchTime& time : *times) {
+    sums[time.shader].first += time.microseconds;
+    ++sums[time.shader].second;
+    all += time.microseconds;
+  }
+  for (const auto& [shader, sum] : sums) {
+    fmt::print("    {:16} {:5} x {:8.2f} us = {:9.1f} us, {:4.1f} %\n", shader, sum.second, sum.first / sum.second,
+               sum.first, 100 * sum.first / all);
+  }
+  // One layer from the middle, dispatch by dispatch.
+  const size_t middle = times->size() / 2;
+  for (size_t i = middle; i < std::min(middle + 9, times->size()); ++i) {
+    fmt::print("      {:16} {:8.2f} us\n", (*times)[i].shader, (*times)[i].microseconds);
+  }
+}
+
+struct Arguments {
+  std::string shape = "gemma3-27b";
+  uint32_t layers = 0, device = 0, context = 128, repeat = 10;
+  std::vector<uint32_t> sequences = {1, 2, 4, 8, 9, 16, 32, 64};
+  std::vector<uint32_t> prompts = {512, 2048};
+  std::vector<std::string> tunings;
+  bool profile = false;
+};
+
+int run(const Arguments& a) {
+  auto device = open_vulkan_device({.index = a.device});
+  if (!device) {
+    fmt::print(stderr, "{}\n", to_string(device.error()));
+    return 1;
+  }
+  fmt::print("{}: {}\n", (*device)->info().name, (*device)->info().description);
+  Shape shape = kShapes.at(a.shape);
+  if (a.layers > 0) shape.layers = a.layers;
+  SyntheticDecoder decoder(**device, shape);
+  const auto begin = std::chrono::steady_clock::now();
+  if (auto loaded = decoder.load(); !loaded) {
+    fmt::print(stderr, "{}\n", to_string(loaded.error()));
+    return 1;
+  }
+  const double load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double bytes = static_cast<double>(decoder.bytes_per_step());
+  fmt::print("{}, {} layers: {:.2f} GB for each step, loaded in {:.1f} s\n", a.shape, shape.layers, bytes / 1e9,
+             load_seconds);
+  uint32_t most = 1;
+  for (const uint32_t n : a.sequences) most = std::max(most, n);
+  uint32_t tokens = most;
+  for (const uint32_t n : a.prompts) tokens = std::max(tokens, n);
+  const uint32_t blocks =
+      std::max(most * ((a.context + 1 + kBlockTokens) / kBlockTokens + 1), tokens / kBlockTokens + 2);
+  if (auto made = decoder.create_cache(blocks); !made) {
+    fmt::print(stderr, "{}\n", to_string(made.error()));
+    return 1;
+  }
+  for (const std::string& tuning : a.tunings.empty() ? std::vector<std::string>{""} : a.tunings) {
+    if (auto set = (*device)->set_tuning(tuning); !set) {
+      fmt::print(stderr, "{}\n", to_string(set.error()));
+      return 2;
+    }
+    auto program = (*device)->compile(decoder.recording(), {.tokens = tokens, .logit_rows = most, .sequences = most});
+    if (!program) {
+      fmt::print(stderr, "{}\n", to_string(program.error()));
+      return 1;
+    }
+    auto& vulkan_program = static_cast<VulkanProgram&>(**program);
+    fmt::print("tuning '{}'\n", tuning);
+    for (const uint32_t n : a.sequences) {
+      const Step step(n, 1, a.context);
+      const double seconds = seconds_of_step(vulkan_program, step, a.repeat);
+      const auto counts = vulkan_program.statistics(n, n);
+      fmt::print(
+          "  decode {:3} sequences, context {}: {:8.3f} ms, {:8.1f} tokens/s, {:7.1f} GB/s of weights, {} launches, {} "
+          "barriers\n",
+          n, a.context, seconds * 1e3, n / seconds, bytes / seconds / 1e9, counts ? counts->dispatches : 0,
+          counts ? counts->barriers : 0);
+      if (a.profile) print_profile(vulkan_program, step);
+      std::fflush(stdout);
+    }
+    for (const uint32_t n : a.prompts) {
+      const Step step(1, n, 0);
+      const double seconds = seconds_of_step(vulkan_program, step, std::max(1U, a.repeat / 4));
+      fmt::print("  prompt {:4} tokens: {:8.2f} ms, {:8.1f} tokens/s, {:6.1f} TFLOPS\n", n, seconds * 1e3, n / seconds,
+                 n / seconds * bytes / 18 * 32 * 2 / 1e12);
+      if (a.profile) print_profile(vulkan_program, step);
+      std::fflush(stdout);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace hearth::vulkan
+
+int main(int argc, char** argv) {
+  hearth::vulkan::Arguments a;
+  CLI::App app("Speed of a decoder's step on a Vulkan device, with random weights in the true shape");
+  app.add_option("--shape", a.shape, "gemma3-27b, gemma3-4b, llama-8b or tiny")->capture_default_str();
+  app.add_option("--layers", a.layers, "fewer layers than the shape has");
+  app.add_option("--device", a.device, "which device")->capture_default_str();
+  app.add_option("--context", a.context, "tokens before each decoded one")->capture_default_str();
+  app.add_option("--repeat", a.repeat, "runs of which the median counts")->capture_default_str();
+  app.add_option("--sequences", a.sequences, "decode with these many sequences")->delimiter(',');
+  app.add_option("--prompts", a.prompts, "prompts of these lengths; 0 for none")->delimiter(',');
+  app.add_option("--tuning", a.tunings, "name=value,... over the defaults; repeat it for a sweep")->delimiter(';');
+  app.add_flag("--profile", a.profile, "times of each shader");
+  CLI11_PARSE(app, argc, argv);
+  std::erase(a.prompts, 0U);
+  return hearth::vulkan::run(a);
+}
