@@ -11,7 +11,7 @@
 #include <optional>
 #include <utility>
 
-#include "base/printable.h"
+#include "server/http/access_log.h"
 #include "server/http/request_head.h"
 
 namespace hearth {
@@ -75,7 +75,7 @@ Connection::Connection(asio::ip::tcp::socket socket, ConnectionContext& context)
     : socket_(std::move(socket)),
       context_(context),
       buffer_(context.options.max_header_bytes + kPipelinedBytes),
-      wake_timer_(socket_.get().get_executor()) {}
+      signal_(socket_.get().get_executor()) {}
 
 asio::awaitable<void> Connection::run() {
   while (co_await wait_for_request()) {
@@ -195,7 +195,7 @@ asio::awaitable<Reply> Connection::handle(const HttpRequest& request) {
       wake();
     });
   });
-  while (!reply) co_await wait_for_wake(steady_clock::time_point::max());
+  while (!reply) co_await signal_.wait(steady_clock::time_point::max());
   co_return *std::move(reply);
 }
 
@@ -230,7 +230,7 @@ asio::awaitable<bool> Connection::send_pending(Exchange& exchange, PendingReply&
       part.events = ": keep-alive\n\n";
     }
     if (part.events.empty() && !part.end) {
-      co_await wait_for_wake(std::min(deadline, comment_due));
+      co_await signal_.wait(std::min(deadline, comment_due));
       continue;
     }
     const bool sent = co_await send_events(exchange, part.events, part.end);
@@ -266,21 +266,12 @@ asio::awaitable<bool> Connection::send_response(Exchange& exchange, const HttpRe
 }
 
 void Connection::wake() {
-  woken_ = true;
-  wake_timer_.cancel();
+  signal_.wake();
   // The coroutine may be inside a write that the reader lets hang.
   if (reply_ != nullptr && reply_->is_overflowing() && !closed_) {
     closed_ = true;
     socket_.reset();
   }
-}
-
-asio::awaitable<void> Connection::wait_for_wake(steady_clock::time_point until) {
-  if (!woken_) {
-    wake_timer_.expires_at(until);
-    co_await wake_timer_.async_wait(kTuple);
-  }
-  woken_ = false;
 }
 
 void Connection::watch_peer() {
@@ -305,7 +296,7 @@ asio::awaitable<void> Connection::stop_watching_peer() {
     // Cancelling loses no bytes: a read that has them completes, one that is cancelled has none. One that completes
     // starts the next, which is then cancelled.
     socket_.get().cancel(ignored);
-    co_await wait_for_wake(steady_clock::time_point::max());
+    co_await signal_.wait(steady_clock::time_point::max());
   }
 }
 
@@ -325,19 +316,11 @@ void Connection::close_now() {
 }
 
 void Connection::log(const Exchange& exchange) const {
-  context_.counters.count(context_.router.route_name(exchange.request), exchange.status);
-  if (!context_.options.log_requests) return;
   const HttpRequest& request = exchange.request;
-  const std::chrono::duration<double, std::milli> duration = steady_clock::now() - request.received;
-  std::string line = fmt::format("{} {} {} {:.1f} ms", printable(request.method, 16), printable(request.path, 80),
-                                 exchange.status, duration.count());
-  if (const ReplyStatistics& tokens = exchange.statistics; tokens.prompt_tokens > 0) {
-    line += fmt::format(", prompt {} ({} cached), generated {}", tokens.prompt_tokens, tokens.cached_tokens,
-                        tokens.completion_tokens);
-    if (tokens.time_to_first_token) line += fmt::format(", first token {} ms", tokens.time_to_first_token->count());
-  }
-  const bool is_probe = request.path == "/health" || request.path == "/ping" || request.path == "/metrics";
-  spdlog::log(is_probe ? spdlog::level::debug : spdlog::level::info, "{}, id {}", line, request.id);
+  context_.counters.count(context_.router.route_name(request), exchange.status);
+  if (!context_.options.log_requests) return;
+  spdlog::log(is_probe(request.path) ? spdlog::level::debug : spdlog::level::info, "{}",
+              access_log_line(request, exchange.status, exchange.statistics, steady_clock::now() - request.received));
 }
 
 }  // namespace hearth

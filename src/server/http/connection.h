@@ -3,7 +3,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <chrono>
@@ -15,6 +14,7 @@
 #include "server/http/request_counters.h"
 #include "server/http/router.h"
 #include "server/http/timed_socket.h"
+#include "server/http/wake_signal.h"
 #include "server/server_options.h"
 
 namespace hearth {
@@ -62,8 +62,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ReplyPart next_part(const Exchange& exchange, PendingReply& reply) const;
   void log(const Exchange& exchange) const;
 
+  /// Something has happened that send_pending may want to know.
   void wake();
-  boost::asio::awaitable<void> wait_for_wake(std::chrono::steady_clock::time_point until);
   void watch_peer();
   boost::asio::awaitable<void> stop_watching_peer();
 
@@ -71,8 +71,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ConnectionContext& context_;
   boost::beast::flat_buffer buffer_;  ///< received and not yet parsed
 
-  boost::asio::steady_timer wake_timer_;
-  bool woken_ = false;
+  WakeSignal signal_;
 
   PendingReply* reply_ = nullptr;  ///< being sent
   bool served_before_ = false;

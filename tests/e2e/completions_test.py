@@ -1,0 +1,79 @@
+"""Text completions, through OpenAI's client."""
+
+import openai
+import pytest
+
+from conftest import BASE
+
+PROMPT = "The capital of France is"
+
+
+def complete(client, prompt, **options):
+    return client.completions.create(model="demo", prompt=prompt, **{"temperature": 0, "max_tokens": 8, **options})
+
+
+def tokens_of(client, text):
+    return client.post("/../tokenize", cast_to=object, body={"prompt": text})["tokens"]
+
+
+def test_texts_and_tokens_and_lists_of_either_say_the_same(client):
+    text = complete(client, PROMPT).choices[0].text
+    assert "Paris" in text
+    tokens = tokens_of(client, PROMPT)
+    assert complete(client, tokens).choices[0].text == text
+    both = complete(client, [PROMPT, "One, two, three,"])
+    assert [choice.index for choice in both.choices] == [0, 1]
+    assert both.choices[0].text == text and "four" in both.choices[1].text
+    assert complete(client, [tokens, tokens]).choices[1].text == text
+
+
+def test_a_stream_says_the_same(client):
+    text = complete(client, PROMPT).choices[0].text
+    assert "".join(chunk.choices[0].text for chunk in complete(client, PROMPT, stream=True)) == text
+
+
+def test_echo_puts_the_prompt_first(client):
+    text = complete(client, PROMPT).choices[0].text
+    assert complete(client, PROMPT, echo=True).choices[0].text == PROMPT + text
+    chunks = complete(client, PROMPT, echo=True, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == PROMPT + text
+
+
+def test_a_score_is_what_generation_would_have_said(client):
+    generated = complete(client, PROMPT, logprobs=1)
+    text = PROMPT + generated.choices[0].text
+    score = complete(client, text, echo=True, logprobs=1, max_tokens=0)
+    assert score.choices[0].text == text and score.usage.completion_tokens == 0
+    logprobs = score.choices[0].logprobs
+    assert logprobs.token_logprobs[0] is None and logprobs.text_offset[0] == 0
+    assert "".join(logprobs.tokens) == text
+    for token, offset in zip(logprobs.tokens, logprobs.text_offset):
+        assert text[offset:].startswith(token)
+    count = len(generated.choices[0].logprobs.tokens)
+    assert logprobs.tokens[-count:] == generated.choices[0].logprobs.tokens
+    assert logprobs.token_logprobs[-count:] == pytest.approx(generated.choices[0].logprobs.token_logprobs, abs=1e-4)
+
+
+def test_a_prefix_is_computed_once(client):
+    prompt = "Once upon a time there was a lighthouse keeper who counted ships. " * 8
+    first, second = complete(client, prompt), complete(client, prompt)
+    assert first.choices[0].text == second.choices[0].text
+    assert second.usage.prompt_tokens_details.cached_tokens > 0.8 * second.usage.prompt_tokens
+    salted = complete(client, prompt, extra_body={"cache_salt": "mine"})
+    assert salted.usage.prompt_tokens_details.cached_tokens == 0
+
+
+def test_tokenize_and_detokenize_are_inverse(client):
+    text = "Grüße, 世界! 👩‍🚀\n\tdef f(x): return x"
+    tokens = tokens_of(client, text)
+    assert client.post("/../detokenize", cast_to=object, body={"tokens": tokens})["prompt"] == text
+
+
+def test_a_base_model_completes_and_does_not_chat(start_server):
+    server = start_server(BASE, "--served-model-name", "base", "--context", 1024).wait_until_ready()
+    client = server.client()
+    answer = client.completions.create(model="base", prompt="Monday, Tuesday, Wednesday,", max_tokens=5, temperature=0)
+    assert "Thursday" in answer.choices[0].text
+    with pytest.raises(openai.BadRequestError, match="/v1/completions"):
+        client.chat.completions.create(model="base", messages=[{"role": "user", "content": "hi"}])
+    assert server.stop() == 0
