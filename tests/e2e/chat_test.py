@@ -178,6 +178,18 @@ def test_a_prompt_longer_than_the_context_says_both_numbers(client):
     assert 2048 in numbers and any(number > 3000 for number in numbers)
 
 
+def test_a_body_beyond_the_limit_is_413_and_not_a_broken_connection(client):
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(client, user("word " * 4_000_000))
+    assert caught.value.status_code == 413
+
+
+def test_an_answer_ends_with_the_context(client):
+    answer = ask(client, user("word " * 1950), max_tokens=100_000, temperature=0, extra_body={"ignore_eos": True})
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.total_tokens == 2048
+
+
 def test_images_are_refused(client):
     content = [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
     with pytest.raises(openai.BadRequestError) as caught:

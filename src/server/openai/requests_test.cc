@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <random>
 
 #include "server/openai/chat_request.h"
 #include "server/openai/completion_request.h"
@@ -275,6 +276,83 @@ TEST(Messages, ThatAreWrongAreNamed) {
   EXPECT_EQ(fault_of({{{"role", "user"}, {"content", {{{"type", "text"}}}}}}), "messages[0].content[0].text");
   EXPECT_EQ(fault_of({{{"role", "assistant"}, {"tool_calls", {{{"id", "x"}}}}}}), "messages[0].tool_calls");
   EXPECT_EQ(fault(chat({{"chat_template_kwargs", {{"messages", 1}}}})), "chat_template_kwargs.messages");
+}
+
+/// Any JSON at all, mostly small.
+json random_json(std::mt19937& random, int depth) {
+  const auto pick = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  switch (pick(depth > 0 ? 8 : 6)) {
+    case 0:
+      return nullptr;
+    case 1:
+      return pick(2) == 0;
+    case 2:
+      return pick(7) - 3;
+    case 3:
+      return (pick(7) - 3) * 1e30;
+    case 4:
+      return std::vector<const char*>{"", "user", "text", "7", "\xC3\xA9"}[pick(5)];
+    case 5:
+      return std::numeric_limits<uint64_t>::max() - pick(2);
+    case 6: {
+      json list = json::array();
+      for (int i = pick(3); i > 0; --i) list.push_back(random_json(random, depth - 1));
+      return list;
+    }
+    default: {
+      json object = json::object();
+      for (const char* key : {"role", "content", "type", "text", "5"}) {
+        if (pick(2) == 0) object[key] = random_json(random, depth - 1);
+      }
+      return object;
+    }
+  }
+}
+
+TEST(Requests, AnyJsonIsEitherUnderstoodOrRefusedWithAReason) {
+  std::mt19937 random(1);
+  const std::vector<const char*> names = {"model",
+                                          "messages",
+                                          "prompt",
+                                          "temperature",
+                                          "top_p",
+                                          "top_k",
+                                          "n",
+                                          "stop",
+                                          "logit_bias",
+                                          "seed",
+                                          "stream",
+                                          "max_tokens",
+                                          "stream_options",
+                                          "logprobs",
+                                          "tools",
+                                          "top_logprobs",
+                                          "response_format",
+                                          "tool_choice",
+                                          "min_tokens",
+                                          "stop_token_ids",
+                                          "best_of",
+                                          "suffix",
+                                          "chat_template_kwargs",
+                                          "modalities"};
+  int understood = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    json body = i % 2 == 0 ? chat_body() : completion_body();
+    for (int changes = 1 + static_cast<int>(random() % 2); changes > 0; --changes) {
+      body[names[random() % names.size()]] = random_json(random, 3);
+    }
+    const auto as_chat = parse_chat_request(body, kLimits);
+    const auto as_completion = parse_completion_request(body, kLimits);
+    understood += as_chat.has_value() + as_completion.has_value();
+    if (!as_chat) {
+      EXPECT_EQ(as_chat.error().status, 400U) << body;
+      EXPECT_FALSE(as_chat.error().message.empty()) << body;
+    }
+    if (as_completion) {
+      EXPECT_LE(as_completion->prompts.size() * as_completion->params.choices, kLimits.max_choices) << body;
+    }
+  }
+  EXPECT_GT(understood, 1000);
 }
 
 }  // namespace
