@@ -12,7 +12,6 @@
 #include "device/open_device.h"
 #include "engine/engine.h"
 #include "engine/random.h"
-#include "formats/checkpoint.h"
 #include "model/model.h"
 
 namespace hearth {

@@ -1,21 +1,20 @@
 #include "device/vulkan/pipelines.h"
 
 #include <fmt/format.h>
+#include <shaders/add_norm.h>
+#include <shaders/attention.h>
+#include <shaders/embed.h>
+#include <shaders/gate_up_few.h>
+#include <shaders/gate_up_many.h>
+#include <shaders/linear_few.h>
+#include <shaders/linear_many.h>
+#include <shaders/quantize.h>
+#include <shaders/rope_and_store.h>
+#include <shaders/select_rows.h>
 
 #include <array>
 #include <memory>
 #include <span>
-
-#include "shaders/add_norm.h"
-#include "shaders/attention.h"
-#include "shaders/embed.h"
-#include "shaders/gate_up_few.h"
-#include "shaders/gate_up_many.h"
-#include "shaders/linear_few.h"
-#include "shaders/linear_many.h"
-#include "shaders/quantize.h"
-#include "shaders/rope_and_store.h"
-#include "shaders/select_rows.h"
 
 namespace hearth::vulkan {
 namespace {
