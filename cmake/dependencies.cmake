@@ -1,5 +1,8 @@
 # Third-party libraries, all from the distribution. tools/setup installs them on Debian 12.
 find_package(Threads REQUIRED)
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # Boost's own configuration, which every newer system has
+endif()
 find_package(Boost 1.81 REQUIRED)
 find_package(nlohmann_json 3.10 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)

@@ -23,5 +23,7 @@ configure() {
 
 build() {
   configure
+  # The same sources in another clone are the same to the compiler cache.
+  export CCACHE_BASEDIR=$root
   NINJA_STATUS='[%f of %t, %e s] ' ninja -C "$build_folder" -j "$(build_jobs)" "$@" >&2 || die "the build failed"
 }
