@@ -69,7 +69,7 @@ void BlockPool::unlink(int32_t block) {
 }
 
 Result<void> BlockPool::check_integrity() const {
-  auto broken = [](std::string what) { return fail(ErrorCode::internal, "block pool: " + what); };
+  auto broken = [](const std::string& what) { return fail(ErrorCode::internal, "block pool: " + what); };
 
   std::vector<bool> queued(blocks_.size());
   uint32_t count = 0;

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <bit>
 #include <filesystem>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -70,7 +70,7 @@ void expect_equal_bits(const Outcome& a, const Outcome& b) {
     ASSERT_EQ(a.logprobs[i].top.size(), b.logprobs[i].top.size());
     for (size_t j = 0; j < a.logprobs[i].top.size(); ++j) {
       const TokenLogprob &x = a.logprobs[i].top[j], &y = b.logprobs[i].top[j];
-      ASSERT_TRUE(x.token == y.token && std::memcmp(&x.logprob, &y.logprob, sizeof(float)) == 0)
+      ASSERT_TRUE(x.token == y.token && std::bit_cast<uint32_t>(x.logprob) == std::bit_cast<uint32_t>(y.logprob))
           << "answer token " << i << ", rank " << j << ": " << x.logprob << " and " << y.logprob;
     }
   }
@@ -97,16 +97,16 @@ class DeviceLaw : public testing::TestWithParam<std::tuple<std::string, std::str
   /// The requests one after another, whole prompts in one step each.
   std::vector<Outcome> alone() {
     Served served = serve({.max_sequences = 1, .prefix_cache = false});
-    std::vector<Outcome> outcomes;
-    for (const Request& each : requests_) outcomes.push_back(served.submit(each).get());
+    std::vector<Outcome> outcomes(requests_.size());
+    for (size_t i = 0; i < requests_.size(); ++i) outcomes[i] = served.submit(requests_[i]).get();
     return outcomes;
   }
 
   /// All at once under `options`.
   void expect_as_alone(Served& served) {
     const std::vector<Outcome> expected = alone();
-    std::vector<std::future<Outcome>> futures;
-    for (const Request& each : requests_) futures.push_back(served.submit(each));
+    std::vector<std::future<Outcome>> futures(requests_.size());
+    for (size_t i = 0; i < requests_.size(); ++i) futures[i] = served.submit(requests_[i]);
     for (size_t i = 0; i < futures.size(); ++i) {
       SCOPED_TRACE(i);
       expect_equal_bits(futures[i].get(), expected[i]);

@@ -42,15 +42,17 @@ class Engine {
   /// Finishes nothing: running requests end as cancelled.
   virtual ~Engine() = default;
 
-  /// Queues a request. `on_event` is called on the engine's thread and must not block; after the event with a finish
-  /// reason it is not called again. Errors: invalid_argument (prompt empty or beyond the context, with both numbers),
-  /// overloaded (too many waiting).
+  /// Queues a request. `on_event` is called on the engine's thread, perhaps before submit returns; it must not block or
+  /// throw, and may call submit, cancel and metrics. After the event with a finish reason it is not called again.
+  /// Errors: invalid_argument (prompt empty or not below the context, with both numbers; ids outside the vocabulary;
+  /// stop strings without a tokenizer), overloaded (too many waiting, or draining).
   virtual Result<RequestHandle> submit(Request request, EventCallback on_event) = 0;
 
   /// The request ends with FinishReason::cancelled soon; unknown and finished handles are ignored.
   virtual void cancel(RequestHandle handle) = 0;
 
-  /// Refuses new requests (overloaded) and returns when the running ones have ended, or false after `timeout`.
+  /// Refuses new requests (overloaded) from now on; true when running and waiting ones have ended, false after
+  /// `timeout`.
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
 
   virtual uint32_t context_length() const = 0;

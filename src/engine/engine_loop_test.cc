@@ -129,8 +129,8 @@ TEST(EngineLoop, EqualPromptsAtOnceAreComputedOnce) {
   const Request request = greedy(some_tokens(160, 9), 4);
   std::promise<void> all_submitted;
   fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput&) { wait.wait(); };
-  std::vector<std::shared_ptr<Answer>> answers;
-  for (int i = 0; i < 6; ++i) answers.push_back(fake.submit(request));
+  std::vector<std::shared_ptr<Answer>> answers(6);
+  for (auto& answer : answers) answer = fake.submit(request);
   all_submitted.set_value();
   fake.wait_until_idle();
   for (const auto& answer : answers) fake.expect_as_alone(request, *answer);
@@ -142,8 +142,8 @@ TEST(EngineLoop, FirstTokensComeAsPromptsFinish) {
   std::promise<void> all_submitted;
   fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput&) { wait.wait(); };
   fake.submit(greedy(some_tokens(10, 100), 1));
-  std::vector<std::shared_ptr<Answer>> answers;
-  for (uint64_t i = 0; i < 8; ++i) answers.push_back(fake.submit(greedy(some_tokens(128, i), 50)));
+  std::vector<std::shared_ptr<Answer>> answers(8);
+  for (size_t i = 0; i < 8; ++i) answers[i] = fake.submit(greedy(some_tokens(128, i), 50));
   all_submitted.set_value();
   fake.wait_until_idle();
   for (size_t i = 0; i < answers.size(); ++i) EXPECT_EQ(answers[i]->first_step, 2 + i);
@@ -272,8 +272,8 @@ TEST(EngineLoop, AFullQueueAndADrainingEngineRefuse) {
   FakeEngine fake({.options = {.max_sequences = 2, .max_waiting = 3}});
   std::promise<void> go_on;
   fake.program->before_run = [wait = go_on.get_future().share()](const StepInput&) { wait.wait(); };
-  std::vector<std::shared_ptr<Answer>> answers;
-  for (uint64_t i = 0; i < 5; ++i) answers.push_back(fake.submit(greedy(some_tokens(10, i), 5)));
+  std::vector<std::shared_ptr<Answer>> answers(5);
+  for (size_t i = 0; i < 5; ++i) answers[i] = fake.submit(greedy(some_tokens(10, i), 5));
   const auto refused = fake.engine->submit(greedy({1}, 5), [](const RequestEvent&) {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::overloaded);

@@ -115,7 +115,6 @@ TEST(KvCache, HitsAgreeWithTryingEveryEnd) {
     const uint32_t missing[] = {lost % 12, lost / 12 % 12, lost / 144};
     SequenceBlocks blocks;
     ASSERT_TRUE(cache.grow(blocks, 0, 12 * kBlockTokens));
-    auto holed = hashes;
     std::vector<std::vector<bool>> there(3, std::vector<bool>(12, true));
     for (size_t g = 0; g < 3; ++g) {
       there[g][missing[g]] = false;

@@ -37,8 +37,8 @@ inline constexpr std::array kLatencyBounds = {0.001, 0.0025, 0.005, 0.01, 0.025,
 struct EngineMetrics {
   uint32_t requests_running = 0;
   uint32_t requests_waiting = 0;
-  uint32_t kv_blocks_total = 0;
-  uint32_t kv_blocks_used = 0;
+  uint32_t kv_blocks_total = 0;  ///< of the cache group that remembers whole sequences
+  uint32_t kv_blocks_used = 0;   ///< the same share of them as is used in the fullest group
   uint64_t preemptions = 0;
   uint64_t prompt_tokens = 0;
   uint64_t generation_tokens = 0;

@@ -38,7 +38,7 @@ struct Request {
   std::optional<uint32_t> logprobs;  ///< how many alternatives for each token; 0 is only the chosen one
   bool prompt_logprobs = false;      ///< logprobs of the prompt's tokens too (echo); needs `logprobs`
   std::string cache_salt;            ///< prefixes are shared only between equal salts
-  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::optional<std::chrono::steady_clock::time_point> deadline;  ///< then it fails with ErrorCode::timed_out
 };
 
 enum class FinishReason : uint8_t { stop, length, cancelled, failed };
@@ -63,7 +63,7 @@ struct Usage {
 /// A piece of a request's result, in order. The last one has `finish_reason`.
 struct RequestEvent {
   std::string text;  ///< whole UTF-8 characters; empty while a character or a stop string may still be incomplete
-  std::vector<int32_t> tokens;                 ///< ids generated since the last event
+  std::vector<int32_t> tokens;                 ///< ids generated since the last event, an end token too
   std::vector<TokenLogprobs> logprobs;         ///< one for each of `tokens`, if asked for
   std::vector<TokenLogprobs> prompt_logprobs;  ///< with the first event, if asked for; the first token has no `top`
   std::optional<FinishReason> finish_reason;

@@ -24,9 +24,9 @@ std::map<int32_t, double> expected_distribution(const SamplingParams& params, co
     int32_t token;
     double p;
   };
-  std::vector<Entry> entries;
+  std::vector<Entry> entries(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) {
-    entries.push_back({static_cast<int32_t>(i), std::exp(double{logits[i]} / params.temperature)});
+    entries[i] = {static_cast<int32_t>(i), std::exp(double{logits[i]} / params.temperature)};
   }
   std::ranges::stable_sort(entries, std::greater{}, &Entry::p);
   auto normalise = [&] {

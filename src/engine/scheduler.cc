@@ -28,7 +28,7 @@ void Scheduler::remove(Sequence& sequence) {
 const std::vector<ScheduledSequence>& Scheduler::schedule() {
   begin_step();
   // Preemption takes sequences from the end, which this loop has not reached.
-  for (size_t i = 0; i < running_.size(); ++i) continue_running(*running_[i]);
+  for (size_t next = 0; next < running_.size();) continue_running(*running_[next++]);
   admit_waiting();
   return step_;
 }

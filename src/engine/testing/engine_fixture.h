@@ -60,13 +60,16 @@ class FakeEngine {
     auto fake =
         std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, program_limits(setup_.options), setup_.vocabulary);
     program = fake.get();
-    engine = std::make_unique<EngineLoop>(EngineParts{.program = std::move(fake),
-                                                      .cache_groups = setup_.groups,
-                                                      .plan = {setup_.context_length, setup_.blocks, 0},
-                                                      .options = setup_.options,
-                                                      .vocabulary = setup_.vocabulary,
-                                                      .end_tokens = setup_.end_tokens,
-                                                      .tokenizer = setup_.tokenizer});
+    EngineParts parts;
+    parts.program = std::move(fake);
+    parts.cache_groups = setup_.groups;
+    parts.plan.context_length = setup_.context_length;
+    parts.plan.blocks_per_group = setup_.blocks;
+    parts.options = setup_.options;
+    parts.vocabulary = setup_.vocabulary;
+    parts.end_tokens = setup_.end_tokens;
+    parts.tokenizer = setup_.tokenizer;
+    engine = std::make_unique<EngineLoop>(std::move(parts));
   }
 
   /// The answer is filled while the engine runs; look at it after wait_until_idle.
