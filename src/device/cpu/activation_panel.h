@@ -10,6 +10,11 @@ namespace hearth::cpu {
 // The input of a matrix product, rearranged so that a kernel reaches all its tokens at constant offsets. A panel is up
 // to 16 consecutive tokens; `width` is the same for all panels of a step: min(16, tokens). For each block of 32 columns
 // a panel has a record: first what is multiplied, [width][32], then, for integers, the tokens' factors, [width].
+//
+// Fine panels hold each token twice, side by side: quantised, and what that left over, quantised too. The sum of the
+// two products is as exact as with 15-bit activations. The head takes them: its rounding would go straight into the
+// logits (it makes a quarter of the divergence from exact activations), and it is bound by its weights' bytes, not by
+// products.
 
 inline constexpr unsigned kPanelTokens = 16;
 
@@ -36,7 +41,9 @@ struct PanelView {
 constexpr size_t int8_record_bytes(size_t width) { return width * (kBlockCols + sizeof(BlockFactors)); }
 constexpr size_t float_record_bytes(size_t width) { return width * kBlockCols * sizeof(float); }
 
-/// The panels of one tensor. `base` is 64-byte aligned.
+enum class PanelKind : uint8_t { int8, fine, floats };
+
+/// The panels of one tensor. `base` is 64-byte aligned. Tokens of fine panels count double.
 struct Panels {
   std::byte* base = nullptr;
   size_t width = 0;   ///< tokens of a panel
@@ -54,10 +61,11 @@ struct Panels {
     return {record + lane * kBlockCols, factors + lane, record_bytes()};
   }
 
-  /// Bytes of the panels of `tokens` tokens.
-  static size_t bytes(bool is_integer, size_t tokens, size_t blocks) {
+  /// Bytes of the panels of `rows` rows of activations.
+  static size_t bytes(PanelKind kind, size_t rows, size_t blocks) {
+    const size_t tokens = kind == PanelKind::fine ? 2 * rows : rows;
     const size_t padded = (tokens + kPanelTokens - 1) / kPanelTokens * kPanelTokens;
-    return blocks * (is_integer ? int8_record_bytes(padded) : float_record_bytes(padded));
+    return blocks * (kind == PanelKind::floats ? float_record_bytes(padded) : int8_record_bytes(padded));
   }
 };
 

@@ -67,15 +67,16 @@ class Placement {
 }  // namespace
 
 PanelRow ActivationTensor::panel_row(const TensorForms& forms, size_t index, size_t row_count) const {
+  const auto integers = [&](PanelKind kind, size_t token) {
+    const PanelView view = panels(kind, row_count).view(token);
+    return Int8Row{const_cast<int8_t*>(reinterpret_cast<const int8_t*>(view.values)),
+                   const_cast<BlockFactors*>(view.factors), view.record_bytes};
+  };
   PanelRow row;
-  if (forms.int8_panels) {
-    const PanelView view = panels(true, row_count).view(index);
-    row.int8_values = const_cast<int8_t*>(reinterpret_cast<const int8_t*>(view.values));
-    row.factors = const_cast<BlockFactors*>(view.factors);
-    row.int8_stride = view.record_bytes;
-  }
+  if (forms.int8_panels) row.int8 = integers(PanelKind::int8, index);
+  if (forms.fine_panels) row.fine = integers(PanelKind::fine, 2 * index);
   if (forms.float_panels) {
-    const PanelView view = panels(false, row_count).view(index);
+    const PanelView view = panels(PanelKind::floats, row_count).view(index);
     row.float_values = const_cast<float*>(reinterpret_cast<const float*>(view.values));
     row.float_stride = view.record_bytes / sizeof(float);
   }
@@ -85,7 +86,7 @@ PanelRow ActivationTensor::panel_row(const TensorForms& forms, size_t index, siz
 Result<ActivationMemory> ActivationMemory::create(const Recording& recording, const ProgramLimits& limits,
                                                   const std::vector<PackedMatrix>& matrices) {
   struct Offsets {
-    size_t values, int8_panels, float_panels;
+    size_t values, int8_panels, fine_panels, float_panels;
   };
   ActivationMemory memory;
   Placement placement;
@@ -98,8 +99,9 @@ Result<ActivationMemory> ActivationMemory::create(const Recording& recording, co
     const TensorForms& forms = lifetimes[i].forms;
     const auto place = [&](bool wanted, size_t bytes) { return wanted ? placement.place(lifetimes[i], bytes) : 0; };
     offsets.push_back({place(forms.values, rows * spec.width * sizeof(float)),
-                       place(forms.int8_panels, Panels::bytes(true, rows, tensor.blocks())),
-                       place(forms.float_panels, Panels::bytes(false, rows, tensor.blocks()))});
+                       place(forms.int8_panels, Panels::bytes(PanelKind::int8, rows, tensor.blocks())),
+                       place(forms.fine_panels, Panels::bytes(PanelKind::fine, rows, tensor.blocks())),
+                       place(forms.float_panels, Panels::bytes(PanelKind::floats, rows, tensor.blocks()))});
     memory.tensors_.push_back(tensor);
   }
   auto mapping = Mapping::reserve(std::max<size_t>(placement.end(), 64), "activations");
@@ -111,6 +113,7 @@ Result<ActivationMemory> ActivationMemory::create(const Recording& recording, co
     const TensorForms& forms = lifetimes[i].forms;
     if (forms.values) tensor.values = reinterpret_cast<float*>(base + offsets[i].values);
     if (forms.int8_panels) tensor.int8_panels = base + offsets[i].int8_panels;
+    if (forms.fine_panels) tensor.fine_panels = base + offsets[i].fine_panels;
     if (forms.float_panels) tensor.float_panels = base + offsets[i].float_panels;
   }
   return memory;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -18,19 +19,22 @@ struct ActivationTensor {
   size_t width = 0;
   float* values = nullptr;
   std::byte* int8_panels = nullptr;
+  std::byte* fine_panels = nullptr;
   std::byte* float_panels = nullptr;
 
   float* row(size_t index) const { return values + index * width; }
   size_t blocks() const { return (width + kBlockCols - 1) / kBlockCols; }
 
-  Panels panels(bool is_integer, size_t row_count) const {
-    return {is_integer ? int8_panels : float_panels, panel_width(row_count), blocks(), is_integer};
+  Panels panels(PanelKind kind, size_t row_count) const {
+    const size_t tokens = kind == PanelKind::fine ? 2 * row_count : row_count;
+    std::byte* const base = kind == PanelKind::int8   ? int8_panels
+                            : kind == PanelKind::fine ? fine_panels
+                                                      : float_panels;
+    return {base, std::min<size_t>(kPanelTokens, tokens), blocks(), kind != PanelKind::floats};
   }
 
   /// Where the wanted panels of one row are filled.
   PanelRow panel_row(const TensorForms& forms, size_t index, size_t row_count) const;
-
-  static size_t panel_width(size_t row_count) { return row_count < kPanelTokens ? row_count : kPanelTokens; }
 };
 
 /// The activations of a program in one mapping; tensors that are never alive at the same time share memory.

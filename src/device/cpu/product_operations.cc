@@ -52,11 +52,15 @@ size_t next_tokens(const std::array<TileKernel, kPanelTokens + 1>& kernels, size
   return kernels[even] != nullptr ? even : largest;
 }
 
-/// out[(t - first) * stride + row] for the tokens [first, end) and the 16 rows of one tile.
-void multiply_tile(const StepContext& step, const PackedPart& part, size_t tile, const ActivationTensor& in,
-                   size_t first, size_t end, float* out, size_t stride) {
+/// The panels that weights of an encoding are multiplied with.
+PanelKind panel_kind(TileEncoding encoding) {
+  return tile_layout(encoding).is_integer() ? PanelKind::int8 : PanelKind::floats;
+}
+
+/// out[(t - first) * stride + row] for the panels' tokens [first, end) and the 16 rows of one tile.
+void multiply_tile(const StepContext& step, const PackedPart& part, size_t tile, const Panels& panels, size_t first,
+                   size_t end, float* out, size_t stride) {
   const auto& kernels = step.kernels().tiles[static_cast<size_t>(part.encoding)];
-  const Panels panels = in.panels(tile_layout(part.encoding).is_integer(), step.rows(in));
   const std::byte* weights = part.tile(static_cast<uint32_t>(tile));
   for (size_t token = first; token < end;) {
     const size_t panel_end = std::min(end, token / panels.width * panels.width + panels.width);
@@ -72,23 +76,23 @@ size_t total_tiles(const PackedMatrix& matrix) {
   return tiles;
 }
 
-/// Linear and Logits.
+/// Linear and Logits. Logits' integer weights take fine panels.
 class ProductOperation : public CpuOperation {
  public:
-  ProductOperation(TensorId in, MatrixId weight, TensorId out, std::optional<VectorId> bias, float scale, float softcap)
-      : in_(in), weight_(weight), out_(out), bias_(bias), scale_(scale), softcap_(softcap) {}
+  explicit ProductOperation(const Linear& op) : in_(op.in), weight_(op.weight), out_(op.out), bias_(op.bias) {}
+  explicit ProductOperation(const Logits& op)
+      : in_(op.in), weight_(op.head), out_(op.out), scale_(op.scale), softcap_(op.softcap), is_fine_(true) {}
 
   size_t scratch_floats() const override { return size_t{kPanelTokens} * kTileRows; }
 
   void run(const StepContext& step) override {
-    const ActivationTensor& in = step.activations.tensor(in_);
+    const size_t rows = step.rows(step.activations.tensor(in_));
+    if (rows == 0) return;
     const PackedMatrix& matrix = step.storage.matrices[weight_.index];
-    const size_t tokens = step.rows(in);
-    if (tokens == 0) return;
     const size_t tiles = total_tiles(matrix);
     const ProductChunks chunks =
         chunks_of(tiles, static_cast<double>(matrix.bytes()) / static_cast<double>(tiles),
-                  static_cast<double>(kTileRows) * matrix.cols(), tokens, step.pool().threads());
+                  static_cast<double>(kTileRows) * matrix.cols() * (is_fine_ ? 2 : 1), rows, step.pool().threads());
     step.pool().parallel_for(chunks.count(), [&](size_t index, unsigned thread) {
       multiply(step, matrix, chunks[index], step.scratch[thread].get());
     });
@@ -101,39 +105,45 @@ class ProductOperation : public CpuOperation {
     for (const PackedPart& part : matrix.parts()) {
       const size_t part_end = part_begin + part.tile_count();
       for (size_t t = std::max(range.first_unit, part_begin); t < std::min(range.end_unit, part_end); ++t) {
-        multiply_tile_rows(step, part, t - part_begin, range, scratch);
+        multiply_rows(step, part, t - part_begin, range, scratch);
       }
       part_begin = part_end;
     }
   }
 
-  void multiply_tile_rows(const StepContext& step, const PackedPart& part, size_t tile,
-                          const ProductChunks::Range& range, float* scratch) const {
+  void multiply_rows(const StepContext& step, const PackedPart& part, size_t tile, const ProductChunks::Range& range,
+                     float* scratch) const {
     const ActivationTensor& in = step.activations.tensor(in_);
     const ActivationTensor& out = step.activations.tensor(out_);
     const size_t column = part.first_row + tile * kTileRows;
-    const size_t rows = std::min<size_t>(kTileRows, part.rows - tile * kTileRows);
-    if (rows == kTileRows) {
-      multiply_tile(step, part, tile, in, range.first_token, range.end_token, out.row(range.first_token) + column,
+    const size_t columns = std::min<size_t>(kTileRows, part.rows - tile * kTileRows);
+    const bool is_fine = is_fine_ && panel_kind(part.encoding) == PanelKind::int8;
+    const Panels panels = in.panels(is_fine ? PanelKind::fine : panel_kind(part.encoding), step.rows(in));
+    if (columns == kTileRows && !is_fine) {
+      multiply_tile(step, part, tile, panels, range.first_token, range.end_token, out.row(range.first_token) + column,
                     out.width);
     } else {
-      for (size_t first = range.first_token; first < range.end_token; first += kPanelTokens) {
-        const size_t end = std::min(range.end_token, first + kPanelTokens);
-        multiply_tile(step, part, tile, in, first, end, scratch, kTileRows);
-        for (size_t t = first; t < end; ++t) {
-          std::copy_n(scratch + (t - first) * kTileRows, rows, out.row(t) + column);
+      const size_t times = is_fine ? 2 : 1;
+      for (size_t first = range.first_token; first < range.end_token; first += kPanelTokens / times) {
+        const size_t end = std::min(range.end_token, first + kPanelTokens / times);
+        multiply_tile(step, part, tile, panels, first * times, end * times, scratch, kTileRows);
+        for (size_t row = first; row < end; ++row) {
+          const float* products = scratch + (row - first) * times * kTileRows;
+          if (is_fine)
+            step.kernels().add_scaled(scratch + (row - first) * 2 * kTileRows, products + kTileRows, 1.0F, columns);
+          std::copy_n(products, columns, out.row(row) + column);
         }
       }
     }
-    finish(step, out, range, column, rows);
+    finish(step, out, range, column, columns);
   }
 
   void finish(const StepContext& step, const ActivationTensor& out, const ProductChunks::Range& range, size_t column,
               size_t count) const {
     const bool is_plain = scale_ == 1.0F && softcap_ == 0.0F;
     if (!bias_ && is_plain) return;
-    for (size_t t = range.first_token; t < range.end_token; ++t) {
-      float* const values = out.row(t) + column;
+    for (size_t row = range.first_token; row < range.end_token; ++row) {
+      float* const values = out.row(row) + column;
       if (bias_) step.kernels().add_scaled(values, step.storage.vectors[bias_->index].data() + column, 1.0F, count);
       if (!is_plain) step.kernels().scale_and_cap(values, count, scale_, softcap_);
     }
@@ -143,8 +153,9 @@ class ProductOperation : public CpuOperation {
   MatrixId weight_;
   TensorId out_;
   std::optional<VectorId> bias_;
-  float scale_;
-  float softcap_;
+  float scale_ = 1.0F;
+  float softcap_ = 0.0F;
+  bool is_fine_ = false;
 };
 
 /// Gate and up of the same columns, a pair of tiles at a time, which is one block of the next product's input.
@@ -182,8 +193,9 @@ class GateUpOperation : public CpuOperation {
     const size_t tiles = std::min<size_t>(2, matrix.parts()[0].tile_count() - 2 * block);
     for (size_t part = 0; part < 2; ++part) {
       for (size_t tile = 0; tile < tiles; ++tile) {
-        multiply_tile(step, matrix.parts()[part], 2 * block + tile, in, first, end, products[part] + tile * kTileRows,
-                      kBlockCols);
+        const PackedPart& weights = matrix.parts()[part];
+        multiply_tile(step, weights, 2 * block + tile, in.panels(panel_kind(weights.encoding), step.rows(in)), first,
+                      end, products[part] + tile * kTileRows, kBlockCols);
       }
     }
     const size_t column = block * kBlockCols;
@@ -204,13 +216,9 @@ class GateUpOperation : public CpuOperation {
 
 }  // namespace
 
-std::unique_ptr<CpuOperation> make_linear(const Linear& op) {
-  return std::make_unique<ProductOperation>(op.in, op.weight, op.out, op.bias, 1.0F, 0.0F);
-}
+std::unique_ptr<CpuOperation> make_linear(const Linear& op) { return std::make_unique<ProductOperation>(op); }
 
-std::unique_ptr<CpuOperation> make_logits(const Logits& op) {
-  return std::make_unique<ProductOperation>(op.in, op.head, op.out, std::nullopt, op.scale, op.softcap);
-}
+std::unique_ptr<CpuOperation> make_logits(const Logits& op) { return std::make_unique<ProductOperation>(op); }
 
 std::unique_ptr<CpuOperation> make_gate_up(const GateUp& op, const TensorForms& out) {
   return std::make_unique<GateUpOperation>(op, out);

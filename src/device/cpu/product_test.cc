@@ -179,6 +179,34 @@ TEST_P(Product, DownAfterGateUpIsTheReferencesAndTheSameInEveryBatch) {
   }
 }
 
+// The head's products are the result itself, so its activations are quantised twice.
+TEST_P(Product, LogitsAreFine) {
+  const auto record = [&](Device& device) {
+    Recording r;
+    r.tensors = {{"x", Rows::tokens, 256}, {"s", Rows::logits, 256}, {"y", Rows::logits, 48}};
+    r.operations.push_back(
+        Embed{.table = add_table(device, random_values(size_t{kTableRows} * 256, 8), 256), .out = {0}});
+    r.operations.push_back(SelectRows{.in = {0}, .out = {1}});
+    const MatrixId head =
+        add_matrix(device, {{NumberFormat::q8_0, 16}, {NumberFormat::q6_k, 16}, {NumberFormat::q4_1, 16}}, 256, 9);
+    r.operations.push_back(Logits{.in = {1}, .head = head, .out = {2}});
+    r.logits = {2};
+    return r;
+  };
+  const auto cpu = open_cpu(GetParam(), 2);
+  const auto reference = open_reference_device(2);
+  const auto program = compile(*cpu, record(*cpu));
+  const auto oracle = compile(*reference, record(*reference));
+  std::vector<float> alone;
+  for (const uint32_t tokens : kTokens) {
+    const PlainStep step(first_ids(tokens));
+    const auto is = run(*program, step.input());
+    EXPECT_LT(worst_error(is, run(*oracle, step.input())), 2e-4) << tokens;
+    if (tokens == 1) alone = is;
+    EXPECT_EQ(std::memcmp(is.data(), alone.data(), alone.size() * sizeof(float)), 0) << tokens;
+  }
+}
+
 TEST_P(Product, LogitsAreScaledAndCapped) {
   for (const float softcap : {0.0F, 30.0F}) {
     const auto record = [&](Device& device) {

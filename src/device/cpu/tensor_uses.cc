@@ -1,6 +1,7 @@
 #include "device/cpu/tensor_uses.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace hearth::cpu {
 namespace {
@@ -48,7 +49,9 @@ OperationTensors tensors(const SelectRows& op, const std::vector<PackedMatrix>&)
 }
 
 OperationTensors tensors(const Logits& op, const std::vector<PackedMatrix>& matrices) {
-  return {{{op.in, panels_for(matrices[op.head.index])}}, {op.out}};
+  TensorForms forms = panels_for(matrices[op.head.index]);
+  forms.fine_panels = std::exchange(forms.int8_panels, false);
+  return {{{op.in, forms}}, {op.out}};
 }
 
 }  // namespace
@@ -56,6 +59,7 @@ OperationTensors tensors(const Logits& op, const std::vector<PackedMatrix>& matr
 TensorForms& TensorForms::operator|=(const TensorForms& other) {
   values |= other.values;
   int8_panels |= other.int8_panels;
+  fine_panels |= other.fine_panels;
   float_panels |= other.float_panels;
   return *this;
 }

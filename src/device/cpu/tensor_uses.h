@@ -12,9 +12,10 @@ namespace hearth::cpu {
 struct TensorForms {
   bool values = false;        ///< float32 rows
   bool int8_panels = false;   ///< quantised, for integer weights
+  bool fine_panels = false;   ///< quantised twice, for integer weights whose products are the model's result
   bool float_panels = false;  ///< rearranged, for float weights
 
-  bool panels() const { return int8_panels || float_panels; }
+  bool panels() const { return int8_panels || fine_panels || float_panels; }
   TensorForms& operator|=(const TensorForms& other);
 };
 

@@ -15,11 +15,18 @@ namespace hearth::cpu {
 using TileKernel = void (*)(const std::byte* tile, size_t groups, const PanelView& panel, float* out,
                             size_t out_stride);
 
-/// Where the panels of one token begin and how far its blocks are apart; null where such panels are not wanted.
-struct PanelRow {
-  int8_t* int8_values = nullptr;
+/// Where one token's blocks of an integer panel begin, and how many bytes they are apart.
+struct Int8Row {
+  int8_t* values = nullptr;
   BlockFactors* factors = nullptr;
-  size_t int8_stride = 0;
+  size_t stride_bytes = 0;
+};
+
+/// One token's place in the panels of a tensor; null where such panels are not wanted. In fine panels what is left over
+/// follows directly: values + 32, factors + 1.
+struct PanelRow {
+  Int8Row int8;
+  Int8Row fine;
   float* float_values = nullptr;
   size_t float_stride = 0;
 };

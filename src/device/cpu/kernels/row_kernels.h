@@ -18,40 +18,50 @@ void activate(Activation activation, const float* gate, const float* up, float* 
   }
 }
 
-/// Quantises 32 values to [-127, 127], round to nearest.
+/// Quantises 32 values, x[], to [-127, 127], round to nearest; leaves in x what that left over.
 template <class S>
-HEARTH_INLINE void quantize_block(const float* values, int8_t* out, BlockFactors* factors) {
+HEARTH_INLINE void quantize_block(typename S::F* x, int8_t* out, BlockFactors* factors) {
   constexpr unsigned kVectors = kBlockCols / S::kLanes;
-  typename S::F x[kVectors];
   auto largest = S::zero();
 #pragma GCC unroll 8
-  for (unsigned v = 0; v < kVectors; ++v) {
-    x[v] = S::load(values + v * S::kLanes);
-    largest = S::max(largest, S::abs(x[v]));
-  }
+  for (unsigned v = 0; v < kVectors; ++v) largest = S::max(largest, S::abs(x[v]));
   const float magnitude = S::reduce_max(largest);
   const bool is_zero = magnitude < 1e-30F;  // below it the reciprocal would overflow
   const auto reciprocal = S::set(is_zero ? 0.0F : 127.0F / magnitude);
+  const float scale = is_zero ? 0.0F : magnitude * (1.0F / 127.0F);
   typename S::I q[kVectors];
 #pragma GCC unroll 8
-  for (unsigned v = 0; v < kVectors; ++v) q[v] = S::to_int(S::mul(x[v], reciprocal));
+  for (unsigned v = 0; v < kVectors; ++v) {
+    q[v] = S::to_int(S::mul(x[v], reciprocal));
+    x[v] = S::fma(S::to_float(q[v]), S::set(-scale), x[v]);
+  }
   const int32_t low = S::store_16_bytes(out, q);
   const int32_t high = S::store_16_bytes(out + 16, q + kVectors / 2);
   const int32_t total = low + high;
-  const float scale = is_zero ? 0.0F : magnitude * (1.0F / 127.0F);
   *factors = {scale,        scale * static_cast<float>(total), -8 * total, -16 * total,
               -128 * total, {-32 * low, -32 * high},           0};
 }
 
-template <class S>
-void fill_panels(const float* values, size_t count, const PanelRow& row, size_t first_block) {
-  if (row.int8_values != nullptr) {
-    for (size_t b = 0; b < count / kBlockCols; ++b) {
-      const size_t offset = (first_block + b) * row.int8_stride;
-      quantize_block<S>(values + b * kBlockCols, row.int8_values + offset,
-                        reinterpret_cast<BlockFactors*>(reinterpret_cast<std::byte*>(row.factors) + offset));
+/// kTimes 1 is int8, 2 is fine.
+template <class S, unsigned kTimes>
+HEARTH_INLINE void quantize_blocks(const float* values, size_t blocks, const Int8Row& row, size_t first_block) {
+  constexpr unsigned kVectors = kBlockCols / S::kLanes;
+  for (size_t b = 0; b < blocks; ++b) {
+    typename S::F x[kVectors];
+#pragma GCC unroll 8
+    for (unsigned v = 0; v < kVectors; ++v) x[v] = S::load(values + b * kBlockCols + v * S::kLanes);
+    const size_t offset = (first_block + b) * row.stride_bytes;
+    auto* factors = reinterpret_cast<BlockFactors*>(reinterpret_cast<std::byte*>(row.factors) + offset);
+    for (unsigned time = 0; time < kTimes; ++time) {
+      quantize_block<S>(x, row.values + offset + time * kBlockCols, factors + time);
     }
   }
+}
+
+template <class S>
+void fill_panels(const float* values, size_t count, const PanelRow& row, size_t first_block) {
+  if (row.int8.values != nullptr) quantize_blocks<S, 1>(values, count / kBlockCols, row.int8, first_block);
+  if (row.fine.values != nullptr) quantize_blocks<S, 2>(values, count / kBlockCols, row.fine, first_block);
   if (row.float_values != nullptr) {
     for (size_t i = 0; i < count; i += S::kLanes) {
       const size_t left = count - i;
