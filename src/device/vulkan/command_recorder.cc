@@ -53,7 +53,7 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   if (timestamps_ != VK_NULL_HANDLE) {
     vk.vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, dispatches());
   }
-  shaders_.push_back(key.shader);
+  launches_.push_back({key.shader, groups});
   return {};
 }
 

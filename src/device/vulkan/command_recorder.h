@@ -20,6 +20,12 @@ struct Groups {
   uint32_t x = 1, y = 1, z = 1;
 };
 
+/// A recorded dispatch.
+struct Launch {
+  Shader shader;
+  Groups groups;
+};
+
 /// Records dispatches into a command buffer and puts a barrier before a dispatch exactly where it touches what was
 /// written, or writes what was read, since the last barrier. The validation layer cannot see accesses through
 /// addresses, so the ranges given here are all that stands between two dispatches.
@@ -34,16 +40,15 @@ class CommandRecorder {
   template <class Arguments>
   Result<void> dispatch(const PipelineKey& key, const Arguments& arguments, Groups groups,
                         std::span<const Access> reads, std::span<const Access> writes) {
-    static_assert(sizeof(Arguments) <= Pipelines::kPushConstantBytes);
+    static_assert(sizeof(Arguments) <= Pipelines::kLargePushConstantBytes);
     return dispatch_bytes(key, &arguments, sizeof(Arguments), groups, reads, writes);
   }
 
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
   void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
 
-  /// Which shader each dispatch ran.
-  const std::vector<Shader>& shaders() const { return shaders_; }
-  uint32_t dispatches() const { return static_cast<uint32_t>(shaders_.size()); }
+  const std::vector<Launch>& launches() const { return launches_; }
+  uint32_t dispatches() const { return static_cast<uint32_t>(launches_.size()); }
   uint32_t barriers() const { return barriers_; }
 
  private:
@@ -58,7 +63,7 @@ class CommandRecorder {
   VkPipeline bound_ = VK_NULL_HANDLE;
   std::vector<Access> read_, written_;  // since the last barrier
   VkQueryPool timestamps_;
-  std::vector<Shader> shaders_;
+  std::vector<Launch> launches_;
   uint32_t barriers_ = 0;
 };
 

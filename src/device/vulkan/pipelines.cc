@@ -6,8 +6,12 @@
 #include <shaders/embed.h>
 #include <shaders/gate_up_few.h>
 #include <shaders/gate_up_many.h>
+#include <shaders/gate_up_matrix.h>
 #include <shaders/linear_few.h>
+#include <shaders/linear_few_norm.h>
 #include <shaders/linear_many.h>
+#include <shaders/linear_matrix.h>
+#include <shaders/prefetch.h>
 #include <shaders/quantize.h>
 #include <shaders/rope_and_store.h>
 #include <shaders/select_rows.h>
@@ -29,12 +33,16 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"add_norm", add_norm_spirv},
     {"quantize", quantize_spirv},
     {"linear_few", linear_few_spirv},
+    {"linear_few_norm", linear_few_norm_spirv},
     {"linear_many", linear_many_spirv},
+    {"linear_matrix", linear_matrix_spirv},
     {"gate_up_few", gate_up_few_spirv},
     {"gate_up_many", gate_up_many_spirv},
+    {"gate_up_matrix", gate_up_matrix_spirv},
     {"rope_and_store", rope_and_store_spirv},
     {"attention", attention_spirv},
     {"select_rows", select_rows_spirv},
+    {"prefetch", prefetch_spirv},
 }};
 
 const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shader)]; }
@@ -45,7 +53,7 @@ std::string_view name_of(Shader shader) { return code(shader).name; }
 
 Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu) {
   std::unique_ptr<Pipelines> pipelines(new Pipelines(gpu));
-  const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = kPushConstantBytes};
+  const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = push_constant_bytes(gpu)};
   const VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                              .pushConstantRangeCount = 1,
                                              .pPushConstantRanges = &range};

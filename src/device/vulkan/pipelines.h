@@ -17,12 +17,16 @@ enum class Shader : uint8_t {
   add_norm,
   quantize,
   linear_few,
+  linear_few_norm,
   linear_many,
+  linear_matrix,
   gate_up_few,
   gate_up_many,
+  gate_up_matrix,
   rope_and_store,
   attention,
   select_rows,
+  prefetch,
   count,
 };
 
@@ -50,7 +54,12 @@ class Pipelines {
   Result<VkPipeline> get(const PipelineKey& key);
   VkPipelineLayout layout() const { return layout_; }
 
-  static constexpr uint32_t kPushConstantBytes = 128;
+  /// Every device has room for the first; where it has room for the second, larger launches are used.
+  static constexpr uint32_t kPushConstantBytes = 128, kLargePushConstantBytes = 256;
+  static uint32_t push_constant_bytes(const Gpu& gpu) {
+    return gpu.properties().max_push_constant_bytes >= kLargePushConstantBytes ? kLargePushConstantBytes
+                                                                              : kPushConstantBytes;
+  }
 
  private:
   explicit Pipelines(const Gpu& gpu) : gpu_(gpu) {}

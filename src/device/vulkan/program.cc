@@ -93,7 +93,7 @@ Result<void> VulkanProgram::make_rope_tables() {
 }
 
 Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
-  uint64_t floats = 0, counters = 0;
+  uint64_t floats = 0, counters = 1;
   const uint32_t most = bucket_of(limits.tokens);
   for (uint32_t tokens = 1; tokens <= most; tokens = bucket_of(tokens + 1)) {
     for (const Operation& operation : recording_.operations) {
@@ -233,7 +233,8 @@ Result<std::vector<DispatchTime>> VulkanProgram::profile(const StepInput& input)
     if (got != VK_SUCCESS) return fail_vulkan(got, "reading a profile");
     for (uint32_t i = 1; i < count; ++i) {
       const double ns = static_cast<double>(ticks[i] - ticks[i - 1]) * gpu_.properties().timestamp_ns;
-      times.push_back({std::string(name_of(commands.shaders()[i])), ns / 1e3});
+      const Launch& launch = commands.launches()[i];
+      times.push_back({std::string(name_of(launch.shader)), launch.groups, ns / 1e3});
     }
     return {};
   };

@@ -18,6 +18,7 @@ struct RecordingStatistics {
 /// Time of one dispatch of a step.
 struct DispatchTime {
   std::string shader;
+  Groups groups;
   double microseconds = 0;
 };
 

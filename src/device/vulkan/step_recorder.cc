@@ -43,14 +43,16 @@ uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32
 }
 
 Result<void> StepRecorder::record() {
-  for (const Operation& operation : c_.recording.operations) {
-    auto recorded = std::visit(
-        [&](const auto& op) -> Result<void> {
-          if (rows(result_of(op)) == 0) return {};
-          return emit(op);
-        },
-        operation);
+  const auto& operations = c_.recording.operations;
+  for (size_t i = 0; i < operations.size(); ++i) {
+    const uint32_t result_rows = std::visit([&](const auto& op) { return rows(result_of(op)); }, operations[i]);
+    if (result_rows == 0) continue;
+    const bool joined = i + 1 < operations.size() && can_join(operations[i], operations[i + 1]);
+    auto recorded = joined ? emit_joined(std::get<Linear>(operations[i]), std::get<AddNorm>(operations[i + 1]))
+                           : std::visit([&](const auto& op) { return emit(op); }, operations[i]);
     if (!recorded) return recorded;
+    if (joined) ++i;
+    if (auto done = prefetch_next(i); !done) return done;
   }
   return {};
 }
@@ -96,6 +98,31 @@ Result<void> StepRecorder::emit(const Embed& op) {
   return place(op.out).needs_bytes ? quantize(op.out) : Result<void>{};
 }
 
+shared::AddNormArguments StepRecorder::norm_arguments(const AddNorm& op) const {
+  const auto vector = [&](const std::optional<VectorId>& id) { return id ? c_.weights.vector(*id).address() : 0; };
+  const bool wants_bytes = op.out && place(*op.out).needs_bytes;
+  return {.step = c_.step.header(),
+          .residual = floats(op.residual),
+          .branch = op.branch ? floats(*op.branch) : 0,
+          .post_norm = vector(op.post_norm),
+          .norm = vector(op.norm),
+          .result = op.out ? floats(*op.out) : 0,
+          .result_quants = wants_bytes ? quants(*op.out) : 0,
+          .result_pairs = wants_bytes ? pairs(*op.out) : 0,
+          .width = width(op.residual),
+          .branch_scale = op.branch_scale,
+          .epsilon = op.epsilon};
+}
+
+std::vector<uint32_t> StepRecorder::norm_constants(const AddNorm& op, uint32_t threads) const {
+  return {divide_up(width(op.residual) / 4, threads),
+          op.post_norm.has_value(),
+          op.norm.has_value(),
+          op.out && place(*op.out).needs_floats,
+          op.out && place(*op.out).needs_bytes,
+          is_logits(op.residual)};
+}
+
 Result<void> StepRecorder::emit(const AddNorm& op) {
   const uint32_t quads = width(op.residual) / 4;
   if (width(op.residual) % 32 != 0) {
@@ -105,23 +132,8 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
   const uint32_t per_thread = divide_up(quads, std::min(1024U, c_.gpu.properties().max_workgroup_threads));
   const uint32_t threads = divide_up(divide_up(quads, per_thread), lanes) * lanes;
-  const auto vector = [&](const std::optional<VectorId>& id) { return id ? c_.weights.vector(*id).address() : 0; };
-  const bool wants_bytes = op.out && place(*op.out).needs_bytes;
-  const shared::AddNormArguments arguments = {.step = c_.step.header(),
-                                              .residual = floats(op.residual),
-                                              .branch = op.branch ? floats(*op.branch) : 0,
-                                              .post_norm = vector(op.post_norm),
-                                              .norm = vector(op.norm),
-                                              .result = op.out ? floats(*op.out) : 0,
-                                              .result_quants = wants_bytes ? quants(*op.out) : 0,
-                                              .result_pairs = wants_bytes ? pairs(*op.out) : 0,
-                                              .width = width(op.residual),
-                                              .branch_scale = op.branch_scale,
-                                              .epsilon = op.epsilon};
-  const PipelineKey key = {Shader::add_norm,
-                           threads,
-                           {per_thread, op.branch.has_value(), op.post_norm.has_value(), op.norm.has_value(),
-                            op.out && place(*op.out).needs_floats, wants_bytes, is_logits(op.residual)}};
+  PipelineKey key = {Shader::add_norm, threads, norm_constants(op, threads)};
+  key.constants.push_back(op.branch.has_value());
   std::vector<Access> reads = {access(op.residual)};
   std::vector<Access> writes;
   if (op.branch) {
@@ -129,7 +141,7 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
     writes.push_back(access(op.residual));
   }
   if (op.norm) writes.push_back(access(*op.out));
-  return commands_.dispatch(key, arguments, {rows(op.residual)}, reads, writes);
+  return commands_.dispatch(key, norm_arguments(op), {rows(op.residual)}, reads, writes);
 }
 
 Result<void> StepRecorder::emit(const RopeAndStore& op) {
@@ -191,7 +203,7 @@ Result<void> StepRecorder::emit(const Attention& op) {
   std::vector<Access> writes = {access(op.out)};
   if (shape.splits > 1) {
     writes.push_back({c_.scratch.partials, c_.scratch.partials + c_.scratch.partial_bytes});
-    writes.push_back({c_.scratch.counters, c_.scratch.counters + c_.scratch.counter_bytes});
+    writes.push_back(c_.scratch.counter_access());
   }
   // Tiles hold at least one token, so there are never more of them than tokens.
   const Groups groups = {bucket_.tokens, op.kv_heads, shape.splits};
@@ -207,8 +219,10 @@ Result<void> StepRecorder::emit(const SelectRows& op) {
                                                  .width = width(op.in)};
   const std::array reads = {access(op.in)};
   const std::array writes = {access(op.out)};
-  const PipelineKey key = {Shader::select_rows, 128, {}};
-  if (auto done = commands_.dispatch(key, arguments, {rows(op.out)}, reads, writes); !done) return done;
+  constexpr uint32_t kThreads = 128;
+  const PipelineKey key = {Shader::select_rows, kThreads, {}};
+  const Groups groups = {rows(op.out), divide_up(width(op.in), kThreads)};
+  if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
   return place(op.out).needs_bytes ? quantize(op.out) : Result<void>{};
 }
 

@@ -6,6 +6,7 @@
 #include "device/vulkan/activations.h"
 #include "device/vulkan/cache.h"
 #include "device/vulkan/command_recorder.h"
+#include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_buffer.h"
 #include "device/vulkan/tuning.h"
 #include "device/vulkan/weights.h"
@@ -26,10 +27,12 @@ struct RopeTables {
   uint32_t pairs = 0;
 };
 
-/// Scratch memory of attention split over the context.
+/// Scratch memory of attention split over the context, and counters of workgroups that ended: zero between launches.
 struct AttentionScratch {
   VkDeviceAddress partials = 0, counters = 0;
   uint64_t partial_bytes = 0, counter_bytes = 0;
+
+  Access counter_access() const { return {counters, counters + counter_bytes}; }
 };
 
 /// Everything that a recording refers to. Owned by the program.
@@ -73,6 +76,12 @@ class StepRecorder {
   Result<void> emit(const Attention& op);
   Result<void> emit(const SelectRows& op);
   Result<void> quantize(TensorId tensor);
+  shared::AddNormArguments norm_arguments(const AddNorm& op) const;
+  /// The shader's constants from QUADS on, for workgroups of `threads`.
+  std::vector<uint32_t> norm_constants(const AddNorm& op, uint32_t threads) const;
+  /// Reads the beginning of the next matmul's weights into the device's cache, beside operation number `after`.
+  Result<void> prefetch_next(size_t after);
+  Result<void> prefetch(VkDeviceAddress source, uint64_t bytes);
 
   // step_recorder_matmul.cc
   struct Multiplication {
@@ -85,8 +94,14 @@ class StepRecorder {
   Result<void> emit(const Linear& op);
   Result<void> emit(const GateUp& op);
   Result<void> emit(const Logits& op);
+  Multiplication multiplication(const Linear& op) const;
+  shared::LinearArguments linear_arguments(const Multiplication& m, const WeightRun& run) const;
+  uint32_t linear_flags(const Multiplication& m) const;
   Result<void> multiply(const Multiplication& m);
   Result<void> multiply_run(const Multiplication& m, const WeightRun& run);
+  /// Whether the norm can be computed by the product's last workgroup.
+  bool can_join(const Operation& product, const Operation& norm) const;
+  Result<void> emit_joined(const Linear& product, const AddNorm& norm);
   bool few(TensorId tensor) const { return rows(tensor) <= c_.tuning.few_tokens_limit; }
 
   uint32_t rows(TensorId tensor) const { return is_logits(tensor) ? bucket_.logit_rows : bucket_.tokens; }

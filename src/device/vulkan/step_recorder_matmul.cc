@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "device/vulkan/matrix_path.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_recorder.h"
 
@@ -13,7 +14,6 @@ uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 constexpr uint32_t kTileRows = 64;  // of many_tokens.glsl
 constexpr uint32_t kManyThreads = 256;
-constexpr uint32_t kMostSums = 32;  // rows * tokens that a lane holds in registers at once
 
 uint32_t tile_tokens(uint32_t rows) { return rows <= 32 ? 32 : 64; }
 
@@ -23,26 +23,42 @@ shared::WeightRef reference(const Slice& slice, const WeightLayout& layout) {
 }
 
 /// Fewer rows at once where many tokens would not fit in registers; the workgroup's rows stay the same.
-FewTokensTuning for_tokens(FewTokensTuning tuning, uint32_t tokens, uint32_t lanes, uint32_t most_threads) {
-  while (tuning.rows > 1 && tuning.rows * tokens > kMostSums) {
+FewTokensTuning for_tokens(FewTokensTuning tuning, uint32_t matrices, uint32_t tokens, uint32_t most_sums,
+                           const GpuProperties& gpu) {
+  tuning.cluster = std::min(tuning.cluster, gpu.subgroup_size);
+  const uint32_t most_threads = std::min(gpu.max_workgroup_threads, 512U);
+  while (tuning.rows > 1 && matrices * tuning.rows * tokens > most_sums) {
     tuning.rows /= 2;
-    if (2 * tuning.subgroups * lanes <= std::min(most_threads, 512U)) tuning.subgroups *= 2;
+    if (2 * tuning.subgroups * gpu.subgroup_size <= most_threads) tuning.subgroups *= 2;
   }
   return tuning;
 }
 
+/// Rows of each matrix that a workgroup computes.
+uint32_t outputs_of(const FewTokensTuning& tuning, uint32_t lanes) {
+  return tuning.subgroups / tuning.split * (lanes / tuning.cluster) * tuning.rows;
+}
+
+/// The constants that both cooperative-matrix shaders begin with.
+std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding) {
+  const MatrixTuning& t = plan.tuning;
+  return {encoding, t.tile_rows, t.tile_tokens, t.sub_rows, t.sub_tokens, t.depth, plan.shape.m, plan.shape.n,
+          plan.shape.k};
+}
+
 }  // namespace
 
-Result<void> StepRecorder::emit(const Linear& op) {
+StepRecorder::Multiplication StepRecorder::multiplication(const Linear& op) const {
   const bool is_short = width(op.out) < c_.tuning.short_rows;
-  if (auto done = multiply({.in = op.in,
-                            .out = op.out,
-                            .matrix = op.weight,
-                            .bias = op.bias,
-                            .tuning = is_short ? &c_.tuning.short_linear : &c_.tuning.linear});
-      !done) {
-    return done;
-  }
+  return {.in = op.in,
+          .out = op.out,
+          .matrix = op.weight,
+          .bias = op.bias,
+          .tuning = is_short ? &c_.tuning.short_linear : &c_.tuning.linear};
+}
+
+Result<void> StepRecorder::emit(const Linear& op) {
+  if (auto done = multiply(multiplication(op)); !done) return done;
   return place(op.out).needs_bytes ? quantize(op.out) : Result<void>{};
 }
 
@@ -62,38 +78,85 @@ Result<void> StepRecorder::multiply(const Multiplication& m) {
   return {};
 }
 
+shared::LinearArguments StepRecorder::linear_arguments(const Multiplication& m, const WeightRun& run) const {
+  const bool bytes = uses_quantized_activations(run.layout.encoding);
+  return {.weight = reference(c_.weights.slice(run), run.layout),
+          .step = c_.step.header(),
+          .x = bytes ? quants(m.in) : floats(m.in),
+          .x_pairs = bytes ? pairs(m.in) : 0,
+          .bias = m.bias ? c_.weights.vector(*m.bias).address() : 0,
+          .result = floats(m.out),
+          .rows = run.layout.rows,
+          .blocks = run.layout.blocks(),
+          .first_row = run.first_row,
+          .out_width = width(m.out),
+          .scale = m.scale,
+          .softcap = m.softcap};
+}
+
+uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
+  return (m.bias ? shared::kFlagBias : 0) | (m.softcap > 0 ? shared::kFlagSoftcap : 0);
+}
+
 Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun& run) {
   const uint32_t encoding = run.layout.encoding;
-  const bool bytes = uses_quantized_activations(encoding);
-  const shared::LinearArguments arguments = {.weight = reference(c_.weights.slice(run), run.layout),
-                                             .step = c_.step.header(),
-                                             .x = bytes ? quants(m.in) : floats(m.in),
-                                             .x_pairs = bytes ? pairs(m.in) : 0,
-                                             .bias = m.bias ? c_.weights.vector(*m.bias).address() : 0,
-                                             .result = floats(m.out),
-                                             .rows = run.layout.rows,
-                                             .blocks = run.layout.blocks(),
-                                             .first_row = run.first_row,
-                                             .out_width = width(m.out),
-                                             .scale = m.scale,
-                                             .softcap = m.softcap};
-  const uint32_t flags = (m.bias ? shared::kFlagBias : 0) | (m.softcap > 0 ? shared::kFlagSoftcap : 0);
+  const shared::LinearArguments arguments = linear_arguments(m, run);
+  const uint32_t flags = linear_flags(m);
   const std::array reads = {access(m.in)};
   // Runs write different columns, so only the first declares the write: no barrier between them.
   const std::array all_writes = {access(m.out)};
   const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
+  const uint32_t lanes = c_.gpu.properties().subgroup_size;
   if (!few(m.in)) {
+    if (const auto plan = plan_matrix_path(c_.gpu.properties(), c_.tuning, encoding, 1, rows(m.in))) {
+      PipelineKey key = {Shader::linear_matrix, plan->tuning.subgroups * lanes, matrix_constants(*plan, encoding)};
+      key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
+      return commands_.dispatch(key, arguments,
+                                {divide_up(rows(m.in), plan->tuning.tile_tokens),
+                                 divide_up(run.layout.rows, plan->tuning.tile_rows)},
+                                reads, writes);
+    }
     const uint32_t tokens = tile_tokens(rows(m.in));
     const PipelineKey key = {Shader::linear_many, kManyThreads, {encoding, tokens, 0, 0, 0, flags, is_logits(m.in)}};
     return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, kTileRows), divide_up(rows(m.in), tokens)},
                               reads, writes);
   }
-  const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  const FewTokensTuning t = for_tokens(*m.tuning, rows(m.in), lanes, c_.gpu.properties().max_workgroup_threads);
+  const FewTokensTuning t = for_tokens(*m.tuning, 1, rows(m.in), c_.tuning.most_sums, c_.gpu.properties());
   const PipelineKey key = {
-      Shader::linear_few, t.subgroups * lanes, {encoding, rows(m.in), t.rows, t.split, t.unroll, flags}};
-  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, t.subgroups / t.split * t.rows)}, reads,
-                            writes);
+      Shader::linear_few, t.subgroups * lanes, {encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, flags}};
+  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, outputs_of(t, lanes))}, reads, writes);
+}
+
+bool StepRecorder::can_join(const Operation& product, const Operation& norm) const {
+  const auto* linear = std::get_if<Linear>(&product);
+  const auto* add_norm = std::get_if<AddNorm>(&norm);
+  if (linear == nullptr || add_norm == nullptr || !add_norm->branch || add_norm->branch->index != linear->out.index) {
+    return false;
+  }
+  // One workgroup norms all rows one after another, which pays only where they are very few.
+  return rows(linear->out) <= c_.tuning.joined_norm_tokens && few(linear->in) &&
+         c_.weights.matrix(linear->weight).runs.size() == 1 && width(linear->out) % 32 == 0 &&
+         !place(linear->out).needs_bytes && Pipelines::push_constant_bytes(c_.gpu) >= sizeof(shared::LinearNormArguments);
+}
+
+Result<void> StepRecorder::emit_joined(const Linear& product, const AddNorm& norm) {
+  const Multiplication m = multiplication(product);
+  const WeightRun& run = c_.weights.matrix(m.matrix).runs.front();
+  const uint32_t lanes = c_.gpu.properties().subgroup_size;
+  const FewTokensTuning t = for_tokens(*m.tuning, 1, rows(m.in), c_.tuning.most_sums, c_.gpu.properties());
+  const shared::LinearNormArguments arguments = {.linear = linear_arguments(m, run),
+                                                 .norm = norm_arguments(norm),
+                                                 .counter = c_.scratch.counters};
+  const uint32_t threads = t.subgroups * lanes;
+  PipelineKey key = {Shader::linear_few_norm,
+                     threads,
+                     {run.layout.encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, linear_flags(m)}};
+  const std::vector<uint32_t> of_norm = norm_constants(norm, threads);
+  key.constants.insert(key.constants.end(), of_norm.begin(), of_norm.end());
+  const std::array reads = {access(m.in), access(norm.residual)};
+  std::vector<Access> writes = {access(m.out), access(norm.residual), c_.scratch.counter_access()};
+  if (norm.norm) writes.push_back(access(*norm.out));
+  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, outputs_of(t, lanes))}, reads, writes);
 }
 
 Result<void> StepRecorder::emit(const GateUp& op) {
@@ -116,7 +179,17 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const uint32_t activation = op.activation == Activation::silu ? shared::kActivationSilu : shared::kActivationGeluTanh;
   const std::array reads = {access(op.in)};
   const std::array writes = {access(op.out)};
+  const uint32_t lanes = c_.gpu.properties().subgroup_size;
   if (!few(op.in)) {
+    if (const auto plan = plan_matrix_path(c_.gpu.properties(), c_.tuning, layout.encoding, 2, rows(op.in))) {
+      PipelineKey key = {Shader::gate_up_matrix, plan->tuning.subgroups * lanes,
+                         matrix_constants(*plan, layout.encoding)};
+      key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
+      const Groups groups = {divide_up(rows(op.in), plan->tuning.tile_tokens),
+                             divide_up(layout.rows, plan->tuning.tile_rows / 2)};
+      if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
+      return wants_bytes ? quantize(op.out) : Result<void>{};
+    }
     const uint32_t tokens = tile_tokens(rows(op.in));
     const PipelineKey key = {
         Shader::gate_up_many, kManyThreads, {layout.encoding, tokens, 0, 0, 0, activation, is_logits(op.in)}};
@@ -125,10 +198,8 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     return wants_bytes ? quantize(op.out) : Result<void>{};
   }
 
-  const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  const FewTokensTuning t =
-      for_tokens(c_.tuning.gate_up, rows(op.in), lanes, c_.gpu.properties().max_workgroup_threads);
-  const uint32_t outputs = t.subgroups / t.split * t.rows;
+  const FewTokensTuning t = for_tokens(c_.tuning.gate_up, 2, rows(op.in), c_.tuning.most_sums, c_.gpu.properties());
+  const uint32_t outputs = outputs_of(t, lanes);
   // A workgroup quantises whole blocks, and either all consumers read bytes or it leaves them to a pass of their own.
   const bool makes_bytes = wants_bytes && !place(op.out).needs_floats && outputs % 32 == 0;
   if (makes_bytes) {
@@ -137,7 +208,7 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   }
   const PipelineKey key = {Shader::gate_up_few,
                            t.subgroups * lanes,
-                           {layout.encoding, rows(op.in), t.rows, t.split, t.unroll, activation, makes_bytes}};
+                           {layout.encoding, rows(op.in), t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
   if (auto done = commands_.dispatch(key, arguments, {divide_up(layout.rows, outputs)}, reads, writes); !done) {
     return done;
   }

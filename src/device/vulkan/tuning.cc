@@ -11,7 +11,12 @@ namespace {
 
 std::map<std::string, uint32_t*, std::less<>> fields(Tuning& tuning) {
   std::map<std::string, uint32_t*, std::less<>> all = {
-      {"few_tokens_limit", &tuning.few_tokens_limit},         {"short_rows", &tuning.short_rows},
+      {"few_tokens_limit", &tuning.few_tokens_limit},
+      {"many_tokens_path", &tuning.many_tokens_path},
+      {"most_sums", &tuning.most_sums},
+      {"joined_norm_tokens", &tuning.joined_norm_tokens},
+      {"short_rows", &tuning.short_rows},
+      {"prefetch_kib", &tuning.prefetch_kib},
       {"attention_threads", &tuning.attention_threads},       {"attention_keys", &tuning.attention_keys},
       {"attention_split_keys", &tuning.attention_split_keys}, {"attention_workgroups", &tuning.attention_workgroups},
   };
@@ -20,11 +25,24 @@ std::map<std::string, uint32_t*, std::less<>> fields(Tuning& tuning) {
     all[name + ".rows"] = &few.rows;
     all[name + ".split"] = &few.split;
     all[name + ".unroll"] = &few.unroll;
+    all[name + ".cluster"] = &few.cluster;
   };
   add("linear", tuning.linear);
   add("short_linear", tuning.short_linear);
   add("logits", tuning.logits);
   add("gate_up", tuning.gate_up);
+  const auto add_matrix = [&](const std::string& name, MatrixTuning& matrix) {
+    all[name + ".subgroups"] = &matrix.subgroups;
+    all[name + ".tile_rows"] = &matrix.tile_rows;
+    all[name + ".tile_tokens"] = &matrix.tile_tokens;
+    all[name + ".sub_rows"] = &matrix.sub_rows;
+    all[name + ".sub_tokens"] = &matrix.sub_tokens;
+    all[name + ".depth"] = &matrix.depth;
+  };
+  add_matrix("matrix16", tuning.matrix16);
+  add_matrix("matrix32", tuning.matrix32);
+  add_matrix("matrix64", tuning.matrix64);
+  add_matrix("matrix", tuning.matrix);
   return all;
 }
 
@@ -40,7 +58,7 @@ Result<void> change_tuning(std::string_view changes, Tuning& tuning) {
     uint32_t value = 0;
     const std::string_view number = equals == change.npos ? std::string_view() : change.substr(equals + 1);
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (field == all.end() || error != std::errc() || end != number.data() + number.size() || value == 0) {
+    if (field == all.end() || error != std::errc() || end != number.data() + number.size() ) {
       return fail(ErrorCode::invalid_argument, fmt::format("'{}' is no tuning", change));
     }
     *field->second = value;

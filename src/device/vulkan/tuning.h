@@ -9,24 +9,53 @@
 
 namespace hearth::vulkan {
 
-/// A matmul over few tokens: `subgroups` in a workgroup, `rows` for each subgroup at once, `split` subgroups sharing
-/// rows along the row, `unroll` blocks of each row in flight for a lane.
+/// A matmul over few tokens: `subgroups` in a workgroup, `rows` for each cluster of `cluster` lanes at once, `split`
+/// subgroups sharing rows along the row, `unroll` blocks of each row in flight for a lane.
 struct FewTokensTuning {
   uint32_t subgroups = 4;
   uint32_t rows = 4;
   uint32_t split = 1;
   uint32_t unroll = 1;
+  uint32_t cluster = 8;
+};
+
+/// A matmul on cooperative matrices (shaders/matrix_tokens.glsl): the workgroup's tile, a subgroup's part of it, blocks of
+/// a row staged at once.
+struct MatrixTuning {
+  uint32_t subgroups = 8;
+  uint32_t tile_rows = 64;
+  uint32_t tile_tokens = 64;
+  uint32_t sub_rows = 32;
+  uint32_t sub_tokens = 32;
+  uint32_t depth = 2;
+};
+
+/// How matmuls over many tokens are computed.
+enum class ManyTokensPath : uint32_t {
+  best,  ///< cooperative matrices where the device and the encoding allow, else dot products
+  dot,   ///< packed dot products of bytes, float32 for plain encodings
 };
 
 /// The choices that a sweep varies; shaders take them as specialisation constants.
 struct Tuning {
-  uint32_t few_tokens_limit = 16;  ///< more tokens than this take the tiled matmul
-  FewTokensTuning linear = {.subgroups = 4, .rows = 4, .split = 1, .unroll = 1};
-  FewTokensTuning short_linear = {
-      .subgroups = 8, .rows = 2, .split = 4, .unroll = 1};  ///< few rows, such as projections
-  FewTokensTuning logits = {.subgroups = 4, .rows = 4, .split = 1, .unroll = 1};
-  FewTokensTuning gate_up = {.subgroups = 8, .rows = 4, .split = 1, .unroll = 1};
+  uint32_t few_tokens_limit = 16;  ///< more tokens than this take a tiled matmul
+  uint32_t many_tokens_path = 0;   ///< ManyTokensPath
+  FewTokensTuning linear = {.subgroups = 4, .rows = 4};
+  FewTokensTuning short_linear = {.subgroups = 4, .rows = 2};  ///< few rows, such as projections
+  FewTokensTuning logits = {.subgroups = 4, .rows = 4};
+  FewTokensTuning gate_up = {.subgroups = 8, .rows = 4};
+  uint32_t most_sums = 32;  ///< rows * tokens of all matrices that a lane holds in registers with few tokens
+  /// A norm behind a product of at most this many tokens is computed by the product's last workgroup.
+  uint32_t joined_norm_tokens = 2;
   uint32_t short_rows = 16384;  ///< a Linear of fewer rows takes short_linear
+  /// By the tokens of a step: up to 16, 32, 64, and more.
+  MatrixTuning matrix16 = {.subgroups = 8, .tile_rows = 32, .tile_tokens = 16, .sub_rows = 32, .sub_tokens = 16, .depth = 8};
+  MatrixTuning matrix32 = {.subgroups = 8, .tile_rows = 32, .tile_tokens = 32, .sub_rows = 32, .sub_tokens = 32, .depth = 8};
+  MatrixTuning matrix64 = {.subgroups = 8, .tile_rows = 32, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 32, .depth = 4};
+  MatrixTuning matrix = {.subgroups = 8, .tile_rows = 128, .tile_tokens = 128, .sub_rows = 32, .sub_tokens = 64, .depth = 2};
+  /// Of the next matmul's weights, read into the device's cache while an operation that leaves the bus idle runs; 0
+  /// where the cache is too small for it.
+  uint32_t prefetch_kib = 0;
   uint32_t attention_threads = 128;
   uint32_t attention_keys = 64;         ///< in flight in a workgroup
   uint32_t attention_split_keys = 64;   ///< least stretch of a context for one workgroup

@@ -16,6 +16,9 @@
 namespace hearth::vulkan {
 namespace {
 
+/// GPUs raise their clocks only under load.
+constexpr double kWarmUpSeconds = 0.3;
+
 struct Shape {
   uint32_t layers, hidden, feed_forward, heads, kv_heads, head_dim, vocabulary;
   bool gemma;  ///< post norms, QK norms, gelu, five layers with a window of 1024 for each without
@@ -218,42 +221,48 @@ struct Step {
   std::vector<uint32_t> logit_rows;
 };
 
+/// Runs until the clock is up, then the median of `repeat` runs.
 double seconds_of_step(Program& program, const Step& step, uint32_t repeat) {
+  using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
   std::vector<double> times;
-  for (uint32_t i = 0; i < repeat + 2; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
+  for (uint32_t i = 0; times.size() < repeat; ++i) {
+    const auto begin = Clock::now();
     if (auto done = program.run(step.input()); !done) {
       fmt::print("failed: {}\n", to_string(done.error()));
       return 0;
     }
-    if (i >= 2) times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    if (i >= 2 && seconds_since(start) > kWarmUpSeconds) times.push_back(seconds_since(begin));
   }
   std::ranges::sort(times);
   return times[times.size() / 2];
 }
 
+/// Sums over launches of one shader and size: the products of a layer differ in size.
 void print_profile(VulkanProgram& program, const Step& step) {
-  auto times = program.profile(step.input());
-  if (times) times = program.profile(step.input());  // the first one records
-  if (!times) {
-    fmt::print("no profile: {}\n", to_string(times.error()));
-    return;
-  }
+  constexpr int kRuns = 5;
   std::map<std::string, std::pair<double, uint32_t>> sums;
   double all = 0;
-  for (const DispatchTime& time : *times) {
-    sums[time.shader].first += time.microseconds;
-    ++sums[time.shader].second;
-    all += time.microseconds;
+  for (int run = 0; run <= kRuns; ++run) {
+    const auto times = program.profile(step.input());
+    if (!times) {
+      fmt::print("no profile: {}\n", to_string(times.error()));
+      return;
+    }
+    if (run == 0) continue;  // the first one records
+    for (const DispatchTime& time : *times) {
+      auto& sum = sums[fmt::format("{} {}x{}x{}", time.shader, time.groups.x, time.groups.y, time.groups.z)];
+      sum.first += time.microseconds;
+      ++sum.second;
+      all += time.microseconds;
+    }
   }
-  for (const auto& [shader, sum] : sums) {
-    fmt::print("    {:16} {:5} x {:8.2f} us = {:9.1f} us, {:4.1f} %\n", shader, sum.second, sum.first / sum.second,
-               sum.first, 100 * sum.first / all);
-  }
-  // One layer from the middle, dispatch by dispatch.
-  const size_t middle = times->size() / 2;
-  for (size_t i = middle; i < std::min(middle + 9, times->size()); ++i) {
-    fmt::print("      {:16} {:8.2f} us\n", (*times)[i].shader, (*times)[i].microseconds);
+  for (const auto& [name, sum] : sums) {
+    fmt::print("    {:32} {:5} x {:8.2f} us = {:9.1f} us, {:4.1f} %\n", name, sum.second / kRuns,
+               sum.first / sum.second, sum.first / kRuns, 100 * sum.first / all);
   }
 }
 

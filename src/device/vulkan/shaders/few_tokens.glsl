@@ -1,25 +1,34 @@
-// Matrix times a few vectors (1 to 16 tokens): each weight is loaded once and meets all tokens. A subgroup computes ROWS
-// rows; its lanes take neighbouring blocks of a row. SPLIT subgroups share the same rows by taking turns along the row.
-// UNROLL blocks of every row are in flight for each lane.
+// Matrix times a few vectors (1 to 16 tokens): each weight is loaded once and meets all tokens. A cluster of CLUSTER
+// neighbouring lanes computes ROWS rows: its lanes take neighbouring blocks of a row (8 lanes of 16 bytes are a cache line,
+// and rows are whole numbers of 8 blocks in all common models, where 32 would leave lanes idle), and all clusters of a
+// subgroup read the same activations. SPLIT subgroups share the same rows by taking turns along the row. UNROLL blocks of
+// every row are in flight for each lane.
 
 layout(constant_id = 2) const uint ENCODING = 4;
 layout(constant_id = 3) const uint TOKENS = 1;
 layout(constant_id = 4) const uint ROWS = 4;
 layout(constant_id = 5) const uint SPLIT = 1;
 layout(constant_id = 6) const uint UNROLL = 1;
+layout(constant_id = 7) const uint CLUSTER = 8;
 
 #include "weights.glsl"
 
-const uint SUBGROUPS = THREADS / SUBGROUP;
-const uint TEAMS = SUBGROUPS / SPLIT;  ///< groups of subgroups that share rows
+const uint TEAMS = THREADS / SUBGROUP / SPLIT;  ///< groups of subgroups that share rows
+const uint CLUSTERS = SUBGROUP / CLUSTER;
+const uint OUTPUTS = TEAMS * CLUSTERS * ROWS;   ///< rows of a workgroup, of each matrix
 
-shared float partial_sums[SPLIT > 1 ? SUBGROUPS * ROWS * TOKENS : 1];
+shared float partial_sums[MATRICES * SPLIT * TOKENS * OUTPUTS];
 
 struct FewInput {
   Uvec4sIn x;
   Vec2sIn x_pairs;
   uint blocks;
 };
+
+/// Where this lane's rows begin among the workgroup's.
+uint first_output() {
+  return (gl_SubgroupID / SPLIT * CLUSTERS + gl_SubgroupInvocationID / CLUSTER) * ROWS;
+}
 
 void load_rows(WeightMatrix m, uint row, uint block, out RawBlock raw[ROWS]) {
   [[unroll]] for (uint r = 0; r < ROWS; ++r) raw[r] = load_units(m, row + r, block);
@@ -32,6 +41,13 @@ void load_rows(WeightMatrix m, uint row, uint block, out RawBlock raw[ROWS]) {
         const vec4 minimums = load_grouped4(m, row + r, block, m.padded_rows >> 2);
         [[unroll]] for (uint i = 0; i < 4; ++i) raw[min(r + i, ROWS - 1)].minimum = minimums[i];
       }
+    }
+  } else if (ROWS == 2) {
+    const vec2 scales = load_grouped2(m, row, block, 0);
+    [[unroll]] for (uint i = 0; i < 2; ++i) raw[min(i, ROWS - 1)].scale = scales[i];
+    if (HAS_GROUPED_MINIMUM) {
+      const vec2 minimums = load_grouped2(m, row, block, m.padded_rows >> 2);
+      [[unroll]] for (uint i = 0; i < 2; ++i) raw[min(i, ROWS - 1)].minimum = minimums[i];
     }
   } else {
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
@@ -61,48 +77,64 @@ void add_products(RawBlock raw[ROWS], FewInput x, uint block, inout float sums[R
   }
 }
 
-/// Sums of this lane over its blocks of rows [row, row + ROWS).
-void multiply_lane(WeightMatrix m, uint row, FewInput x, out float sums[ROWS][TOKENS]) {
-  [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-    [[unroll]] for (uint t = 0; t < TOKENS; ++t) sums[r][t] = 0;
+/// Sums of this lane over its blocks of rows [row, row + ROWS) of each matrix.
+void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, out float sums[MATRICES][ROWS][TOKENS]) {
+  [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
+    [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+      [[unroll]] for (uint t = 0; t < TOKENS; ++t) sums[i][r][t] = 0;
+    }
   }
-  const uint stride = SPLIT * SUBGROUP;
-  uint block = (gl_SubgroupID % SPLIT) * SUBGROUP + gl_SubgroupInvocationID;
-  for (; block + (UNROLL - 1) * stride < m.blocks; block += UNROLL * stride) {
-    RawBlock raw[UNROLL][ROWS];
-    [[unroll]] for (uint u = 0; u < UNROLL; ++u) load_rows(m, row, block + u * stride, raw[u]);
-    [[unroll]] for (uint u = 0; u < UNROLL; ++u) add_products(raw[u], x, block + u * stride, sums);
+  const uint stride = SPLIT * CLUSTER;
+  uint block = (gl_SubgroupID % SPLIT) * CLUSTER + gl_SubgroupInvocationID % CLUSTER;
+  for (; block + (UNROLL - 1) * stride < x.blocks; block += UNROLL * stride) {
+    RawBlock raw[UNROLL][MATRICES][ROWS];
+    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
+      [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block + u * stride, raw[u][i]);
+    }
+    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
+      [[unroll]] for (uint i = 0; i < MATRICES; ++i) add_products(raw[u][i], x, block + u * stride, sums[i]);
+    }
   }
   if (UNROLL > 1) {
-    for (; block < m.blocks; block += stride) {
-      RawBlock raw[ROWS];
-      load_rows(m, row, block, raw);
-      add_products(raw, x, block, sums);
+    for (; block < x.blocks; block += stride) {
+      [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
+        RawBlock raw[ROWS];
+        load_rows(m[i], row, block, raw);
+        add_products(raw, x, block, sums[i]);
+      }
     }
   }
 }
 
-/// The whole sums, in the first subgroup of each team. Contains a barrier when SPLIT > 1: call it from every thread.
-void reduce_sums(inout float sums[ROWS][TOKENS]) {
-  [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-    [[unroll]] for (uint t = 0; t < TOKENS; ++t) sums[r][t] = subgroupAdd(sums[r][t]);
-  }
-  if (SPLIT == 1) return;
-  if (gl_SubgroupInvocationID == 0) {
+float cluster_add(float value) {
+  if (CLUSTER == SUBGROUP) return subgroupAdd(value);
+  if (CLUSTER == 16) return subgroupClusteredAdd(value, 16);
+  if (CLUSTER == 32) return subgroupClusteredAdd(value, 32);
+  return subgroupClusteredAdd(value, 8);
+}
+
+/// Adds up what the lanes of a cluster and the subgroups of a team have; `whole_sum` then reads the result. Contains a
+/// barrier: call it from every thread.
+void reduce_sums(float sums[MATRICES][ROWS][TOKENS]) {
+  [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
       [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-        partial_sums[(gl_SubgroupID * ROWS + r) * TOKENS + t] = sums[r][t];
-      }
-    }
-  }
-  barrier();
-  if (gl_SubgroupID % SPLIT == 0) {
-    [[unroll]] for (uint r = 0; r < ROWS; ++r) {
-      [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-        for (uint s = 1; s < SPLIT; ++s) {
-          sums[r][t] += partial_sums[((gl_SubgroupID + s) * ROWS + r) * TOKENS + t];
+        const float sum = cluster_add(sums[i][r][t]);
+        // One lane for each value, so that they are stored together.
+        if (gl_SubgroupInvocationID % CLUSTER == (t * ROWS + r) % CLUSTER) {
+          const uint team = (i * SPLIT + gl_SubgroupID % SPLIT) * TOKENS + t;
+          partial_sums[team * OUTPUTS + first_output() + r] = sum;
         }
       }
     }
   }
+  barrier();
+}
+
+float whole_sum(uint matrix, uint token, uint place) {
+  float sum = 0;
+  [[unroll]] for (uint s = 0; s < SPLIT; ++s) {
+    sum += partial_sums[((matrix * SPLIT + s) * TOKENS + token) * OUTPUTS + place];
+  }
+  return sum;
 }

@@ -46,6 +46,9 @@ HEARTH_CONSTANT kRowPadding = 16;
 /// Tokens of one KV block (device/step.h).
 HEARTH_CONSTANT kCacheBlockTokens = 16;
 
+/// What a memory access moves at least, on all hardware that has a large cache.
+HEARTH_CONSTANT kCacheSectorBytes = 32;
+
 /// Rope tables: entry [position / kRopeSpan] of the coarse table turns by its first position, entry
 /// [position % kRopeSpan] of the fine one by the rest.
 HEARTH_CONSTANT kRopeSpan = 256;
@@ -91,6 +94,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { vec
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Partials { float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer SharedVec4s { vec4 v[]; };
 #endif
 
 /// One run of rows of a weight matrix in one encoding.
@@ -208,6 +212,19 @@ struct SelectRowsArguments {
   HEARTH_ADDRESS(FloatsIn) source;
   HEARTH_ADDRESS(Floats) result;
   uint width;
+};
+
+/// Linear whose result is the norm's branch.
+struct LinearNormArguments {
+  LinearArguments linear;
+  AddNormArguments norm;
+  HEARTH_ADDRESS(Counters) counter;  ///< zero before and after
+};
+
+struct PrefetchArguments {
+  HEARTH_ADDRESS(UintsIn) source;
+  HEARTH_ADDRESS(Uints) sink;  ///< never written
+  uint sectors;
 };
 
 #ifdef __cplusplus

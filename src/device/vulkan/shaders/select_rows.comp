@@ -6,9 +6,7 @@ layout(push_constant) uniform Arguments { SelectRowsArguments a; };
 
 void main() {
   const uint row = gl_WorkGroupID.x;
-  if (row >= a.step.header.logit_rows) return;
-  const uint source = a.rows.v[row];
-  for (uint i = thread_index(); i < a.width; i += THREADS) {
-    a.result.v[row * a.width + i] = a.source.v[source * a.width + i];
-  }
+  const uint i = gl_WorkGroupID.y * THREADS + thread_index();
+  if (row >= a.step.header.logit_rows || i >= a.width) return;
+  a.result.v[row * a.width + i] = a.source.v[a.rows.v[row] * a.width + i];
 }

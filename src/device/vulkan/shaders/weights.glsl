@@ -43,6 +43,12 @@ vec4 load_grouped4(WeightMatrix m, uint row, uint block, uint first_group) {
   return vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
 }
 
+/// Two consecutive rows' scales; `row` is even.
+vec2 load_grouped2(WeightMatrix m, uint row, uint block, uint first_group) {
+  const uint index = ((first_group + (row >> 2)) * m.blocks + block) * 2 + ((row >> 1) & 1);
+  return unpackHalf2x16(m.at.scales.v[index]);
+}
+
 const bool HAS_GROUPED_SCALE = ENCODING >= kEncodingQ8_0 && ENCODING <= kEncodingQ5_1;
 const bool HAS_GROUPED_MINIMUM = ENCODING == kEncodingQ4_1 || ENCODING == kEncodingQ5_1;
 

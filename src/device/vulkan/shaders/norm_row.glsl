@@ -1,0 +1,65 @@
+// One row of AddNorm by a whole workgroup, whose values stay in registers between the two norms. Needs the constants QUADS
+// (groups of four values that a thread holds), HAS_BRANCH, HAS_POST_NORM, HAS_NORM, FLOAT_RESULT and QUANTIZED_RESULT, and
+// a function load_branch.
+
+shared float square_sums[2][THREADS / SUBGROUP];
+
+/// Over the whole workgroup; `slot` differs between two calls, so that one barrier is enough.
+float sum_of_squares(vec4 values[QUADS], uint slot) {
+  float sum = 0;
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) sum += dot(values[i], values[i]);
+  sum = subgroupAdd(sum);
+  if (gl_SubgroupInvocationID == 0) square_sums[slot][gl_SubgroupID] = sum;
+  barrier();
+  sum = 0;
+  for (uint i = gl_SubgroupInvocationID; i < THREADS / SUBGROUP; i += SUBGROUP) sum += square_sums[slot][i];
+  return subgroupAdd(sum);
+}
+
+/// `exists` is asked only when everything that the row needs is on its way.
+void norm_row(AddNormArguments a, uint row, bool exists) {
+  const uint quads = a.width / 4;
+  // All loads go out before anything waits for one of them: a single row's time is latency.
+  vec4 residual[QUADS], branch[QUADS], post_norm[QUADS], norm[QUADS];
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+    const uint quad = i * THREADS + thread_index();
+    const uint safe = min(quad, quads - 1);
+    const vec4 old = a.residual.v[row * quads + safe];
+    residual[i] = quad < quads ? old : vec4(0);
+    if (HAS_BRANCH) {
+      const vec4 added = load_branch(a, row * quads + safe);
+      branch[i] = quad < quads ? added : vec4(0);
+    }
+    if (HAS_POST_NORM) post_norm[i] = a.post_norm.v[safe];
+    if (HAS_NORM) norm[i] = a.norm.v[safe];
+  }
+  if (!exists) return;
+
+  if (HAS_BRANCH) {
+    float factor = 1;
+    if (HAS_POST_NORM) factor = inversesqrt(sum_of_squares(branch, 0) / float(a.width) + a.epsilon);
+    [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+      const uint quad = i * THREADS + thread_index();
+      vec4 value = branch[i];
+      if (HAS_POST_NORM) value *= factor * post_norm[i];
+      residual[i] += a.branch_scale * value;
+      if (quad < quads) a.residual.v[row * quads + quad] = residual[i];
+    }
+  }
+  if (!HAS_NORM) return;
+
+  const float factor = inversesqrt(sum_of_squares(residual, 1) / float(a.width) + a.epsilon);
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+    const uint quad = i * THREADS + thread_index();
+    const vec4 value = residual[i] * factor * norm[i];
+    if (FLOAT_RESULT && quad < quads) a.result.v[row * quads + quad] = value;
+    if (QUANTIZED_RESULT) {
+      vec2 pair;
+      const uint bytes = quantize_quad(value, pair);
+      if (quad < quads) {
+        a.result_quants.v[row * quads + quad] = bytes;
+        if (quad % 8 == 0) a.result_pairs.v[(row * quads + quad) / 8] = pair;
+      }
+    }
+  }
+}
