@@ -25,7 +25,8 @@ struct Groups {
 /// addresses, so the ranges given here are all that stands between two dispatches.
 class CommandRecorder {
  public:
-  /// With `timestamps`, a query pool that was reset, dispatch n is followed by timestamp n.
+  /// With `timestamps`, a query pool that was reset, timestamp 0 comes before the first dispatch, and dispatch n is
+  /// followed by timestamp n + 1.
   CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands,
                   VkQueryPool timestamps = VK_NULL_HANDLE)
       : gpu_(gpu), pipelines_(pipelines), commands_(commands), timestamps_(timestamps) {}
@@ -38,11 +39,16 @@ class CommandRecorder {
     return dispatch_bytes(key, &arguments, sizeof(Arguments), groups, reads, writes);
   }
 
+  /// What is dispatched from now on is a part of this operation of the recording.
+  void begin_operation(uint32_t index) { operation_ = index; }
+
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
   void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
 
   /// Which shader each dispatch ran.
   const std::vector<Shader>& shaders() const { return shaders_; }
+  /// Which operation each dispatch is a part of.
+  const std::vector<uint32_t>& operations() const { return operations_; }
   uint32_t dispatches() const { return static_cast<uint32_t>(shaders_.size()); }
   uint32_t barriers() const { return barriers_; }
 
@@ -59,6 +65,8 @@ class CommandRecorder {
   std::vector<Access> read_, written_;  // since the last barrier
   VkQueryPool timestamps_;
   std::vector<Shader> shaders_;
+  std::vector<uint32_t> operations_;
+  uint32_t operation_ = 0;
   uint32_t barriers_ = 0;
 };
 

@@ -9,6 +9,7 @@
 #include <shaders/linear_few.h>
 #include <shaders/linear_many.h>
 #include <shaders/quantize.h>
+#include <shaders/read_bandwidth.h>
 #include <shaders/rope_and_store.h>
 #include <shaders/select_rows.h>
 
@@ -35,6 +36,7 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"rope_and_store", rope_and_store_spirv},
     {"attention", attention_spirv},
     {"select_rows", select_rows_spirv},
+    {"read_bandwidth", read_bandwidth_spirv},
 }};
 
 const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shader)]; }

@@ -23,6 +23,7 @@ enum class Shader : uint8_t {
   rope_and_store,
   attention,
   select_rows,
+  read_bandwidth,
   count,
 };
 

@@ -43,13 +43,14 @@ uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32
 }
 
 Result<void> StepRecorder::record() {
-  for (const Operation& operation : c_.recording.operations) {
+  for (uint32_t i = 0; i < c_.recording.operations.size(); ++i) {
+    commands_.begin_operation(i);
     auto recorded = std::visit(
         [&](const auto& op) -> Result<void> {
           if (rows(result_of(op)) == 0) return {};
           return emit(op);
         },
-        operation);
+        c_.recording.operations[i]);
     if (!recorded) return recorded;
   }
   return {};

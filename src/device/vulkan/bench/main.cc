@@ -233,8 +233,8 @@ double seconds_of_step(Program& program, const Step& step, uint32_t repeat) {
 }
 
 void print_profile(VulkanProgram& program, const Step& step) {
-  auto times = program.profile(step.input());
-  if (times) times = program.profile(step.input());  // the first one records
+  auto times = program.profile_dispatches(step.input());
+  if (times) times = program.profile_dispatches(step.input());  // the first one records
   if (!times) {
     fmt::print("no profile: {}\n", to_string(times.error()));
     return;
