@@ -120,6 +120,23 @@ def test_bench_prints_one_object():
         assert row["share_of_bandwidth"] is None or 0 < row["share_of_bandwidth"] <= 1
 
 
+def test_bench_profiles_every_operation():
+    run = hearth("bench", GOLDENS / "llama", "--prompt", "16", "--sequences", "1,3", "--context", "20", "--repeat", "2",
+                 "--profile", "--json")
+    assert run.returncode == 0, run.stderr
+    steps = json.loads(run.stdout)["steps"]
+    assert [(step["sequences"], step["tokens"], step["context"]) for step in steps] == [(1, 16, 0), (1, 1, 20), (3, 1, 20)]
+    for step in steps:
+        assert "attention" in [row["name"] for row in step["operations"]]
+        for row in step["operations"]:
+            assert row["gb_per_second"] == pytest.approx(row["bytes"] / row["seconds"] / 1e9)
+            assert row["share_of_step"] == pytest.approx(row["seconds"] / step["seconds"])
+            assert row["share_of_bandwidth"] is None or 0 <= row["share_of_bandwidth"] <= 1
+    table = hearth("bench", GOLDENS / "llama", "--prompt", "16", "--sequences", "1", "--profile", "--repeat", "1")
+    assert table.returncode == 0, table.stderr
+    assert "prompt of 16 tokens" in table.stdout and "decoding 1 sequence behind 0 tokens:" in table.stdout
+
+
 def test_a_base_model_does_not_chat():
     run = hearth("chat", BASE, input="Hello\n")
     assert run.returncode == 1

@@ -9,6 +9,8 @@
 #include "app/commands.h"
 #include "app/measure.h"
 #include "app/open_model.h"
+#include "app/print_profile.h"
+#include "app/step_profiler.h"
 
 namespace hearth::app {
 namespace {
@@ -21,6 +23,7 @@ struct Options {
   std::vector<uint32_t> sequences = {1, 2, 4, 8};
   uint32_t context = 0;
   uint32_t repeat = 3;
+  bool profile = false;
   bool json = false;
 };
 
@@ -83,14 +86,23 @@ Result<DecodeResult> measure_decode(EngineMeter& meter, const Model& model, cons
   return result;
 }
 
+nlohmann::ordered_json describe(const Options& options, const Device& device, double bandwidth) {
+  return {{"model", options.model},
+          {"device", device.info().name + " (" + device.info().description + ")"},
+          {"threads", device.info().threads},
+          {"bandwidth_gb_per_second", bandwidth}};
+}
+
+void print_heading(const Options& options, const Device& device, double bandwidth) {
+  fmt::print("{}\n{} ({})\n", options.model, device.info().name, device.info().description);
+  if (bandwidth > 0) fmt::print("memory reads {:.1f} GB/s, measured now\n", bandwidth);
+}
+
 void print_json(const Options& options, const Device& device, double bandwidth,
                 const std::vector<PromptResult>& prompts, const std::vector<DecodeResult>& decodes) {
-  nlohmann::ordered_json json = {{"model", options.model},
-                                 {"device", device.info().name + " (" + device.info().description + ")"},
-                                 {"threads", device.info().threads},
-                                 {"prompt", nlohmann::ordered_json::array()},
-                                 {"decode", nlohmann::ordered_json::array()},
-                                 {"bandwidth_gb_per_second", bandwidth}};
+  nlohmann::ordered_json json = describe(options, device, bandwidth);
+  json["prompt"] = nlohmann::ordered_json::array();
+  json["decode"] = nlohmann::ordered_json::array();
   for (const PromptResult& r : prompts) {
     json["prompt"].push_back({{"tokens", r.tokens},
                               {"tokens_per_second", r.tokens_per_second},
@@ -110,8 +122,7 @@ void print_json(const Options& options, const Device& device, double bandwidth,
 
 void print_table(const Options& options, const Device& device, double bandwidth,
                  const std::vector<PromptResult>& prompts, const std::vector<DecodeResult>& decodes) {
-  fmt::print("{}\n{} ({})\n", options.model, device.info().name, device.info().description);
-  if (bandwidth > 0) fmt::print("memory reads {:.1f} GB/s, measured now\n", bandwidth);
+  print_heading(options, device, bandwidth);
   fmt::print("\n{:>8} {:>10} {:>14}\n", "prompt", "tokens/s", "first token");
   for (const PromptResult& r : prompts) {
     fmt::print("{:>8} {:>10.1f} {:>11.1f} ms\n", r.tokens, r.tokens_per_second, r.time_to_first_token_ms);
@@ -126,7 +137,40 @@ void print_table(const Options& options, const Device& device, double bandwidth,
   }
 }
 
+/// Where the time of steps goes, operation by operation, instead of how fast they are.
+Result<void> run_profile(const Options& options) {
+  auto opened = open_model(options.model, options.device, {});
+  if (!opened) return pass_on(opened);
+  auto profiler = StepProfiler::create(*opened->model, {.sequences = std::ranges::max(options.sequences),
+                                                        .context = options.context,
+                                                        .prompt_tokens = std::ranges::max(options.prompts)});
+  if (!profiler) return pass_on(profiler);
+  const double bandwidth = opened->device->measure_bandwidth_gb_per_second();
+  std::vector<ProfiledStep> steps;
+  for (const uint32_t tokens : options.prompts) {
+    auto step = profiler->prompt(tokens, options.repeat);
+    if (!step) return pass_on(step);
+    steps.push_back(std::move(*step));
+  }
+  for (const uint32_t sequences : options.sequences) {
+    auto step = profiler->decode(sequences, options.context, options.repeat);
+    if (!step) return pass_on(step);
+    steps.push_back(std::move(*step));
+  }
+  if (options.json) {
+    auto json = describe(options, *opened->device, bandwidth);
+    json["steps"] = nlohmann::ordered_json::array();
+    for (const ProfiledStep& step : steps) json["steps"].push_back(profile_json(step, bandwidth));
+    fmt::print("{}\n", json.dump());
+    return {};
+  }
+  print_heading(options, *opened->device, bandwidth);
+  for (const ProfiledStep& step : steps) fmt::print("\n{}", profile_table(step, bandwidth));
+  return {};
+}
+
 Result<void> run(const Options& options) {
+  if (options.profile) return run_profile(options);
   auto opened = open_model(options.model, options.device, {});
   if (!opened) return pass_on(opened);
   EngineOptions engine_options;
@@ -180,6 +224,7 @@ void add_bench(CLI::App& app, Command& chosen) {
       ->check(positive)
       ->capture_default_str();
   add_device_options(*command, options->device);
+  command->add_flag("--profile", options->profile, "print where the time of a step goes, operation by operation");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Example: hearth bench model.gguf --prompt 128,512 --sequences 1,8 --json");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

@@ -28,23 +28,6 @@ std::vector<std::string> copy_strings(const GgufMetadata& metadata, std::string_
   return strings;
 }
 
-GgufVocabulary read_vocabulary(const GgufMetadata& metadata, std::string model) {
-  const std::string prefix = "tokenizer.ggml.";
-  return {.model = std::move(model),
-          .pre = metadata.get_string(prefix + "pre", "").value_or(""),
-          .tokens = copy_strings(metadata, prefix + "tokens"),
-          .scores = metadata.get_f32_array(prefix + "scores").value_or(std::vector<float>()),
-          .token_types = metadata.get_i32_array(prefix + "token_type").value_or(std::vector<int32_t>()),
-          .merges = copy_strings(metadata, prefix + "merges"),
-          .bos = optional_u32(metadata, prefix + "bos_token_id"),
-          .eos = optional_u32(metadata, prefix + "eos_token_id"),
-          .eot = optional_u32(metadata, prefix + "eot_token_id"),
-          .unknown = optional_u32(metadata, prefix + "unknown_token_id"),
-          .add_bos = optional_bool(metadata, prefix + "add_bos_token"),
-          .add_eos = optional_bool(metadata, prefix + "add_eos_token"),
-          .add_space_prefix = optional_bool(metadata, prefix + "add_space_prefix")};
-}
-
 Result<void> set_tokenizer(ModelText& text, Result<Tokenizer> tokenizer) {
   if (!tokenizer) return pass_on(tokenizer);
   text.tokenizer = std::make_unique<Tokenizer>(std::move(*tokenizer));
@@ -102,6 +85,23 @@ Result<ModelText> load(const HuggingFaceDirectory& directory) {
 }
 
 }  // namespace
+
+GgufVocabulary read_vocabulary(const GgufMetadata& metadata, std::string model) {
+  const std::string prefix = "tokenizer.ggml.";
+  return {.model = std::move(model),
+          .pre = metadata.get_string(prefix + "pre", "").value_or(""),
+          .tokens = copy_strings(metadata, prefix + "tokens"),
+          .scores = metadata.get_f32_array(prefix + "scores").value_or(std::vector<float>()),
+          .token_types = metadata.get_i32_array(prefix + "token_type").value_or(std::vector<int32_t>()),
+          .merges = copy_strings(metadata, prefix + "merges"),
+          .bos = optional_u32(metadata, prefix + "bos_token_id"),
+          .eos = optional_u32(metadata, prefix + "eos_token_id"),
+          .eot = optional_u32(metadata, prefix + "eot_token_id"),
+          .unknown = optional_u32(metadata, prefix + "unknown_token_id"),
+          .add_bos = optional_bool(metadata, prefix + "add_bos_token"),
+          .add_eos = optional_bool(metadata, prefix + "add_eos_token"),
+          .add_space_prefix = optional_bool(metadata, prefix + "add_space_prefix")};
+}
 
 Result<ModelText> load_text(const Checkpoint& checkpoint) {
   return checkpoint.as_gguf() != nullptr ? load(*checkpoint.as_gguf()) : load(*checkpoint.as_hugging_face());

@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "engine/request.h"
 #include "formats/checkpoint.h"
+#include "formats/gguf_metadata.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -20,5 +21,8 @@ struct ModelText {
 
 /// Takes up to seconds for large vocabularies: run it beside the loading of weights.
 Result<ModelText> load_text(const Checkpoint& checkpoint);
+
+/// The vocabulary that a GGUF file describes, `model` being its kind; what the file does not say stays empty.
+GgufVocabulary read_vocabulary(const GgufMetadata& metadata, std::string model);
 
 }  // namespace hearth::app

@@ -54,6 +54,12 @@ struct DeviceInfo {
   uint32_t threads = 0;     ///< of the host, used by programs; 0 where that means nothing
 };
 
+/// Where the time of one step went.
+struct StepProfile {
+  double seconds = 0;                     ///< of the whole step, by the host's clock
+  std::vector<double> operation_seconds;  ///< of each operation of the recording, in its order
+};
+
 /// A forward pass ready to run again and again. One run at a time.
 class Program {
  public:
@@ -62,6 +68,11 @@ class Program {
   /// Runs a step within the limits given to compile. Inputs that break the contract of step.h are a caller's bug and
   /// answered with ErrorCode::internal where they are seen.
   virtual Result<StepOutput> run(const StepInput& input) = 0;
+
+  /// Does what run does and measures each operation. Errors: as run; unsupported where the device has no clock.
+  virtual Result<StepProfile> profile(const StepInput& /*input*/) {
+    return fail(ErrorCode::unsupported, "this device does not measure its operations");
+  }
 };
 
 /// Where weights and the KV cache live and programs run. Weights are declared and written first (from any threads),
@@ -95,8 +106,8 @@ class Device {
 
   virtual Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) = 0;
 
-  /// Sustained read bandwidth of the device's memory with all its threads or units, measured now; 0 when that makes no
-  /// sense (reference).
+  /// Sustained read bandwidth of the device's memory with all its threads or units, measured now; 0 where that makes no
+  /// sense (reference) or cannot be done (no memory, no clock).
   virtual double measure_bandwidth_gb_per_second() = 0;
 };
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/testing/source_folder.h"
 #include "device/open_device.h"
 #include "engine/engine.h"
 #include "engine/random.h"
@@ -17,7 +18,7 @@
 namespace hearth {
 namespace {
 
-const std::filesystem::path kGoldens = std::filesystem::path(HEARTH_SOURCE_DIR) / "tests" / "golden";
+const std::filesystem::path kGoldens = source_folder() / "tests" / "golden";
 
 /// Tokens and, for each, the logprobs of the whole vocabulary, which show any change of any logit.
 struct Outcome {

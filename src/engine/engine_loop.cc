@@ -1,6 +1,7 @@
 #include "engine/engine_loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "device/step.h"
 
@@ -20,6 +21,12 @@ SchedulerLimits scheduler_limits(const EngineOptions& options) {
           .prefix_cache = options.prefix_cache};
 }
 
+uint32_t prompt_tokens(const std::vector<ScheduledSequence>& step) {
+  uint32_t sum = 0;
+  for (const ScheduledSequence& scheduled : step) sum += scheduled.token_count > 1 ? scheduled.token_count : 0;
+  return sum;
+}
+
 }  // namespace
 
 ProgramLimits program_limits(const EngineOptions& options) {
@@ -32,7 +39,8 @@ EngineLoop::EngineLoop(EngineParts parts)
     : parts_(std::move(parts)),
       inbox_(parts_.options.max_sequences + parts_.options.max_waiting),
       cache_(parts_.cache_groups, parts_.plan.blocks_per_group),
-      scheduler_(scheduler_limits(parts_.options), cache_, hash_key_) {
+      scheduler_(scheduler_limits(parts_.options), cache_, hash_key_),
+      pace_(parts_.options.shared_prompt_tokens, parts_.options.shared_step_stretch) {
   update_metrics();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -47,14 +55,15 @@ void EngineLoop::run(const std::stop_token& stop) {
 }
 
 void EngineLoop::step() {
-  const std::vector<ScheduledSequence>& step = scheduler_.schedule();
+  const std::vector<ScheduledSequence>& step = scheduler_.schedule(pace_.prompt_tokens());
   now_ = Clock::now();
   for (const auto& scheduled : step) metrics_.note_admission(*requests_.at(scheduled.sequence->arrival), now_);
   update_metrics();
 
   const Result<StepOutput> output = parts_.program->run(step_builder_.build(step));
 
-  now_ = Clock::now();
+  const TimePoint begin = std::exchange(now_, Clock::now());
+  if (output) pace_.note(prompt_tokens(step), std::chrono::duration<double>(now_ - begin).count());
   size_t at = 0;
   for (const ScheduledSequence& scheduled : step) {
     if (!output) {

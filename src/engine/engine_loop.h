@@ -16,6 +16,7 @@
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/step_builder.h"
+#include "engine/step_pace.h"
 
 namespace hearth {
 
@@ -74,6 +75,7 @@ class EngineLoop final : public Engine {
   // Of the engine's thread alone.
   KvCache cache_;
   Scheduler scheduler_;
+  StepPace pace_;
   StepBuilder step_builder_;
   Sampler sampler_;
   std::unordered_map<RequestHandle, std::unique_ptr<ActiveRequest>> requests_;

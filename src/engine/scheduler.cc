@@ -25,15 +25,15 @@ void Scheduler::remove(Sequence& sequence) {
   cache_.release(sequence.blocks);
 }
 
-const std::vector<ScheduledSequence>& Scheduler::schedule() {
-  begin_step();
+const std::vector<ScheduledSequence>& Scheduler::schedule(uint32_t prompt_tokens) {
+  begin_step(prompt_tokens);
   // Preemption takes sequences from the end, which this loop has not reached.
   for (size_t next = 0; next < running_.size();) continue_running(*running_[next++]);
   admit_waiting();
   return step_;
 }
 
-void Scheduler::begin_step() {
+void Scheduler::begin_step(uint32_t prompt_tokens) {
   step_.clear();
   blocks_to_come_.clear();
   const auto decoding = static_cast<uint32_t>(
@@ -41,6 +41,7 @@ void Scheduler::begin_step() {
   const bool shared = running_.size() + waiting_.size() > 1;
   prompt_budget_ = std::min(limits_.max_batched_tokens - decoding,
                             shared ? limits_.shared_prompt_tokens : limits_.max_batched_tokens);
+  if (decoding > 0) prompt_budget_ = std::min(prompt_budget_, prompt_tokens);
   prompt_rows_budget_ = limits_.prompt_logit_rows;
   long_prompt_tokens_ = 4 * prompt_budget_;
   prompts_to_come_ = running_.size() - decoding + waiting_.size();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <unordered_set>
 #include <vector>
 
@@ -46,8 +47,9 @@ class Scheduler {
   /// Takes a sequence out, wherever it is, and frees its blocks.
   void remove(Sequence& sequence);
 
-  /// The next step. Empty only when nothing runs or waits. Valid until the next call.
-  const std::vector<ScheduledSequence>& schedule();
+  /// The next step, with at most `prompt_tokens` tokens of prompts if sequences decode in it, beside the limits. Empty
+  /// only when nothing runs or waits. Valid until the next call.
+  const std::vector<ScheduledSequence>& schedule(uint32_t prompt_tokens = std::numeric_limits<uint32_t>::max());
 
   /// The step's tokens of this sequence are computed: they are in the cache, and the prefix cache may know of them.
   void commit(const ScheduledSequence& scheduled);
@@ -63,7 +65,7 @@ class Scheduler {
  private:
   enum class Admission { admitted, deferred, no_room };
 
-  void begin_step();
+  void begin_step(uint32_t prompt_tokens);
   void continue_running(Sequence& sequence);
   void admit_waiting();
   Admission admit(Sequence& sequence);

@@ -34,10 +34,10 @@ class SchedulerTest : public testing::Test {
   }
 
   /// One step; returns what it computed, by arrival.
-  std::map<uint64_t, ScheduledSequence> step() {
+  std::map<uint64_t, ScheduledSequence> step(uint32_t prompt_tokens = 1U << 30) {
     std::map<uint64_t, ScheduledSequence> result;
     uint32_t tokens = 0;
-    for (const ScheduledSequence& scheduled : scheduler_->schedule()) {
+    for (const ScheduledSequence& scheduled : scheduler_->schedule(prompt_tokens)) {
       Sequence& sequence = *scheduled.sequence;
       EXPECT_TRUE(result.emplace(sequence.arrival, scheduled).second) << "twice in a step";
       EXPECT_LE(sequence.computed + scheduled.token_count, sequence.size());
@@ -83,6 +83,20 @@ TEST_F(SchedulerTest, SharedStepsTakePromptsInOrderAndDecodeAll) {
   EXPECT_EQ(second.at(1).token_count, 1U);
   EXPECT_EQ(second.at(2).token_count, 10U);
   EXPECT_EQ(second.at(3).token_count, 30U);
+}
+
+TEST_F(SchedulerTest, PromptsAreCutSmallerOnlyBesideAnswers) {
+  use(100, {.max_batched_tokens = 300, .shared_prompt_tokens = 50});
+  add(60);
+  add(60);
+  EXPECT_EQ(step(16).at(1).token_count, 50U) << "nobody waits for a next token yet";
+  const auto second = step(16);
+  EXPECT_EQ(second.at(1).token_count, 10U);
+  EXPECT_EQ(second.at(2).token_count, 40U);
+  const auto third = step(16);
+  EXPECT_EQ(third.at(1).token_count, 1U);
+  EXPECT_EQ(third.at(2).token_count, 16U);
+  EXPECT_EQ(step(16).at(2).token_count, 4U);
 }
 
 TEST_F(SchedulerTest, TheYoungestIsPreemptedAndComesBackInItsTurn) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/testing/source_folder.h"
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
 #include "formats/test_files.h"
@@ -180,7 +181,7 @@ TEST_F(CheckpointTest, IndexAndShardsMustAgree) {
 }
 
 TEST_F(CheckpointTest, OpensTheGoldenLlama) {
-  auto opened = open_checkpoint(std::string(HEARTH_SOURCE_DIR) + "/tests/golden/llama");
+  auto opened = open_checkpoint(source_folder() / "tests/golden/llama");
   ASSERT_TRUE(opened) << to_string(opened.error());
   const auto& config = (*opened)->as_hugging_face()->config();
   EXPECT_EQ(config["model_type"], "llama");

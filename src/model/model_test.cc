@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/testing/source_folder.h"
 #include "device/open_device.h"
 #include "model/evaluate.h"
 #include "model/families/family.h"
@@ -22,7 +23,7 @@ namespace {
 using testing::HasSubstr;
 using Json = nlohmann::json;
 
-const std::filesystem::path kGoldens = std::filesystem::path(HEARTH_SOURCE_DIR) / "tests" / "golden";
+const std::filesystem::path kGoldens = source_folder() / "tests" / "golden";
 
 /// A copy of a golden checkpoint whose config.json was changed; removed at the end.
 class EditedCheckpoint {

@@ -62,6 +62,12 @@ TEST_F(ServerTest, APortInUseIsAClearErrorAndAFreedOneIsFreeAtOnce) {
   EXPECT_TRUE(third) << to_string(third.error());
 }
 
+TEST_F(ServerTest, ANameIsListenedOnAsItsIpv4Address) {
+  options.host = "localhost";
+  start();
+  EXPECT_EQ(get("/health").status, 200U) << server->url();
+}
+
 TEST_F(ServerTest, AnAddressThatIsNotHereIsAnError) {
   options.host = "192.0.2.1";  // for documentation: never a machine's own
   EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::io);

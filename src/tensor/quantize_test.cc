@@ -15,12 +15,13 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/testing/source_folder.h"
 #include "tensor/float16.h"
 
 namespace hearth {
 namespace {
 
-const std::string kFolder = std::string(HEARTH_SOURCE_DIR) + "/src/tensor/testdata/";
+const std::string kFolder = source_folder().string() + "/src/tensor/testdata/";
 
 const std::vector<NumberFormat> kBlockFormats = {NumberFormat::q4_0, NumberFormat::q4_1, NumberFormat::q5_0,
                                                  NumberFormat::q5_1, NumberFormat::q8_0, NumberFormat::q4_k,

@@ -22,6 +22,8 @@ struct GgufVocabulary {
   std::optional<bool> add_bos;       ///< add_bos_token
   std::optional<bool> add_eos;       ///< add_eos_token
   std::optional<bool> add_space_prefix;  ///< add_space_prefix; "llama" vocabularies put a space first by default
+
+  bool operator==(const GgufVocabulary&) const = default;
 };
 
 }  // namespace hearth

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -12,13 +13,15 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/source_folder.h"
 #include "text/gguf_vocabulary.h"
 
 namespace hearth::test {
 
-inline std::string read_file(const std::string& path) {
+inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw std::runtime_error(path + " is missing; `make test` or tools/fetch_tokenizers.sh brings it");
+  if (!file)
+    throw std::runtime_error(path.string() + " is missing; `make test` or tools/fetch_tokenizers.sh brings it");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -38,7 +41,7 @@ inline const nlohmann::ordered_json& goldens(const std::string& name) {
   static std::map<std::string, nlohmann::ordered_json> parsed;
   nlohmann::ordered_json& golden = parsed[name];
   if (golden.is_null()) {
-    golden = nlohmann::ordered_json::parse(read_file(HEARTH_SOURCE_DIR "/src/text/testdata/" + name + ".json"));
+    golden = nlohmann::ordered_json::parse(read_file(source_folder() / "src/text/testdata" / (name + ".json")));
   }
   return golden;
 }

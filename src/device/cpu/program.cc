@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "device/cpu/program_checks.h"
+#include "device/operation_timer.h"
 
 namespace hearth::cpu {
 namespace {
@@ -28,30 +29,50 @@ class CpuProgram : public Program {
   }
 
   Result<StepOutput> run(const StepInput& input) override {
-    if (auto ok = check_step(input, limits_, storage_.cache, readers_, vocabulary_); !ok) return pass_on(ok);
-    find_places(input);
-    fill_rotations();
+    if (auto ready = prepare(input); !ready) return pass_on(ready);
     const StepContext step{storage_, activations_, input, places_, rotations_, scratch_};
     for (const auto& operation : operations_) operation->run(step);
     const ActivationTensor& logits = activations_.tensor(recording_.logits);
     return StepOutput{{logits.values, step.rows(logits) * logits.width}};
   }
 
+  Result<StepProfile> profile(const StepInput& input) override {
+    StepProfile profile;
+    OperationTimer timer(profile, recording_.operations.size());
+    if (auto ready = prepare(input); !ready) return pass_on(ready);
+    const StepContext step{storage_, activations_, input, places_, rotations_, scratch_};
+    timer.skip();
+    for (size_t i = 0; i < operations_.size(); ++i) {
+      operations_[i]->run(step);
+      timer.add_to(recorded_[i]);
+    }
+    return profile;
+  }
+
  private:
+  Result<void> prepare(const StepInput& input) {
+    if (auto ok = check_step(input, limits_, storage_.cache, readers_, vocabulary_); !ok) return ok;
+    find_places(input);
+    fill_rotations();
+    return {};
+  }
+
   void make_operations() {
     const auto forms = forms_to_write(recording_, storage_.matrices);
     for (size_t i = 0; i < recording_.operations.size(); ++i) {
       const Operation& operation = recording_.operations[i];
       std::visit([&](const auto& op) { add(op, forms[i]); }, operation);
-      if (fills_panels(operation)) continue;
-      const auto outputs = tensors_of(operation, storage_.matrices).outputs;
-      for (size_t o = 0; o < outputs.size(); ++o) {
-        if (forms[i][o].panels()) operations_.push_back(make_fill_panels(outputs[o], forms[i][o]));
-      }
+      if (!fills_panels(operation)) add_fill_panels(tensors_of(operation, storage_.matrices).outputs, forms[i]);
+      recorded_.resize(operations_.size(), static_cast<uint32_t>(i));
     }
   }
 
   using Forms = std::vector<TensorForms>;
+  void add_fill_panels(std::span<const TensorId> outputs, const Forms& forms) {
+    for (size_t o = 0; o < outputs.size(); ++o) {
+      if (forms[o].panels()) operations_.push_back(make_fill_panels(outputs[o], forms[o]));
+    }
+  }
   void add(const Embed& op, const Forms& forms) {
     vocabulary_ = storage_.matrices[op.table.index].rows();
     operations_.push_back(make_embed(op, forms[0]));
@@ -114,6 +135,7 @@ class CpuProgram : public Program {
   const CpuStorage& storage_;
   ActivationMemory activations_;
   std::vector<std::unique_ptr<CpuOperation>> operations_;
+  std::vector<uint32_t> recorded_;  ///< for each of operations_, the operation of the recording that it is a part of
   std::vector<CacheReader> readers_;
   uint32_t vocabulary_ = 0;
   std::vector<std::unique_ptr<float[]>> scratch_;

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/thread_pool.h"
+#include "device/operation_timer.h"
 #include "device/reference/reference_operations.h"
 #include "device/reference/reference_storage.h"
 
@@ -20,17 +21,37 @@ class ReferenceProgram : public Program {
       : recording_(std::move(recording)), storage_(storage), pool_(pool), activations_(recording_.tensors.size()) {}
 
   Result<StepOutput> run(const StepInput& input) override {
-    const Step step{recording_, input, storage_, pool_, activations_};
-    for (uint32_t i = 0; i < activations_.size(); ++i) {
-      activations_[i].resize(static_cast<size_t>(step.rows({i})) * step.width({i}));
-    }
-    for (const Operation& operation : recording_.operations) {
-      std::visit([&](const auto& op) { reference::run(step, op); }, operation);
-    }
+    prepare(input);
+    for (uint32_t i = 0; i < recording_.operations.size(); ++i) run_operation(input, i);
     return StepOutput{activations_[recording_.logits.index]};
   }
 
+  Result<StepProfile> profile(const StepInput& input) override {
+    StepProfile profile;
+    OperationTimer timer(profile, recording_.operations.size());
+    prepare(input);
+    timer.skip();
+    for (uint32_t i = 0; i < recording_.operations.size(); ++i) {
+      run_operation(input, i);
+      timer.add_to(i);
+    }
+    return profile;
+  }
+
  private:
+  Step step(const StepInput& input) { return {recording_, input, storage_, pool_, activations_}; }
+
+  void prepare(const StepInput& input) {
+    const Step sizes = step(input);
+    for (uint32_t i = 0; i < activations_.size(); ++i) {
+      activations_[i].resize(static_cast<size_t>(sizes.rows({i})) * sizes.width({i}));
+    }
+  }
+
+  void run_operation(const StepInput& input, uint32_t index) {
+    std::visit([&](const auto& op) { reference::run(step(input), op); }, recording_.operations[index]);
+  }
+
   Recording recording_;
   Storage& storage_;
   ThreadPool& pool_;

@@ -37,6 +37,11 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   const auto pipeline = pipelines_.get(key);
   if (!pipeline) return std::unexpected(pipeline.error());
   const VolkDeviceTable& vk = gpu_.vk();
+  const auto timestamp = [&](uint32_t number) {
+    if (timestamps_ == VK_NULL_HANDLE) return;
+    vk.vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, number);
+  };
+  if (launches_.empty()) timestamp(0);
   if (conflicts(reads, writes)) {
     barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
             VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
@@ -50,10 +55,8 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   }
   vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, arguments);
   vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
-  if (timestamps_ != VK_NULL_HANDLE) {
-    vk.vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, dispatches());
-  }
-  launches_.push_back({key.shader, groups});
+  launches_.push_back({key.shader, groups, operation_});
+  timestamp(dispatches());
   return {};
 }
 

@@ -24,6 +24,7 @@ struct Groups {
 struct Launch {
   Shader shader;
   Groups groups;
+  uint32_t operation = 0;  ///< of the recording
 };
 
 /// Records dispatches into a command buffer and puts a barrier before a dispatch exactly where it touches what was
@@ -31,7 +32,8 @@ struct Launch {
 /// addresses, so the ranges given here are all that stands between two dispatches.
 class CommandRecorder {
  public:
-  /// With `timestamps`, a query pool that was reset, dispatch n is followed by timestamp n.
+  /// With `timestamps`, a query pool that was reset, timestamp 0 comes before the first dispatch, and dispatch n is
+  /// followed by timestamp n + 1.
   CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands,
                   VkQueryPool timestamps = VK_NULL_HANDLE)
       : gpu_(gpu), pipelines_(pipelines), commands_(commands), timestamps_(timestamps) {}
@@ -43,6 +45,9 @@ class CommandRecorder {
     static_assert(sizeof(Arguments) <= Pipelines::kLargePushConstantBytes);
     return dispatch_bytes(key, &arguments, sizeof(Arguments), groups, reads, writes);
   }
+
+  /// What is dispatched from now on is a part of this operation of the recording.
+  void begin_operation(uint32_t index) { operation_ = index; }
 
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
   void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
@@ -64,6 +69,7 @@ class CommandRecorder {
   std::vector<Access> read_, written_;  // since the last barrier
   VkQueryPool timestamps_;
   std::vector<Launch> launches_;
+  uint32_t operation_ = 0;
   uint32_t barriers_ = 0;
 };
 

@@ -13,6 +13,7 @@
 #include <shaders/linear_matrix.h>
 #include <shaders/prefetch.h>
 #include <shaders/quantize.h>
+#include <shaders/read_bandwidth.h>
 #include <shaders/rope_and_store.h>
 #include <shaders/select_rows.h>
 
@@ -43,6 +44,7 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"attention", attention_spirv},
     {"select_rows", select_rows_spirv},
     {"prefetch", prefetch_spirv},
+    {"read_bandwidth", read_bandwidth_spirv},
 }};
 
 const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shader)]; }

@@ -27,6 +27,7 @@ enum class Shader : uint8_t {
   attention,
   select_rows,
   prefetch,
+  read_bandwidth,
   count,
 };
 

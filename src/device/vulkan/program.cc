@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
 #include "device/vulkan/shaders/layout.h"
+#include "device/vulkan/timestamps.h"
 #include "device/vulkan/upload.h"
 
 namespace hearth::vulkan {
@@ -200,49 +202,50 @@ Result<StepOutput> VulkanProgram::run(const StepInput& input) {
   return StepOutput{{logits, input.logit_rows.size() * vocabulary_}};
 }
 
-Result<std::vector<DispatchTime>> VulkanProgram::profile(const StepInput& input) {
+/// `seconds`, where given, receives the time from the submit to its end.
+Result<std::vector<DispatchTime>> VulkanProgram::measure(const StepInput& input, double* seconds) {
   const VolkDeviceTable& vk = gpu_.vk();
-  if (gpu_.properties().timestamp_ns == 0) return fail(ErrorCode::unsupported, "the device has no timestamps");
   const Bucket bucket = bucket_for(input);
-  auto counted = statistics(bucket.tokens, bucket.logit_rows);
-  if (!counted) return pass_on(counted);
   if (auto written = step_.write(input, tile_tokens_of(tuning_, recording_, bucket.tokens)); !written) {
     return pass_on(written);
   }
-  const uint32_t count = counted->dispatches;
-  const VkQueryPoolCreateInfo info = {
-      .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = count};
-  VkQueryPool pool = VK_NULL_HANDLE;
-  if (const VkResult made = vk.vkCreateQueryPool(gpu_.device(), &info, nullptr, &pool); made != VK_SUCCESS) {
-    return fail_vulkan(made, "preparing a profile");
-  }
+  auto counted = statistics(bucket.tokens, bucket.logit_rows);
+  if (!counted) return pass_on(counted);
+  auto timestamps = Timestamps::create(gpu_, counted->dispatches + 1);
+  if (!timestamps) return pass_on(timestamps);
   auto allocated = allocate_commands();
-  std::vector<DispatchTime> times;
-  const auto measure = [&]() -> Result<void> {
-    if (!allocated) return pass_on(allocated);
+  if (!allocated) return pass_on(allocated);
+  CommandRecorder commands(gpu_, pipelines_, *allocated, timestamps->pool());
+  const auto run_once = [&]() -> Result<void> {
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     vk.vkBeginCommandBuffer(*allocated, &begin);
-    vk.vkCmdResetQueryPool(*allocated, pool, 0, count);
-    CommandRecorder commands(gpu_, pipelines_, *allocated, pool);
+    timestamps->reset(*allocated);
     if (auto made = record_commands(bucket, commands); !made) return made;
     vk.vkEndCommandBuffer(*allocated);
-    if (auto done = submit_and_wait(*allocated); !done) return done;
-    std::vector<uint64_t> ticks(count);
-    const VkResult got = vk.vkGetQueryPoolResults(gpu_.device(), pool, 0, count, count * sizeof(uint64_t), ticks.data(),
-                                                  sizeof(uint64_t), VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT);
-    if (got != VK_SUCCESS) return fail_vulkan(got, "reading a profile");
-    for (uint32_t i = 1; i < count; ++i) {
-      const double ns = static_cast<double>(ticks[i] - ticks[i - 1]) * gpu_.properties().timestamp_ns;
-      const Launch& launch = commands.launches()[i];
-      times.push_back({std::string(name_of(launch.shader)), launch.groups, ns / 1e3});
-    }
-    return {};
+    const auto start = std::chrono::steady_clock::now();
+    auto done = submit_and_wait(*allocated);
+    if (seconds != nullptr) *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return done;
   };
-  auto measured = measure();
-  if (allocated) vk.vkFreeCommandBuffers(gpu_.device(), pool_, 1, &*allocated);
-  vk.vkDestroyQueryPool(gpu_.device(), pool, nullptr);
-  if (!measured) return pass_on(measured);
+  auto ran = run_once();
+  vk.vkFreeCommandBuffers(gpu_.device(), pool_, 1, &*allocated);
+  if (!ran) return pass_on(ran);
+  auto intervals = timestamps->intervals();
+  if (!intervals) return pass_on(intervals);
+  std::vector<DispatchTime> times;
+  for (size_t i = 0; i < intervals->size(); ++i) {
+    const Launch& launch = commands.launches()[i];
+    times.push_back({std::string(name_of(launch.shader)), launch.groups, launch.operation, (*intervals)[i] * 1e6});
+  }
   return times;
+}
+
+Result<StepProfile> VulkanProgram::profile(const StepInput& input) {
+  StepProfile profile = {.operation_seconds = std::vector<double>(recording_.operations.size())};
+  auto times = measure(input, &profile.seconds);
+  if (!times) return pass_on(times);
+  for (const DispatchTime& time : *times) profile.operation_seconds[time.operation] += time.microseconds * 1e-6;
+  return profile;
 }
 
 }  // namespace hearth::vulkan

@@ -19,6 +19,7 @@ struct RecordingStatistics {
 struct DispatchTime {
   std::string shader;
   Groups groups;
+  uint32_t operation = 0;  ///< of the recording
   double microseconds = 0;
 };
 
@@ -32,9 +33,10 @@ class VulkanProgram : public Program {
   ~VulkanProgram() override;
 
   Result<StepOutput> run(const StepInput& input) override;
+  Result<StepProfile> profile(const StepInput& input) override;
 
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
-  Result<std::vector<DispatchTime>> profile(const StepInput& input);
+  Result<std::vector<DispatchTime>> profile_dispatches(const StepInput& input) { return measure(input, nullptr); }
 
   /// Of the bucket of `tokens` and `logit_rows`, recording it if it was not yet.
   Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows);
@@ -62,6 +64,7 @@ class VulkanProgram : public Program {
   Result<VkCommandBuffer> allocate_commands();
   Result<void> record_commands(const Bucket& bucket, CommandRecorder& commands);
   Result<void> submit_and_wait(VkCommandBuffer commands);
+  Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);
 
   Gpu& gpu_;
   Pipelines& pipelines_;

@@ -44,7 +44,8 @@ uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32
 
 Result<void> StepRecorder::record() {
   const auto& operations = c_.recording.operations;
-  for (size_t i = 0; i < operations.size(); ++i) {
+  for (uint32_t i = 0; i < operations.size(); ++i) {
+    commands_.begin_operation(i);
     const uint32_t result_rows = std::visit([&](const auto& op) { return rows(result_of(op)); }, operations[i]);
     if (result_rows == 0) continue;
     const bool joined = i + 1 < operations.size() && can_join(operations[i], operations[i + 1]);

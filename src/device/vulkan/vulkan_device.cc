@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "device/vulkan/bandwidth.h"
 #include "device/vulkan/program.h"
 
 namespace hearth {
@@ -57,7 +58,10 @@ class Implementation : public VulkanDevice {
     return std::move(*program);
   }
 
-  double measure_bandwidth_gb_per_second() override { return 0; }
+  double measure_bandwidth_gb_per_second() override {
+    constexpr uint64_t kBytes = uint64_t{1} << 30;  // some times the largest caches of today
+    return measure_read_bandwidth(*gpu_, *pipelines_, kBytes).value_or(0);
+  }
 
  private:
   std::unique_ptr<Gpu> gpu_;

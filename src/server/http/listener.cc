@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -61,7 +62,10 @@ Result<void> Listener::listen() {
   tcp::resolver resolver(io_);
   const auto addresses = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
   if (error) return failure(error);
-  const tcp::endpoint address = *addresses.begin();
+  // "localhost" is both; clients that say 127.0.0.1 must find it.
+  const auto ipv4 =
+      std::ranges::find_if(addresses, [](const auto& entry) { return entry.endpoint().address().is_v4(); });
+  const tcp::endpoint address = ipv4 != addresses.end() ? ipv4->endpoint() : addresses.begin()->endpoint();
   acceptor_.open(address.protocol(), error);
   // A server that was just stopped leaves connections behind that would keep the port for a minute.
   if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);

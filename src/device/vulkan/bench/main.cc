@@ -247,7 +247,7 @@ void print_profile(VulkanProgram& program, const Step& step) {
   std::map<std::string, std::pair<double, uint32_t>> sums;
   double all = 0;
   for (int run = 0; run <= kRuns; ++run) {
-    const auto times = program.profile(step.input());
+    const auto times = program.profile_dispatches(step.input());
     if (!times) {
       fmt::print("no profile: {}\n", to_string(times.error()));
       return;

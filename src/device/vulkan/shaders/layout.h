@@ -12,8 +12,8 @@ using uint = uint32_t;
 #endif
 
 // Encodings of weights as they lie on the device. A row of weights is cut into blocks of kBlockValues; a block's quants
-// are one or more units of 16 bytes, and unit u of all blocks of a row lies together, so that neighbouring lanes that hold
-// neighbouring blocks read neighbouring 16 bytes:
+// are one or more units of 16 bytes, and unit u of all blocks of a row lies together, so that neighbouring lanes that
+// hold neighbouring blocks read neighbouring 16 bytes:
 //   quants  [rows][units][blocks] of 16 bytes
 //   extra   [rows][blocks] of 4 bytes (fifth bits), or of 8 bytes (two upper bits of q6_k)
 //   scales  by encoding, below; rows in groups of four so that four rows' scales are one load of 8 bytes
@@ -26,8 +26,8 @@ using uint = uint32_t;
 //   q4_0, q5_0  scales as q8_0; q4_1, q5_1  scales as q8_0, then minimums likewise
 //   q4_k, q5_k  scales [rows][blocks/8] of 16 bytes: GGUF's header (f16 scale, f16 minimum, 12 bytes of part scales)
 //   q6_k  scales [rows][blocks/8] of 16 bytes of signed part scales, then [rows][blocks/8] of f32 (GGUF's f16, widened)
-// Fifth bits: bit (8 i + m) belongs to byte i of word m, where words 0-3 are the low and 4-7 the high nibbles of the four
-// 32-bit words. Upper bits of q6_k: bits 8 i + 2 (m % 4) of word m / 4 likewise.
+// Fifth bits: bit (8 i + m) belongs to byte i of word m, where words 0-3 are the low and 4-7 the high nibbles of the
+// four 32-bit words. Upper bits of q6_k: bits 8 i + 2 (m % 4) of word m / 4 likewise.
 HEARTH_CONSTANT kEncodingF32 = 0;
 HEARTH_CONSTANT kEncodingF16 = 1;
 HEARTH_CONSTANT kEncodingBf16 = 2;
@@ -104,8 +104,8 @@ struct WeightRef {
   HEARTH_ADDRESS(UintsIn) scales;
 };
 
-// An activation tensor in blocks of 32 as signed bytes: quants [rows][width] and pairs [rows][width/32] of (scale, scale *
-// sum of the block's bytes), so that an encoding's constant part costs one multiplication a block.
+// An activation tensor in blocks of 32 as signed bytes: quants [rows][width] and pairs [rows][width/32] of (scale,
+// scale * sum of the block's bytes), so that an encoding's constant part costs one multiplication a block.
 
 struct EmbedArguments {
   WeightRef table;
@@ -149,8 +149,8 @@ struct LinearArguments {
   HEARTH_ADDRESS(FloatsIn) bias;
   HEARTH_ADDRESS(Floats) result;
   uint rows;
-  uint blocks;      ///< of a row of weights
-  uint first_row;   ///< in the whole output
+  uint blocks;     ///< of a row of weights
+  uint first_row;  ///< in the whole output
   uint out_width;
   float scale;
   float softcap;
@@ -225,6 +225,14 @@ struct PrefetchArguments {
   HEARTH_ADDRESS(UintsIn) source;
   HEARTH_ADDRESS(Uints) sink;  ///< never written
   uint sectors;
+};
+
+/// Loads of 16 bytes of each lane, and places that the sums go to.
+HEARTH_CONSTANT kBandwidthLoads = 16;
+HEARTH_CONSTANT kBandwidthSums = 1024;
+struct ReadBandwidthArguments {
+  HEARTH_ADDRESS(Uvec4sIn) source;
+  HEARTH_ADDRESS(Uints) sums;
 };
 
 #ifdef __cplusplus

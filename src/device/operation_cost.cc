@@ -1,0 +1,85 @@
+#include "device/operation_cost.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace hearth {
+namespace {
+
+class Costs {
+ public:
+  Costs(const Recording& recording, const Device& device, const StepInput& input)
+      : recording_(recording), device_(device), input_(input) {}
+
+  /// One row of the table for each token. Embeddings have as many rows as there are logits.
+  OperationCost of(const Embed& op) const {
+    const uint64_t row_bytes = device_.matrix_bytes(op.table) / width(recording_.logits);
+    return {fmt::format("embed {}", width(op.out)), row_bytes * rows(op.out)};
+  }
+
+  OperationCost of(const AddNorm& op) const {
+    const uint64_t bytes = values(op.residual) + (op.branch ? values(*op.branch) : 0);
+    return {fmt::format("{}{} {}", op.branch ? "add" : "", op.norm ? (op.branch ? " and norm" : "norm") : "",
+                        width(op.residual)),
+            bytes};
+  }
+
+  OperationCost of(const Linear& op) const {
+    return {fmt::format("linear {} to {}", width(op.in), width(op.out)), product(op.weight, op.in)};
+  }
+
+  OperationCost of(const GateUp& op) const {
+    return {fmt::format("gate and up {} to {}", width(op.in), width(op.out)), product(op.gate_up, op.in)};
+  }
+
+  OperationCost of(const RopeAndStore& op) const { return {"rope and store", values(op.qkv)}; }
+
+  OperationCost of(const Attention& op) const {
+    const uint64_t token_bytes = device_.cache_bytes_per_token({.kv_heads = op.kv_heads, .head_dim = op.head_dim});
+    uint64_t positions = 0;
+    for (const SequenceInput& sequence : input_.sequences) {
+      const uint64_t all = uint64_t{sequence.context_tokens} + sequence.token_count;
+      const uint64_t window = uint64_t{op.window} + sequence.token_count - 1;
+      positions += op.window > 0 ? std::min(all, window) : all;
+    }
+    const std::string name = op.window > 0 ? fmt::format("attention, window {}", op.window) : "attention";
+    return {name, positions * token_bytes + values(op.query)};
+  }
+
+  /// Reads what it selects, not what it leaves.
+  OperationCost of(const SelectRows& op) const { return {"select rows", values(op.out)}; }
+
+  OperationCost of(const Logits& op) const {
+    return {fmt::format("logits {} to {}", width(op.in), width(op.out)), product(op.head, op.in)};
+  }
+
+ private:
+  uint64_t width(TensorId tensor) const { return recording_.tensors[tensor.index].width; }
+  uint64_t rows(TensorId tensor) const {
+    return recording_.tensors[tensor.index].rows == Rows::tokens ? input_.token_ids.size() : input_.logit_rows.size();
+  }
+  uint64_t values(TensorId tensor) const { return rows(tensor) * width(tensor) * sizeof(float); }
+
+  /// No rows, no work: steps without logits leave the last layer's end out.
+  uint64_t product(MatrixId matrix, TensorId in) const {
+    return rows(in) == 0 ? 0 : device_.matrix_bytes(matrix) + values(in);
+  }
+
+  const Recording& recording_;
+  const Device& device_;
+  const StepInput& input_;
+};
+
+}  // namespace
+
+std::vector<OperationCost> operation_costs(const Recording& recording, const Device& device, const StepInput& input) {
+  const Costs costs(recording, device, input);
+  std::vector<OperationCost> all;
+  for (const Operation& operation : recording.operations) {
+    all.push_back(std::visit([&](const auto& op) { return costs.of(op); }, operation));
+  }
+  return all;
+}
+
+}  // namespace hearth
