@@ -25,7 +25,7 @@ void CommandRecorder::barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written
                                    .dstAccessMask = used};
   const VkDependencyInfo info = {
       .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &memory};
-  gpu_.vk().vkCmdPipelineBarrier2(commands_, &info);
+  if (commands_ != VK_NULL_HANDLE) gpu_.vk().vkCmdPipelineBarrier2(commands_, &info);
   read_.clear();
   written_.clear();
   ++barriers_;
@@ -36,7 +36,6 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
                                              std::span<const Access> writes) {
   const auto pipeline = pipelines_.get(key);
   if (!pipeline) return std::unexpected(pipeline.error());
-  const VolkDeviceTable& vk = gpu_.vk();
   if (conflicts(reads, writes)) {
     barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
             VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
@@ -44,6 +43,9 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   }
   read_.insert(read_.end(), reads.begin(), reads.end());
   written_.insert(written_.end(), writes.begin(), writes.end());
+  dispatched_.push_back({key, groups});
+  if (commands_ == VK_NULL_HANDLE) return {};
+  const VolkDeviceTable& vk = gpu_.vk();
   if (*pipeline != bound_) {
     vk.vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, *pipeline);
     bound_ = *pipeline;
@@ -51,9 +53,8 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, arguments);
   vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
   if (timestamps_ != VK_NULL_HANDLE) {
-    vk.vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, dispatches());
+    vk.vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, dispatches() - 1);
   }
-  shaders_.push_back(key.shader);
   return {};
 }
 
@@ -61,7 +62,7 @@ void CommandRecorder::copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, 
   barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_COPY_BIT,
           VK_ACCESS_2_TRANSFER_READ_BIT);
   const VkBufferCopy region = {.srcOffset = offset, .size = bytes};
-  gpu_.vk().vkCmdCopyBuffer(commands_, from, to, 1, &region);
+  if (commands_ != VK_NULL_HANDLE) gpu_.vk().vkCmdCopyBuffer(commands_, from, to, 1, &region);
   barrier(VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_2_HOST_BIT,
           VK_ACCESS_2_HOST_READ_BIT);
 }

@@ -20,12 +20,19 @@ struct Groups {
   uint32_t x = 1, y = 1, z = 1;
 };
 
+/// A dispatch as it was recorded.
+struct Dispatched {
+  PipelineKey key;
+  Groups groups;
+};
+
 /// Records dispatches into a command buffer and puts a barrier before a dispatch exactly where it touches what was
 /// written, or writes what was read, since the last barrier. The validation layer cannot see accesses through
 /// addresses, so the ranges given here are all that stands between two dispatches.
 class CommandRecorder {
  public:
-  /// With `timestamps`, a query pool that was reset, dispatch n is followed by timestamp n.
+  /// With `timestamps`, a query pool that was reset, dispatch n is followed by timestamp n. Without `commands` it only
+  /// makes the pipelines and lists what would be recorded.
   CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands,
                   VkQueryPool timestamps = VK_NULL_HANDLE)
       : gpu_(gpu), pipelines_(pipelines), commands_(commands), timestamps_(timestamps) {}
@@ -41,9 +48,8 @@ class CommandRecorder {
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
   void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
 
-  /// Which shader each dispatch ran.
-  const std::vector<Shader>& shaders() const { return shaders_; }
-  uint32_t dispatches() const { return static_cast<uint32_t>(shaders_.size()); }
+  const std::vector<Dispatched>& dispatched() const { return dispatched_; }
+  uint32_t dispatches() const { return static_cast<uint32_t>(dispatched_.size()); }
   uint32_t barriers() const { return barriers_; }
 
  private:
@@ -58,7 +64,7 @@ class CommandRecorder {
   VkPipeline bound_ = VK_NULL_HANDLE;
   std::vector<Access> read_, written_;  // since the last barrier
   VkQueryPool timestamps_;
-  std::vector<Shader> shaders_;
+  std::vector<Dispatched> dispatched_;
   uint32_t barriers_ = 0;
 };
 

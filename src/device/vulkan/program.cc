@@ -63,7 +63,8 @@ Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
                                         .queueFamilyIndex = gpu_.queue_family()};
   const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
   VkResult made = gpu_.vk().vkCreateCommandPool(gpu_.device(), &pool, nullptr, &pool_);
-  if (made == VK_SUCCESS) made = gpu_.vk().vkCreateFence(gpu_.device(), &fence, nullptr, &fence_);
+  const bool runs = !gpu_.properties().compiles_only;
+  if (made == VK_SUCCESS && runs) made = gpu_.vk().vkCreateFence(gpu_.device(), &fence, nullptr, &fence_);
   if (made != VK_SUCCESS) return fail_vulkan(made, "preparing a program");
   return {};
 }
@@ -150,7 +151,6 @@ Result<void> VulkanProgram::record(const Bucket& bucket, Recorded& recorded) {
   if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(recorded.commands); ended != VK_SUCCESS) {
     return fail_vulkan(ended, "recording a step");
   }
-  recorded.statistics = {commands.dispatches(), commands.barriers()};
   recorded.generation = step_.generation();
   return {};
 }
@@ -166,9 +166,9 @@ Result<void> VulkanProgram::record_commands(const Bucket& bucket, CommandRecorde
 }
 
 Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows) {
-  auto found = recorded({bucket_of(tokens), bucket_of(logit_rows)});
-  if (!found) return pass_on(found);
-  return (*found)->statistics;
+  CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
+  if (auto made = record_commands({bucket_of(tokens), bucket_of(logit_rows)}, commands); !made) return pass_on(made);
+  return RecordingStatistics{commands.dispatches(), commands.barriers(), commands.dispatched()};
 }
 
 Result<void> VulkanProgram::submit_and_wait(VkCommandBuffer commands) {
@@ -233,7 +233,7 @@ Result<std::vector<DispatchTime>> VulkanProgram::profile(const StepInput& input)
     if (got != VK_SUCCESS) return fail_vulkan(got, "reading a profile");
     for (uint32_t i = 1; i < count; ++i) {
       const double ns = static_cast<double>(ticks[i] - ticks[i - 1]) * gpu_.properties().timestamp_ns;
-      times.push_back({std::string(name_of(commands.shaders()[i])), ns / 1e3});
+      times.push_back({std::string(name_of(commands.dispatched()[i].key.shader)), ns / 1e3});
     }
     return {};
   };
