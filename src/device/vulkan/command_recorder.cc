@@ -34,8 +34,6 @@ void CommandRecorder::barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written
 Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes,
                                              Groups groups, std::span<const Access> reads,
                                              std::span<const Access> writes) {
-  const auto pipeline = pipelines_.get(key);
-  if (!pipeline) return std::unexpected(pipeline.error());
   if (conflicts(reads, writes)) {
     barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
             VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
@@ -45,6 +43,8 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   written_.insert(written_.end(), writes.begin(), writes.end());
   dispatched_.push_back({key, groups});
   if (commands_ == VK_NULL_HANDLE) return {};
+  const auto pipeline = pipelines_.get(key);
+  if (!pipeline) return std::unexpected(pipeline.error());
   const VolkDeviceTable& vk = gpu_.vk();
   if (*pipeline != bound_) {
     vk.vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, *pipeline);

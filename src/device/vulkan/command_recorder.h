@@ -32,7 +32,7 @@ struct Dispatched {
 class CommandRecorder {
  public:
   /// With `timestamps`, a query pool that was reset, dispatch n is followed by timestamp n. Without `commands` it only
-  /// makes the pipelines and lists what would be recorded.
+  /// lists what would be recorded, and makes no pipelines.
   CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands,
                   VkQueryPool timestamps = VK_NULL_HANDLE)
       : gpu_(gpu), pipelines_(pipelines), commands_(commands), timestamps_(timestamps) {}

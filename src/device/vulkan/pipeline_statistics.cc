@@ -18,7 +18,7 @@ double number(const VkPipelineExecutableStatisticKHR& statistic) {
   }
 }
 
-Result<void> read_values(const Gpu& gpu, const VkPipelineExecutableInfoKHR& info, PipelineStatistics& result) {
+Result<void> read_values(const Gpu& gpu, const VkPipelineExecutableInfoKHR& info, ExecutableStatistics& result) {
   uint32_t count = 0;
   VkResult got = gpu.vk().vkGetPipelineExecutableStatisticsKHR(gpu.device(), &info, &count, nullptr);
   std::vector<VkPipelineExecutableStatisticKHR> found(count, {VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR});
@@ -31,7 +31,8 @@ Result<void> read_values(const Gpu& gpu, const VkPipelineExecutableInfoKHR& info
 }
 
 /// Twice: once for the sizes, once for the texts.
-Result<void> read_representations(const Gpu& gpu, const VkPipelineExecutableInfoKHR& info, PipelineStatistics& result) {
+Result<void> read_representations(const Gpu& gpu, const VkPipelineExecutableInfoKHR& info,
+                                  ExecutableStatistics& result) {
   uint32_t count = 0;
   const auto read = [&](VkPipelineExecutableInternalRepresentationKHR* into) {
     return gpu.vk().vkGetPipelineExecutableInternalRepresentationsKHR(gpu.device(), &info, &count, into);
@@ -57,12 +58,12 @@ Result<void> read_representations(const Gpu& gpu, const VkPipelineExecutableInfo
 
 }  // namespace
 
-std::optional<double> PipelineStatistics::value(std::string_view name) const {
+std::optional<double> ExecutableStatistics::value(std::string_view name) const {
   const auto found = values.find(name);
   return found == values.end() ? std::nullopt : std::optional(found->second);
 }
 
-Result<PipelineStatistics> pipeline_statistics(const Gpu& gpu, VkPipeline pipeline) {
+Result<ExecutableStatistics> pipeline_statistics(const Gpu& gpu, VkPipeline pipeline) {
   const VkPipelineInfoKHR whole = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = pipeline};
   // A compute pipeline is one executable.
   uint32_t count = 1;
@@ -71,7 +72,7 @@ Result<PipelineStatistics> pipeline_statistics(const Gpu& gpu, VkPipeline pipeli
   if (got != VK_SUCCESS && got != VK_INCOMPLETE) return fail_vulkan(got, "reading a pipeline's properties");
   if (count == 0) return fail(ErrorCode::unsupported, "the driver tells nothing about a pipeline");
 
-  PipelineStatistics result = {.subgroup_size = executable.subgroupSize};
+  ExecutableStatistics result = {.subgroup_size = executable.subgroupSize};
   const VkPipelineExecutableInfoKHR info = {
       .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = 0};
   if (auto read = read_values(gpu, info, result); !read) return pass_on(read);

@@ -11,7 +11,7 @@
 namespace hearth::vulkan {
 
 /// What a driver says about a compiled compute pipeline (VK_KHR_pipeline_executable_properties).
-struct PipelineStatistics {
+struct ExecutableStatistics {
   uint32_t subgroup_size = 0;
   std::map<std::string, double, std::less<>> values;                ///< by the driver's names, such as "VGPRs"
   std::map<std::string, std::string, std::less<>> representations;  ///< by the driver's names, such as "Assembly"
@@ -21,6 +21,6 @@ struct PipelineStatistics {
 };
 
 /// Of a pipeline that Pipelines made with `capture`. Errors: what the driver answers, named after the call.
-Result<PipelineStatistics> pipeline_statistics(const Gpu& gpu, VkPipeline pipeline);
+Result<ExecutableStatistics> pipeline_statistics(const Gpu& gpu, VkPipeline pipeline);
 
 }  // namespace hearth::vulkan

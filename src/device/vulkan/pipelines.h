@@ -52,9 +52,6 @@ class Pipelines {
   Result<VkPipeline> get(const PipelineKey& key);
   VkPipelineLayout layout() const { return layout_; }
 
-  /// All that were made so far. Not at the same time as `get`.
-  const std::map<PipelineKey, VkPipeline>& made() const { return pipelines_; }
-
   static constexpr uint32_t kPushConstantBytes = 128;
 
  private:

@@ -36,7 +36,7 @@ class VulkanProgram : public Program {
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
   Result<std::vector<DispatchTime>> profile(const StepInput& input);
 
-  /// Of the bucket of `tokens` and `logit_rows`. Makes its pipelines, but records and runs nothing.
+  /// Of the bucket of `tokens` and `logit_rows`. Makes no pipelines, records and runs nothing.
   Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows);
 
  private:

@@ -29,14 +29,18 @@ double Compiled::value(std::string_view name) const {
   return found == values.end() ? -1 : found->second;
 }
 
-Result<void> collect(const Gpu& gpu, const Pipelines& pipelines, CompiledPipelines& into) {
-  for (const auto& [key, pipeline] : pipelines.made()) {
-    if (into.contains(key)) continue;
-    auto statistics = pipeline_statistics(gpu, pipeline);
+Result<void> compile(const Gpu& gpu, Pipelines& pipelines, std::span<const Dispatched> dispatches,
+                     CompiledPipelines& into) {
+  for (const Dispatched& dispatch : dispatches) {
+    if (into.contains(dispatch.key)) continue;
+    const auto pipeline = pipelines.get(dispatch.key);
+    if (!pipeline) return std::unexpected(pipeline.error());
+    auto statistics = pipeline_statistics(gpu, *pipeline);
     if (!statistics) return pass_on(statistics);
     Assembly assembly(statistics->representations["Assembly"], statistics->subgroup_size);
     const Work work = assembly.once();
-    into.emplace(key, Compiled{statistics->subgroup_size, std::move(statistics->values), std::move(assembly), work});
+    into.emplace(dispatch.key,
+                 Compiled{statistics->subgroup_size, std::move(statistics->values), std::move(assembly), work});
   }
   return {};
 }

@@ -1,9 +1,10 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 
-#include "device/vulkan/pipelines.h"
+#include "device/vulkan/command_recorder.h"
 #include "device/vulkan/rdna3/assembly.h"
 #include "device/vulkan/rdna3/table.h"
 
@@ -21,8 +22,10 @@ struct Compiled {
 
 using CompiledPipelines = std::map<PipelineKey, Compiled>;
 
-/// Reads everything about the pipelines that were made since the last time. They must have been made with `capture`.
-Result<void> collect(const Gpu& gpu, const Pipelines& pipelines, CompiledPipelines& into);
+/// Compiles those of the dispatches' pipelines that are not in `into` yet. `pipelines` must have been made with
+/// `capture`.
+Result<void> compile(const Gpu& gpu, Pipelines& pipelines, std::span<const Dispatched> dispatches,
+                     CompiledPipelines& into);
 
 /// The table of them, a row each.
 Table table_of(const CompiledPipelines& pipelines);

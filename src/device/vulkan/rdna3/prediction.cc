@@ -104,7 +104,7 @@ Result<Prediction> predict(Gpu& gpu, Pipelines& pipelines, CompiledPipelines& co
   const Tuning tuning;
   auto recorded = program.record(pipelines, tuning, tokens);
   if (!recorded) return pass_on(recorded);
-  if (auto collected = collect(gpu, pipelines, compiled); !collected) return pass_on(collected);
+  if (auto done = compile(gpu, pipelines, recorded->dispatched, compiled); !done) return pass_on(done);
 
   std::vector<Dispatched> matmuls;
   double subgroups = 0;

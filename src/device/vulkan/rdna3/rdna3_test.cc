@@ -42,8 +42,6 @@ class Rdna3Test : public testing::Test {
     ASSERT_TRUE(pipelines) << to_string(pipelines.error());
     pipelines_ = std::move(*pipelines);
     compile_models();
-    const auto collected = collect(*gpu_, *pipelines_, compiled_);
-    ASSERT_TRUE(collected) << to_string(collected.error());
   }
 
   static void TearDownTestSuite() {
@@ -72,19 +70,21 @@ class Rdna3Test : public testing::Test {
     }
   }
 
-  /// The pipelines of one model's steps come into `pipelines_`.
+  /// The pipelines of one model's steps come into `compiled_`.
   static void compile_model(const DecoderShape& shape, NumberFormat linear, NumberFormat head) {
     const Tuning tuning;
     auto decoder =
         TestDecoder::create(*gpu_, *pipelines_, tuning, shape, {.linear = linear, .head = head, .most_tokens = 512});
     ASSERT_TRUE(decoder) << shape.name << ": " << to_string(decoder.error());
-    const auto record = [&](uint32_t tokens, uint32_t logit_rows) {
-      const auto recorded = (*decoder)->program().statistics(tokens, logit_rows);
-      ASSERT_TRUE(recorded) << shape.name << ": " << to_string(recorded.error());
+    const auto compile_step = [&](uint32_t tokens, uint32_t logit_rows) {
+      const auto step = (*decoder)->program().statistics(tokens, logit_rows);
+      ASSERT_TRUE(step) << shape.name << ": " << to_string(step.error());
+      const auto done = compile(*gpu_, *pipelines_, step->dispatched, compiled_);
+      ASSERT_TRUE(done) << shape.name << ": " << to_string(done.error());
     };
-    for (const uint32_t sequences : kDecode) record(sequences, sequences);
-    for (const uint32_t tokens : kPrompts) record(tokens, 1);
-    record(64, 64);
+    for (const uint32_t sequences : kDecode) compile_step(sequences, sequences);
+    for (const uint32_t tokens : kPrompts) compile_step(tokens, 1);
+    compile_step(64, 64);
   }
 
   /// Compares with a table of the folder, or writes it.
