@@ -41,7 +41,7 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   }
   read_.insert(read_.end(), reads.begin(), reads.end());
   written_.insert(written_.end(), writes.begin(), writes.end());
-  dispatched_.push_back({key, groups});
+  launches_.push_back({key, groups});
   if (commands_ == VK_NULL_HANDLE) return {};
   const auto pipeline = pipelines_.get(key);
   if (!pipeline) return std::unexpected(pipeline.error());

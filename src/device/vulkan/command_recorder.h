@@ -20,8 +20,8 @@ struct Groups {
   uint32_t x = 1, y = 1, z = 1;
 };
 
-/// A dispatch as it was recorded.
-struct Dispatched {
+/// A recorded dispatch.
+struct Launch {
   PipelineKey key;
   Groups groups;
 };
@@ -48,8 +48,8 @@ class CommandRecorder {
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
   void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
 
-  const std::vector<Dispatched>& dispatched() const { return dispatched_; }
-  uint32_t dispatches() const { return static_cast<uint32_t>(dispatched_.size()); }
+  const std::vector<Launch>& launches() const { return launches_; }
+  uint32_t dispatches() const { return static_cast<uint32_t>(launches_.size()); }
   uint32_t barriers() const { return barriers_; }
 
  private:
@@ -64,7 +64,7 @@ class CommandRecorder {
   VkPipeline bound_ = VK_NULL_HANDLE;
   std::vector<Access> read_, written_;  // since the last barrier
   VkQueryPool timestamps_;
-  std::vector<Dispatched> dispatched_;
+  std::vector<Launch> launches_;
   uint32_t barriers_ = 0;
 };
 

@@ -168,7 +168,7 @@ Result<void> VulkanProgram::record_commands(const Bucket& bucket, CommandRecorde
 Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows) {
   CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
   if (auto made = record_commands({bucket_of(tokens), bucket_of(logit_rows)}, commands); !made) return pass_on(made);
-  return RecordingStatistics{commands.dispatches(), commands.barriers(), commands.dispatched()};
+  return RecordingStatistics{commands.dispatches(), commands.barriers(), commands.launches()};
 }
 
 Result<void> VulkanProgram::submit_and_wait(VkCommandBuffer commands) {
@@ -233,7 +233,7 @@ Result<std::vector<DispatchTime>> VulkanProgram::profile(const StepInput& input)
     if (got != VK_SUCCESS) return fail_vulkan(got, "reading a profile");
     for (uint32_t i = 1; i < count; ++i) {
       const double ns = static_cast<double>(ticks[i] - ticks[i - 1]) * gpu_.properties().timestamp_ns;
-      times.push_back({std::string(name_of(commands.dispatched()[i].key.shader)), ns / 1e3});
+      times.push_back({std::string(name_of(commands.launches()[i].key.shader)), ns / 1e3});
     }
     return {};
   };

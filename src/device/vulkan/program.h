@@ -13,7 +13,7 @@ namespace hearth::vulkan {
 struct RecordingStatistics {
   uint32_t dispatches = 0;
   uint32_t barriers = 0;
-  std::vector<Dispatched> dispatched;  ///< in order
+  std::vector<Launch> launches;  ///< in order
 };
 
 /// Time of one dispatch of a step.

@@ -29,9 +29,9 @@ double Compiled::value(std::string_view name) const {
   return found == values.end() ? -1 : found->second;
 }
 
-Result<void> compile(const Gpu& gpu, Pipelines& pipelines, std::span<const Dispatched> dispatches,
+Result<void> compile(const Gpu& gpu, Pipelines& pipelines, std::span<const Launch> dispatches,
                      CompiledPipelines& into) {
-  for (const Dispatched& dispatch : dispatches) {
+  for (const Launch& dispatch : dispatches) {
     if (into.contains(dispatch.key)) continue;
     const auto pipeline = pipelines.get(dispatch.key);
     if (!pipeline) return std::unexpected(pipeline.error());

@@ -24,8 +24,7 @@ using CompiledPipelines = std::map<PipelineKey, Compiled>;
 
 /// Compiles those of the dispatches' pipelines that are not in `into` yet. `pipelines` must have been made with
 /// `capture`.
-Result<void> compile(const Gpu& gpu, Pipelines& pipelines, std::span<const Dispatched> dispatches,
-                     CompiledPipelines& into);
+Result<void> compile(const Gpu& gpu, Pipelines& pipelines, std::span<const Launch> dispatches, CompiledPipelines& into);
 
 /// The table of them, a row each.
 Table table_of(const CompiledPipelines& pipelines);

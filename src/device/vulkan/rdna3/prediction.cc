@@ -71,7 +71,7 @@ class MatmulProgram {
   MatrixId matrix_;
 };
 
-double subgroups_of(const Dispatched& dispatch, uint32_t lanes) {
+double subgroups_of(const Launch& dispatch, uint32_t lanes) {
   return static_cast<double>(dispatch.groups.x) * dispatch.groups.y * dispatch.groups.z * dispatch.key.threads / lanes;
 }
 
@@ -82,7 +82,7 @@ double inner_trips(const PipelineKey& key) {
 }
 
 /// Adds one dispatch of `macs` multiply-adds. Every subgroup is taken to have an equal part of them.
-void add(const Compiled& compiled, const Dispatched& dispatch, double macs, const Family& family, Prediction& sum) {
+void add(const Compiled& compiled, const Launch& dispatch, double macs, const Family& family, Prediction& sum) {
   const Assembly::Split split = compiled.assembly.split(inner_trips(dispatch.key));
   const double subgroups = subgroups_of(dispatch, compiled.lanes);
   const double macs_of_trip = multiplies_bytes(dispatch.key) ? split.trip.dot_macs : split.trip.float_macs;
@@ -104,11 +104,11 @@ Result<Prediction> predict(Gpu& gpu, Pipelines& pipelines, CompiledPipelines& co
   const Tuning tuning;
   auto recorded = program.record(pipelines, tuning, tokens);
   if (!recorded) return pass_on(recorded);
-  if (auto done = compile(gpu, pipelines, recorded->dispatched, compiled); !done) return pass_on(done);
+  if (auto done = compile(gpu, pipelines, recorded->launches, compiled); !done) return pass_on(done);
 
-  std::vector<Dispatched> matmuls;
+  std::vector<Launch> matmuls;
   double subgroups = 0;
-  for (const Dispatched& dispatch : recorded->dispatched) {
+  for (const Launch& dispatch : recorded->launches) {
     if (!is_matmul(dispatch.key)) continue;
     matmuls.push_back(dispatch);
     subgroups += subgroups_of(dispatch, compiled.at(dispatch.key).lanes);
@@ -118,7 +118,7 @@ Result<Prediction> predict(Gpu& gpu, Pipelines& pipelines, CompiledPipelines& co
   Prediction result;
   result.bus = static_cast<double>(program.weight_bytes()) / (family.bus_gb_per_second * 1e9);
   result.matrix_peak = macs / family.macs_per_second();
-  for (const Dispatched& dispatch : matmuls) {
+  for (const Launch& dispatch : matmuls) {
     const Compiled& pipeline = compiled.at(dispatch.key);
     add(pipeline, dispatch, macs * subgroups_of(dispatch, pipeline.lanes) / subgroups, family, result);
   }

@@ -79,7 +79,7 @@ class Rdna3Test : public testing::Test {
     const auto compile_step = [&](uint32_t tokens, uint32_t logit_rows) {
       const auto step = (*decoder)->program().statistics(tokens, logit_rows);
       ASSERT_TRUE(step) << shape.name << ": " << to_string(step.error());
-      const auto done = compile(*gpu_, *pipelines_, step->dispatched, compiled_);
+      const auto done = compile(*gpu_, *pipelines_, step->launches, compiled_);
       ASSERT_TRUE(done) << shape.name << ": " << to_string(done.error());
     };
     for (const uint32_t sequences : kDecode) compile_step(sequences, sequences);
