@@ -25,23 +25,20 @@ void CommandRecorder::barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written
                                    .dstAccessMask = used};
   const VkDependencyInfo info = {
       .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &memory};
-  gpu_.vk().vkCmdPipelineBarrier2(commands_, &info);
+  if (commands_ != VK_NULL_HANDLE) gpu_.vk().vkCmdPipelineBarrier2(commands_, &info);
   read_.clear();
   written_.clear();
   ++barriers_;
 }
 
+void CommandRecorder::timestamp(uint32_t number) {
+  if (timestamps_ == VK_NULL_HANDLE) return;
+  gpu_.vk().vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, number);
+}
+
 Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes,
                                              Groups groups, std::span<const Access> reads,
                                              std::span<const Access> writes) {
-  const auto pipeline = pipelines_.get(key);
-  if (!pipeline) return std::unexpected(pipeline.error());
-  const VolkDeviceTable& vk = gpu_.vk();
-  const auto timestamp = [&](uint32_t number) {
-    if (timestamps_ == VK_NULL_HANDLE) return;
-    vk.vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, number);
-  };
-  if (launches_.empty()) timestamp(0);
   if (conflicts(reads, writes)) {
     barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
             VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
@@ -49,13 +46,18 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   }
   read_.insert(read_.end(), reads.begin(), reads.end());
   written_.insert(written_.end(), writes.begin(), writes.end());
+  if (launches_.empty()) timestamp(0);
+  launches_.push_back({key, groups, operation_});
+  if (commands_ == VK_NULL_HANDLE) return {};
+  const auto pipeline = pipelines_.get(key);
+  if (!pipeline) return std::unexpected(pipeline.error());
+  const VolkDeviceTable& vk = gpu_.vk();
   if (*pipeline != bound_) {
     vk.vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, *pipeline);
     bound_ = *pipeline;
   }
   vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, arguments);
   vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
-  launches_.push_back({key.shader, groups, operation_});
   timestamp(dispatches());
   return {};
 }
@@ -64,7 +66,7 @@ void CommandRecorder::copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, 
   barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_COPY_BIT,
           VK_ACCESS_2_TRANSFER_READ_BIT);
   const VkBufferCopy region = {.srcOffset = offset, .size = bytes};
-  gpu_.vk().vkCmdCopyBuffer(commands_, from, to, 1, &region);
+  if (commands_ != VK_NULL_HANDLE) gpu_.vk().vkCmdCopyBuffer(commands_, from, to, 1, &region);
   barrier(VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_2_HOST_BIT,
           VK_ACCESS_2_HOST_READ_BIT);
 }

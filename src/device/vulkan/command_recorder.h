@@ -22,7 +22,7 @@ struct Groups {
 
 /// A recorded dispatch.
 struct Launch {
-  Shader shader;
+  PipelineKey key;
   Groups groups;
   uint32_t operation = 0;  ///< of the recording
 };
@@ -33,7 +33,7 @@ struct Launch {
 class CommandRecorder {
  public:
   /// With `timestamps`, a query pool that was reset, timestamp 0 comes before the first dispatch, and dispatch n is
-  /// followed by timestamp n + 1.
+  /// followed by timestamp n + 1. Without `commands` it only lists what would be recorded, and makes no pipelines.
   CommandRecorder(const Gpu& gpu, Pipelines& pipelines, VkCommandBuffer commands,
                   VkQueryPool timestamps = VK_NULL_HANDLE)
       : gpu_(gpu), pipelines_(pipelines), commands_(commands), timestamps_(timestamps) {}
@@ -59,6 +59,7 @@ class CommandRecorder {
  private:
   Result<void> dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes, Groups groups,
                               std::span<const Access> reads, std::span<const Access> writes);
+  void timestamp(uint32_t number);
   bool conflicts(std::span<const Access> reads, std::span<const Access> writes) const;
   void barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to, VkAccessFlags2 used);
 

@@ -142,7 +142,7 @@ std::vector<std::string> Gpu::list() {
 
 Gpu::~Gpu() {
   if (device_ != VK_NULL_HANDLE) {
-    table_.vkDeviceWaitIdle(device_);
+    if (!properties_.compiles_only) table_.vkDeviceWaitIdle(device_);
     table_.vkDestroyDevice(device_, nullptr);
   }
   if (messenger_ != VK_NULL_HANDLE) vkDestroyDebugUtilsMessengerEXT(instance_, messenger_, nullptr);
@@ -248,7 +248,8 @@ void Gpu::read_properties() {
   p.timestamp_ns = limits.timestampPeriod;
   p.dot_product_accelerated = v13.integerDotProduct4x8BitPackedSignedAccelerated != 0;
   const auto has = [&](const char* name) { return std::ranges::find(extensions_, name) != extensions_.end(); };
-  p.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  p.compiles_only = memory_.memoryHeapCount == 0;
+  p.memory_budget = has(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME) && !p.compiles_only;
   p.executable_properties = has(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
   p.cooperative_matrix2 = has(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
   if (has(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME)) p.cooperative_matrices = cooperative_matrix_shapes(physical_);
@@ -344,6 +345,7 @@ Result<void> Gpu::submit(VkCommandBuffer commands, VkFence fence) {
   const std::scoped_lock lock(queue_mutex_);
   const VkResult submitted = table_.vkQueueSubmit2(queue_, 1, &info, fence);
   if (submitted != VK_SUCCESS) return fail_vulkan(submitted, "submitting work");
+  ++submits_;
   return {};
 }
 

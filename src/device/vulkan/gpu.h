@@ -39,6 +39,7 @@ struct GpuProperties {
   bool dot_product_accelerated = false;
   bool memory_budget = false;
   bool executable_properties = false;
+  bool compiles_only = false;  ///< RADV's null device: compiles as for a GPU that is not there, executes nothing
   bool storage_16bit = false, storage_8bit = false, float16 = false, int8 = false;
   bool cooperative_matrix2 = false;
   std::vector<CooperativeMatrixShape> cooperative_matrices;
@@ -75,6 +76,9 @@ class Gpu {
   /// Submits and signals `fence`. Thread-safe.
   Result<void> submit(VkCommandBuffer commands, VkFence fence);
 
+  /// Submits so far.
+  uint64_t submits() const { return submits_; }
+
   /// Messages of the validation layer so far; 0 is the only good number.
   uint32_t validation_messages() const { return messages_; }
 
@@ -96,6 +100,7 @@ class Gpu {
   GpuProperties properties_;
   std::vector<std::string> extensions_;
   std::atomic<uint32_t> messages_ = 0;
+  std::atomic<uint64_t> submits_ = 0;
   std::mutex queue_mutex_;
 };
 

@@ -27,6 +27,7 @@ std::optional<uint32_t> find_type(const Gpu& gpu, uint32_t allowed, VkMemoryProp
 
 /// Memory types in the order of preference.
 std::optional<uint32_t> choose_type(const Gpu& gpu, uint32_t allowed, Placement placement) {
+  if (gpu.properties().compiles_only) return 0;  // it lists no types, and takes host memory for any
   std::array<VkMemoryPropertyFlags, 3> choices = {};
   switch (placement) {
     case Placement::device:
@@ -71,7 +72,7 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
   // Asked before the driver is: on some an over-commit succeeds and loses the device later.
   const auto& memory_type = gpu.memory().memoryTypes[*type];
   const uint64_t available = gpu.available_bytes(memory_type.heapIndex);
-  if (needs.size > available) {
+  if (needs.size > available && !gpu.properties().compiles_only) {
     return fail(ErrorCode::out_of_memory,
                 fmt::format("{} needs {} of memory where {} are free", gpu.properties().name, megabytes(needs.size),
                             megabytes(available)),
@@ -87,7 +88,7 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
   if (made != VK_SUCCESS) return fail_vulkan(made, fmt::format("allocating {}", megabytes(bytes)));
   made = vk.vkBindBufferMemory(gpu.device(), result.buffer_, result.memory_, 0);
   if (made != VK_SUCCESS) return fail_vulkan(made, "binding a buffer");
-  if ((memory_type.propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0) {
+  if ((memory_type.propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0 || gpu.properties().compiles_only) {
     void* pointer = nullptr;
     made = vk.vkMapMemory(gpu.device(), result.memory_, 0, VK_WHOLE_SIZE, 0, &pointer);
     if (made != VK_SUCCESS) return fail_vulkan(made, "mapping a buffer");

@@ -53,8 +53,14 @@ const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shad
 
 std::string_view name_of(Shader shader) { return code(shader).name; }
 
-Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu) {
-  std::unique_ptr<Pipelines> pipelines(new Pipelines(gpu));
+Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu, bool capture) {
+  if (capture && !gpu.properties().executable_properties) {
+    return fail(ErrorCode::unsupported, fmt::format("{} tells nothing about its pipelines", gpu.properties().name));
+  }
+  const VkPipelineCreateFlags flags = capture ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR |
+                                                    VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR
+                                              : 0;
+  std::unique_ptr<Pipelines> pipelines(new Pipelines(gpu, flags));
   const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = push_constant_bytes(gpu)};
   const VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                              .pushConstantRangeCount = 1,
@@ -105,6 +111,7 @@ Result<VkPipeline> Pipelines::get(const PipelineKey& key) {
       .requiredSubgroupSize = gpu_.properties().subgroup_size};
   const VkComputePipelineCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+      .flags = flags_,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                 .pNext = &subgroup,
                 .flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT,

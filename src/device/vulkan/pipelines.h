@@ -47,7 +47,9 @@ struct PipelineKey {
 /// Makes each pipeline once. All pipelines share one layout: push constants and nothing else. Thread-safe.
 class Pipelines {
  public:
-  static Result<std::unique_ptr<Pipelines>> create(const Gpu& gpu);
+  /// `capture` keeps the driver's statistics and assembly of each pipeline (pipeline_statistics.h); compiling is
+  /// slower.
+  static Result<std::unique_ptr<Pipelines>> create(const Gpu& gpu, bool capture = false);
   ~Pipelines();
   Pipelines(const Pipelines&) = delete;
   Pipelines& operator=(const Pipelines&) = delete;
@@ -63,10 +65,11 @@ class Pipelines {
   }
 
  private:
-  explicit Pipelines(const Gpu& gpu) : gpu_(gpu) {}
+  Pipelines(const Gpu& gpu, VkPipelineCreateFlags flags) : gpu_(gpu), flags_(flags) {}
   Result<VkShaderModule> module(Shader shader);
 
   const Gpu& gpu_;
+  const VkPipelineCreateFlags flags_;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
   VkPipelineCache cache_ = VK_NULL_HANDLE;
   std::mutex mutex_;

@@ -65,7 +65,8 @@ Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
                                         .queueFamilyIndex = gpu_.queue_family()};
   const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
   VkResult made = gpu_.vk().vkCreateCommandPool(gpu_.device(), &pool, nullptr, &pool_);
-  if (made == VK_SUCCESS) made = gpu_.vk().vkCreateFence(gpu_.device(), &fence, nullptr, &fence_);
+  const bool runs = !gpu_.properties().compiles_only;
+  if (made == VK_SUCCESS && runs) made = gpu_.vk().vkCreateFence(gpu_.device(), &fence, nullptr, &fence_);
   if (made != VK_SUCCESS) return fail_vulkan(made, "preparing a program");
   return {};
 }
@@ -152,7 +153,6 @@ Result<void> VulkanProgram::record(const Bucket& bucket, Recorded& recorded) {
   if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(recorded.commands); ended != VK_SUCCESS) {
     return fail_vulkan(ended, "recording a step");
   }
-  recorded.statistics = {commands.dispatches(), commands.barriers()};
   recorded.generation = step_.generation();
   return {};
 }
@@ -168,9 +168,9 @@ Result<void> VulkanProgram::record_commands(const Bucket& bucket, CommandRecorde
 }
 
 Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows) {
-  auto found = recorded({bucket_of(tokens), bucket_of(logit_rows)});
-  if (!found) return pass_on(found);
-  return (*found)->statistics;
+  CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
+  if (auto made = record_commands({bucket_of(tokens), bucket_of(logit_rows)}, commands); !made) return pass_on(made);
+  return RecordingStatistics{commands.dispatches(), commands.barriers(), commands.launches()};
 }
 
 Result<void> VulkanProgram::submit_and_wait(VkCommandBuffer commands) {
@@ -235,7 +235,7 @@ Result<std::vector<DispatchTime>> VulkanProgram::measure(const StepInput& input,
   std::vector<DispatchTime> times;
   for (size_t i = 0; i < intervals->size(); ++i) {
     const Launch& launch = commands.launches()[i];
-    times.push_back({std::string(name_of(launch.shader)), launch.groups, launch.operation, (*intervals)[i] * 1e6});
+    times.push_back({std::string(name_of(launch.key.shader)), launch.groups, launch.operation, (*intervals)[i] * 1e6});
   }
   return times;
 }

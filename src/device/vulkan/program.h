@@ -13,6 +13,7 @@ namespace hearth::vulkan {
 struct RecordingStatistics {
   uint32_t dispatches = 0;
   uint32_t barriers = 0;
+  std::vector<Launch> launches;  ///< in order
 };
 
 /// Time of one dispatch of a step.
@@ -38,14 +39,13 @@ class VulkanProgram : public Program {
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
   Result<std::vector<DispatchTime>> profile_dispatches(const StepInput& input) { return measure(input, nullptr); }
 
-  /// Of the bucket of `tokens` and `logit_rows`, recording it if it was not yet.
+  /// Of the bucket of `tokens` and `logit_rows`. Makes no pipelines, records and runs nothing.
   Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows);
 
  private:
   struct Recorded {
     VkCommandBuffer commands = VK_NULL_HANDLE;
     uint32_t generation = 0;
-    RecordingStatistics statistics;
   };
 
   VulkanProgram(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning, Recording recording, const Weights& weights,
