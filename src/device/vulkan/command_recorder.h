@@ -42,7 +42,7 @@ class CommandRecorder {
   template <class Arguments>
   Result<void> dispatch(const PipelineKey& key, const Arguments& arguments, Groups groups,
                         std::span<const Access> reads, std::span<const Access> writes) {
-    static_assert(sizeof(Arguments) <= Pipelines::kLargePushConstantBytes);
+    static_assert(sizeof(Arguments) <= Pipelines::kPushConstantBytes);
     return dispatch_bytes(key, &arguments, sizeof(Arguments), groups, reads, writes);
   }
 

@@ -20,6 +20,9 @@ std::optional<CooperativeMatrixShape> byte_shape(const GpuProperties& gpu) {
   return best;
 }
 
+/// Whether subgroups take turns along the row instead of sharing a tile.
+bool take_turns(const MatrixTuning& t) { return t.tile_rows == t.sub_rows && t.tile_tokens == t.sub_tokens; }
+
 /// Bytes of shared memory; the arrays of shaders/matrix_tokens.glsl.
 uint64_t shared_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape, uint32_t encoding) {
   const bool halves = encoding == shared::kEncodingQ6_K;
@@ -27,7 +30,8 @@ uint64_t shared_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape
   const uint64_t weights = uint64_t{t.tile_rows} * (t.depth * weight_octets + 2) * 8;
   const uint64_t vectors = uint64_t{t.tile_tokens} * (t.depth * 4 + 2) * 8;
   const uint64_t scales = uint64_t{t.depth} * 4 * (2 * t.tile_rows + 2 * t.tile_tokens);  // with halves or offsets
-  return weights + vectors + scales + uint64_t{t.subgroups} * shape.m * shape.n * 4;
+  const uint64_t stages = take_turns(t) ? t.subgroups : 1;
+  return stages * (weights + vectors + scales) + uint64_t{t.subgroups} * shape.m * shape.n * 4;
 }
 
 /// Sums that a lane holds in registers.
@@ -56,14 +60,17 @@ std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tunin
   while (sums_of_lane(t, gpu.subgroup_size) > kMostSums && t.sub_rows > matrices * shape->m) t.sub_rows /= 2;
   t.tile_rows = std::max(t.tile_rows, t.sub_rows);
   t.tile_tokens = std::max(t.tile_tokens, t.sub_tokens);
-  while (t.depth > 1 && shared_bytes(t, *shape, encoding) > gpu.shared_memory_bytes) t.depth /= 2;
-  while (t.tile_tokens > t.sub_tokens && shared_bytes(t, *shape, encoding) > gpu.shared_memory_bytes) t.tile_tokens /= 2;
-  const uint32_t parts = t.tile_rows / t.sub_rows * (t.tile_tokens / t.sub_tokens);
-  t.subgroups = std::max(parts, std::min(t.subgroups, gpu.max_workgroup_threads / gpu.subgroup_size) / parts * parts);
-  if (shared_bytes(t, *shape, encoding) > gpu.shared_memory_bytes ||
-      t.subgroups * gpu.subgroup_size > gpu.max_workgroup_threads) {
-    return {};
+  const auto fits = [&] { return shared_bytes(t, *shape, encoding) <= gpu.shared_memory_bytes; };
+  const uint32_t most_subgroups = gpu.max_workgroup_threads / gpu.subgroup_size;
+  if (take_turns(t)) {
+    t.subgroups = std::min(t.subgroups, most_subgroups);
+    while (t.subgroups > 1 && !fits()) t.subgroups /= 2;
+  } else {
+    while (t.depth > 1 && !fits()) t.depth /= 2;
+    while (t.tile_tokens > t.sub_tokens && !fits()) t.tile_tokens /= 2;
+    t.subgroups = t.tile_rows / t.sub_rows * (t.tile_tokens / t.sub_tokens);
   }
+  if (!fits() || t.subgroups > most_subgroups) return {};
   return MatrixPlan{t, *shape};
 }
 

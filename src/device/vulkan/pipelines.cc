@@ -8,10 +8,8 @@
 #include <shaders/gate_up_many.h>
 #include <shaders/gate_up_matrix.h>
 #include <shaders/linear_few.h>
-#include <shaders/linear_few_norm.h>
 #include <shaders/linear_many.h>
 #include <shaders/linear_matrix.h>
-#include <shaders/prefetch.h>
 #include <shaders/quantize.h>
 #include <shaders/read_bandwidth.h>
 #include <shaders/rope_and_store.h>
@@ -34,7 +32,6 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"add_norm", add_norm_spirv},
     {"quantize", quantize_spirv},
     {"linear_few", linear_few_spirv},
-    {"linear_few_norm", linear_few_norm_spirv},
     {"linear_many", linear_many_spirv},
     {"linear_matrix", linear_matrix_spirv},
     {"gate_up_few", gate_up_few_spirv},
@@ -43,7 +40,6 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"rope_and_store", rope_and_store_spirv},
     {"attention", attention_spirv},
     {"select_rows", select_rows_spirv},
-    {"prefetch", prefetch_spirv},
     {"read_bandwidth", read_bandwidth_spirv},
 }};
 
@@ -61,7 +57,7 @@ Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu, bool captur
                                                     VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR
                                               : 0;
   std::unique_ptr<Pipelines> pipelines(new Pipelines(gpu, flags));
-  const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = push_constant_bytes(gpu)};
+  const VkPushConstantRange range = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = kPushConstantBytes};
   const VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                              .pushConstantRangeCount = 1,
                                              .pPushConstantRanges = &range};

@@ -17,7 +17,6 @@ enum class Shader : uint8_t {
   add_norm,
   quantize,
   linear_few,
-  linear_few_norm,
   linear_many,
   linear_matrix,
   gate_up_few,
@@ -26,7 +25,6 @@ enum class Shader : uint8_t {
   rope_and_store,
   attention,
   select_rows,
-  prefetch,
   read_bandwidth,
   count,
 };
@@ -57,12 +55,7 @@ class Pipelines {
   Result<VkPipeline> get(const PipelineKey& key);
   VkPipelineLayout layout() const { return layout_; }
 
-  /// Every device has room for the first; where it has room for the second, larger launches are used.
-  static constexpr uint32_t kPushConstantBytes = 128, kLargePushConstantBytes = 256;
-  static uint32_t push_constant_bytes(const Gpu& gpu) {
-    return gpu.properties().max_push_constant_bytes >= kLargePushConstantBytes ? kLargePushConstantBytes
-                                                                              : kPushConstantBytes;
-  }
+  static constexpr uint32_t kPushConstantBytes = 128;
 
  private:
   Pipelines(const Gpu& gpu, VkPipelineCreateFlags flags) : gpu_(gpu), flags_(flags) {}

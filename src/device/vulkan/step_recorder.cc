@@ -10,8 +10,6 @@
 namespace hearth::vulkan {
 namespace {
 
-uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 /// The tensor that an operation writes decides whether it belongs to the rows of tokens or of logits.
 template <class Operation>
 TensorId result_of(const Operation& op) {
@@ -46,14 +44,13 @@ Result<void> StepRecorder::record() {
   const auto& operations = c_.recording.operations;
   for (uint32_t i = 0; i < operations.size(); ++i) {
     commands_.begin_operation(i);
-    const uint32_t result_rows = std::visit([&](const auto& op) { return rows(result_of(op)); }, operations[i]);
-    if (result_rows == 0) continue;
-    const bool joined = i + 1 < operations.size() && can_join(operations[i], operations[i + 1]);
-    auto recorded = joined ? emit_joined(std::get<Linear>(operations[i]), std::get<AddNorm>(operations[i + 1]))
-                           : std::visit([&](const auto& op) { return emit(op); }, operations[i]);
+    auto recorded = std::visit(
+        [&](const auto& op) -> Result<void> {
+          if (rows(result_of(op)) == 0) return {};
+          return emit(op);
+        },
+        operations[i]);
     if (!recorded) return recorded;
-    if (joined) ++i;
-    if (auto done = prefetch_next(i); !done) return done;
   }
   return {};
 }
@@ -99,31 +96,6 @@ Result<void> StepRecorder::emit(const Embed& op) {
   return place(op.out).needs_bytes ? quantize(op.out) : Result<void>{};
 }
 
-shared::AddNormArguments StepRecorder::norm_arguments(const AddNorm& op) const {
-  const auto vector = [&](const std::optional<VectorId>& id) { return id ? c_.weights.vector(*id).address() : 0; };
-  const bool wants_bytes = op.out && place(*op.out).needs_bytes;
-  return {.step = c_.step.header(),
-          .residual = floats(op.residual),
-          .branch = op.branch ? floats(*op.branch) : 0,
-          .post_norm = vector(op.post_norm),
-          .norm = vector(op.norm),
-          .result = op.out ? floats(*op.out) : 0,
-          .result_quants = wants_bytes ? quants(*op.out) : 0,
-          .result_pairs = wants_bytes ? pairs(*op.out) : 0,
-          .width = width(op.residual),
-          .branch_scale = op.branch_scale,
-          .epsilon = op.epsilon};
-}
-
-std::vector<uint32_t> StepRecorder::norm_constants(const AddNorm& op, uint32_t threads) const {
-  return {divide_up(width(op.residual) / 4, threads),
-          op.post_norm.has_value(),
-          op.norm.has_value(),
-          op.out && place(*op.out).needs_floats,
-          op.out && place(*op.out).needs_bytes,
-          is_logits(op.residual)};
-}
-
 Result<void> StepRecorder::emit(const AddNorm& op) {
   const uint32_t quads = width(op.residual) / 4;
   if (width(op.residual) % 32 != 0) {
@@ -131,10 +103,26 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
                 fmt::format("a residual of {} values; the Vulkan device takes multiples of 32", width(op.residual)));
   }
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  const uint32_t per_thread = divide_up(quads, std::min(1024U, c_.gpu.properties().max_workgroup_threads));
+  const uint32_t most_threads = std::min(c_.tuning.norm_threads, c_.gpu.properties().max_workgroup_threads);
+  const uint32_t per_thread = divide_up(quads, most_threads);
   const uint32_t threads = divide_up(divide_up(quads, per_thread), lanes) * lanes;
-  PipelineKey key = {Shader::add_norm, threads, norm_constants(op, threads)};
-  key.constants.push_back(op.branch.has_value());
+  const auto vector = [&](const std::optional<VectorId>& id) { return id ? c_.weights.vector(*id).address() : 0; };
+  const bool wants_bytes = op.out && place(*op.out).needs_bytes;
+  const shared::AddNormArguments arguments = {.step = c_.step.header(),
+                                              .residual = floats(op.residual),
+                                              .branch = op.branch ? floats(*op.branch) : 0,
+                                              .post_norm = vector(op.post_norm),
+                                              .norm = vector(op.norm),
+                                              .result = op.out ? floats(*op.out) : 0,
+                                              .result_quants = wants_bytes ? quants(*op.out) : 0,
+                                              .result_pairs = wants_bytes ? pairs(*op.out) : 0,
+                                              .width = width(op.residual),
+                                              .branch_scale = op.branch_scale,
+                                              .epsilon = op.epsilon};
+  const PipelineKey key = {Shader::add_norm,
+                           threads,
+                           {per_thread, op.branch.has_value(), op.post_norm.has_value(), op.norm.has_value(),
+                            op.out && place(*op.out).needs_floats, wants_bytes, is_logits(op.residual)}};
   std::vector<Access> reads = {access(op.residual)};
   std::vector<Access> writes;
   if (op.branch) {
@@ -142,7 +130,7 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
     writes.push_back(access(op.residual));
   }
   if (op.norm) writes.push_back(access(*op.out));
-  return commands_.dispatch(key, norm_arguments(op), {rows(op.residual)}, reads, writes);
+  return commands_.dispatch(key, arguments, {rows(op.residual)}, reads, writes);
 }
 
 Result<void> StepRecorder::emit(const RopeAndStore& op) {

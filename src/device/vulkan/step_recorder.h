@@ -61,6 +61,8 @@ uint32_t tile_tokens_of(const Tuning& tuning, const Recording& recording, uint32
 /// Floats of scratch that one attention of a bucket takes, and counters.
 uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32_t bucket_tokens);
 
+constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
 /// Records the operations of one bucket. One file for matmuls, one for the rest.
 class StepRecorder {
  public:
@@ -76,12 +78,6 @@ class StepRecorder {
   Result<void> emit(const Attention& op);
   Result<void> emit(const SelectRows& op);
   Result<void> quantize(TensorId tensor);
-  shared::AddNormArguments norm_arguments(const AddNorm& op) const;
-  /// The shader's constants from QUADS on, for workgroups of `threads`.
-  std::vector<uint32_t> norm_constants(const AddNorm& op, uint32_t threads) const;
-  /// Reads the beginning of the next matmul's weights into the device's cache, beside operation number `after`.
-  Result<void> prefetch_next(size_t after);
-  Result<void> prefetch(VkDeviceAddress source, uint64_t bytes);
 
   // step_recorder_matmul.cc
   struct Multiplication {
@@ -99,9 +95,6 @@ class StepRecorder {
   uint32_t linear_flags(const Multiplication& m) const;
   Result<void> multiply(const Multiplication& m);
   Result<void> multiply_run(const Multiplication& m, const WeightRun& run);
-  /// Whether the norm can be computed by the product's last workgroup.
-  bool can_join(const Operation& product, const Operation& norm) const;
-  Result<void> emit_joined(const Linear& product, const AddNorm& norm);
   bool few(TensorId tensor) const { return rows(tensor) <= c_.tuning.few_tokens_limit; }
 
   uint32_t rows(TensorId tensor) const { return is_logits(tensor) ? bucket_.logit_rows : bucket_.tokens; }

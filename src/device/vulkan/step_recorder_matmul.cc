@@ -10,8 +10,6 @@
 namespace hearth::vulkan {
 namespace {
 
-uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 constexpr uint32_t kTileRows = 64;  // of many_tokens.glsl
 constexpr uint32_t kManyThreads = 256;
 
@@ -43,7 +41,7 @@ uint32_t outputs_of(const FewTokensTuning& tuning, uint32_t lanes) {
 std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding) {
   const MatrixTuning& t = plan.tuning;
   return {encoding, t.tile_rows, t.tile_tokens, t.sub_rows, t.sub_tokens, t.depth, plan.shape.m, plan.shape.n,
-          plan.shape.k};
+          plan.shape.k, t.ahead};
 }
 
 }  // namespace
@@ -124,38 +122,6 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   const FewTokensTuning t = for_tokens(*m.tuning, 1, rows(m.in), c_.tuning.most_sums, c_.gpu.properties());
   const PipelineKey key = {
       Shader::linear_few, t.subgroups * lanes, {encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, flags}};
-  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, outputs_of(t, lanes))}, reads, writes);
-}
-
-bool StepRecorder::can_join(const Operation& product, const Operation& norm) const {
-  const auto* linear = std::get_if<Linear>(&product);
-  const auto* add_norm = std::get_if<AddNorm>(&norm);
-  if (linear == nullptr || add_norm == nullptr || !add_norm->branch || add_norm->branch->index != linear->out.index) {
-    return false;
-  }
-  // One workgroup norms all rows one after another, which pays only where they are very few.
-  return rows(linear->out) <= c_.tuning.joined_norm_tokens && few(linear->in) &&
-         c_.weights.matrix(linear->weight).runs.size() == 1 && width(linear->out) % 32 == 0 &&
-         !place(linear->out).needs_bytes && Pipelines::push_constant_bytes(c_.gpu) >= sizeof(shared::LinearNormArguments);
-}
-
-Result<void> StepRecorder::emit_joined(const Linear& product, const AddNorm& norm) {
-  const Multiplication m = multiplication(product);
-  const WeightRun& run = c_.weights.matrix(m.matrix).runs.front();
-  const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  const FewTokensTuning t = for_tokens(*m.tuning, 1, rows(m.in), c_.tuning.most_sums, c_.gpu.properties());
-  const shared::LinearNormArguments arguments = {.linear = linear_arguments(m, run),
-                                                 .norm = norm_arguments(norm),
-                                                 .counter = c_.scratch.counters};
-  const uint32_t threads = t.subgroups * lanes;
-  PipelineKey key = {Shader::linear_few_norm,
-                     threads,
-                     {run.layout.encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, linear_flags(m)}};
-  const std::vector<uint32_t> of_norm = norm_constants(norm, threads);
-  key.constants.insert(key.constants.end(), of_norm.begin(), of_norm.end());
-  const std::array reads = {access(m.in), access(norm.residual)};
-  std::vector<Access> writes = {access(m.out), access(norm.residual), c_.scratch.counter_access()};
-  if (norm.norm) writes.push_back(access(*norm.out));
   return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, outputs_of(t, lanes))}, reads, writes);
 }
 

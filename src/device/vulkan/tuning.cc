@@ -14,9 +14,8 @@ std::map<std::string, uint32_t*, std::less<>> fields(Tuning& tuning) {
       {"few_tokens_limit", &tuning.few_tokens_limit},
       {"many_tokens_path", &tuning.many_tokens_path},
       {"most_sums", &tuning.most_sums},
-      {"joined_norm_tokens", &tuning.joined_norm_tokens},
+      {"norm_threads", &tuning.norm_threads},
       {"short_rows", &tuning.short_rows},
-      {"prefetch_kib", &tuning.prefetch_kib},
       {"attention_threads", &tuning.attention_threads},       {"attention_keys", &tuning.attention_keys},
       {"attention_split_keys", &tuning.attention_split_keys}, {"attention_workgroups", &tuning.attention_workgroups},
   };
@@ -38,6 +37,7 @@ std::map<std::string, uint32_t*, std::less<>> fields(Tuning& tuning) {
     all[name + ".sub_rows"] = &matrix.sub_rows;
     all[name + ".sub_tokens"] = &matrix.sub_tokens;
     all[name + ".depth"] = &matrix.depth;
+    all[name + ".ahead"] = &matrix.ahead;
   };
   add_matrix("matrix16", tuning.matrix16);
   add_matrix("matrix32", tuning.matrix32);
@@ -47,6 +47,18 @@ std::map<std::string, uint32_t*, std::less<>> fields(Tuning& tuning) {
 }
 
 }  // namespace
+
+Tuning tuning_for(const GpuProperties& gpu) {
+  Tuning tuning;
+  // Cooperative matrices cost the same for 1 to 16 tokens: on an H100 as much as dot products at about ten.
+  if (!gpu.cooperative_matrices.empty()) tuning.few_tokens_limit = 8;
+  // A hundred processors and more: rows alone do not keep them busy, so subgroups share rows (H100).
+  if (gpu.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU && gpu.subgroup_size >= 32) {
+    tuning.short_linear = {.subgroups = 8, .rows = 2, .split = 8};
+    tuning.gate_up = {.subgroups = 16, .rows = 2, .split = 4};
+  }
+  return tuning;
+}
 
 Result<void> change_tuning(std::string_view changes, Tuning& tuning) {
   const auto all = fields(tuning);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "device/vulkan/gpu.h"
 
 namespace hearth::vulkan {
 
@@ -20,7 +21,7 @@ struct FewTokensTuning {
 };
 
 /// A matmul on cooperative matrices (shaders/matrix_tokens.glsl): the workgroup's tile, a subgroup's part of it, blocks of
-/// a row staged at once.
+/// a row staged at once, stages on their way into registers. Where the tile is one part, `subgroups` of them take turns.
 struct MatrixTuning {
   uint32_t subgroups = 8;
   uint32_t tile_rows = 64;
@@ -28,6 +29,7 @@ struct MatrixTuning {
   uint32_t sub_rows = 32;
   uint32_t sub_tokens = 32;
   uint32_t depth = 2;
+  uint32_t ahead = 1;
 };
 
 /// How matmuls over many tokens are computed.
@@ -45,22 +47,22 @@ struct Tuning {
   FewTokensTuning logits = {.subgroups = 4, .rows = 4};
   FewTokensTuning gate_up = {.subgroups = 8, .rows = 4};
   uint32_t most_sums = 32;  ///< rows * tokens of all matrices that a lane holds in registers with few tokens
-  /// A norm behind a product of at most this many tokens is computed by the product's last workgroup.
-  uint32_t joined_norm_tokens = 2;
+  uint32_t norm_threads = 1024;  ///< of a row, at most
   uint32_t short_rows = 16384;  ///< a Linear of fewer rows takes short_linear
   /// By the tokens of a step: up to 16, 32, 64, and more.
-  MatrixTuning matrix16 = {.subgroups = 8, .tile_rows = 32, .tile_tokens = 16, .sub_rows = 32, .sub_tokens = 16, .depth = 8};
-  MatrixTuning matrix32 = {.subgroups = 8, .tile_rows = 32, .tile_tokens = 32, .sub_rows = 32, .sub_tokens = 32, .depth = 8};
-  MatrixTuning matrix64 = {.subgroups = 8, .tile_rows = 32, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 32, .depth = 4};
-  MatrixTuning matrix = {.subgroups = 8, .tile_rows = 128, .tile_tokens = 128, .sub_rows = 32, .sub_tokens = 64, .depth = 2};
-  /// Of the next matmul's weights, read into the device's cache while an operation that leaves the bus idle runs; 0
-  /// where the cache is too small for it.
-  uint32_t prefetch_kib = 0;
+  MatrixTuning matrix16 = {
+      .subgroups = 4, .tile_rows = 32, .tile_tokens = 16, .sub_rows = 32, .sub_tokens = 16, .ahead = 2};
+  MatrixTuning matrix32 = {.subgroups = 4, .tile_rows = 32, .tile_tokens = 32, .sub_rows = 32, .sub_tokens = 32};
+  MatrixTuning matrix64 = {.tile_rows = 64, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 32};
+  MatrixTuning matrix = {.tile_rows = 128, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 64};
   uint32_t attention_threads = 128;
   uint32_t attention_keys = 64;         ///< in flight in a workgroup
   uint32_t attention_split_keys = 64;   ///< least stretch of a context for one workgroup
   uint32_t attention_workgroups = 512;  ///< that splitting aims at
 };
+
+/// What was measured to be best for a GPU of these properties, or a guess where nothing was (docs/performance.md).
+Tuning tuning_for(const GpuProperties& gpu);
 
 /// Changes `tuning` by "name=value,name=value" such as "gate_up.rows=8,attention_keys=32". Errors: invalid_argument.
 Result<void> change_tuning(std::string_view changes, Tuning& tuning);

@@ -24,7 +24,10 @@ std::string describe(const GpuProperties& p) {
 class Implementation : public VulkanDevice {
  public:
   Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines)
-      : gpu_(std::move(gpu)), pipelines_(std::move(pipelines)), weights_(*gpu_) {
+      : gpu_(std::move(gpu)),
+        pipelines_(std::move(pipelines)),
+        tuning_(tuning_for(gpu_->properties())),
+        weights_(*gpu_) {
     info_ = {.kind = "vulkan", .name = gpu_->properties().name, .description = describe(gpu_->properties())};
   }
 
@@ -32,7 +35,7 @@ class Implementation : public VulkanDevice {
   uint32_t validation_messages() const override { return gpu_->validation_messages(); }
 
   Result<void> set_tuning(std::string_view changes) override {
-    Tuning tuning;
+    Tuning tuning = tuning_for(gpu_->properties());
     if (auto changed = change_tuning(changes, tuning); !changed) return changed;
     tuning_ = tuning;
     return {};

@@ -125,7 +125,11 @@ void pack_fifth_bits(RowPacker& packer, uint32_t row, uint32_t block, const uint
 }
 
 void pack_block(RowPacker& packer, uint32_t row, uint32_t block, const BlockQ4_0& from) {
-  std::memcpy(packer.unit(row, 0, block), from.nibbles, 16);
+  constexpr uint64_t kSigned = 0x8888888888888888;  // code - 8 in two's complement
+  uint64_t halves[2];
+  std::memcpy(halves, from.nibbles, 16);
+  for (uint64_t& half : halves) half ^= kSigned;
+  std::memcpy(packer.unit(row, 0, block), halves, 16);
   packer.set_scale(row, block, from.scale);
 }
 

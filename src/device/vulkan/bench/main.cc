@@ -8,8 +8,10 @@
 #include <cstdio>
 #include <map>
 #include <random>
+#include <set>
 #include <thread>
 
+#include "device/vulkan/pipeline_statistics.h"
 #include "device/vulkan/program.h"
 #include "device/vulkan/vulkan_device.h"
 
@@ -266,13 +268,33 @@ void print_profile(VulkanProgram& program, const Step& step) {
   }
 }
 
+/// What the driver says of each pipeline of a step, compiled again for the purpose.
+void print_statistics(VulkanProgram& program, const Step& step, uint32_t device) {
+  const auto gpu = Gpu::open({.index = device});
+  const auto pipelines = gpu ? Pipelines::create(**gpu, true) : Result<std::unique_ptr<Pipelines>>();
+  const auto counts = program.statistics(static_cast<uint32_t>(step.ids.size()),
+                                         static_cast<uint32_t>(step.logit_rows.size()));
+  if (!gpu || !pipelines || !counts) return fmt::print("    no statistics\n");
+  std::set<PipelineKey> keys;
+  for (const Launch& launch : counts->launches) keys.insert(launch.key);
+  for (const PipelineKey& key : keys) {
+    const auto pipeline = (*pipelines)->get(key);
+    const auto statistics =
+        pipeline ? pipeline_statistics(**gpu, *pipeline) : std::unexpected<Error>(pipeline.error());
+    fmt::print("    {} {} threads:", name_of(key.shader), key.threads);
+    if (!statistics) return fmt::print(" {}\n", to_string(statistics.error()));
+    for (const auto& [name, value] : statistics->values) fmt::print(" {} {},", name, value);
+    fmt::print("\n");
+  }
+}
+
 struct Arguments {
   std::string shape = "gemma3-27b";
   uint32_t layers = 0, device = 0, context = 128, repeat = 10;
   std::vector<uint32_t> sequences = {1, 2, 4, 8, 9, 16, 32, 64};
   std::vector<uint32_t> prompts = {512, 2048};
   std::vector<std::string> tunings;
-  bool profile = false;
+  bool profile = false, statistics = false;
 };
 
 int run(const Arguments& a) {
@@ -326,6 +348,7 @@ int run(const Arguments& a) {
           n, a.context, seconds * 1e3, n / seconds, bytes / seconds / 1e9, counts ? counts->dispatches : 0,
           counts ? counts->barriers : 0);
       if (a.profile) print_profile(vulkan_program, step);
+      if (a.statistics) print_statistics(vulkan_program, step, a.device);
       std::fflush(stdout);
     }
     for (const uint32_t n : a.prompts) {
@@ -334,6 +357,7 @@ int run(const Arguments& a) {
       fmt::print("  prompt {:4} tokens: {:8.2f} ms, {:8.1f} tokens/s, {:6.1f} TFLOPS\n", n, seconds * 1e3, n / seconds,
                  n / seconds * bytes / 18 * 32 * 2 / 1e12);
       if (a.profile) print_profile(vulkan_program, step);
+      if (a.statistics) print_statistics(vulkan_program, step, a.device);
       std::fflush(stdout);
     }
   }
@@ -354,6 +378,7 @@ int main(int argc, char** argv) {
   app.add_option("--sequences", a.sequences, "decode with these many sequences")->delimiter(',');
   app.add_option("--prompts", a.prompts, "prompts of these lengths; 0 for none")->delimiter(',');
   app.add_option("--tuning", a.tunings, "name=value,... over the defaults; repeat it for a sweep")->delimiter(';');
+  app.add_flag("--statistics", a.statistics, "what the driver says of each pipeline");
   app.add_flag("--profile", a.profile, "times of each shader");
   CLI11_PARSE(app, argc, argv);
   std::erase(a.prompts, 0U);

@@ -101,7 +101,7 @@ void add(const Compiled& compiled, const Launch& dispatch, double macs, const Fa
 Result<Prediction> predict(Gpu& gpu, Pipelines& pipelines, CompiledPipelines& compiled, const Family& family,
                            const MatmulCase& matmul, uint32_t tokens) {
   MatmulProgram program(gpu, matmul);
-  const Tuning tuning;
+  const Tuning tuning = tuning_for(gpu.properties());
   auto recorded = program.record(pipelines, tuning, tokens);
   if (!recorded) return pass_on(recorded);
   if (auto done = compile(gpu, pipelines, recorded->launches, compiled); !done) return pass_on(done);

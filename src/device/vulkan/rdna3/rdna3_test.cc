@@ -72,7 +72,7 @@ class Rdna3Test : public testing::Test {
 
   /// The pipelines of one model's steps come into `compiled_`.
   static void compile_model(const DecoderShape& shape, NumberFormat linear, NumberFormat head) {
-    const Tuning tuning;
+    const Tuning tuning = tuning_for(gpu_->properties());
     auto decoder =
         TestDecoder::create(*gpu_, *pipelines_, tuning, shape, {.linear = linear, .head = head, .most_tokens = 512});
     ASSERT_TRUE(decoder) << shape.name << ": " << to_string(decoder.error());

@@ -1,22 +1,76 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// AddNorm: one workgroup for each row.
+// AddNorm: one workgroup for each row, whose values stay in registers between the two norms.
 #include "common.glsl"
-layout(constant_id = 2) const uint QUADS = 1;
-layout(constant_id = 3) const bool HAS_POST_NORM = false;
-layout(constant_id = 4) const bool HAS_NORM = true;
-layout(constant_id = 5) const bool FLOAT_RESULT = true;
-layout(constant_id = 6) const bool QUANTIZED_RESULT = true;
-layout(constant_id = 7) const bool LOGIT_ROWS = false;
-layout(constant_id = 8) const bool HAS_BRANCH = true;
+layout(constant_id = 2) const uint QUADS = 1;  ///< groups of four values that a thread holds
+layout(constant_id = 3) const bool HAS_BRANCH = true;
+layout(constant_id = 4) const bool HAS_POST_NORM = false;
+layout(constant_id = 5) const bool HAS_NORM = true;
+layout(constant_id = 6) const bool FLOAT_RESULT = true;
+layout(constant_id = 7) const bool QUANTIZED_RESULT = true;
+layout(constant_id = 8) const bool LOGIT_ROWS = false;
 #include "quantize.glsl"
 
 layout(push_constant) uniform Arguments { AddNormArguments a; };
 
-vec4 load_branch(AddNormArguments n, uint at) { return n.branch.v[at]; }
-#include "norm_row.glsl"
+shared float square_sums[2][THREADS / SUBGROUP];
+
+/// Over the whole workgroup; `slot` differs between two calls, so that one barrier is enough.
+float sum_of_squares(vec4 values[QUADS], uint slot) {
+  float sum = 0;
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) sum += dot(values[i], values[i]);
+  sum = subgroupAdd(sum);
+  if (gl_SubgroupInvocationID == 0) square_sums[slot][gl_SubgroupID] = sum;
+  barrier();
+  sum = 0;
+  for (uint i = gl_SubgroupInvocationID; i < THREADS / SUBGROUP; i += SUBGROUP) sum += square_sums[slot][i];
+  return subgroupAdd(sum);
+}
 
 void main() {
   const uint row = gl_WorkGroupID.x;
-  norm_row(a, row, row < (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens));
+  const uint quads = a.width / 4;
+  // All loads go out before anything waits for one of them: a single row's time is latency.
+  vec4 residual[QUADS], branch[QUADS], post_norm[QUADS], norm[QUADS];
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+    const uint quad = i * THREADS + thread_index();
+    const uint safe = min(quad, quads - 1);
+    const vec4 old = a.residual.v[row * quads + safe];
+    residual[i] = quad < quads ? old : vec4(0);
+    if (HAS_BRANCH) {
+      const vec4 added = a.branch.v[row * quads + safe];
+      branch[i] = quad < quads ? added : vec4(0);
+    }
+    if (HAS_POST_NORM) post_norm[i] = a.post_norm.v[safe];
+    if (HAS_NORM) norm[i] = a.norm.v[safe];
+  }
+  if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
+
+  if (HAS_BRANCH) {
+    float factor = 1;
+    if (HAS_POST_NORM) factor = inversesqrt(sum_of_squares(branch, 0) / float(a.width) + a.epsilon);
+    [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+      const uint quad = i * THREADS + thread_index();
+      vec4 value = branch[i];
+      if (HAS_POST_NORM) value *= factor * post_norm[i];
+      residual[i] += a.branch_scale * value;
+      if (quad < quads) a.residual.v[row * quads + quad] = residual[i];
+    }
+  }
+  if (!HAS_NORM) return;
+
+  const float factor = inversesqrt(sum_of_squares(residual, 1) / float(a.width) + a.epsilon);
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+    const uint quad = i * THREADS + thread_index();
+    const vec4 value = residual[i] * factor * norm[i];
+    if (FLOAT_RESULT && quad < quads) a.result.v[row * quads + quad] = value;
+    if (QUANTIZED_RESULT) {
+      vec2 pair;
+      const uint bytes = quantize_quad(value, pair);
+      if (quad < quads) {
+        a.result_quants.v[row * quads + quad] = bytes;
+        if (quad % 8 == 0) a.result_pairs.v[(row * quads + quad) / 8] = pair;
+      }
+    }
+  }
 }

@@ -136,5 +136,5 @@ float whole_sum(uint matrix, uint token, uint place) {
   [[unroll]] for (uint s = 0; s < SPLIT; ++s) {
     sum += partial_sums[((matrix * SPLIT + s) * TOKENS + token) * OUTPUTS + place];
   }
-  return sum;
+  return sum * BYTE_UNIT;
 }

@@ -40,7 +40,8 @@ void main() {
     [[unroll]] for (uint j = 0; j < PER_THREAD_ROWS / 2; ++j) {
       const uint row = first_row + place.y + 16 * j;
       if (token >= tokens || row >= a.rows) continue;
-      a.result.v[token * a.rows + row] = activate(sums[j][i]) * sums[j + PER_THREAD_ROWS / 2][i];
+      const float up = sums[j + PER_THREAD_ROWS / 2][i] * BYTE_UNIT;
+      a.result.v[token * a.rows + row] = activate(sums[j][i] * BYTE_UNIT) * up;
     }
   }
 }

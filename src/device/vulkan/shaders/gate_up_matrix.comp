@@ -3,8 +3,8 @@
 // GateUp for many tokens on cooperative matrices: gate and up of an output are the same element of two matrices of one
 // subgroup.
 #include "common.glsl"
-layout(constant_id = 11) const uint ACTIVATION = 0;
-layout(constant_id = 12) const bool LOGIT_ROWS = false;
+layout(constant_id = 12) const uint ACTIVATION = 0;
+layout(constant_id = 13) const bool LOGIT_ROWS = false;
 const uint MATRICES = 2;
 #include "matrix_tokens.glsl"
 #include "activation.glsl"
@@ -22,12 +22,14 @@ void main() {
   const Part part = my_part();
   Sums sums[TILES];
   multiply_tile(m, first_row, x, part, sums);
-  if (part.turn > 0) return;
+  if (!has_result()) return;
 
-  const uint mine = gl_SubgroupID * M * N;
+  const uint mine = gl_SubgroupID * M * N;  // of scratch
   [[unroll]] for (uint i = 0; i < TILES / 2; ++i) {
     Sums value = sums[i];
-    [[unroll]] for (uint e = 0; e < value.length(); ++e) value[e] = activate(value[e]) * sums[i + TILES / 2][e];
+    [[unroll]] for (uint e = 0; e < value.length(); ++e) {
+      value[e] = activate(value[e] * BYTE_UNIT) * (sums[i + TILES / 2][e] * BYTE_UNIT);
+    }
     coopMatStore(value, scratch, mine, M, gl_CooperativeMatrixLayoutColumnMajor);
     subgroupBarrier();
     for (uint e = gl_SubgroupInvocationID; e < M * N; e += SUBGROUP) {

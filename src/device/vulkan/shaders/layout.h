@@ -23,6 +23,7 @@ using uint = uint32_t;
 //   f16, bf16  4 units: unit u is values 8u .. 8u+7
 //   q8_0  2 units: unit u is values 16u .. 16u+15; scales [rows/4][blocks][4] of f16
 //   q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k  1 unit: byte i holds value i in its low and value i+16 in its high nibble
+//   q4_0  in two's complement, so that they are signed bytes when moved to the upper half of a byte
 //   q4_0, q5_0  scales as q8_0; q4_1, q5_1  scales as q8_0, then minimums likewise
 //   q4_k, q5_k  scales [rows][blocks/8] of 16 bytes: GGUF's header (f16 scale, f16 minimum, 12 bytes of part scales)
 //   q6_k  scales [rows][blocks/8] of 16 bytes of signed part scales, then [rows][blocks/8] of f32 (GGUF's f16, widened)
@@ -45,9 +46,6 @@ HEARTH_CONSTANT kRowPadding = 16;
 
 /// Tokens of one KV block (device/step.h).
 HEARTH_CONSTANT kCacheBlockTokens = 16;
-
-/// What a memory access moves at least, on all hardware that has a large cache.
-HEARTH_CONSTANT kCacheSectorBytes = 32;
 
 /// Rope tables: entry [position / kRopeSpan] of the coarse table turns by its first position, entry
 /// [position % kRopeSpan] of the fine one by the rest.
@@ -94,7 +92,6 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { vec
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Partials { float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer SharedVec4s { vec4 v[]; };
 #endif
 
 /// One run of rows of a weight matrix in one encoding.
@@ -212,19 +209,6 @@ struct SelectRowsArguments {
   HEARTH_ADDRESS(FloatsIn) source;
   HEARTH_ADDRESS(Floats) result;
   uint width;
-};
-
-/// Linear whose result is the norm's branch.
-struct LinearNormArguments {
-  LinearArguments linear;
-  AddNormArguments norm;
-  HEARTH_ADDRESS(Counters) counter;  ///< zero before and after
-};
-
-struct PrefetchArguments {
-  HEARTH_ADDRESS(UintsIn) source;
-  HEARTH_ADDRESS(Uints) sink;  ///< never written
-  uint sectors;
 };
 
 /// Loads of 16 bytes of each lane, and places that the sums go to.

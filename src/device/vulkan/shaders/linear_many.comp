@@ -40,7 +40,7 @@ void main() {
     [[unroll]] for (uint j = 0; j < PER_THREAD_ROWS; ++j) {
       const uint row = first_row + place.y + 16 * j;
       if (token >= tokens || row >= a.rows) continue;
-      float value = sums[j][i] * a.scale;
+      float value = sums[j][i] * (a.scale * BYTE_UNIT);
       if ((FLAGS & kFlagBias) != 0) value += a.bias.v[a.first_row + row];
       if ((FLAGS & kFlagSoftcap) != 0) value = soft_cap(value, a.softcap);
       a.result.v[token * a.out_width + a.first_row + row] = value;

@@ -2,8 +2,8 @@
 #extension GL_GOOGLE_include_directive : require
 // Linear and Logits for many tokens on cooperative matrices.
 #include "common.glsl"
-layout(constant_id = 11) const uint FLAGS = 0;
-layout(constant_id = 12) const bool LOGIT_ROWS = false;
+layout(constant_id = 12) const uint FLAGS = 0;
+layout(constant_id = 13) const bool LOGIT_ROWS = false;
 const uint MATRICES = 1;
 #include "matrix_tokens.glsl"
 const uint ACTIVATION = 0;
@@ -22,9 +22,9 @@ void main() {
   const Part part = my_part();
   Sums sums[TILES];
   multiply_tile(m, first_row, x, part, sums);
-  if (part.turn > 0) return;
+  if (!has_result()) return;
 
-  const uint mine = gl_SubgroupID * M * N;
+  const uint mine = gl_SubgroupID * M * N;  // of scratch
   [[unroll]] for (uint i = 0; i < TILES; ++i) {
     coopMatStore(sums[i], scratch, mine, M, gl_CooperativeMatrixLayoutColumnMajor);
     subgroupBarrier();
@@ -32,7 +32,7 @@ void main() {
       const uint row = first_row + part.row + i / TOKEN_TILES * M + e % M;
       const uint token = x.first_token + part.token + i % TOKEN_TILES * N + e / M;
       if (token >= tokens || row >= a.rows) continue;
-      float value = scratch[mine + e] * a.scale;
+      float value = scratch[mine + e] * (a.scale * BYTE_UNIT);
       if ((FLAGS & kFlagBias) != 0) value += a.bias.v[a.first_row + row];
       if ((FLAGS & kFlagSoftcap) != 0) value = soft_cap(value, a.softcap);
       a.result.v[token * a.out_width + a.first_row + row] = value;

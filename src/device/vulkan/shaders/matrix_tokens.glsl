@@ -2,9 +2,10 @@
 // with a scale, activations likewise, exact sums of a block in int32, scaled and added up in float32. So a token's sums
 // are those of the few-token kernels but for the order of additions.
 //
-// A workgroup computes TILE_ROWS rows of weights by TILE_TOKENS tokens; a subgroup of it SUB_ROWS by SUB_TOKENS; where the
-// tile has fewer such parts than there are subgroups, TURNS of them share a part and take turns along the row. DEPTH blocks of
-// every row are staged in shared memory at once while the next ones are on their way into registers.
+// A workgroup computes TILE_ROWS rows of weights by TILE_TOKENS tokens, a subgroup of it SUB_ROWS by SUB_TOKENS. DEPTH blocks
+// of every row are a stage, in shared memory at once, while AHEAD stages are on their way into registers. Where a tile is
+// one subgroup's part, the subgroups take turns along the row instead: each stages blocks of its own, and none waits for
+// another until their sums are added up.
 // With two MATRICES (gate and up) the first half of each subgroup's rows is the gate's, the second half the up's of the
 // same outputs.
 
@@ -20,13 +21,17 @@ layout(constant_id = 7) const uint DEPTH = 2;
 layout(constant_id = 8) const uint M = 16;  ///< rows, tokens and values of one cooperative matrix
 layout(constant_id = 9) const uint N = 16;
 layout(constant_id = 10) const uint K = 16;
+layout(constant_id = 11) const uint AHEAD = 1;
 
 #include "weights.glsl"
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 const uint ROW_PARTS = TILE_ROWS / SUB_ROWS;
 const uint TOKEN_PARTS = TILE_TOKENS / SUB_TOKENS;
-const uint TURNS = SUBGROUPS / (ROW_PARTS * TOKEN_PARTS);
+const bool ALONE = ROW_PARTS * TOKEN_PARTS == 1;
+const uint TURNS = ALONE ? SUBGROUPS : 1;
+const uint TEAM = ALONE ? SUBGROUP : THREADS;  ///< threads that fill a stage together
+const uint TEAMS = ALONE ? SUBGROUPS : 1;
 const uint ROW_TILES = SUB_ROWS / M;
 const uint TOKEN_TILES = SUB_TOKENS / N;
 const uint TILES = ROW_TILES * TOKEN_TILES;
@@ -44,12 +49,12 @@ const bool HAS_OFFSET = HAS_GROUPED_MINIMUM || ENCODING == kEncodingQ4_K || ENCO
 const uint WEIGHT_OCTETS = PADDED ? 8 : 4;  ///< of a block
 const uint WEIGHT_STRIDE = DEPTH * WEIGHT_OCTETS + 2;
 const uint X_STRIDE = DEPTH * 4 + 2;
-shared uvec2 weight_bytes[TILE_ROWS * WEIGHT_STRIDE];
-shared uvec2 x_bytes[TILE_TOKENS * X_STRIDE];
-shared float weight_scales[PARTS * DEPTH * TILE_ROWS];  ///< [block][part][row]
-shared float weight_offsets[HAS_OFFSET ? DEPTH * TILE_ROWS : 4];
-shared float x_scales[DEPTH * TILE_TOKENS];  ///< [block][token]
-shared float x_sums[HAS_OFFSET ? DEPTH * TILE_TOKENS : 4];
+shared uvec2 weight_bytes[TEAMS * TILE_ROWS * WEIGHT_STRIDE];
+shared uvec2 x_bytes[TEAMS * TILE_TOKENS * X_STRIDE];
+shared float weight_scales[TEAMS * PARTS * DEPTH * TILE_ROWS];  ///< [block][part][row]
+shared float weight_offsets[HAS_OFFSET ? TEAMS * DEPTH * TILE_ROWS : 4];
+shared float x_scales[TEAMS * DEPTH * TILE_TOKENS];  ///< [block][token]
+shared float x_sums[HAS_OFFSET ? TEAMS * DEPTH * TILE_TOKENS : 4];
 shared float scratch[SUBGROUPS * M * N];
 
 #define Weights coopmat<int8_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
@@ -65,8 +70,20 @@ struct MatrixInput {
   uint blocks;
 };
 
-const uint WEIGHT_LOADS = (TILE_ROWS * DEPTH + THREADS - 1) / THREADS;  ///< blocks of a thread
-const uint X_LOADS = (TILE_TOKENS * DEPTH + THREADS - 1) / THREADS;
+const uint WEIGHT_LOADS = (TILE_ROWS * DEPTH + TEAM - 1) / TEAM;  ///< blocks of a thread
+const uint X_LOADS = (TILE_TOKENS * DEPTH + TEAM - 1) / TEAM;
+
+uint team_index() { return ALONE ? gl_SubgroupID : 0; }
+uint team_thread() { return ALONE ? gl_SubgroupInvocationID : thread_index(); }
+
+/// A stage is written, or read, by all of its team.
+void team_barrier() {
+  if (ALONE) {
+    subgroupBarrier();
+  } else {
+    barrier();
+  }
+}
 
 struct XBlock {
   uvec4 low, high;
@@ -94,19 +111,16 @@ XBlock load_x(MatrixInput x, uint i, uint first_block) {
   return XBlock(x.x.v[2 * at], x.x.v[2 * at + 1], x.pairs.v[at]);
 }
 
-/// Takes 8 or 16 from each byte where the encoding's offset is that, so that it needs no products of its own.
-uint centred(uint word) {
-  if (ENCODING == kEncodingQ4_0) return (word + 0x78787878u) ^ 0x80808080u;
-  if (ENCODING == kEncodingQ5_0) return (word + 0x70707070u) ^ 0x80808080u;
-  return word;
-}
+/// Takes 16 from each byte where the encoding's offset is that, so that it needs no products of its own.
+uint centred(uint word) { return ENCODING == kEncodingQ5_0 ? (word + 0x70707070u) ^ 0x80808080u : word; }
 
-void stage_weights(uint i, RawBlock raw, uint first_block, uint blocks) {
+void store_weights(uint i, RawBlock raw, uint first_block, uint blocks) {
   if (i >= TILE_ROWS * DEPTH) return;
   const uint row = i / DEPTH, d = i % DEPTH;
   const bool exists = first_block + d < blocks;
   const ByteBlock bytes = unpack_bytes(raw, first_block + d);
-  const uint at = row * WEIGHT_STRIDE + d * WEIGHT_OCTETS;
+  const uint team_row = team_index() * TILE_ROWS + row;
+  const uint at = team_row * WEIGHT_STRIDE + d * WEIGHT_OCTETS;
   [[unroll]] for (uint o = 0; o < 4; ++o) {
     const uvec2 octet = uvec2(centred(bytes.words[2 * o]), centred(bytes.words[2 * o + 1]));
     if (PADDED) {
@@ -118,33 +132,57 @@ void stage_weights(uint i, RawBlock raw, uint first_block, uint blocks) {
     }
   }
   [[unroll]] for (uint p = 0; p < PARTS; ++p) {
-    weight_scales[(d * PARTS + p) * TILE_ROWS + row] = exists ? bytes.scales[p] : 0;
+    weight_scales[((team_index() * DEPTH + d) * PARTS + p) * TILE_ROWS + row] = exists ? bytes.scales[p] : 0;
   }
-  if (HAS_OFFSET) weight_offsets[d * TILE_ROWS + row] = exists ? bytes.offset : 0;
+  if (HAS_OFFSET) weight_offsets[(team_index() * DEPTH + d) * TILE_ROWS + row] = exists ? bytes.offset : 0;
 }
 
-void stage_x(uint i, XBlock x) {
+void store_x(uint i, XBlock x) {
   if (i >= TILE_TOKENS * DEPTH) return;
   const uint token = i / DEPTH, d = i % DEPTH;
-  const uint at = token * X_STRIDE + 4 * d;
+  const uint at = (team_index() * TILE_TOKENS + token) * X_STRIDE + 4 * d;
   x_bytes[at] = x.low.xy;
   x_bytes[at + 1] = x.low.zw;
   x_bytes[at + 2] = x.high.xy;
   x_bytes[at + 3] = x.high.zw;
-  x_scales[d * TILE_TOKENS + token] = x.pair.x;
-  if (HAS_OFFSET) x_sums[d * TILE_TOKENS + token] = x.pair.y;
+  const uint team_block = team_index() * DEPTH + d;
+  x_scales[team_block * TILE_TOKENS + token] = x.pair.x;
+  if (HAS_OFFSET) x_sums[team_block * TILE_TOKENS + token] = x.pair.y;
+}
+
+/// What a thread loads of a stage.
+struct Stage {
+  RawBlock weights[WEIGHT_LOADS];
+  XBlock x[X_LOADS];
+};
+
+void load_stage(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, uint block, inout Stage stage) {
+  if (block >= x.blocks) return;
+  [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
+    stage.weights[i] = load_weights(m, first_row, i * TEAM + team_thread(), block);
+  }
+  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) stage.x[i] = load_x(x, i * TEAM + team_thread(), block);
+}
+
+void store_stage(Stage stage, uint block, uint blocks) {
+  [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
+    store_weights(i * TEAM + team_thread(), stage.weights[i], block, blocks);
+  }
+  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) store_x(i * TEAM + team_thread(), stage.x[i]);
 }
 
 /// This subgroup's part of the tile.
 struct Part {
   uint row, token;  ///< first ones, in the tile
-  uint turn;
 };
 
 Part my_part() {
-  const uint part = gl_SubgroupID / TURNS;
-  return Part(part / TOKEN_PARTS * SUB_ROWS, part % TOKEN_PARTS * SUB_TOKENS, gl_SubgroupID % TURNS);
+  if (ALONE) return Part(0, 0);
+  return Part(gl_SubgroupID / TOKEN_PARTS * SUB_ROWS, gl_SubgroupID % TOKEN_PARTS * SUB_TOKENS);
 }
+
+/// Of the subgroups that take turns, the first has the whole sums in the end.
+bool has_result() { return !ALONE || gl_SubgroupID == 0; }
 
 // A stride of 0 gives every column (or row) of a matrix the same values, in the layout of the sums.
 #define LOAD_ROWS(matrix, values, at) coopMatLoad(matrix, values, at, 0, gl_CooperativeMatrixLayoutColumnMajor)
@@ -153,27 +191,28 @@ Part my_part() {
 void add_part(Part part, uint d, uint p, inout Sums sums[TILES]) {
   Weights weights[ROW_TILES * PART_STEPS];
   Sums row_scales[ROW_TILES], row_offsets[HAS_OFFSET ? ROW_TILES : 1];
+  const uint team_block = team_index() * DEPTH + d;
   const uint first_octet = PADDED ? 4 * p : 2 * p * (PARTS - 1);  // of the part, in the block
   [[unroll]] for (uint r = 0; r < ROW_TILES; ++r) {
     const uint row = part.row + r * M;
     [[unroll]] for (uint s = 0; s < PART_STEPS; ++s) {
       coopMatLoad(weights[r * PART_STEPS + s], weight_bytes,
-                  row * WEIGHT_STRIDE + d * WEIGHT_OCTETS + first_octet + s * (K / 8), WEIGHT_STRIDE,
+                  (team_index() * TILE_ROWS + row) * WEIGHT_STRIDE + d * WEIGHT_OCTETS + first_octet + s * (K / 8), WEIGHT_STRIDE,
                   gl_CooperativeMatrixLayoutRowMajor);
     }
-    LOAD_ROWS(row_scales[r], weight_scales, (d * PARTS + p) * TILE_ROWS + row);
-    if (HAS_OFFSET) LOAD_ROWS(row_offsets[r], weight_offsets, d * TILE_ROWS + row);
+    LOAD_ROWS(row_scales[r], weight_scales, (team_block * PARTS + p) * TILE_ROWS + row);
+    if (HAS_OFFSET) LOAD_ROWS(row_offsets[r], weight_offsets, team_block * TILE_ROWS + row);
   }
   [[unroll]] for (uint t = 0; t < TOKEN_TILES; ++t) {
     const uint token = part.token + t * N;
     Vectors vectors[PART_STEPS];
     [[unroll]] for (uint s = 0; s < PART_STEPS; ++s) {
-      coopMatLoad(vectors[s], x_bytes, token * X_STRIDE + d * 4 + (PADDED ? 0 : first_octet) + s * (K / 8), X_STRIDE,
+      coopMatLoad(vectors[s], x_bytes, (team_index() * TILE_TOKENS + token) * X_STRIDE + d * 4 + (PADDED ? 0 : first_octet) + s * (K / 8), X_STRIDE,
                   gl_CooperativeMatrixLayoutColumnMajor);
     }
     Sums token_scales, token_sums;
-    LOAD_TOKENS(token_scales, x_scales, d * TILE_TOKENS + token);
-    if (HAS_OFFSET) LOAD_TOKENS(token_sums, x_sums, d * TILE_TOKENS + token);
+    LOAD_TOKENS(token_scales, x_scales, team_block * TILE_TOKENS + token);
+    if (HAS_OFFSET) LOAD_TOKENS(token_sums, x_sums, team_block * TILE_TOKENS + token);
     [[unroll]] for (uint r = 0; r < ROW_TILES; ++r) {
       IntSums exact = IntSums(0);
       [[unroll]] for (uint s = 0; s < PART_STEPS; ++s) {
@@ -189,16 +228,15 @@ void add_part(Part part, uint d, uint p, inout Sums sums[TILES]) {
 }
 
 /// Adds up the sums of the subgroups that took turns, in the first of them.
-void add_turns(Part part, inout Sums sums[TILES]) {
+void add_turns(inout Sums sums[TILES]) {
   if (TURNS == 1) return;
-  const uint mine = gl_SubgroupID * M * N;
   [[unroll]] for (uint i = 0; i < TILES; ++i) {
-    if (part.turn > 0) coopMatStore(sums[i], scratch, mine, M, gl_CooperativeMatrixLayoutColumnMajor);
+    coopMatStore(sums[i], scratch, gl_SubgroupID * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
     barrier();
-    if (part.turn == 0) {
+    if (gl_SubgroupID == 0) {
       for (uint turn = 1; turn < TURNS; ++turn) {
         Sums other;
-        coopMatLoad(other, scratch, mine + turn * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
+        coopMatLoad(other, scratch, turn * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
         sums[i] += other;
       }
     }
@@ -206,29 +244,25 @@ void add_turns(Part part, inout Sums sums[TILES]) {
   }
 }
 
-/// All of this subgroup's sums; with several turns only those of the first one are whole.
+/// This subgroup's sums; where subgroups take turns, whole in the one that has the result.
 void multiply_tile(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, Part part, out Sums sums[TILES]) {
   [[unroll]] for (uint i = 0; i < TILES; ++i) sums[i] = Sums(0);
-  RawBlock raw[WEIGHT_LOADS];
-  XBlock vectors[X_LOADS];
-  [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) raw[i] = load_weights(m, first_row, i * THREADS + thread_index(), 0);
-  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) vectors[i] = load_x(x, i * THREADS + thread_index(), 0);
-  for (uint block = 0; block < x.blocks; block += DEPTH) {
-    [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
-      stage_weights(i * THREADS + thread_index(), raw[i], block, x.blocks);
-    }
-    [[unroll]] for (uint i = 0; i < X_LOADS; ++i) stage_x(i * THREADS + thread_index(), vectors[i]);
-    barrier();
-    if (block + DEPTH < x.blocks) {
-      [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
-        raw[i] = load_weights(m, first_row, i * THREADS + thread_index(), block + DEPTH);
+  // All subgroups make the same number of rounds; blocks beyond the end count nothing.
+  const uint mine = team_index() * DEPTH;
+  Stage stages[AHEAD];
+  [[unroll]] for (uint i = 0; i < AHEAD; ++i) load_stage(m, first_row, x, i * TEAMS * DEPTH + mine, stages[i]);
+  for (uint first = 0; first < x.blocks; first += AHEAD * TEAMS * DEPTH) {
+    [[unroll]] for (uint i = 0; i < AHEAD; ++i) {
+      const uint block = first + i * TEAMS * DEPTH;
+      if (block >= x.blocks) break;
+      store_stage(stages[i], block + mine, x.blocks);
+      team_barrier();
+      load_stage(m, first_row, x, block + AHEAD * TEAMS * DEPTH + mine, stages[i]);
+      for (uint d = 0; d < DEPTH; ++d) {
+        [[unroll]] for (uint p = 0; p < PARTS; ++p) add_part(part, d, p, sums);
       }
-      [[unroll]] for (uint i = 0; i < X_LOADS; ++i) vectors[i] = load_x(x, i * THREADS + thread_index(), block + DEPTH);
+      team_barrier();
     }
-    for (uint d = part.turn; d < DEPTH; d += TURNS) {
-      [[unroll]] for (uint p = 0; p < PARTS; ++p) add_part(part, d, p, sums);
-    }
-    barrier();
   }
-  add_turns(part, sums);
+  add_turns(sums);
 }

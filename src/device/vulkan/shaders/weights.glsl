@@ -5,6 +5,9 @@ const bool IS_PLAIN = ENCODING <= kEncodingBf16;
 const bool IS_K = ENCODING >= kEncodingQ4_K;
 const uint UNITS = ENCODING == kEncodingF32 ? 8 : (IS_PLAIN ? 4 : (ENCODING == kEncodingQ8_0 ? 2 : 1));
 
+/// What a byte of unpack_bytes counts: sums of products are multiplied with it in the end.
+const float BYTE_UNIT = ENCODING == kEncodingQ4_0 ? 0.0625 : 1.0;
+
 struct WeightMatrix {
   WeightRef at;
   uint blocks;       ///< of a row
@@ -20,7 +23,7 @@ struct RawBlock {
   float minimum;
 };
 
-/// A block ready for dot products with signed bytes: value = (first or second half's scale) * byte + offset.
+/// A block ready for dot products with signed bytes: value = ((first or second half's scale) * byte + offset) * BYTE_UNIT.
 struct ByteBlock {
   uint words[8];  ///< word m holds values 4m .. 4m+3
   vec2 scales;    ///< of values 0-15 and 16-31; equal but for q6_k
@@ -98,6 +101,12 @@ ByteBlock unpack_bytes(RawBlock raw, uint block) {
       result.words[m] = raw.units[0][m];
       result.words[m + 4] = raw.units[UNITS - 1][m];
     }
+  } else if (ENCODING == kEncodingQ4_0) {
+    // Signed nibbles in the upper half of each byte.
+    [[unroll]] for (uint m = 0; m < 4; ++m) {
+      result.words[m] = (raw.units[0][m] << 4) & 0xf0f0f0f0u;
+      result.words[m + 4] = raw.units[0][m] & 0xf0f0f0f0u;
+    }
   } else {
     [[unroll]] for (uint m = 0; m < 4; ++m) {
       result.words[m] = raw.units[0][m] & 0x0f0f0f0fu;
@@ -116,7 +125,6 @@ ByteBlock unpack_bytes(RawBlock raw, uint block) {
 
   result.scales = vec2(raw.scale);
   result.offset = 0;
-  if (ENCODING == kEncodingQ4_0) result.offset = -8 * raw.scale;
   if (ENCODING == kEncodingQ5_0) result.offset = -16 * raw.scale;
   if (HAS_GROUPED_MINIMUM) result.offset = raw.minimum;
   if (ENCODING == kEncodingQ4_K || ENCODING == kEncodingQ5_K) {
@@ -145,7 +153,7 @@ vec4 bytes_to_floats(ByteBlock bytes, uint quad) {
   const int word = int(bytes.words[quad]);
   const vec4 q = vec4(bitfieldExtract(word, 0, 8), bitfieldExtract(word, 8, 8), bitfieldExtract(word, 16, 8),
                       bitfieldExtract(word, 24, 8));
-  return bytes.scales[quad >> 2] * q + bytes.offset;
+  return (bytes.scales[quad >> 2] * q + bytes.offset) * BYTE_UNIT;
 }
 
 int dot_bytes(uint a, uint b, int sum) { return sum + dotPacked4x8EXT(int(a), int(b)); }
@@ -158,5 +166,6 @@ float dot_block(ByteBlock w, uvec4 x_low, uvec4 x_high, vec2 x_pair) {
     high = dot_bytes(w.words[m + 4], x_high[m], high);
   }
   if (ENCODING == kEncodingQ6_K) return x_pair.x * (w.scales.x * float(low) + w.scales.y * float(high));
+  if (ENCODING == kEncodingQ4_0 || ENCODING == kEncodingQ8_0) return x_pair.x * w.scales.x * float(low + high);
   return x_pair.x * w.scales.x * float(low + high) + w.offset * x_pair.y;
 }
