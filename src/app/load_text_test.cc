@@ -39,7 +39,7 @@ TEST_P(GgufTextTest, TextComesWithTheTemplateOfTheFileIfItHasOne) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GgufTextTest, testing::Values("smollm2-135m-instruct.gguf", "gemma3-270m-q4_k_m.gguf"),
-                         [](const auto& info) { return info.param.substr(0, info.param.find('-')); });
+                         [](const auto& test) { return test.param.substr(0, test.param.find('-')); });
 
 }  // namespace
 }  // namespace hearth::app

@@ -21,7 +21,7 @@ std::optional<double> share_of_bandwidth(const ProfiledOperation& operation, dou
 double rest_seconds(const ProfiledStep& step) {
   double rest = step.seconds;
   for (const ProfiledOperation& operation : step.operations) rest -= operation.seconds;
-  return std::max(rest, 0.0);  // medians do not add up exactly
+  return std::max(rest, 0.0);  // sums are rounded
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <random>
 
 namespace hearth::app {
@@ -82,18 +83,21 @@ Result<ProfiledStep> StepProfiler::measure(const Shape& shape, uint32_t repeat) 
   const StepInput step = input(shape);
   if (auto warm = program_->profile(step); !warm) return pass_on(warm);
   std::vector<StepProfile> profiles;
-  std::vector<double> seconds;
+  std::vector<double> rests;
   for (uint32_t i = 0; i < repeat; ++i) {
     auto profile = program_->profile(step);
     if (!profile) return pass_on(profile);
-    seconds.push_back(profile->seconds);
+    rests.push_back(profile->seconds -
+                    std::reduce(profile->operation_seconds.begin(), profile->operation_seconds.end()));
     profiles.push_back(std::move(*profile));
   }
-  return ProfiledStep{.sequences = shape.sequences,
-                      .tokens = shape.tokens,
-                      .context = shape.context,
-                      .seconds = median(seconds),
-                      .operations = add_up(profiles, step)};
+  ProfiledStep result = {.sequences = shape.sequences,
+                         .tokens = shape.tokens,
+                         .context = shape.context,
+                         .seconds = std::max(median(rests), 0.0),
+                         .operations = add_up(profiles, step)};
+  for (const ProfiledOperation& operation : result.operations) result.seconds += operation.seconds;
+  return result;
 }
 
 std::vector<ProfiledOperation> StepProfiler::add_up(const std::vector<StepProfile>& profiles,

@@ -19,12 +19,13 @@ struct ProfiledOperation {
   uint64_t bytes = 0;  ///< likewise; what they must read (device/operation_cost.h)
 };
 
-/// Where the time of one kind of step goes: medians of the repeats.
+/// Where the time of one kind of step goes: medians of the repeats, of each operation and of what lies between them, so
+/// that a repeat in which another process took a core spoils no more than itself.
 struct ProfiledStep {
   uint32_t sequences = 0;
-  uint32_t tokens = 0;   ///< of each sequence in the step
-  uint32_t context = 0;  ///< tokens in each sequence's cache before the step
-  double seconds = 0;
+  uint32_t tokens = 0;                        ///< of each sequence in the step
+  uint32_t context = 0;                       ///< tokens in each sequence's cache before the step
+  double seconds = 0;                         ///< the sum of those medians
   std::vector<ProfiledOperation> operations;  ///< longest first
 };
 

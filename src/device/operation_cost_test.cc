@@ -118,7 +118,7 @@ TEST_P(ProfileTest, IsAStepLikeAnyOther) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, ProfileTest, testing::Values(std::string("cpu"), std::string("reference")),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace hearth

@@ -24,7 +24,7 @@ struct EngineOptions {
   /// the answers that are being written wait less for the prompts of others.
   uint32_t shared_prompt_tokens = 128;
   /// While answers are being written, a step takes so few tokens of prompts that it lasts at most this many times a
-  /// step without them: the most that a token of an answer is late for the prompts of others.
+  /// step without them: the most that a token of an answer is late for the prompts of others. Infinity sets no limit.
   double shared_step_stretch = 3;
   uint64_t cache_bytes = 0;  ///< of the KV cache; 0 chooses by the memory that is free
   bool prefix_cache = true;

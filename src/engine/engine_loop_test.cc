@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <limits>
 
 #include "device/step.h"
 #include "engine/testing/engine_fixture.h"
@@ -137,8 +138,11 @@ TEST(EngineLoop, EqualPromptsAtOnceAreComputedOnce) {
   EXPECT_EQ(fake.program->tokens_computed, 160U + 5 * 16U + 6 * 3U) << "the prompt, its last block each, the answers";
 }
 
+/// The same steps however long they take.
+constexpr EngineOptions kUnpaced = {.shared_step_stretch = std::numeric_limits<double>::infinity()};
+
 TEST(EngineLoop, FirstTokensComeAsPromptsFinish) {
-  FakeEngine fake({.blocks = {1024}});
+  FakeEngine fake({.blocks = {1024}, .options = kUnpaced});
   std::promise<void> all_submitted;
   fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput&) { wait.wait(); };
   fake.submit(greedy(some_tokens(10, 100), 1));
@@ -150,7 +154,7 @@ TEST(EngineLoop, FirstTokensComeAsPromptsFinish) {
 }
 
 TEST(EngineLoop, DecodingGoesOnBesideALongPromptAndAShortPromptOvertakesIt) {
-  FakeEngine fake({.blocks = {1024}, .context_length = 8192});
+  FakeEngine fake({.blocks = {1024}, .context_length = 8192, .options = kUnpaced});
   std::promise<void> all_submitted;
   fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput& input) {
     wait.wait();
@@ -165,6 +169,24 @@ TEST(EngineLoop, DecodingGoesOnBesideALongPromptAndAShortPromptOvertakesIt) {
   EXPECT_LE(short_prompt->first_step, 3U);
   EXPECT_GT(long_prompt->first_step, 30U);
   EXPECT_LE(long_prompt->first_step, 4000U / 128 + 5) << "and the long one is hardly slower for it";
+}
+
+TEST(EngineLoop, PromptsBesideAnswersArePaced) {
+  FakeEngine fake({.blocks = {1024}, .context_length = 8192});
+  std::promise<void> begun, all_submitted;
+  std::vector<size_t> tokens;
+  fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput& input) {
+    tokens.push_back(input.token_ids.size());
+    if (tokens.size() == 1) begun.set_value();
+    wait.wait();
+  };
+  fake.submit(greedy(some_tokens(10, 1), 60));
+  begun.get_future().wait();
+  fake.submit(greedy(some_tokens(4000, 2), 5));
+  all_submitted.set_value();
+  fake.wait_until_idle();
+  EXPECT_EQ(tokens[0], 10U);
+  EXPECT_EQ(tokens[1], 1 + StepPace(128, 3).prompt_tokens()) << "one step is not enough to know the device";
 }
 
 TEST(EngineLoop, PreemptionDoesNotChangeAnswers) {

@@ -1,6 +1,7 @@
 #include "engine/step_pace.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace hearth {
 namespace {
@@ -30,6 +31,7 @@ void StepPace::note(uint32_t prompt_tokens, double seconds) {
 
 uint32_t StepPace::prompt_tokens() const {
   const uint32_t least = std::min(kLeast, most_);
+  if (stretch_ == std::numeric_limits<double>::infinity()) return most_;
   // Before anything is known: few enough not to hurt, enough to learn from.
   if (slope_ == 0) return std::clamp(2 * kLeast, least, most_);
   const double base = std::max(seconds_ - slope_ * tokens_, 0.0);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
 namespace hearth {
@@ -77,6 +78,7 @@ TEST(StepPace, HasLimits) {
   EXPECT_EQ(cheap.prompt_tokens(), 128U);
   EXPECT_EQ(dear.prompt_tokens(), StepPace::kLeast);
   EXPECT_EQ(small.prompt_tokens(), 10U);
+  EXPECT_EQ(StepPace(128, std::numeric_limits<double>::infinity()).prompt_tokens(), 128U);
   EXPECT_EQ(StepPace(128, 3).prompt_tokens(), 32U) << "before anything is known";
 }
 

@@ -127,7 +127,7 @@ std::vector<Case> cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GoldenTest, testing::ValuesIn(cases()),
-                         [](const auto& info) { return info.param.family + "_" + info.param.device; });
+                         [](const auto& test) { return test.param.family + "_" + test.param.device; });
 
 }  // namespace
 }  // namespace hearth
