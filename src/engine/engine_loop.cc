@@ -32,7 +32,8 @@ uint32_t prompt_tokens(const std::vector<ScheduledSequence>& step) {
 ProgramLimits program_limits(const EngineOptions& options) {
   return {.tokens = options.max_batched_tokens,
           .logit_rows = options.max_sequences + kPromptLogitRows,
-          .sequences = options.max_sequences};
+          .sequences = options.max_sequences,
+          .prepare = true};
 }
 
 EngineLoop::EngineLoop(EngineParts parts)
