@@ -47,6 +47,7 @@ Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions& options) {
   std::unique_ptr<Gpu> gpu(new Gpu());
   gpu->physical_ = devices[*chosen];
   gpu->properties_ = std::move(found[*chosen]);
+  if (options.staging) gpu->properties_.one_memory = false;
   vkGetPhysicalDeviceMemoryProperties(gpu->physical_, &gpu->memory_);
   if (auto made = gpu->create_device(); !made) return pass_on(made);
   if (options.wrap) options.wrap(gpu->table_);

@@ -23,6 +23,8 @@ class BufferPool;
 struct GpuOptions {
   GpuChoice choice;
   bool validation = false;  ///< Khronos' validation layer with synchronisation validation
+  /// For tests: uploads through staging buffers even where the device's memory could be mapped.
+  bool staging = false;
   /// Lets tests put functions of their own before the driver's, to make calls fail.
   std::function<void(VolkDeviceTable&)> wrap = {};
 };

@@ -83,6 +83,7 @@ class Implementation : public VulkanDevice {
 Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& options) {
   auto gpu = vulkan::Gpu::open({.choice = {.index = options.index, .name = options.name},
                                 .validation = options.validation,
+                                .staging = options.staging,
                                 .wrap = options.wrap});
   if (!gpu) return pass_on(gpu);
   auto pipelines = vulkan::Pipelines::create(**gpu, false, options.pipeline_cache);
