@@ -86,13 +86,12 @@ Result<void> run(Options options) {
   const auto served = std::make_shared<ServedModel>(
       options.names.front(), std::vector<std::string>(options.names.begin() + 1, options.names.end()));
   Failure failure;
-  ServingModel serving(
-      {.path = options.model,
-       .load = {.max_layers = options.max_layers},
-       .engine = options.engine,
-       .open_device = [device = options.device] { return open_device(device.device, device.threads); },
-       .on_failure = [&failure](const Error& error) { failure.set(error); }},
-      *served);
+  ServingModel serving({.path = options.model,
+                        .load = {.max_layers = options.max_layers},
+                        .engine = options.engine,
+                        .open_device = [device = options.device] { return open_device(device.device, device.threads); },
+                        .on_failure = [&failure](const Error& error) { failure.set(error); }},
+                       *served);
   auto server = Server::start(options.server, served);
   if (!server) return pass_on(server);
   spdlog::info("listening on {}", (*server)->url());

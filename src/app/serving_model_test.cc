@@ -118,10 +118,9 @@ TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
 
 TEST(ServingModel, SaysWhatFailedWhileLoading) {
   ServedModel served("m");
-  ServingModel serving(options_for([]() -> Result<std::unique_ptr<Device>> {
-                         return fail(ErrorCode::unsupported, "no such device");
-                       }),
-                       served);
+  ServingModel serving(
+      options_for([]() -> Result<std::unique_ptr<Device>> { return fail(ErrorCode::unsupported, "no such device"); }),
+      served);
   const auto loaded = serving.load({});
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().message, "no such device");

@@ -64,8 +64,8 @@ struct StepProfile {
 /// Buffers of one size that a device keeps for staging and other short use.
 struct BufferPoolStatistics {
   uint64_t buffer_bytes = 0;
-  uint32_t capacity = 0;     ///< buffers there can be
-  uint32_t allocated = 0;    ///< there are, free or in use
+  uint32_t capacity = 0;   ///< buffers there can be
+  uint32_t allocated = 0;  ///< there are, free or in use
   uint32_t in_use = 0;
   uint32_t most_in_use = 0;  ///< at one time, so far
   uint64_t taken = 0;        ///< times that a buffer was taken

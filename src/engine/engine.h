@@ -32,9 +32,9 @@ struct EngineOptions {
   bool prefix_cache = true;
 };
 
-/// Makes an engine's program anew after its device was lost: opens the device again, loads the weights, makes a cache of
-/// `blocks_per_group` and compiles for `limits`. Called on the engine's thread when the old program is gone; gives up
-/// when `stop` is requested.
+/// Makes an engine's program anew after its device was lost: opens the device again, loads the weights, makes a cache
+/// of `blocks_per_group` and compiles for `limits`. Called on the engine's thread when the old program is gone; gives
+/// up when `stop` is requested.
 using RebuildProgram = std::function<Result<std::unique_ptr<Program>>(
     const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits, const std::stop_token& stop)>;
 
@@ -50,8 +50,9 @@ class Engine {
   /// empty and stop strings are refused. The tokenizer must outlive the engine, and the model the program that it
   /// compiled.
   ///
-  /// When the device is lost, the requests on their way fail with that error, and the engine goes on with what `rebuild`
-  /// gives; requests that come meanwhile wait. If it gives an error, or there is no `rebuild`, all further ones fail.
+  /// When the device is lost, the requests on their way fail with that error, and the engine goes on with what
+  /// `rebuild` gives; requests that come meanwhile wait. If it gives an error, or there is no `rebuild`, all further
+  /// ones fail.
   static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
                                                RebuildProgram rebuild = {});
 

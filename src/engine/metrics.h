@@ -47,7 +47,7 @@ struct EngineMetrics {
   uint64_t prefix_cache_queries = 0;
   uint64_t prefix_cache_hits = 0;
   std::vector<BufferPoolStatistics> buffer_pools;  ///< of the device
-  std::array<uint64_t, 4> finished{};  ///< by FinishReason
+  std::array<uint64_t, 4> finished{};              ///< by FinishReason
   Histogram time_to_first_token_seconds{kLatencyBounds};
   Histogram inter_token_latency_seconds{kLatencyBounds};
   Histogram e2e_request_latency_seconds{kLatencyBounds};

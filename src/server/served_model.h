@@ -28,8 +28,8 @@ struct ReadyModel {
 };
 
 /// The model behind a server: loading, then ready or failed; from ready back to loading when its device is lost. The
-/// server listens from the start and asks for the state on every request; whoever loads the model reports here. Safe from
-/// any thread.
+/// server listens from the start and asks for the state on every request; whoever loads the model reports here. Safe
+/// from any thread.
 class ServedModel final : public ProgressSink {
  public:
   /// `name` is what clients call the model; `aliases` are further names for it.
@@ -40,8 +40,8 @@ class ServedModel final : public ProgressSink {
   void set_ready(ReadyModel model);
   void set_failed(Error error);
 
-  /// A ready model is loaded again: until set_ready or set_failed, requests are told so. What was given to set_ready must
-  /// stay, as requests under way still use it.
+  /// A ready model is loaded again: until set_ready or set_failed, requests are told so. What was given to set_ready
+  /// must stay, as requests under way still use it.
   void set_reloading(std::string stage);
 
   using State = std::variant<Progress, std::shared_ptr<const ReadyModel>, Error>;

@@ -10,9 +10,9 @@
 
 namespace hearth::vulkan {
 
-/// Buffers that host and device see, for staging and other short use, in a few sizes and a fixed number of each. A buffer
-/// is allocated when it is first needed and kept for the next user; `trim` frees what nobody uses. Thread-safe; outlives
-/// its leases.
+/// Buffers that host and device see, for staging and other short use, in a few sizes and a fixed number of each. A
+/// buffer is allocated when it is first needed and kept for the next user; `trim` frees what nobody uses. Thread-safe;
+/// outlives its leases.
 class BufferPool {
  public:
   struct Size {
@@ -47,8 +47,8 @@ class BufferPool {
     Buffer* buffer_ = nullptr;
   };
 
-  /// A free buffer of at least `bytes`, of the smallest size that has one. Errors: out_of_memory (all are in use, none is
-  /// as large, or the device has no memory).
+  /// A free buffer of at least `bytes`, of the smallest size that has one. Errors: out_of_memory (all are in use, none
+  /// is as large, or the device has no memory).
   Result<Lease> take(uint64_t bytes);
 
   /// Frees the memory of all buffers that are not in use.

@@ -44,9 +44,8 @@ class FaultsTest : public testing::TestWithParam<bool> {
     const TensorId selected = model.tensor(Rows::logits, 64);
     model.recording.operations.push_back(SelectRows{.in = in, .out = selected});
     model.recording.logits = model.tensor(Rows::logits, 32);
-    model.recording.operations.push_back(Logits{.in = selected,
-                                                .head = model.matrix({{NumberFormat::q8_0, 32}}, 64),
-                                                .out = model.recording.logits});
+    model.recording.operations.push_back(
+        Logits{.in = selected, .head = model.matrix({{NumberFormat::q8_0, 32}}, 64), .out = model.recording.logits});
     model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {1}};
     return model;
   }

@@ -236,7 +236,9 @@ nlohmann::ordered_json describe(const GpuProperties& p) {
           {"buffer_device_address", p.buffer_device_address},
           {"cooperative_matrices", matrices},
           {"cooperative_matrix2", p.cooperative_matrix2},
-          {"integer_dot_product", p.dot_product_accelerated ? "in hardware" : p.dot_product ? "emulated" : "no"},
+          {"integer_dot_product", p.dot_product_accelerated ? "in hardware"
+                                  : p.dot_product           ? "emulated"
+                                                            : "no"},
           {"storage_16bit", p.storage_16bit},
           {"storage_8bit", p.storage_8bit},
           {"float16", p.float16},

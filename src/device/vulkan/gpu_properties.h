@@ -23,9 +23,9 @@ struct CooperativeMatrixShape {
 struct MemoryHeap {
   uint64_t bytes = 0;
   bool device_local = false;
-  bool mapped = false;          ///< the host can see at least a part of it
-  uint64_t budget_bytes = 0;    ///< that this process may use now; the heap's size where the driver does not tell
-  uint64_t process_bytes = 0;   ///< that this process uses
+  bool mapped = false;         ///< the host can see at least a part of it
+  uint64_t budget_bytes = 0;   ///< that this process may use now; the heap's size where the driver does not tell
+  uint64_t process_bytes = 0;  ///< that this process uses
 };
 
 /// What was found on a device, and what hearth switches on.
@@ -85,8 +85,8 @@ struct GpuChoice {
   std::string name;
 };
 
-/// The position in `found` of the device to open. Where the choice leaves several, devices that hearth cannot run on are
-/// passed over, and a discrete GPU comes before an integrated one, that before a virtual one, and the CPU is last.
+/// The position in `found` of the device to open. Where the choice leaves several, devices that hearth cannot run on
+/// are passed over, and a discrete GPU comes before an integrated one, that before a virtual one, and the CPU is last.
 /// Errors: unsupported, naming what was found and why it cannot be used.
 Result<uint32_t> choose_gpu(std::span<const GpuProperties> found, const GpuChoice& choice);
 

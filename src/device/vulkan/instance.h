@@ -9,7 +9,8 @@
 
 namespace hearth::vulkan {
 
-/// The process's connection to the Vulkan loader, shared by all devices and made when it is first asked for. Thread-safe.
+/// The process's connection to the Vulkan loader, shared by all devices and made when it is first asked for.
+/// Thread-safe.
 ///
 /// There is at most one with the validation layer and one without, and they live to the process's end: NVIDIA's driver
 /// finds no device any more after some thirty instances in one process, and at the end of a process drivers may be gone

@@ -57,8 +57,8 @@ struct PipelineStatistics {
 /// constants and nothing else. Thread-safe.
 class Pipelines {
  public:
-  /// Compiled pipelines are kept in `cache_folder`; an empty one keeps none. `capture` keeps the driver's statistics and
-  /// assembly of each pipeline (pipeline_statistics.h); compiling is slower.
+  /// Compiled pipelines are kept in `cache_folder`; an empty one keeps none. `capture` keeps the driver's statistics
+  /// and assembly of each pipeline (pipeline_statistics.h); compiling is slower.
   static Result<std::unique_ptr<Pipelines>> create(const Gpu& gpu, bool capture = false,
                                                    const std::filesystem::path& cache_folder = {});
   /// Saves.
@@ -81,7 +81,7 @@ class Pipelines {
   static constexpr uint32_t kPushConstantBytes = 128, kLargePushConstantBytes = 256;
   static uint32_t push_constant_bytes(const Gpu& gpu) {
     return gpu.properties().max_push_constant_bytes >= kLargePushConstantBytes ? kLargePushConstantBytes
-                                                                              : kPushConstantBytes;
+                                                                               : kPushConstantBytes;
   }
 
  private:

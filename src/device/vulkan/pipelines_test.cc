@@ -39,9 +39,8 @@ class PipelinesTest : public testing::Test {
     const TensorId selected = model.tensor(Rows::logits, 256);
     model.recording.operations.push_back(SelectRows{.in = activated, .out = selected});
     model.recording.logits = model.tensor(Rows::logits, 64);
-    model.recording.operations.push_back(Logits{.in = selected,
-                                                .head = model.matrix({{NumberFormat::q8_0, 64}}, 256),
-                                                .out = model.recording.logits});
+    model.recording.operations.push_back(
+        Logits{.in = selected, .head = model.matrix({{NumberFormat::q8_0, 64}}, 256), .out = model.recording.logits});
     return model;
   }
 

@@ -12,8 +12,8 @@
 
 namespace hearth::vulkan {
 
-/// Fills device memory from the host: straight into it where it is mapped, through a ring of the pool's buffers elsewhere.
-/// Thread-safe; several threads keep several staging buffers in flight.
+/// Fills device memory from the host: straight into it where it is mapped, through a ring of the pool's buffers
+/// elsewhere. Thread-safe; several threads keep several staging buffers in flight.
 class Uploader {
  public:
   static constexpr uint64_t kStagingBytes = uint64_t{16} << 20;
@@ -27,7 +27,8 @@ class Uploader {
   /// Copies `bytes` to [offset, offset + bytes.size()) of the slice. The device sees them after `finish`.
   Result<void> write(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes);
 
-  /// Waits for the copies in flight and frees the staging buffers: kept, they would take the place of weights. Not at the same time as `write`.
+  /// Waits for the copies in flight and frees the staging buffers: kept, they would take the place of weights. Not at
+  /// the same time as `write`.
   Result<void> finish();
 
  private:
