@@ -48,7 +48,7 @@ TEST_F(PipelineCacheFileTest, IgnoresDamage) {
   const PipelineCacheFile file(folder_, properties_, 1);
   ASSERT_TRUE(file.write(data_));
   const std::string whole = read_whole_file(file.path()).value();
-  for (size_t i = 0; i < whole.size(); ++i) {
+  for (size_t i = 0; i < whole.size(); i += i < 64 ? 1 : 97) {  // all of the header
     std::string damaged = whole;
     damaged[i] = static_cast<char>(damaged[i] ^ 0x10);
     overwrite(file.path(), damaged);

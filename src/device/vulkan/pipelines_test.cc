@@ -62,7 +62,7 @@ TEST_F(PipelinesTest, NoneIsMadeWhileTokensAre) {
   ASSERT_TRUE(program) << to_string(program.error());
   const uint32_t prepared = device->pipelines_made();
   EXPECT_GT(prepared, 30U);  // two few-token matmuls for each of twelve counts, and more
-  for (const uint32_t count : {1U, 2U, 7U, 9U, 16U, 17U, 33U, 40U}) run(**program, count);
+  for (const uint32_t count : {1U, 7U, 17U}) run(**program, count);
   EXPECT_EQ(device->pipelines_made(), prepared);
 }
 
