@@ -17,7 +17,7 @@ CACHE = Path(os.environ.get("HEARTH_CACHE", Path.home() / ".cache/hearth"))
 DEMO = CACHE / "models/smollm2-135m-instruct.gguf"
 BASE = CACHE / "models/gemma3-270m-q4_k_m.gguf"
 GOLDENS = Path(__file__).parent / "golden"
-COMMANDS = ["serve", "chat", "logits", "bench"]
+COMMANDS = ["serve", "chat", "logits", "bench", "doctor"]
 
 
 def hearth(*arguments, **keywords):
@@ -176,6 +176,31 @@ class Terminal:
 
     def exit_code(self):
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_doctor_tells_what_is_there():
+    run = hearth("doctor", "--json")
+    assert run.returncode == 0
+    report = json.loads(run.stdout)
+    assert report["cpu"]["usable_cores"] == len(os.sched_getaffinity(0))
+    assert "generic" in " ".join(report["cpu"]["instruction_sets"])
+    assert 0 < report["memory"]["free_bytes"] <= report["memory"]["total_bytes"]
+    assert report["gpus"] or report["gpu_error"]
+    for gpu in report["gpus"]:
+        assert gpu["usable"] == (gpu["obstacle"] is None)
+        assert {"name", "type", "driver", "subgroup_size", "heaps", "cooperative_matrices", "timestamp_ns"} <= gpu.keys()
+    text = hearth("doctor").stdout
+    assert all(word in text for word in ("CPU:", "Memory:", "GPU", "NPU"))
+    assert all(gpu["name"] in text for gpu in report["gpus"])
+
+
+def test_doctor_says_when_there_is_no_gpu(tmp_path):
+    nothing = {**os.environ, "VK_DRIVER_FILES": str(tmp_path / "none"), "VK_ICD_FILENAMES": str(tmp_path / "none")}
+    run = hearth("doctor", "--json", env=nothing)
+    assert run.returncode == 0
+    report = json.loads(run.stdout)
+    assert report["gpus"] == [] and report["gpu_error"]
+    assert "GPU: none" in hearth("doctor", env=nothing).stdout
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path):

@@ -9,7 +9,10 @@
 namespace hearth::app {
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-  command.add_option("--device", options.device, "auto, cpu or reference")->capture_default_str();
+  command
+      .add_option("--device", options.device,
+                  "auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference; `hearth doctor` lists GPUs")
+      ->capture_default_str();
   command.add_option("--threads", options.threads, "threads of the CPU; 0 is one for each core")->capture_default_str();
 }
 

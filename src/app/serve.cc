@@ -4,13 +4,12 @@
 
 #include <csignal>
 #include <filesystem>
-#include <future>
+#include <mutex>
 #include <thread>
 
 #include "app/commands.h"
-#include "app/load_text.h"
-#include "app/open_model.h"
-#include "engine/engine.h"
+#include "app/serving_model.h"
+#include "device/open_device.h"
 #include "server/server.h"
 
 namespace hearth::app {
@@ -28,56 +27,7 @@ struct Options {
   uint32_t max_layers = 0;
 };
 
-/// Everything behind a ready model, in the order in which it must be destroyed backwards.
-struct Loaded {
-  OpenModel open;
-  ModelText text;
-  std::unique_ptr<Engine> engine;
-};
-
-/// Passes progress on to the server's health and to the terminal.
-class BothSinks final : public ProgressSink {
- public:
-  explicit BothSinks(ServedModel& served) : served_(served) {}
-  void report(const Progress& progress) override {
-    served_.report(progress);
-    terminal_.report(progress);
-  }
-
- private:
-  ServedModel& served_;
-  TerminalProgress terminal_;
-};
-
-/// Weights and text are loaded side by side; the engine needs both.
-Result<void> load(const Options& options, ServedModel& served, const std::stop_token& stop, Loaded& loaded) {
-  auto checkpoint = open_checkpoint(options.model);
-  if (!checkpoint) return pass_on(checkpoint);
-  auto text = std::async(std::launch::async, [&] { return load_text(**checkpoint); });
-  {
-    BothSinks sinks(served);
-    auto opened = open_model(**checkpoint, options.device, {.max_layers = options.max_layers}, sinks, stop);
-    if (!opened) return pass_on(opened);
-    loaded.open = std::move(*opened);
-  }
-  served.report({.stage = "tokenizer"});
-  auto loaded_text = text.get();
-  if (!loaded_text) return pass_on(loaded_text);
-  loaded.text = std::move(*loaded_text);
-
-  served.report({.stage = "warm up"});
-  auto engine = Engine::start(*loaded.open.model, loaded.text.tokenizer.get(), options.engine);
-  if (!engine) return pass_on(engine);
-  loaded.engine = std::move(*engine);
-  served.set_ready({.engine = loaded.engine.get(),
-                    .tokenizer = loaded.text.tokenizer.get(),
-                    .chat_template = loaded.text.chat_template.get(),
-                    .vocabulary_size = loaded.open.model->config().vocabulary,
-                    .default_sampling = loaded.text.default_sampling});
-  return {};
-}
-
-/// Signals that end the program, taken by sigwait alone; SIGUSR1 is the loader saying that it failed.
+/// Signals that end the program, taken by sigwait alone; SIGUSR1 is Failure telling the main thread.
 sigset_t block_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -86,6 +36,26 @@ sigset_t block_signals() {
   std::signal(SIGPIPE, SIG_IGN);
   return set;
 }
+
+/// Why serving cannot go on; setting it wakes the main thread with SIGUSR1.
+class Failure {
+ public:
+  void set(const Error& error) {
+    {
+      const std::lock_guard lock(mutex_);
+      error_ = error;
+    }
+    kill(getpid(), SIGUSR1);
+  }
+  Error get() const {
+    const std::lock_guard lock(mutex_);
+    return error_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  Error error_;
+};
 
 int wait_for_signal(const sigset_t& set) {
   int signal = 0;
@@ -115,28 +85,27 @@ Result<void> run(Options options) {
   const sigset_t signals = block_signals();
   const auto served = std::make_shared<ServedModel>(
       options.names.front(), std::vector<std::string>(options.names.begin() + 1, options.names.end()));
-  Loaded loaded;
+  Failure failure;
+  ServingModel serving({.path = options.model,
+                        .load = {.max_layers = options.max_layers},
+                        .engine = options.engine,
+                        .open_device = [device = options.device] { return open_device(device.device, device.threads); },
+                        .on_failure = [&failure](const Error& error) { failure.set(error); }},
+                       *served);
   auto server = Server::start(options.server, served);
   if (!server) return pass_on(server);
   spdlog::info("listening on {}", (*server)->url());
 
-  Result<void> outcome;
   std::jthread loader([&](const std::stop_token& stop) {
-    outcome = load(options, *served, stop, loaded);
-    if (outcome) {
-      const EngineOptions& planned = loaded.engine->options();
-      spdlog::info("{} is ready on {} ({}): context {}, {} sequences at once, {} MiB of KV cache", served->name(),
-                   loaded.open.device->info().name, loaded.open.device->info().description,
-                   loaded.engine->context_length(), planned.max_sequences, planned.cache_bytes >> 20);
-      return;
+    if (auto loaded = serving.load(stop); !loaded) {
+      served->set_failed(loaded.error());
+      failure.set(loaded.error());
     }
-    served->set_failed(outcome.error());
-    kill(getpid(), SIGUSR1);
   });
   const int signal = wait_for_signal(signals);
   loader.request_stop();
   loader.join();
-  if (signal == SIGUSR1) return outcome;
+  if (signal == SIGUSR1) return std::unexpected(failure.get());
   drain(**server, signals, std::chrono::seconds(options.drain_timeout_s));
   server->reset();  // before the engine that its requests point to
   return {};

@@ -45,6 +45,7 @@ struct ProgramLimits {
   uint32_t tokens = 0;
   uint32_t logit_rows = 0;
   uint32_t sequences = 0;
+  bool prepare = false;  ///< make all that its steps need when it is compiled, rather than when a step first needs it
 };
 
 struct DeviceInfo {
@@ -60,6 +61,16 @@ struct StepProfile {
   std::vector<double> operation_seconds;  ///< of each operation of the recording, in its order
 };
 
+/// Buffers of one size that a device keeps for staging and other short use.
+struct BufferPoolStatistics {
+  uint64_t buffer_bytes = 0;
+  uint32_t capacity = 0;   ///< buffers there can be
+  uint32_t allocated = 0;  ///< there are, free or in use
+  uint32_t in_use = 0;
+  uint32_t most_in_use = 0;  ///< at one time, so far
+  uint64_t taken = 0;        ///< times that a buffer was taken
+};
+
 /// A forward pass ready to run again and again. One run at a time.
 class Program {
  public:
@@ -73,6 +84,9 @@ class Program {
   virtual Result<StepProfile> profile(const StepInput& /*input*/) {
     return fail(ErrorCode::unsupported, "this device does not measure its operations");
   }
+
+  /// Of its device, for the metrics; empty where there is no pool. Thread-safe.
+  virtual std::vector<BufferPoolStatistics> buffer_pools() const { return {}; }
 };
 
 /// Where weights and the KV cache live and programs run. Weights are declared and written first (from any threads),

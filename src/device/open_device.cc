@@ -4,6 +4,8 @@
 #include <sched.h>
 
 #include <charconv>
+#include <cstdlib>
+#include <filesystem>
 
 #include "device/cpu/cpu_device.h"
 #include "device/reference/reference_device.h"
@@ -21,28 +23,60 @@ uint32_t usable_cores() {
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
-/// "vulkan" or "vulkan:N".
-Result<std::unique_ptr<Device>> open_vulkan(std::string_view name) {
 #ifdef HEARTH_VULKAN
-  VulkanOptions options;
-  std::string_view number = name.substr(std::string_view("vulkan").size());
-  if (!number.empty()) {
-    number.remove_prefix(1);
-    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), options.index);
-    if (error != std::errc() || end != number.data() + number.size()) {
-      return fail(ErrorCode::invalid_argument, fmt::format("'{}' names no Vulkan device", name), "use vulkan:0");
+
+/// $XDG_CACHE_HOME/hearth/pipelines or ~/.cache/hearth/pipelines; empty where neither is known.
+std::filesystem::path pipeline_cache_folder() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
+    return std::filesystem::path(cache) / "hearth" / "pipelines";
+  }
+  const char* home = std::getenv("HOME");
+  return home != nullptr && *home == '/' ? std::filesystem::path(home) / ".cache" / "hearth" / "pipelines" : "";
+}
+
+/// "vulkan", "vulkan:N" or "vulkan:part of a name".
+Result<std::unique_ptr<Device>> open_vulkan(std::string_view name) {
+  VulkanOptions options = {.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
+                           .pipeline_cache = pipeline_cache_folder()};
+  if (const size_t colon = name.find(':'); colon != name.npos) {
+    const std::string_view which = name.substr(colon + 1);
+    uint32_t index = 0;
+    const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), index);
+    if (error == std::errc() && end == which.data() + which.size()) {
+      options.index = index;
+    } else if (!which.empty()) {
+      options.name = which;
+    } else {
+      return fail(ErrorCode::invalid_argument, fmt::format("'{}' names no Vulkan device", name),
+                  "use vulkan, vulkan:0 or vulkan:NAME");
     }
   }
   auto device = open_vulkan_device(options);
   if (!device) return pass_on(device);
+  if (const char* tuning = std::getenv("HEARTH_VULKAN_TUNING")) {
+    if (auto set = (*device)->set_tuning(tuning); !set) return pass_on(set);
+  }
   return std::move(*device);
-#else
-  return fail(ErrorCode::unsupported, fmt::format("{}: this hearth was built without the Vulkan device", name),
-              "build it where glslang >= 15.2 and Vulkan headers >= 1.4.300 are installed");
-#endif
 }
 
+#else
+
+std::unexpected<Error> no_vulkan() {
+  return fail(ErrorCode::unsupported, "this hearth was built without the Vulkan device",
+              "build it where glslang >= 15.2 and Vulkan headers >= 1.4.300 are installed");
+}
+
+Result<std::unique_ptr<Device>> open_vulkan(std::string_view) { return no_vulkan(); }
+
+#endif
+
 }  // namespace
+
+#ifdef HEARTH_VULKAN
+Result<nlohmann::ordered_json> describe_gpus() { return describe_vulkan_devices(); }
+#else
+Result<nlohmann::ordered_json> describe_gpus() { return no_vulkan(); }
+#endif
 
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads) {
   if (threads == 0) threads = usable_cores();
@@ -50,7 +84,7 @@ Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t thre
   if (name == "reference") return open_reference_device(threads);
   if (name == "vulkan" || name.starts_with("vulkan:")) return open_vulkan(name);
   return fail(ErrorCode::invalid_argument, fmt::format("no device is called '{}'", name),
-              "use auto, cpu, vulkan, vulkan:N or reference");
+              "use auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference");
 }
 
 }  // namespace hearth

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "base/result.h"
@@ -8,8 +9,15 @@
 
 namespace hearth {
 
-/// Opens "auto", "cpu", "vulkan" (its first device), "vulkan:N" or "reference". `threads` 0 means one for each core
-/// that this process may use.
+/// Opens "auto", "cpu", "vulkan" (the best GPU), "vulkan:N" (by the loader's order), "vulkan:NAME" (by a part of its
+/// name) or "reference". `threads` 0 means one for each core that this process may use.
+///
+/// The Vulkan device keeps compiled pipelines in $XDG_CACHE_HOME/hearth/pipelines (or ~/.cache/...), and heeds
+/// HEARTH_VULKAN_VALIDATION (any value: the validation layer is on) and HEARTH_VULKAN_TUNING (vulkan/tuning.h).
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads);
+
+/// All GPUs that the Vulkan loader lists, by the index of "vulkan:N", each an object of properties; also those that
+/// hearth cannot run on ("usable", "obstacle"). Errors: unsupported (no loader, no driver, built without Vulkan).
+Result<nlohmann::ordered_json> describe_gpus();
 
 }  // namespace hearth

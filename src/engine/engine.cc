@@ -30,8 +30,10 @@ std::vector<int32_t> end_tokens_of(const Model& model, const Tokenizer* tokenize
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
+                                              RebuildProgram rebuild) {
   EngineParts parts;
+  parts.rebuild = std::move(rebuild);
   parts.options = with_consistent_limits(options);
   parts.cache_groups = model.cache_groups();
   parts.vocabulary = model.config().vocabulary;

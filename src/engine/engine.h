@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/metrics.h"
@@ -30,6 +32,12 @@ struct EngineOptions {
   bool prefix_cache = true;
 };
 
+/// Makes an engine's program anew after its device was lost: opens the device again, loads the weights, makes a cache
+/// of `blocks_per_group` and compiles for `limits`. Called on the engine's thread when the old program is gone; gives
+/// up when `stop` is requested.
+using RebuildProgram = std::function<Result<std::unique_ptr<Program>>(
+    const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits, const std::stop_token& stop)>;
+
 /// Handle of a submitted request; cancels it when asked.
 using RequestHandle = uint64_t;
 
@@ -39,8 +47,14 @@ class Engine {
   using EventCallback = std::function<void(const RequestEvent&)>;
 
   /// Plans and creates the KV cache, compiles the programs, starts the thread. `tokenizer` may be null: then text stays
-  /// empty and stop strings are refused. Model and tokenizer must outlive the engine.
-  static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options);
+  /// empty and stop strings are refused. The tokenizer must outlive the engine, and the model the program that it
+  /// compiled.
+  ///
+  /// When the device is lost, the requests on their way fail with that error, and the engine goes on with what
+  /// `rebuild` gives; requests that come meanwhile wait. If it gives an error, or there is no `rebuild`, all further
+  /// ones fail.
+  static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
+                                               RebuildProgram rebuild = {});
 
   /// Finishes nothing: running requests end as cancelled.
   virtual ~Engine() = default;

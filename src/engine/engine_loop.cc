@@ -32,11 +32,13 @@ uint32_t prompt_tokens(const std::vector<ScheduledSequence>& step) {
 ProgramLimits program_limits(const EngineOptions& options) {
   return {.tokens = options.max_batched_tokens,
           .logit_rows = options.max_sequences + kPromptLogitRows,
-          .sequences = options.max_sequences};
+          .sequences = options.max_sequences,
+          .prepare = true};
 }
 
 EngineLoop::EngineLoop(EngineParts parts)
-    : parts_(std::move(parts)),
+    : program_(std::move(parts.program)),
+      parts_(std::move(parts)),
       inbox_(parts_.options.max_sequences + parts_.options.max_waiting),
       cache_(parts_.cache_groups, parts_.plan.blocks_per_group),
       scheduler_(scheduler_limits(parts_.options), cache_, hash_key_),
@@ -46,7 +48,9 @@ EngineLoop::EngineLoop(EngineParts parts)
 }
 
 void EngineLoop::run(const std::stop_token& stop) {
+  stop_ = stop;
   while (take_commands(stop)) {
+    if (program_ == nullptr) fail_all(lost_);
     end_overdue_requests();
     if (scheduler_.has_work()) step();
     if (!scheduler_.has_work()) update_metrics();  // nobody else would tell that all is over
@@ -60,7 +64,10 @@ void EngineLoop::step() {
   for (const auto& scheduled : step) metrics_.note_admission(*requests_.at(scheduled.sequence->arrival), now_);
   update_metrics();
 
-  const Result<StepOutput> output = parts_.program->run(step_builder_.build(step));
+  const Result<StepOutput> output = program_->run(step_builder_.build(step));
+  if (!output && output.error().code == ErrorCode::device_lost && parts_.rebuild) {
+    return replace_program(output.error());
+  }
 
   const TimePoint begin = std::exchange(now_, Clock::now());
   if (output) pace_.note(prompt_tokens(step), std::chrono::duration<double>(now_ - begin).count());
@@ -73,6 +80,24 @@ void EngineLoop::step() {
     const size_t size = size_t{scheduled.logit_count} * parts_.vocabulary;
     postprocess(scheduled, output->logits.subspan(at, size));
     at += size;
+  }
+}
+
+void EngineLoop::fail_all(const Error& error) {
+  while (!requests_.empty()) finish(*requests_.begin()->second, FinishReason::failed, error);
+}
+
+/// What the lost device knew is gone: the requests' K and V, and the prefixes that the cache remembers.
+void EngineLoop::replace_program(const Error& lost) {
+  fail_all(lost);
+  program_.reset();
+  cache_ = KvCache(parts_.cache_groups, parts_.plan.blocks_per_group);
+  update_metrics();
+  auto rebuilt = parts_.rebuild(parts_.plan.blocks_per_group, program_limits(parts_.options), stop_);
+  if (rebuilt) {
+    program_ = std::move(*rebuilt);
+  } else {
+    lost_ = std::move(rebuilt.error());
   }
 }
 

@@ -29,6 +29,7 @@ struct EngineParts {
   uint32_t vocabulary = 0;
   std::vector<int32_t> end_tokens;
   const Tokenizer* tokenizer = nullptr;  ///< may be null
+  RebuildProgram rebuild;                ///< may be empty
 };
 
 /// The largest step that an engine makes.
@@ -57,6 +58,8 @@ class EngineLoop final : public Engine {
   bool take_commands(const std::stop_token& stop);
   void end_overdue_requests();
   void step();
+  void replace_program(const Error& lost);
+  void fail_all(const Error& error);
   void postprocess(const ScheduledSequence& scheduled, std::span<const float> logits);
   void add_prompt_logprobs(ActiveRequest& active, uint32_t position, std::span<const float> logits);
   void append_token(ActiveRequest& active, std::span<const float> logits);
@@ -67,7 +70,8 @@ class EngineLoop final : public Engine {
 
   Result<void> check(const Request& request) const;
 
-  const EngineParts parts_;
+  std::unique_ptr<Program> program_;  ///< of the engine's thread; null after a device was lost for good
+  const EngineParts parts_;           ///< without the program
   const HashKey hash_key_ = random_hash_key();
   Inbox inbox_;
   MetricsRecorder metrics_;
@@ -82,6 +86,8 @@ class EngineLoop final : public Engine {
   Inbox::Commands commands_;
   RequestEvent event_;  ///< the one being made, empty in between; kept for its memory
   TimePoint now_;       ///< when the last step ended
+  std::stop_token stop_;
+  Error lost_;  ///< why there is no program
 
   std::jthread thread_;  ///< last: it uses all of the above
 };

@@ -110,7 +110,8 @@ void EngineLoop::update_metrics() {
                    .kv_blocks_used = static_cast<uint32_t>(std::lround(share * total)),
                    .preemptions = scheduler_.preemptions(),
                    .prefix_cache_queries = scheduler_.prefix_queries(),
-                   .prefix_cache_hits = scheduler_.prefix_hits()});
+                   .prefix_cache_hits = scheduler_.prefix_hits(),
+                   .buffer_pools = program_ ? program_->buffer_pools() : std::vector<BufferPoolStatistics>()});
 }
 
 Result<void> EngineLoop::check_integrity() const { return cache_.check_integrity(true); }

@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "device/device.h"
+
 namespace hearth {
 
 /// Observations sorted into buckets by upper bound; the last bucket has none.
@@ -44,7 +46,8 @@ struct EngineMetrics {
   uint64_t generation_tokens = 0;
   uint64_t prefix_cache_queries = 0;
   uint64_t prefix_cache_hits = 0;
-  std::array<uint64_t, 4> finished{};  ///< by FinishReason
+  std::vector<BufferPoolStatistics> buffer_pools;  ///< of the device
+  std::array<uint64_t, 4> finished{};              ///< by FinishReason
   Histogram time_to_first_token_seconds{kLatencyBounds};
   Histogram inter_token_latency_seconds{kLatencyBounds};
   Histogram e2e_request_latency_seconds{kLatencyBounds};

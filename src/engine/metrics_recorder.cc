@@ -7,7 +7,7 @@ double seconds(std::chrono::steady_clock::duration duration) { return std::chron
 
 }  // namespace
 
-void MetricsRecorder::update(const State& state) {
+void MetricsRecorder::update(State state) {
   const std::lock_guard lock(mutex_);
   metrics_.requests_running = state.requests_running;
   metrics_.kv_blocks_total = state.kv_blocks_total;
@@ -15,6 +15,7 @@ void MetricsRecorder::update(const State& state) {
   metrics_.preemptions = state.preemptions;
   metrics_.prefix_cache_queries = state.prefix_cache_queries;
   metrics_.prefix_cache_hits = state.prefix_cache_hits;
+  metrics_.buffer_pools = std::move(state.buffer_pools);
 }
 
 void MetricsRecorder::note_admission(ActiveRequest& active, TimePoint now) {

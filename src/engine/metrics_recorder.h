@@ -21,9 +21,10 @@ class MetricsRecorder {
     uint64_t preemptions = 0;
     uint64_t prefix_cache_queries = 0;
     uint64_t prefix_cache_hits = 0;
+    std::vector<BufferPoolStatistics> buffer_pools;
   };
 
-  void update(const State& state);
+  void update(State state);
 
   /// Each sets the request's times too.
   void note_admission(ActiveRequest& active, TimePoint now);

@@ -99,6 +99,24 @@ void add_totals(Families& out, const EngineMetrics& metrics) {
   }
 }
 
+void add_buffer_pools(Families& out, const EngineMetrics& metrics) {
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    for (const BufferPoolStatistics& pool : metrics.buffer_pools) {
+      out.gauge(name, help, static_cast<double>(value(pool)), {{"buffer_bytes", std::to_string(pool.buffer_bytes)}});
+    }
+  };
+  gauge("hearth:buffer_pool_capacity", "Staging buffers of a size that there can be",
+        [](const auto& pool) { return pool.capacity; });
+  gauge("hearth:buffer_pool_allocated", "Of those, with memory", [](const auto& pool) { return pool.allocated; });
+  gauge("hearth:buffer_pool_in_use", "Of those, in use", [](const auto& pool) { return pool.in_use; });
+  gauge("hearth:buffer_pool_most_in_use", "In use at one time, so far",
+        [](const auto& pool) { return pool.most_in_use; });
+  for (const BufferPoolStatistics& pool : metrics.buffer_pools) {
+    out.counter("hearth:buffer_pool_taken_total", "Times that a staging buffer was taken",
+                static_cast<double>(pool.taken), {{"buffer_bytes", std::to_string(pool.buffer_bytes)}});
+  }
+}
+
 void add_times(Families& out, const EngineMetrics& metrics) {
   out.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token",
                 metrics.time_to_first_token_seconds);
@@ -130,6 +148,7 @@ std::string metrics_text(const ServedModel& model, const RequestCounters& counte
     add_state(out, metrics);
     add_totals(out, metrics);
     add_times(out, metrics);
+    add_buffer_pools(out, metrics);
   }
   return out.text();
 }

@@ -48,6 +48,19 @@ TEST(MetricsText, CountsRequestsEvenBeforeTheModelIsReady) {
   EXPECT_EQ(text.find("vllm:"), std::string::npos);
 }
 
+TEST(Metrics, TellOfTheDevicesBufferPool) {
+  ServedModel model("m");
+  FakeEngine engine;
+  model.set_ready({.engine = &engine});
+  const std::string text = metrics_text(model, {});
+  const std::string labels = "{model_name=\"m\",buffer_bytes=\"1048576\"} ";
+  for (const char* line : {"capacity 32", "allocated 3", "in_use 2", "taken_total 17"}) {
+    const std::string name = std::string(line).substr(0, std::string(line).find(' '));
+    const std::string value = std::string(line).substr(name.size() + 1);
+    EXPECT_NE(text.find("hearth:buffer_pool_" + name + labels + value), std::string::npos) << line << "\n" << text;
+  }
+}
+
 TEST(Health, FollowsTheModel) {
   ServedModel model("m");
   EXPECT_EQ(health(model).status, 503U);

@@ -34,6 +34,11 @@ void ServedModel::set_failed(Error error) {
   if (std::holds_alternative<Progress>(state_)) state_ = std::move(error);
 }
 
+void ServedModel::set_reloading(std::string stage) {
+  std::lock_guard lock(mutex_);
+  if (!std::holds_alternative<Error>(state_)) state_ = Progress{.stage = std::move(stage)};
+}
+
 ServedModel::State ServedModel::state() const {
   std::lock_guard lock(mutex_);
   return state_;

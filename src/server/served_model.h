@@ -27,8 +27,9 @@ struct ReadyModel {
   SamplingParams default_sampling;              ///< where a request says nothing; from generation_config.json
 };
 
-/// The model behind a server: loading, then ready or failed, never back. The server listens from the start and asks
-/// for the state on every request; whoever loads the model reports here. Safe from any thread.
+/// The model behind a server: loading, then ready or failed; from ready back to loading when its device is lost. The
+/// server listens from the start and asks for the state on every request; whoever loads the model reports here. Safe
+/// from any thread.
 class ServedModel final : public ProgressSink {
  public:
   /// `name` is what clients call the model; `aliases` are further names for it.
@@ -38,6 +39,10 @@ class ServedModel final : public ProgressSink {
   void report(const Progress& progress) override;
   void set_ready(ReadyModel model);
   void set_failed(Error error);
+
+  /// A ready model is loaded again: until set_ready or set_failed, requests are told so. What was given to set_ready
+  /// must stay, as requests under way still use it.
+  void set_reloading(std::string stage);
 
   using State = std::variant<Progress, std::shared_ptr<const ReadyModel>, Error>;
   State state() const;

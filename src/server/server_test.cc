@@ -36,6 +36,20 @@ TEST_F(ServerTest, ListensBeforeTheModelIsLoaded) {
   EXPECT_EQ(post(kChatPath, chat()).status, 200U);
 }
 
+TEST_F(ServerTest, AModelWhoseDeviceWasLostIsLoadingUntilItIsReadyAgain) {
+  start();
+  model->set_reloading("the device was lost; opening it again");
+  model->report({.stage = "load", .done_bytes = 3, .total_bytes = 4});
+  const TestResponse health = get("/health");
+  EXPECT_EQ(health.status, 503U);
+  EXPECT_EQ(health.json()["status"], "loading");
+  EXPECT_EQ(health.json()["fraction"], 0.75);
+  EXPECT_EQ(post(kChatPath, chat()).json()["error"]["code"], "model_loading");
+  set_ready();
+  EXPECT_EQ(get("/health").status, 200U);
+  EXPECT_EQ(post(kChatPath, chat()).status, 200U);
+}
+
 TEST_F(ServerTest, AModelThatFailedSaysWhy) {
   listen();
   model->set_failed({ErrorCode::corrupt, "x.gguf: truncated"});

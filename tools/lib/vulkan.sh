@@ -26,13 +26,14 @@ system_vulkan_tools_suffice() {
 
 is_debian_12() { grep -qx 'ID=debian' /etc/os-release && grep -qx 'VERSION_ID="12"' /etc/os-release; }
 
-# An apt that knows only Debian 13 and keeps everything it writes in folder $1.
+# write_borrowing_apt FOLDER MIRROR SUITE...: an apt that knows only these suites and keeps all that it writes in FOLDER.
 write_borrowing_apt() {
-  local folder=$1 mirror=$2 keyring
+  local folder=$1 mirror=$2 keyring suite
+  shift 2
   keyring=$(debian_keyring)
   mkdir -p "$folder/state/lists/partial" "$folder/cache/archives/partial"
   : >"$folder/status"
-  echo "deb ${keyring:+[signed-by=$keyring] }$mirror trixie main" >"$folder/sources.list"
+  for suite in "$@"; do echo "deb ${keyring:+[signed-by=$keyring] }$mirror $suite main"; done >"$folder/sources.list"
   cat >"$folder/apt.conf" <<EOF
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -54,7 +55,7 @@ borrow_vulkan_tools() {
   local work=$vulkan_tools.new package
   rm -rf "$work"
   mkdir -p "$work/apt" "$work/root"
-  write_borrowing_apt "$work/apt" "$1"
+  write_borrowing_apt "$work/apt" "$1" trixie
   apt-get -c "$work/apt/apt.conf" update
   (cd "$work" && apt-get -c "$work/apt/apt.conf" download "${borrowed_packages[@]}")
   for package in "$work"/*.deb; do dpkg -x "$package" "$work/root"; done

@@ -88,7 +88,10 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
   if (made != VK_SUCCESS) return fail_vulkan(made, fmt::format("allocating {}", megabytes(bytes)));
   made = vk.vkBindBufferMemory(gpu.device(), result.buffer_, result.memory_, 0);
   if (made != VK_SUCCESS) return fail_vulkan(made, "binding a buffer");
-  if ((memory_type.propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0 || gpu.properties().compiles_only) {
+  const bool visible =
+      (memory_type.propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0 || gpu.properties().compiles_only;
+  const bool wanted = placement != Placement::device || gpu.properties().one_memory || gpu.properties().compiles_only;
+  if (visible && wanted) {
     void* pointer = nullptr;
     made = vk.vkMapMemory(gpu.device(), result.memory_, 0, VK_WHOLE_SIZE, 0, &pointer);
     if (made != VK_SUCCESS) return fail_vulkan(made, "mapping a buffer");

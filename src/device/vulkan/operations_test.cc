@@ -41,9 +41,12 @@ class OperationsTest : public testing::Test {
 
   void SetUp() override {
     auto opened = open_vulkan_device({.validation = validation()});
-    if (!opened && opened.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(opened.error());
+    if (!opened && may_be_missing(opened.error())) GTEST_SKIP() << to_string(opened.error());
     ASSERT_TRUE(opened) << to_string(opened.error());
     device_ = std::move(*opened);
+    if (const char* tuning = std::getenv("HEARTH_VULKAN_TUNING")) {
+      ASSERT_TRUE(device_->set_tuning(tuning)) << tuning;
+    }
     reference_ = open_reference_device(2);
   }
 

@@ -17,7 +17,11 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
+#include <thread>
+
+#include "base/thread_pool.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -45,11 +49,18 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
 
 const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shader)]; }
 
+uint64_t hash_of_shaders() {
+  uint64_t hash = PipelineCacheFile::hash_of({});
+  for (const ShaderCode& shader : kShaders) hash = PipelineCacheFile::hash_of(std::as_bytes(shader.spirv), hash);
+  return hash;
+}
+
 }  // namespace
 
 std::string_view name_of(Shader shader) { return code(shader).name; }
 
-Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu, bool capture) {
+Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu, bool capture,
+                                                     const std::filesystem::path& cache_folder) {
   if (capture && !gpu.properties().executable_properties) {
     return fail(ErrorCode::unsupported, fmt::format("{} tells nothing about its pipelines", gpu.properties().name));
   }
@@ -61,14 +72,29 @@ Result<std::unique_ptr<Pipelines>> Pipelines::create(const Gpu& gpu, bool captur
   const VkPipelineLayoutCreateInfo layout = {.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                              .pushConstantRangeCount = 1,
                                              .pPushConstantRanges = &range};
-  const VkPipelineCacheCreateInfo cache = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
-  VkResult made = gpu.vk().vkCreatePipelineLayout(gpu.device(), &layout, nullptr, &pipelines->layout_);
-  if (made == VK_SUCCESS) made = gpu.vk().vkCreatePipelineCache(gpu.device(), &cache, nullptr, &pipelines->cache_);
+  const VkResult made = gpu.vk().vkCreatePipelineLayout(gpu.device(), &layout, nullptr, &pipelines->layout_);
   if (made != VK_SUCCESS) return fail_vulkan(made, "preparing pipelines");
+  if (auto opened = pipelines->open_cache(cache_folder); !opened) return pass_on(opened);
   return pipelines;
 }
 
+Result<void> Pipelines::open_cache(const std::filesystem::path& folder) {
+  file_ = PipelineCacheFile(folder, gpu_.properties(), hash_of_shaders());
+  const std::vector<std::byte> kept = file_.read();
+  VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                    .initialDataSize = kept.size(),
+                                    .pInitialData = kept.data()};
+  VkResult made = gpu_.vk().vkCreatePipelineCache(gpu_.device(), &info, nullptr, &cache_);
+  if (made != VK_SUCCESS && !kept.empty()) {  // the driver refuses what it once wrote
+    info.initialDataSize = 0;
+    made = gpu_.vk().vkCreatePipelineCache(gpu_.device(), &info, nullptr, &cache_);
+  }
+  if (made != VK_SUCCESS) return fail_vulkan(made, "preparing pipelines");
+  return {};
+}
+
 Pipelines::~Pipelines() {
+  (void)save();  // without it the next start compiles again
   const VolkDeviceTable& vk = gpu_.vk();
   for (const auto& [key, pipeline] : pipelines_) vk.vkDestroyPipeline(gpu_.device(), pipeline, nullptr);
   for (const auto& [shader, module] : modules_) vk.vkDestroyShaderModule(gpu_.device(), module, nullptr);
@@ -76,7 +102,45 @@ Pipelines::~Pipelines() {
   vk.vkDestroyPipelineLayout(gpu_.device(), layout_, nullptr);
 }
 
+Result<void> Pipelines::save() {
+  const std::scoped_lock lock(mutex_);
+  if (file_.path().empty() || statistics_.made == saved_) return {};
+  const VolkDeviceTable& vk = gpu_.vk();
+  size_t bytes = 0;
+  std::vector<std::byte> data;
+  VkResult got = vk.vkGetPipelineCacheData(gpu_.device(), cache_, &bytes, nullptr);
+  if (got == VK_SUCCESS) {
+    data.resize(bytes);
+    got = vk.vkGetPipelineCacheData(gpu_.device(), cache_, &bytes, data.data());
+  }
+  if (got != VK_SUCCESS) return fail_vulkan(got, "reading compiled pipelines");
+  saved_ = statistics_.made;
+  return file_.write(std::span(data).first(bytes));
+}
+
+PipelineStatistics Pipelines::statistics() const {
+  const std::scoped_lock lock(mutex_);
+  return statistics_;
+}
+
+Result<void> Pipelines::prepare(const std::set<PipelineKey>& keys) {
+  const std::vector<PipelineKey> list(keys.begin(), keys.end());
+  const unsigned threads = std::max(1U, std::thread::hardware_concurrency());
+  std::mutex failure_mutex;
+  std::optional<Error> failure;
+  ThreadPool(threads).parallel_for(list.size(), [&](size_t i, unsigned) {
+    auto made = get(list[i]);
+    if (made) return;
+    const std::scoped_lock lock(failure_mutex);
+    failure = std::move(made.error());
+  });
+  if (failure) return std::unexpected(std::move(*failure));
+  (void)save();  // a full disk is no reason not to serve
+  return {};
+}
+
 Result<VkShaderModule> Pipelines::module(Shader shader) {
+  const std::scoped_lock lock(mutex_);
   if (const auto found = modules_.find(shader); found != modules_.end()) return found->second;
   const auto spirv = code(shader).spirv;
   const VkShaderModuleCreateInfo info = {
@@ -88,9 +152,23 @@ Result<VkShaderModule> Pipelines::module(Shader shader) {
   return module;
 }
 
-Result<VkPipeline> Pipelines::get(const PipelineKey& key) {
+VkPipeline Pipelines::find(const PipelineKey& key) const {
   const std::scoped_lock lock(mutex_);
-  if (const auto found = pipelines_.find(key); found != pipelines_.end()) return found->second;
+  const auto found = pipelines_.find(key);
+  return found == pipelines_.end() ? VK_NULL_HANDLE : found->second;
+}
+
+Result<VkPipeline> Pipelines::get(const PipelineKey& key) {
+  if (const VkPipeline found = find(key); found != VK_NULL_HANDLE) return found;
+  auto made = compile(key);
+  if (!made) return made;
+  const std::scoped_lock lock(mutex_);
+  const auto [kept, is_new] = pipelines_.emplace(key, *made);
+  if (!is_new) gpu_.vk().vkDestroyPipeline(gpu_.device(), *made, nullptr);  // another thread was sooner
+  return kept->second;
+}
+
+Result<VkPipeline> Pipelines::compile(const PipelineKey& key) {
   const auto shader = module(key.shader);
   if (!shader) return std::unexpected(shader.error());
 
@@ -105,8 +183,15 @@ Result<VkPipeline> Pipelines::get(const PipelineKey& key) {
   const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup = {
       .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
       .requiredSubgroupSize = gpu_.properties().subgroup_size};
+  VkPipelineCreationFeedback feedback = {}, stage_feedback = {};
+  const VkPipelineCreationFeedbackCreateInfo asks_for_feedback = {
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_CREATION_FEEDBACK_CREATE_INFO,
+      .pPipelineCreationFeedback = &feedback,
+      .pipelineStageCreationFeedbackCount = 1,
+      .pPipelineStageCreationFeedbacks = &stage_feedback};
   const VkComputePipelineCreateInfo info = {
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+      .pNext = &asks_for_feedback,
       .flags = flags_,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                 .pNext = &subgroup,
@@ -119,7 +204,11 @@ Result<VkPipeline> Pipelines::get(const PipelineKey& key) {
   VkPipeline pipeline = VK_NULL_HANDLE;
   const VkResult made = gpu_.vk().vkCreateComputePipelines(gpu_.device(), cache_, 1, &info, nullptr, &pipeline);
   if (made != VK_SUCCESS) return fail_vulkan(made, fmt::format("compiling shader {}", code(key.shader).name));
-  pipelines_.emplace(key, pipeline);
+  constexpr VkPipelineCreationFeedbackFlags kHit =
+      VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT | VK_PIPELINE_CREATION_FEEDBACK_APPLICATION_PIPELINE_CACHE_HIT_BIT;
+  const std::scoped_lock lock(mutex_);
+  ++statistics_.made;
+  if ((feedback.flags & kHit) == kHit) ++statistics_.from_cache;
   return pipeline;
 }
 

@@ -1,13 +1,16 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string_view>
 #include <vector>
 
 #include "device/vulkan/gpu.h"
+#include "device/vulkan/pipeline_cache_file.h"
 
 namespace hearth::vulkan {
 
@@ -42,32 +45,55 @@ struct PipelineKey {
   auto operator<=>(const PipelineKey&) const = default;
 };
 
-/// Makes each pipeline once. All pipelines share one layout: push constants and nothing else. Thread-safe.
+/// How pipelines came to be.
+struct PipelineStatistics {
+  uint32_t made = 0;
+  uint32_t from_cache = 0;  ///< of those, found in the driver's cache as it tells; drivers need not tell
+};
+
+/// Makes each pipeline once, and keeps what the driver compiled in a file. All pipelines share one layout: push
+/// constants and nothing else. Thread-safe.
 class Pipelines {
  public:
-  /// `capture` keeps the driver's statistics and assembly of each pipeline (pipeline_statistics.h); compiling is
-  /// slower.
-  static Result<std::unique_ptr<Pipelines>> create(const Gpu& gpu, bool capture = false);
+  /// Compiled pipelines are kept in `cache_folder`; an empty one keeps none. `capture` keeps the driver's statistics
+  /// and assembly of each pipeline (pipeline_statistics.h); compiling is slower.
+  static Result<std::unique_ptr<Pipelines>> create(const Gpu& gpu, bool capture = false,
+                                                   const std::filesystem::path& cache_folder = {});
+  /// Saves.
   ~Pipelines();
   Pipelines(const Pipelines&) = delete;
   Pipelines& operator=(const Pipelines&) = delete;
 
   Result<VkPipeline> get(const PipelineKey& key);
+
+  /// Makes all of them, on as many threads as the machine has, and saves.
+  Result<void> prepare(const std::set<PipelineKey>& keys);
+
+  /// Writes the cache's file if pipelines were made since it was last read or written. Errors: io.
+  Result<void> save();
+
   VkPipelineLayout layout() const { return layout_; }
+  PipelineStatistics statistics() const;
 
   static constexpr uint32_t kPushConstantBytes = 128;
 
  private:
   Pipelines(const Gpu& gpu, VkPipelineCreateFlags flags) : gpu_(gpu), flags_(flags) {}
+  Result<void> open_cache(const std::filesystem::path& folder);
+  VkPipeline find(const PipelineKey& key) const;
+  Result<VkPipeline> compile(const PipelineKey& key);
   Result<VkShaderModule> module(Shader shader);
 
   const Gpu& gpu_;
   const VkPipelineCreateFlags flags_;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
   VkPipelineCache cache_ = VK_NULL_HANDLE;
-  std::mutex mutex_;
+  PipelineCacheFile file_;
+  mutable std::mutex mutex_;  // of all below; never held while the driver compiles
   std::map<Shader, VkShaderModule> modules_;
   std::map<PipelineKey, VkPipeline> pipelines_;
+  PipelineStatistics statistics_;
+  uint32_t saved_ = 0;  // pipelines made when the file was written
 };
 
 }  // namespace hearth::vulkan

@@ -1,6 +1,7 @@
 #include "device/vulkan/program.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -48,6 +49,7 @@ Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines
 }
 
 Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
+  limits_ = limits;
   vocabulary_ = recording_.tensors[recording_.logits.index].width;
   const uint32_t logit_rows = std::max(1U, bucket_of(limits.logit_rows));
   if (auto made = activations_.create(gpu_, recording_, weights_, bucket_of(limits.tokens), logit_rows); !made) {
@@ -118,6 +120,27 @@ Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
   return {};
 }
 
+Result<void> VulkanProgram::prepare() {
+  const auto begin = std::chrono::steady_clock::now();
+  const PipelineStatistics before = pipelines_.statistics();
+  std::set<PipelineKey> keys;
+  // No operation's pipeline depends on both counts, so each count is met once, not each pair.
+  const Bucket most = {bucket_of(limits_.tokens), bucket_of(limits_.logit_rows)};
+  for (Bucket bucket = {1, 0};; bucket = {std::min(bucket_of(bucket.tokens + 1), most.tokens),
+                                          std::min(bucket_of(bucket.logit_rows + 1), most.logit_rows)}) {
+    auto listed = statistics(bucket.tokens, bucket.logit_rows);
+    if (!listed) return pass_on(listed);
+    for (Launch& launch : listed->launches) keys.insert(std::move(launch.key));
+    if (bucket == most) break;
+  }
+  if (auto made = pipelines_.prepare(keys); !made) return made;
+  const PipelineStatistics now = pipelines_.statistics();
+  spdlog::info("{} pipelines in {:.1f} s ({} of {} new ones from the cache)", keys.size(),
+               std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
+               now.from_cache - before.from_cache, now.made - before.made);
+  return {};
+}
+
 Result<VulkanProgram::Recorded*> VulkanProgram::recorded(const Bucket& bucket) {
   Recorded& found = recordings_[bucket];
   if (found.commands == VK_NULL_HANDLE || found.generation != step_.generation()) {
@@ -147,10 +170,16 @@ Result<void> VulkanProgram::record(const Bucket& bucket, Recorded& recorded) {
     recorded.commands = *allocated;
   }
   const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-  gpu_.vk().vkBeginCommandBuffer(recorded.commands, &begin);
+  if (const VkResult begun = gpu_.vk().vkBeginCommandBuffer(recorded.commands, &begin); begun != VK_SUCCESS) {
+    return fail_vulkan(begun, "recording a step");
+  }
   CommandRecorder commands(gpu_, pipelines_, recorded.commands);
-  if (auto made = record_commands(bucket, commands); !made) return made;
+  if (auto made = record_commands(bucket, commands); !made) {
+    gpu_.vk().vkResetCommandBuffer(recorded.commands, 0);  // a later step begins it again
+    return made;
+  }
   if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(recorded.commands); ended != VK_SUCCESS) {
+    gpu_.vk().vkResetCommandBuffer(recorded.commands, 0);
     return fail_vulkan(ended, "recording a step");
   }
   recorded.generation = step_.generation();
@@ -175,10 +204,7 @@ Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t 
 
 Result<void> VulkanProgram::submit_and_wait(VkCommandBuffer commands) {
   if (auto submitted = gpu_.submit(commands, fence_); !submitted) return submitted;
-  const VkResult waited = gpu_.vk().vkWaitForFences(gpu_.device(), 1, &fence_, VK_TRUE, UINT64_MAX);
-  if (waited != VK_SUCCESS) return fail_vulkan(waited, "running a step");
-  gpu_.vk().vkResetFences(gpu_.device(), 1, &fence_);
-  return {};
+  return gpu_.wait(fence_, "running a step");
 }
 
 namespace {

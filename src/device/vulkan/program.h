@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "device/vulkan/buffer_pool.h"
 #include "device/vulkan/step_recorder.h"
 
 namespace hearth::vulkan {
@@ -35,6 +36,11 @@ class VulkanProgram : public Program {
 
   Result<StepOutput> run(const StepInput& input) override;
   Result<StepProfile> profile(const StepInput& input) override;
+
+  std::vector<BufferPoolStatistics> buffer_pools() const override { return gpu_.pool().statistics(); }
+
+  /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are.
+  Result<void> prepare();
 
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
   Result<std::vector<DispatchTime>> profile_dispatches(const StepInput& input) { return measure(input, nullptr); }
@@ -72,6 +78,7 @@ class VulkanProgram : public Program {
   const Recording recording_;
   const Weights& weights_;
   const Cache& cache_;
+  ProgramLimits limits_;
   uint32_t vocabulary_ = 0;
   Activations activations_;
   StepBuffer step_;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 #include <random>
 #include <span>
@@ -13,6 +14,12 @@
 
 // For tests: weights, a recording and steps that run on any device.
 namespace hearth::vulkan {
+
+/// Whether a test may be skipped because of this error of opening a device: where a GPU is expected,
+/// HEARTH_VULKAN_REQUIRED is set and nothing is skipped.
+inline bool may_be_missing(const Error& error) {
+  return error.code == ErrorCode::unsupported && std::getenv("HEARTH_VULKAN_REQUIRED") == nullptr;
+}
 
 /// A recording with its weights and cache, to be put on several devices.
 class TestModel {

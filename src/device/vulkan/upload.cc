@@ -24,34 +24,44 @@ Result<void> Uploader::write(const Slice& slice, uint64_t offset, std::span<cons
 Result<void> Uploader::write_piece(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes) {
   auto taken = take();
   if (!taken) return pass_on(taken);
-  Staging& staging = **taken;
-  const auto copy = [&]() -> Result<void> {
-    if (auto ready = wait(staging); !ready) return ready;
-    std::memcpy(staging.buffer.mapped(), bytes.data(), bytes.size());
-    const VolkDeviceTable& vk = gpu_.vk();
-    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-                                            .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    vk.vkResetCommandPool(gpu_.device(), staging.pool, 0);
-    vk.vkBeginCommandBuffer(staging.commands, &begin);
-    const VkBufferCopy region = {.dstOffset = slice.offset + offset, .size = bytes.size()};
-    vk.vkCmdCopyBuffer(staging.commands, staging.buffer.handle(), slice.buffer->handle(), 1, &region);
-    if (const VkResult ended = vk.vkEndCommandBuffer(staging.commands); ended != VK_SUCCESS) {
-      return fail_vulkan(ended, "recording an upload");
-    }
-    if (auto submitted = gpu_.submit(staging.commands, staging.fence); !submitted) return submitted;
-    staging.in_flight = true;
-    return {};
-  };
-  auto copied = copy();
-  give_back(&staging);
+  auto copied = copy_through(**taken, slice, offset, bytes);
+  give_back(*taken);
   return copied;
+}
+
+Result<void> Uploader::copy_through(Staging& staging, const Slice& slice, uint64_t offset,
+                                    std::span<const std::byte> bytes) {
+  if (auto ready = wait(staging); !ready) return ready;
+  if (!staging.lease || staging.lease.buffer().bytes() < bytes.size()) {
+    auto lease = gpu_.pool().take(bytes.size());
+    if (!lease) return pass_on(lease);
+    staging.lease = std::move(*lease);
+  }
+  std::memcpy(staging.lease.buffer().mapped(), bytes.data(), bytes.size());
+  const VolkDeviceTable& vk = gpu_.vk();
+  const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+                                          .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+  VkResult made = vk.vkResetCommandPool(gpu_.device(), staging.pool, 0);
+  if (made == VK_SUCCESS) made = vk.vkBeginCommandBuffer(staging.commands, &begin);
+  if (made == VK_SUCCESS) {
+    const VkBufferCopy region = {.dstOffset = slice.offset + offset, .size = bytes.size()};
+    vk.vkCmdCopyBuffer(staging.commands, staging.lease.buffer().handle(), slice.buffer->handle(), 1, &region);
+    made = vk.vkEndCommandBuffer(staging.commands);
+  }
+  if (made != VK_SUCCESS) return fail_vulkan(made, "recording an upload");
+  if (auto submitted = gpu_.submit(staging.commands, staging.fence); !submitted) return submitted;
+  staging.in_flight = true;
+  return {};
 }
 
 Result<Uploader::Staging*> Uploader::take() {
   std::unique_lock lock(mutex_);
   if (free_.empty() && staging_.size() < kStagingBuffers) {
     auto staging = std::make_unique<Staging>();
-    if (auto opened = open_staging(*staging); !opened) return pass_on(opened);
+    if (auto opened = open_staging(*staging); !opened) {
+      close_staging(*staging);
+      return pass_on(opened);
+    }
     free_.push_back(staging.get());
     staging_.push_back(std::move(staging));
   }
@@ -71,9 +81,6 @@ void Uploader::give_back(Staging* staging) {
 }
 
 Result<void> Uploader::open_staging(Staging& staging) {
-  auto buffer = Buffer::create(gpu_, kStagingBytes, Placement::host_cached);
-  if (!buffer) return pass_on(buffer);
-  staging.buffer = std::move(*buffer);
   const VolkDeviceTable& vk = gpu_.vk();
   const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                         .queueFamilyIndex = gpu_.queue_family()};
@@ -91,11 +98,14 @@ Result<void> Uploader::open_staging(Staging& staging) {
   return {};
 }
 
+void Uploader::close_staging(Staging& staging) {
+  gpu_.vk().vkDestroyFence(gpu_.device(), staging.fence, nullptr);
+  gpu_.vk().vkDestroyCommandPool(gpu_.device(), staging.pool, nullptr);
+}
+
 Result<void> Uploader::wait(Staging& staging) {
   if (!staging.in_flight) return {};
-  const VkResult waited = gpu_.vk().vkWaitForFences(gpu_.device(), 1, &staging.fence, VK_TRUE, UINT64_MAX);
-  if (waited != VK_SUCCESS) return fail_vulkan(waited, "waiting for an upload");
-  gpu_.vk().vkResetFences(gpu_.device(), 1, &staging.fence);
+  if (auto waited = gpu_.wait(staging.fence, "waiting for an upload"); !waited) return waited;
   staging.in_flight = false;
   return {};
 }
@@ -104,10 +114,12 @@ Result<void> Uploader::finish() {
   Result<void> result;
   for (auto& staging : staging_) {
     if (auto waited = wait(*staging); !waited) result = waited;
-    gpu_.vk().vkDestroyFence(gpu_.device(), staging->fence, nullptr);
-    gpu_.vk().vkDestroyCommandPool(gpu_.device(), staging->pool, nullptr);
+    close_staging(*staging);
   }
-  staging_.clear();
+  if (!staging_.empty()) {
+    staging_.clear();
+    gpu_.pool().trim();
+  }
   free_.clear();
   return result;
 }

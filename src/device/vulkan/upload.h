@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "base/result.h"
-#include "device/vulkan/memory.h"
+#include "device/vulkan/buffer_pool.h"
 
 namespace hearth::vulkan {
 
-/// Fills device memory from the host: straight into it where it is mapped, through a ring of staging buffers elsewhere.
-/// Thread-safe; several threads keep several staging buffers in flight.
+/// Fills device memory from the host: straight into it where it is mapped, through a ring of the pool's buffers
+/// elsewhere. Thread-safe; several threads keep several staging buffers in flight.
 class Uploader {
  public:
   static constexpr uint64_t kStagingBytes = uint64_t{16} << 20;
@@ -27,12 +27,13 @@ class Uploader {
   /// Copies `bytes` to [offset, offset + bytes.size()) of the slice. The device sees them after `finish`.
   Result<void> write(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes);
 
-  /// Waits for the copies in flight and frees the staging buffers. Not at the same time as `write`.
+  /// Waits for the copies in flight and frees the staging buffers: kept, they would take the place of weights. Not at
+  /// the same time as `write`.
   Result<void> finish();
 
  private:
   struct Staging {
-    Buffer buffer;
+    BufferPool::Lease lease;
     VkCommandPool pool = VK_NULL_HANDLE;
     VkCommandBuffer commands = VK_NULL_HANDLE;
     VkFence fence = VK_NULL_HANDLE;
@@ -40,7 +41,9 @@ class Uploader {
   };
 
   Result<void> write_piece(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes);
+  Result<void> copy_through(Staging& staging, const Slice& slice, uint64_t offset, std::span<const std::byte> bytes);
   Result<void> open_staging(Staging& staging);
+  void close_staging(Staging& staging);
   Result<void> wait(Staging& staging);
   Result<Staging*> take();
   void give_back(Staging* staging);

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include "device/vulkan/bandwidth.h"
+#include "device/vulkan/instance.h"
 #include "device/vulkan/program.h"
 
 namespace hearth {
 namespace vulkan {
 namespace {
 
-std::string describe(const GpuProperties& p) {
+std::string summary(const GpuProperties& p) {
   std::string text =
       fmt::format("Vulkan {}, {}, subgroups of {} ({} to {}), {} KiB shared memory", p.api_version, p.driver,
                   p.subgroup_size, p.subgroup_min, p.subgroup_max, p.shared_memory_bytes / 1024);
@@ -28,11 +29,12 @@ class Implementation : public VulkanDevice {
         pipelines_(std::move(pipelines)),
         tuning_(tuning_for(gpu_->properties())),
         weights_(*gpu_) {
-    info_ = {.kind = "vulkan", .name = gpu_->properties().name, .description = describe(gpu_->properties())};
+    info_ = {.kind = "vulkan", .name = gpu_->properties().name, .description = summary(gpu_->properties())};
   }
 
   const DeviceInfo& info() const override { return info_; }
-  uint32_t validation_messages() const override { return gpu_->validation_messages(); }
+  uint32_t validation_messages() const override { return Instance::validation_messages(); }
+  uint32_t pipelines_made() const override { return pipelines_->statistics().made; }
 
   Result<void> set_tuning(std::string_view changes) override {
     Tuning tuning = tuning_for(gpu_->properties());
@@ -58,6 +60,9 @@ class Implementation : public VulkanDevice {
     if (auto finished = weights_.finish(); !finished) return pass_on(finished);
     auto program = VulkanProgram::create(*gpu_, *pipelines_, tuning_, recording, weights_, cache_, limits);
     if (!program) return pass_on(program);
+    if (limits.prepare) {
+      if (auto prepared = (*program)->prepare(); !prepared) return pass_on(prepared);
+    }
     return std::move(*program);
   }
 
@@ -79,13 +84,22 @@ class Implementation : public VulkanDevice {
 }  // namespace vulkan
 
 Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& options) {
-  auto gpu = vulkan::Gpu::open({.index = options.index, .validation = options.validation});
+  auto gpu = vulkan::Gpu::open({.choice = {.index = options.index, .name = options.name},
+                                .validation = options.validation,
+                                .staging = options.staging,
+                                .wrap = options.wrap});
   if (!gpu) return pass_on(gpu);
-  auto pipelines = vulkan::Pipelines::create(**gpu);
+  auto pipelines = vulkan::Pipelines::create(**gpu, false, options.pipeline_cache);
   if (!pipelines) return pass_on(pipelines);
   return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines));
 }
 
-std::vector<std::string> list_vulkan_devices() { return vulkan::Gpu::list(); }
+Result<nlohmann::ordered_json> describe_vulkan_devices() {
+  auto found = vulkan::Gpu::list();
+  if (!found) return pass_on(found);
+  auto all = nlohmann::ordered_json::array();
+  for (const vulkan::GpuProperties& properties : *found) all.push_back(vulkan::describe(properties));
+  return all;
+}
 
 }  // namespace hearth

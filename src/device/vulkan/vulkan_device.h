@@ -1,18 +1,27 @@
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "device/device.h"
 
+struct VolkDeviceTable;
+
 namespace hearth {
 
 struct VulkanOptions {
-  uint32_t index = 0;       ///< which device, in the loader's order
-  bool validation = false;  ///< the validation layer with synchronisation validation, its messages to stderr
+  std::optional<uint32_t> index;  ///< which device, in the loader's order; without it the best one
+  std::string name;               ///< or a part of the device's name
+  bool validation = false;        ///< the validation layer with synchronisation validation, its messages to stderr
+  std::filesystem::path pipeline_cache;             ///< the folder where compiled pipelines are kept; empty keeps none
+  bool staging = false;                             ///< for tests: never writes weights to mapped memory
+  std::function<void(VolkDeviceTable&)> wrap = {};  ///< for tests: puts functions before the driver's
 };
 
 /// A device that can tell how it was used, for tests.
@@ -21,14 +30,18 @@ class VulkanDevice : public Device {
   /// For programs compiled from now on, "name=value,..." over the defaults (tuning.h). Errors: invalid_argument.
   virtual Result<void> set_tuning(std::string_view changes) = 0;
 
-  /// Messages of the validation layer so far.
+  /// Messages of the validation layer so far, in the whole process.
   virtual uint32_t validation_messages() const = 0;
+
+  /// Compute pipelines made since the device was opened.
+  virtual uint32_t pipelines_made() const = 0;
 };
 
 /// Opens a GPU. Errors: unsupported (no loader, no such device, too old a driver), out_of_memory.
 Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& options);
 
-/// Names of the devices that the loader lists, by index.
-std::vector<std::string> list_vulkan_devices();
+/// All devices that the loader lists, by index, each an object with all that was found (gpu_properties.h). Errors:
+/// unsupported (no loader, no driver).
+Result<nlohmann::ordered_json> describe_vulkan_devices();
 
 }  // namespace hearth

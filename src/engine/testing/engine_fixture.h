@@ -53,15 +53,19 @@ class FakeEngine {
     std::vector<int32_t> end_tokens = {};
     EngineOptions options = {};
     const Tokenizer* tokenizer = nullptr;
+    std::optional<int> rebuilds;  ///< times that a lost program is made anew, after which it cannot be; without, never
   };
 
   explicit FakeEngine(Setup setup) : setup_(std::move(setup)) {
     setup_.options.max_batched_tokens = std::max(setup_.options.max_batched_tokens, setup_.options.max_sequences);
-    auto fake =
-        std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, program_limits(setup_.options), setup_.vocabulary);
-    program = fake.get();
     EngineParts parts;
-    parts.program = std::move(fake);
+    parts.program = make_program(program_limits(setup_.options));
+    if (setup_.rebuilds) {
+      parts.rebuild = [this](const std::vector<uint32_t>& blocks, const ProgramLimits& limits, const std::stop_token&) {
+        EXPECT_EQ(blocks, setup_.blocks);
+        return rebuild(limits);
+      };
+    }
     parts.cache_groups = setup_.groups;
     parts.plan.context_length = setup_.context_length;
     parts.plan.blocks_per_group = setup_.blocks;
@@ -80,7 +84,7 @@ class FakeEngine {
       ++open_;
     }
     const auto submitted = engine->submit(std::move(request), [this, answer](const RequestEvent& event) {
-      if (answer->tokens.empty()) answer->first_step = program->steps;
+      if (answer->tokens.empty() && program != nullptr) answer->first_step = program->steps;
       answer->add(event);
       if (!event.finish_reason) return;
       const std::lock_guard lock(mutex_);
@@ -144,10 +148,22 @@ class FakeEngine {
     expect_equal(answer.prompt_logprobs, alone.prompt_logprobs);
   }
 
-  FakeProgram* program = nullptr;
+  FakeProgram* program = nullptr;  ///< the present one
   std::unique_ptr<EngineLoop> engine;
 
  private:
+  std::unique_ptr<Program> make_program(const ProgramLimits& limits) {
+    auto fake = std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, limits, setup_.vocabulary);
+    program = fake.get();
+    return fake;
+  }
+
+  Result<std::unique_ptr<Program>> rebuild(const ProgramLimits& limits) {
+    program = nullptr;
+    if ((*setup_.rebuilds)-- == 0) return fail(ErrorCode::unsupported, "the fake device is gone");
+    return make_program(limits);
+  }
+
   static void expect_equal(const std::vector<TokenLogprobs>& a, const std::vector<TokenLogprobs>& b) {
     auto same = [](const TokenLogprob& x, const TokenLogprob& y) {
       return x.token == y.token && x.logprob == y.logprob;

@@ -73,6 +73,7 @@ class FakeEngine final : public Engine {
     metrics.kv_blocks_total = 100;
     metrics.kv_blocks_used = 25;
     metrics.generation_tokens = generated_;
+    metrics.buffer_pools = {{.buffer_bytes = 1 << 20, .capacity = 32, .allocated = 3, .in_use = 2, .taken = 17}};
     return metrics;
   }
 

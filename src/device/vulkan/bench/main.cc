@@ -294,11 +294,12 @@ struct Arguments {
   std::vector<uint32_t> sequences = {1, 2, 4, 8, 9, 16, 32, 64};
   std::vector<uint32_t> prompts = {512, 2048};
   std::vector<std::string> tunings;
+  std::string start;
   bool profile = false, statistics = false;
 };
 
 int run(const Arguments& a) {
-  auto device = open_vulkan_device({.index = a.device});
+  auto device = open_vulkan_device({.index = a.device, .pipeline_cache = a.start});
   if (!device) {
     fmt::print(stderr, "{}\n", to_string(device.error()));
     return 1;
@@ -331,13 +332,15 @@ int run(const Arguments& a) {
       fmt::print(stderr, "{}\n", to_string(set.error()));
       return 2;
     }
-    auto program = (*device)->compile(decoder.recording(), {.tokens = tokens, .logit_rows = most, .sequences = most});
+    auto program = (*device)->compile(
+        decoder.recording(), {.tokens = tokens, .logit_rows = most, .sequences = most, .prepare = !a.start.empty()});
     if (!program) {
       fmt::print(stderr, "{}\n", to_string(program.error()));
       return 1;
     }
     auto& vulkan_program = static_cast<VulkanProgram&>(**program);
     fmt::print("tuning '{}'\n", tuning);
+    if (!a.start.empty()) continue;  // preparing has said how long it took
     for (const uint32_t n : a.sequences) {
       const Step step(n, 1, a.context);
       const double seconds = seconds_of_step(vulkan_program, step, a.repeat);
@@ -379,6 +382,7 @@ int main(int argc, char** argv) {
   app.add_option("--prompts", a.prompts, "prompts of these lengths; 0 for none")->delimiter(',');
   app.add_option("--tuning", a.tunings, "name=value,... over the defaults; repeat it for a sweep")->delimiter(';');
   app.add_flag("--statistics", a.statistics, "what the driver says of each pipeline");
+  app.add_option("--start", a.start, "only make all pipelines, as before serving, and keep them in this folder");
   app.add_flag("--profile", a.profile, "times of each shader");
   CLI11_PARSE(app, argc, argv);
   std::erase(a.prompts, 0U);

@@ -1,0 +1,118 @@
+#include "app/serving_model.h"
+
+#include <spdlog/spdlog.h>
+
+#include <condition_variable>
+#include <future>
+#include <mutex>
+
+namespace hearth::app {
+namespace {
+
+/// Passes progress on to the server's health and to the terminal.
+class BothSinks final : public ProgressSink {
+ public:
+  explicit BothSinks(ServedModel& served) : served_(served) {}
+  void report(const Progress& progress) override {
+    served_.report(progress);
+    terminal_.report(progress);
+  }
+
+ private:
+  ServedModel& served_;
+  TerminalProgress terminal_;
+};
+
+/// False when `stop` was requested before the time was over.
+bool sleep_for(std::chrono::milliseconds time, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
+
+}  // namespace
+
+Result<void> ServingModel::load(const std::stop_token& stop) {
+  auto checkpoint = open_checkpoint(options_.path);
+  if (!checkpoint) return pass_on(checkpoint);
+  auto text = std::async(std::launch::async, [&] { return load_text(**checkpoint); });
+  if (auto opened = open_weights(**checkpoint, stop); !opened) return opened;
+  served_.report({.stage = "tokenizer"});
+  auto loaded_text = text.get();
+  if (!loaded_text) return pass_on(loaded_text);
+  text_ = std::move(*loaded_text);
+  return start_engine();
+}
+
+Result<void> ServingModel::open_weights(const Checkpoint& checkpoint, const std::stop_token& stop) {
+  auto device = options_.open_device();
+  if (!device) return pass_on(device);
+  weights_.device = std::move(*device);
+  BothSinks sinks(served_);
+  auto model = Model::load(checkpoint, *weights_.device, options_.load, sinks, stop);
+  if (!model) return pass_on(model);
+  weights_.model = std::move(*model);
+  vocabulary_ = weights_.model->config().vocabulary;
+  return {};
+}
+
+Result<void> ServingModel::start_engine() {
+  served_.report({.stage = "warm up"});
+  const auto rebuild_program = [this](const std::vector<uint32_t>& blocks, const ProgramLimits& limits,
+                                      const std::stop_token& stop) { return rebuild(blocks, limits, stop); };
+  const DeviceInfo& device = weights_.device->info();
+  auto engine = Engine::start(*weights_.model, text_.tokenizer.get(), options_.engine, rebuild_program);
+  if (!engine) return pass_on(engine);
+  engine_ = std::move(*engine);
+  const EngineOptions& planned = engine_->options();
+  spdlog::info("{} is ready on {} ({}): context {}, {} sequences at once, {} MiB of KV cache", served_.name(),
+               device.name, device.description, engine_->context_length(), planned.max_sequences,
+               planned.cache_bytes >> 20);
+  set_ready();
+  return {};
+}
+
+void ServingModel::set_ready() {
+  served_.set_ready({.engine = engine_.get(),
+                     .tokenizer = text_.tokenizer.get(),
+                     .chat_template = text_.chat_template.get(),
+                     .vocabulary_size = vocabulary_,
+                     .default_sampling = text_.default_sampling});
+}
+
+Result<std::unique_ptr<Program>> ServingModel::rebuild(const std::vector<uint32_t>& blocks_per_group,
+                                                       const ProgramLimits& limits, const std::stop_token& stop) {
+  Error error = {ErrorCode::device_lost, "the device was lost", "start again"};
+  for (const std::chrono::milliseconds delay : options_.rebuild_delays) {
+    spdlog::warn("the device was lost; opening it again in {} ms", delay.count());
+    served_.set_reloading("device lost");
+    if (!sleep_for(delay, stop)) return fail(ErrorCode::cancelled, "the server is ending");
+    auto program = try_rebuild(blocks_per_group, limits, stop);
+    if (program) {
+      spdlog::info("{} goes on on {}", served_.name(), weights_.device->info().name);
+      set_ready();
+      return program;
+    }
+    error = std::move(program.error());
+    spdlog::error("{}", to_string(error));
+  }
+  served_.set_failed(error);
+  if (options_.on_failure) options_.on_failure(error);
+  return std::unexpected(std::move(error));
+}
+
+Result<std::unique_ptr<Program>> ServingModel::try_rebuild(const std::vector<uint32_t>& blocks_per_group,
+                                                           const ProgramLimits& limits, const std::stop_token& stop) {
+  // What is left of the lost device goes first: the new one needs the memory.
+  weights_.model.reset();
+  weights_.device.reset();
+  auto checkpoint = open_checkpoint(options_.path);
+  if (!checkpoint) return pass_on(checkpoint);
+  if (auto opened = open_weights(**checkpoint, stop); !opened) return pass_on(opened);
+  if (auto made = weights_.model->create_cache(blocks_per_group); !made) return pass_on(made);
+  return weights_.model->compile(limits);
+}
+
+}  // namespace hearth::app

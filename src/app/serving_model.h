@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <vector>
+
+#include "app/load_text.h"
+#include "app/open_model.h"
+#include "engine/engine.h"
+#include "server/served_model.h"
+
+namespace hearth::app {
+
+/// Everything behind a served model: device, weights, text and engine. Loads them and tells the server; when the device
+/// is lost, opens it again and loads the weights anew, while the engine, the text and the server stay.
+class ServingModel {
+ public:
+  struct Options {
+    std::filesystem::path path;
+    LoadOptions load;
+    EngineOptions engine;
+    std::function<Result<std::unique_ptr<Device>>()> open_device;
+    /// Called on the engine's thread when a lost device could not be replaced; the server has been told.
+    std::function<void(const Error&)> on_failure = {};
+    /// Before each attempt at opening a lost device: a driver needs a moment to reset one.
+    std::vector<std::chrono::milliseconds> rebuild_delays = {std::chrono::milliseconds(0), std::chrono::seconds(2),
+                                                             std::chrono::seconds(10)};
+  };
+
+  ServingModel(Options options, ServedModel& served) : options_(std::move(options)), served_(served) {}
+
+  /// Once. Weights and text are loaded side by side.
+  Result<void> load(const std::stop_token& stop);
+
+ private:
+  Result<void> open_weights(const Checkpoint& checkpoint, const std::stop_token& stop);
+  Result<void> start_engine();
+  Result<std::unique_ptr<Program>> rebuild(const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits,
+                                           const std::stop_token& stop);
+  Result<std::unique_ptr<Program>> try_rebuild(const std::vector<uint32_t>& blocks_per_group,
+                                               const ProgramLimits& limits, const std::stop_token& stop);
+  void set_ready();
+
+  const Options options_;
+  ServedModel& served_;
+  // In the order in which they must be destroyed backwards. After load, weights belong to the engine's thread.
+  OpenModel weights_;
+  ModelText text_;
+  uint32_t vocabulary_ = 0;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace hearth::app

@@ -1,0 +1,139 @@
+// A served model whose device is lost: the request under way fails, the device is opened again, the weights are loaded
+// again, and the same request gives the same tokens.
+
+#include "app/serving_model.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+#include "device/open_device.h"
+#include "server/health.h"
+#ifdef HEARTH_VULKAN
+#include "device/vulkan/fault_injection.h"
+#include "device/vulkan/vulkan_device.h"
+#endif
+
+namespace hearth::app {
+namespace {
+
+struct Answer {
+  std::vector<int32_t> tokens;
+  std::optional<Error> error;
+};
+
+Answer ask(Engine& engine) {
+  auto answer = std::make_shared<Answer>();
+  auto done = std::make_shared<std::promise<void>>();
+  auto finished = done->get_future();
+  const auto submitted = engine.submit(
+      {.prompt = {1, 5, 9, 13}, .sampling = {.temperature = 0.0F}, .max_tokens = 6, .ignore_end_tokens = true},
+      [answer, done](const RequestEvent& event) {
+        answer->tokens.insert(answer->tokens.end(), event.tokens.begin(), event.tokens.end());
+        answer->error = event.error;
+        if (event.finish_reason) done->set_value();
+      });
+  EXPECT_TRUE(submitted) << to_string(submitted.error());
+  if (submitted) finished.wait();
+  return *answer;
+}
+
+ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>()> open) {
+  return {.path = std::filesystem::path(HEARTH_SOURCE_DIR) / "tests/golden/llama",
+          .load = {},
+          .engine = {.max_sequences = 2, .max_batched_tokens = 16, .cache_bytes = 1 << 20},
+          .open_device = std::move(open),
+          .rebuild_delays = {std::chrono::milliseconds(0), std::chrono::milliseconds(1)}};
+}
+
+void wait_until_ready(const ServedModel& served) {
+  while (health(served).status != 200) std::this_thread::yield();
+}
+
+#ifdef HEARTH_VULKAN
+
+Result<std::unique_ptr<Device>> open_faulty_gpu() {
+  auto device = open_vulkan_device({.wrap = vulkan::inject_faults});
+  if (!device) return pass_on(device);
+  return std::move(*device);
+}
+
+TEST(ServingModel, GoesOnAfterTheGpuWasLost) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  std::atomic<int> opened = 0;
+  std::promise<void> may_open;
+  auto gate = may_open.get_future().share();
+  ServingModel serving(options_for([&]() -> Result<std::unique_ptr<Device>> {
+                         if (++opened > 1) gate.wait();
+                         vulkan::faults.reset();
+                         return open_faulty_gpu();
+                       }),
+                       served);
+  const auto loaded = serving.load({});
+  ASSERT_TRUE(loaded) << to_string(loaded.error());
+  Engine& engine = *served.ready()->engine;
+  const Answer before = ask(engine);
+  ASSERT_FALSE(before.error) << to_string(*before.error);
+  EXPECT_EQ(before.tokens.size(), 6U);
+
+  vulkan::faults.wait.start(2);
+  const Answer lost = ask(engine);
+  ASSERT_TRUE(lost.error);
+  EXPECT_EQ(lost.error->code, ErrorCode::device_lost);
+  EXPECT_LT(lost.tokens.size(), 6U);
+  while (opened < 2) std::this_thread::yield();
+  EXPECT_EQ(health(served).status, 503) << "while the device is opened";
+  EXPECT_NE(health(served).body.find("device lost"), std::string::npos) << health(served).body;
+  may_open.set_value();
+  wait_until_ready(served);
+  EXPECT_EQ(ask(engine).tokens, before.tokens);
+}
+
+TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  std::atomic<int> opened = 0;
+  std::promise<Error> failure;
+  auto options = options_for([&]() -> Result<std::unique_ptr<Device>> {
+    if (++opened > 1) return fail(ErrorCode::unsupported, "the GPU is gone");
+    return open_faulty_gpu();
+  });
+  options.on_failure = [&](const Error& error) { failure.set_value(error); };
+  ServingModel serving(std::move(options), served);
+  ASSERT_TRUE(serving.load({}));
+  vulkan::faults.submit.start(0);
+  ask(*served.ready()->engine);
+  EXPECT_EQ(failure.get_future().get().message, "the GPU is gone");
+  EXPECT_EQ(opened, 3) << "two attempts";
+  EXPECT_EQ(health(served).status, 503);
+  EXPECT_NE(health(served).body.find("the GPU is gone"), std::string::npos);
+}
+
+#endif
+
+TEST(ServingModel, SaysWhatFailedWhileLoading) {
+  ServedModel served("m");
+  ServingModel serving(
+      options_for([]() -> Result<std::unique_ptr<Device>> { return fail(ErrorCode::unsupported, "no such device"); }),
+      served);
+  const auto loaded = serving.load({});
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().message, "no such device");
+}
+
+TEST(ServingModel, AnswersOnAnyDevice) {
+  ServedModel served("m");
+  ServingModel serving(options_for([] { return open_device("cpu", 1); }), served);
+  const auto loaded = serving.load({});
+  ASSERT_TRUE(loaded) << to_string(loaded.error());
+  EXPECT_EQ(health(served).status, 200);
+  EXPECT_EQ(ask(*served.ready()->engine).tokens.size(), 6U);
+}
+
+}  // namespace
+}  // namespace hearth::app

@@ -1,0 +1,143 @@
+// A device that runs out of memory at any call, or is lost: always an error, never a crash, a hang or a leak, and what
+// was not reached by the fault still works.
+
+#include "device/vulkan/fault_injection.h"
+
+#include <gtest/gtest.h>
+
+#include "device/vulkan/test_model.h"
+#include "device/vulkan/vulkan_device.h"
+
+namespace hearth::vulkan {
+namespace {
+
+constexpr uint32_t kTokens = 3;
+
+/// Whether weights are written to mapped memory or through staging buffers.
+class FaultsTest : public testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    faults.reset();
+    auto opened = open();
+    if (!opened && may_be_missing(opened.error())) GTEST_SKIP() << to_string(opened.error());
+    ASSERT_TRUE(opened) << to_string(opened.error());
+    messages_ = (*opened)->validation_messages();
+  }
+
+  void TearDown() override {
+    faults.reset();
+    auto opened = open();
+    if (opened) {
+      EXPECT_EQ((*opened)->validation_messages(), messages_) << "something leaked, or was used wrongly";
+    }
+  }
+
+  static Result<std::unique_ptr<VulkanDevice>> open() {
+    return open_vulkan_device({.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
+                               .staging = GetParam(),
+                               .wrap = inject_faults});
+  }
+
+  static TestModel model() {
+    TestModel model(1);
+    const TensorId in = model.input(64);
+    const TensorId selected = model.tensor(Rows::logits, 64);
+    model.recording.operations.push_back(SelectRows{.in = in, .out = selected});
+    model.recording.logits = model.tensor(Rows::logits, 32);
+    model.recording.operations.push_back(
+        Logits{.in = selected, .head = model.matrix({{NumberFormat::q8_0, 32}}, 64), .out = model.recording.logits});
+    model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {1}};
+    return model;
+  }
+
+  Result<std::unique_ptr<Program>> compile(Device& device) const {
+    return model_.compile(device, {.tokens = kTokens, .logit_rows = kTokens, .sequences = 1});
+  }
+
+  /// The logits of one step.
+  static Result<std::vector<float>> run(Program& program) {
+    TestSteps steps(1, 1, 1, 3);
+    const auto step = steps.next({kTokens}, 64);
+    auto output = program.run(step.input());
+    if (!output) return pass_on(output);
+    return std::vector<float>(output->logits.begin(), output->logits.end());
+  }
+
+  Result<std::vector<float>> start_and_run() const {
+    auto device = open();
+    if (!device) return pass_on(device);
+    auto program = compile(**device);
+    if (!program) return pass_on(program);
+    auto logits = run(**program);
+    if (!logits) {
+      // The fault was a single one: the same program can go on.
+      faults.allocation.stop();
+      const auto again = run(**program);
+      EXPECT_TRUE(again) << to_string(again.error());
+    }
+    return logits;
+  }
+
+  const TestModel model_ = model();
+  uint32_t messages_ = 0;
+};
+
+TEST_P(FaultsTest, OutOfMemoryAtAnyCallIsAnError) {
+  const auto expected = start_and_run();
+  ASSERT_TRUE(expected) << to_string(expected.error());
+  for (int call = 0;; ++call) {
+    ASSERT_LT(call, 500) << "no end to allocations";
+    faults.allocation.start(call);
+    const auto logits = start_and_run();
+    if (logits) {
+      EXPECT_EQ(*logits, *expected);
+      EXPECT_FALSE(faults.allocation.fired()) << "call " << call << " failed and nobody noticed";
+      EXPECT_GT(call, 30) << "faults are injected";
+      break;
+    }
+    EXPECT_EQ(logits.error().code, ErrorCode::out_of_memory) << "call " << call << ": " << to_string(logits.error());
+  }
+}
+
+TEST_P(FaultsTest, ALostDeviceIsAnErrorAndAnotherCanBeOpened) {
+  for (const bool at_submit : {true, false}) {
+    faults.reset();
+    auto device = open();
+    ASSERT_TRUE(device) << to_string(device.error());
+    auto program = compile(**device);
+    ASSERT_TRUE(program) << to_string(program.error());
+    const auto before = run(**program);
+    ASSERT_TRUE(before) << to_string(before.error());
+    (at_submit ? faults.submit : faults.wait).start(0);
+    for (int i = 0; i < 2; ++i) {  // it stays lost
+      const auto lost = run(**program);
+      ASSERT_FALSE(lost);
+      EXPECT_EQ(lost.error().code, ErrorCode::device_lost) << to_string(lost.error());
+    }
+    program->reset();
+    device->reset();
+    faults.reset();
+    const auto after = start_and_run();
+    ASSERT_TRUE(after) << to_string(after.error());
+    EXPECT_EQ(*after, *before);
+  }
+}
+
+TEST_P(FaultsTest, ADeviceLostWhileWeightsAreWrittenIsAnError) {
+  if (!GetParam()) GTEST_SKIP() << "written by the host alone";
+  for (int call = 0; call < 2; ++call) {
+    faults.reset();
+    auto device = open();
+    ASSERT_TRUE(device) << to_string(device.error());
+    faults.submit.start(call);
+    const auto program = compile(**device);
+    ASSERT_FALSE(program);
+    EXPECT_EQ(program.error().code, ErrorCode::device_lost) << to_string(program.error());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Uploads, FaultsTest, testing::Bool(),
+                         [](const auto& test) { return test.param ? "staged" : "mapped"; });
+
+}  // namespace
+}  // namespace hearth::vulkan

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <volk.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+
+namespace hearth::vulkan {
+
+/// The process's connection to the Vulkan loader, shared by all devices and made when it is first asked for.
+/// Thread-safe.
+///
+/// There is at most one with the validation layer and one without, and they live to the process's end: NVIDIA's driver
+/// finds no device any more after some thirty instances in one process, and at the end of a process drivers may be gone
+/// before anything static is.
+class Instance {
+ public:
+  /// With synchronisation validation where `validation` is asked for, its messages to stderr. Errors: unsupported (no
+  /// loader, too old a loader, no driver, no validation layer when asked for); asking again tries again.
+  static Result<const Instance*> get(bool validation);
+
+  /// Messages of the validation layer so far, in the whole process; 0 is the only good number.
+  static uint32_t validation_messages();
+
+  std::vector<VkPhysicalDevice> devices() const;
+
+ private:
+  Instance() = default;
+  Result<void> create(bool validation);
+  void count_messages();
+
+  VkInstance instance_ = VK_NULL_HANDLE;
+};
+
+}  // namespace hearth::vulkan

@@ -1,0 +1,99 @@
+// A device that is lost: what happens to requests, and how the engine goes on.
+
+#include <gtest/gtest.h>
+
+#include "engine/testing/engine_fixture.h"
+
+namespace hearth {
+namespace {
+
+FakeEngine::Setup rebuilding(int times) {
+  FakeEngine::Setup setup;
+  setup.rebuilds = times;
+  return setup;
+}
+
+void expect_lost(const Answer& answer) {
+  EXPECT_EQ(answer.finish_reason, FinishReason::failed);
+  ASSERT_TRUE(answer.error);
+  EXPECT_EQ(answer.error->code, ErrorCode::device_lost);
+}
+
+TEST(EngineRebuild, RequestsOnTheirWayFailAndLaterOnesAreAnswered) {
+  FakeEngine fake(rebuilding(1));
+  fake.program->fail_next_runs = 1;
+  const auto lost = fake.submit(greedy(some_tokens(20, 1), 8));
+  fake.wait_until_idle();
+  expect_lost(*lost);
+
+  const Request request = greedy(some_tokens(30, 2), 8);
+  const auto answer = fake.submit(request);
+  fake.wait_until_idle();
+  fake.expect_as_alone(request, *answer);
+}
+
+TEST(EngineRebuild, RequestsInTheMiddleAndWaitingOnesFailOnce) {
+  FakeEngine::Setup setup = rebuilding(1);
+  setup.options.max_sequences = 1;
+  FakeEngine fake(setup);
+  std::atomic<int> runs = 0;
+  fake.program->before_run = [&](const StepInput&) {
+    if (++runs == 4) fake.program->fail_next_runs = 1;
+  };
+  const auto running = fake.submit(greedy(some_tokens(20, 1), 50));
+  const auto waiting = fake.submit(greedy(some_tokens(20, 2), 50));
+  fake.wait_until_idle();
+  expect_lost(*running);
+  EXPECT_FALSE(running->tokens.empty());
+  if (waiting->finish_reason == FinishReason::failed) {
+    expect_lost(*waiting);
+  } else {
+    EXPECT_EQ(waiting->finish_reason, FinishReason::length);  // it came only after the loss
+  }
+}
+
+TEST(EngineRebuild, NothingOfTheOldCacheIsUsed) {
+  FakeEngine fake(rebuilding(1));
+  const Request request = greedy(some_tokens(64, 3), 4);
+  fake.submit(request);
+  fake.wait_until_idle();
+  fake.program->fail_next_runs = 1;
+  const auto lost = fake.submit(greedy(some_tokens(5, 4), 4));
+  fake.wait_until_idle();
+  expect_lost(*lost);
+  // The prefix was known before; a block of the old device would hold nothing here, and give other tokens.
+  const auto again = fake.submit(request);
+  fake.wait_until_idle();
+  fake.expect_as_alone(request, *again);
+  EXPECT_EQ(again->usage.cached_tokens, 0U);
+}
+
+TEST(EngineRebuild, WhenItCannotBeMadeAnewAllFurtherRequestsFail) {
+  FakeEngine fake(rebuilding(0));
+  fake.program->fail_next_runs = 1;
+  const auto lost = fake.submit(greedy(some_tokens(20, 1), 8));
+  fake.wait_until_idle();
+  expect_lost(*lost);
+  const auto answer = fake.submit(greedy(some_tokens(20, 2), 8));
+  fake.wait_until_idle();
+  EXPECT_EQ(answer->finish_reason, FinishReason::failed);
+  ASSERT_TRUE(answer->error);
+  EXPECT_EQ(answer->error->message, "the fake device is gone");
+}
+
+TEST(EngineRebuild, ItMayBeLostAgainAndAgain) {
+  FakeEngine fake(rebuilding(3));
+  for (int i = 0; i < 3; ++i) {
+    fake.program->fail_next_runs = 1;
+    const auto lost = fake.submit(greedy(some_tokens(20, 10 + i), 8));
+    fake.wait_until_idle();
+    expect_lost(*lost);
+    const Request request = greedy(some_tokens(30, 20 + i), 8);
+    const auto answer = fake.submit(request);
+    fake.wait_until_idle();
+    fake.expect_as_alone(request, *answer);
+  }
+}
+
+}  // namespace
+}  // namespace hearth
