@@ -20,12 +20,21 @@ shared::WeightRef reference(const Slice& slice, const WeightLayout& layout) {
   return {at, at + layout.extra_offset, at + layout.scales_offset};
 }
 
-/// Fewer rows at once where many tokens would not fit in registers; the workgroup's rows stay the same.
-FewTokensTuning for_tokens(FewTokensTuning tuning, uint32_t matrices, uint32_t tokens, uint32_t most_sums,
-                           const GpuProperties& gpu) {
+/// Registers of a lane for one block of weights, ready to be multiplied.
+uint32_t registers_of_block(uint32_t encoding) {
+  if (encoding == shared::kEncodingF32) return 32;
+  return uses_quantized_activations(encoding) ? 8 : 16;
+}
+constexpr uint32_t kMostBlockRegisters = 64;  // RDNA3 spills beyond
+
+/// Fewer rows at once where many tokens or plain weights would not fit in registers; the workgroup's rows stay the same.
+FewTokensTuning for_tokens(FewTokensTuning tuning, uint32_t encoding, uint32_t matrices, uint32_t tokens,
+                           uint32_t most_sums, const GpuProperties& gpu) {
   tuning.cluster = std::min(tuning.cluster, gpu.subgroup_size);
   const uint32_t most_threads = std::min(gpu.max_workgroup_threads, 512U);
-  while (tuning.rows > 1 && matrices * tuning.rows * tokens > most_sums) {
+  const uint32_t block_registers = matrices * registers_of_block(encoding);
+  while (tuning.rows > 1 &&
+         (matrices * tuning.rows * tokens > most_sums || tuning.rows * block_registers > kMostBlockRegisters)) {
     tuning.rows /= 2;
     if (2 * tuning.subgroups * gpu.subgroup_size <= most_threads) tuning.subgroups *= 2;
   }
@@ -119,7 +128,7 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
     return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, kTileRows), divide_up(rows(m.in), tokens)},
                               reads, writes);
   }
-  const FewTokensTuning t = for_tokens(*m.tuning, 1, rows(m.in), c_.tuning.most_sums, c_.gpu.properties());
+  const FewTokensTuning t = for_tokens(*m.tuning, encoding, 1, rows(m.in), c_.tuning.most_sums, c_.gpu.properties());
   const PipelineKey key = {
       Shader::linear_few, t.subgroups * lanes, {encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, flags}};
   return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, outputs_of(t, lanes))}, reads, writes);
@@ -164,7 +173,8 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     return wants_bytes ? quantize(op.out) : Result<void>{};
   }
 
-  const FewTokensTuning t = for_tokens(c_.tuning.gate_up, 2, rows(op.in), c_.tuning.most_sums, c_.gpu.properties());
+  const FewTokensTuning t =
+      for_tokens(c_.tuning.gate_up, layout.encoding, 2, rows(op.in), c_.tuning.most_sums, c_.gpu.properties());
   const uint32_t outputs = outputs_of(t, lanes);
   // A workgroup quantises whole blocks, and either all consumers read bytes or it leaves them to a pass of their own.
   const bool makes_bytes = wants_bytes && !place(op.out).needs_floats && outputs % 32 == 0;

@@ -75,15 +75,18 @@ double subgroups_of(const Launch& dispatch, uint32_t lanes) {
   return static_cast<double>(dispatch.groups.x) * dispatch.groups.y * dispatch.groups.z * dispatch.key.threads / lanes;
 }
 
-/// Trips of the loop over a tile's depth inside the loop over K, which the compiler does not unroll (many_tokens.glsl).
-double inner_trips(const PipelineKey& key) {
-  if (!name_of(key.shader).ends_with("_many")) return 1;
-  return multiplies_bytes(key) ? 4 : 8;
+/// Trips of the loop over a tile's depth inside the loop over K, where the compiler does not unroll it.
+double inner_trips(const PipelineKey& key, uint32_t lanes) {
+  if (key.shader == Shader::linear_many || key.shader == Shader::gate_up_many) return multiplies_bytes(key) ? 4 : 8;
+  if (key.shader != Shader::linear_matrix && key.shader != Shader::gate_up_matrix) return 1;
+  const uint32_t parts = constant_of(key, "TILE_ROWS") / constant_of(key, "SUB_ROWS") *
+                         (constant_of(key, "TILE_TOKENS") / constant_of(key, "SUB_TOKENS"));
+  return static_cast<double>(constant_of(key, "DEPTH")) * parts / (key.threads / lanes);
 }
 
 /// Adds one dispatch of `macs` multiply-adds. Every subgroup is taken to have an equal part of them.
 void add(const Compiled& compiled, const Launch& dispatch, double macs, const Family& family, Prediction& sum) {
-  const Assembly::Split split = compiled.assembly.split(inner_trips(dispatch.key));
+  const Assembly::Split split = compiled.assembly.split(inner_trips(dispatch.key, compiled.lanes));
   const double subgroups = subgroups_of(dispatch, compiled.lanes);
   const double macs_of_trip = multiplies_bytes(dispatch.key) ? split.trip.dot_macs : split.trip.float_macs;
   const double trips = macs_of_trip > 0 ? std::ceil(macs / subgroups / macs_of_trip) : 0;

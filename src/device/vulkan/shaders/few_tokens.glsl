@@ -57,22 +57,30 @@ void load_rows(WeightMatrix m, uint row, uint block, out RawBlock raw[ROWS]) {
   }
 }
 
-void add_products(RawBlock raw[ROWS], FewInput x, uint block, inout float sums[ROWS][TOKENS]) {
+/// Each token's activations meet all matrices before the next token's are loaded: a compiler that sees the same loads
+/// for a second matrix keeps all of the first ones in registers.
+void add_products(RawBlock raw[MATRICES][ROWS], FewInput x, uint block, inout float sums[MATRICES][ROWS][TOKENS]) {
   if (IS_PLAIN) {
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
       [[unroll]] for (uint quad = 0; quad < 8; ++quad) {
         const vec4 four = uintBitsToFloat(x.x.v[(t * x.blocks + block) * 8 + quad]);
-        [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[r][t] += dot(unpack_plain(raw[r], quad), four);
+        [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
+          [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[i][r][t] += dot(unpack_plain(raw[i][r], quad), four);
+        }
       }
     }
   } else {
-    ByteBlock bytes[ROWS];
-    [[unroll]] for (uint r = 0; r < ROWS; ++r) bytes[r] = unpack_bytes(raw[r], block);
+    ByteBlock bytes[MATRICES][ROWS];
+    [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
+      [[unroll]] for (uint r = 0; r < ROWS; ++r) bytes[i][r] = unpack_bytes(raw[i][r], block);
+    }
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
       const uint at = t * x.blocks + block;
       const uvec4 low = x.x.v[2 * at], high = x.x.v[2 * at + 1];
       const vec2 pair = x.x_pairs.v[at];
-      [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[r][t] += dot_block(bytes[r], low, high, pair);
+      [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[i][r][t] += dot_block(bytes[i][r], low, high, pair);
+      }
     }
   }
 }
@@ -92,16 +100,14 @@ void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, out float sum
       [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block + u * stride, raw[u][i]);
     }
     [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
-      [[unroll]] for (uint i = 0; i < MATRICES; ++i) add_products(raw[u][i], x, block + u * stride, sums[i]);
+      add_products(raw[u], x, block + u * stride, sums);
     }
   }
   if (UNROLL > 1) {
     for (; block < x.blocks; block += stride) {
-      [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
-        RawBlock raw[ROWS];
-        load_rows(m[i], row, block, raw);
-        add_products(raw, x, block, sums[i]);
-      }
+      RawBlock raw[MATRICES][ROWS];
+      [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block, raw[i]);
+      add_products(raw, x, block, sums);
     }
   }
 }

@@ -82,15 +82,12 @@ RawBlock load_block(WeightMatrix m, uint row, uint block) {
   return raw;
 }
 
-uint byte_of(uvec4 bytes, uint index) { return (bytes[index >> 2] >> (8 * (index & 3))) & 0xffu; }
-
 /// The 6-bit scale and minimum of part `part` from q4_k's and q5_k's header.
 vec2 part_scale(uvec4 header, uint part) {
-  const uint first = byte_of(header, 4 + (part & 3));
-  const uint second = byte_of(header, 8 + (part & 3));
+  const uint shift = 8 * (part & 3);
+  const uint first = header.y >> shift, second = header.z >> shift, third = header.w >> shift;
   if (part < 4) return vec2(first & 63u, second & 63u);
-  const uint third = byte_of(header, 12 + (part & 3));
-  return vec2((third & 15u) | ((first >> 6) << 4), (third >> 4) | ((second >> 6) << 4));
+  return vec2((third & 15u) | ((first >> 2) & 48u), ((third >> 4) & 15u) | ((second >> 2) & 48u));
 }
 
 /// Not for the plain encodings.
