@@ -76,7 +76,8 @@ StepInput StepProfiler::input(const Shape& shape) {
     sequences_.push_back({s * shape.tokens, shape.tokens, shape.context, block_tables_[s]});
     logit_rows_.push_back((s + 1) * shape.tokens - 1);
   }
-  return {token_ids_, sequences_, logit_rows_};
+  candidates_.assign(logit_rows_.size(), 1);
+  return {token_ids_, sequences_, logit_rows_, candidates_};
 }
 
 Result<ProfiledStep> StepProfiler::measure(const Shape& shape, uint32_t repeat) {

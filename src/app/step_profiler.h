@@ -68,6 +68,7 @@ class StepProfiler {
   std::vector<int32_t> token_ids_;
   std::vector<SequenceInput> sequences_;
   std::vector<uint32_t> logit_rows_;
+  std::vector<uint32_t> candidates_;  // one for each row: greedy decoding
 };
 
 }  // namespace hearth::app

@@ -71,16 +71,31 @@ struct BufferPoolStatistics {
   uint64_t taken = 0;        ///< times that a buffer was taken
 };
 
-/// A forward pass ready to run again and again. One run at a time.
+/// A forward pass ready to run again and again. For one thread.
 class Program {
  public:
   virtual ~Program() = default;
 
-  /// Runs a step within the limits given to compile. Inputs that break the contract of step.h are a caller's bug and
-  /// answered with ErrorCode::internal where they are seen.
-  virtual Result<StepOutput> run(const StepInput& input) = 0;
+  /// Hands over a step within the limits given to compile, so that the caller can work while the device does. After an
+  /// error nothing was handed over. The input stays as it is until `wait` has returned, except that a program which
+  /// runs ahead needs it only until submit returns. Inputs that break the contract of step.h are a caller's bug and
+  /// answered with ErrorCode::internal where they are seen, here or in `wait`.
+  virtual Result<void> submit(const StepInput& input) = 0;
 
-  /// Does what run does and measures each operation. Errors: as run; unsupported where the device has no clock.
+  /// Waits for the oldest step that was submitted. A program whose work is done by the calling thread does it here.
+  virtual Result<StepOutput> wait() = 0;
+
+  /// Whether one more step may be submitted while another is in flight that wants no row of logits whole. Its token ids
+  /// may be StepInput::best_of_row of the step in flight. Steps take effect in the order of their submits.
+  virtual bool runs_ahead() const { return false; }
+
+  Result<StepOutput> run(const StepInput& input) {
+    if (Result<void> submitted = submit(input); !submitted) return pass_on(submitted);
+    return wait();
+  }
+
+  /// Does what run does and measures each operation, while no step is in flight. Errors: as run; unsupported where the
+  /// device has no clock.
   virtual Result<StepProfile> profile(const StepInput& /*input*/) {
     return fail(ErrorCode::unsupported, "this device does not measure its operations");
   }

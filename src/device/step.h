@@ -19,16 +19,39 @@ struct SequenceInput {
   std::span<const std::span<const int32_t>> block_tables;
 };
 
-/// What changes from step to step. The spans must stay valid while the step runs.
-struct StepInput {
-  std::span<const int32_t> token_ids;        ///< [tokens]
-  std::span<const SequenceInput> sequences;  ///< cover token_ids without gaps, in order
-  std::span<const uint32_t> logit_rows;      ///< rows of token_ids whose logits are wanted, ascending; may be empty
+/// A token of the vocabulary and its logit.
+struct TokenLogit {
+  int32_t token = 0;
+  float logit = 0.0F;
 };
 
-/// Results of a step, valid until the program's next run.
+/// Most candidates of a row of logits.
+inline constexpr uint32_t kMaxCandidates = 64;
+
+/// What changes from step to step. Program says how long the spans must stay as they are.
+struct StepInput {
+  /// [tokens]. A negative id stands for a token that only the device knows (best_of_row), in programs that run ahead.
+  std::span<const int32_t> token_ids;
+  std::span<const SequenceInput> sequences;  ///< cover token_ids without gaps, in order
+  std::span<const uint32_t> logit_rows;      ///< rows of token_ids whose logits are wanted, ascending; may be empty
+  /// For each of logit_rows how many of its best logits are enough, at most kMaxCandidates; 0 wants the whole row.
+  /// Empty wants all rows whole.
+  std::span<const uint32_t> candidates;
+
+  uint32_t candidates_of(size_t row) const { return candidates.empty() ? 0 : candidates[row]; }
+
+  /// The token id that stands for the best candidate of logit_rows[row] of the step before.
+  static constexpr int32_t best_of_row(uint32_t row) { return -1 - static_cast<int32_t>(row); }
+  static constexpr uint32_t row_of_best(int32_t token_id) { return static_cast<uint32_t>(-1 - token_id); }
+};
+
+/// Results of a step, valid until the program's next submit.
 struct StepOutput {
-  std::span<const float> logits;  ///< [logit_rows, vocabulary]
+  /// [rows that were wanted whole, vocabulary], in the order of logit_rows.
+  std::span<const float> logits;
+  /// Of the other rows, one after another, as many as were asked for, the best first and of equals the lower token. NaN
+  /// and -infinity are no candidates: where a row has too few others, token -1 fills it up.
+  std::span<const TokenLogit> candidates;
 };
 
 }  // namespace hearth

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "engine/engine.h"
@@ -30,6 +31,19 @@ struct ActiveRequest {
   std::optional<TimePoint> admitted;
   std::optional<TimePoint> first_token;
   TimePoint last_token;
+
+  /// Tokens that may not be next.
+  std::span<const int32_t> banned() const {
+    return generated() < request.min_tokens ? std::span<const int32_t>(end_tokens) : std::span<const int32_t>();
+  }
+
+  /// Says in `sequence` how much of the next row of logits is needed.
+  void choose_candidates() {
+    sequence.candidates = request.logprobs ? 0 : Sampler::candidates_needed(sampling, banned().size());
+  }
+
+  /// Whether the token after the next one surely is to come, as far as that depends on counts.
+  bool goes_on_after_next() const { return sequence.size() + 1 < max_size; }
 
   uint32_t generated() const { return sequence.size() - sequence.prompt_tokens; }
   Usage usage() const { return {sequence.prompt_tokens, sequence.cached.value_or(0), generated()}; }

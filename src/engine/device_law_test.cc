@@ -77,19 +77,19 @@ void expect_equal_bits(const Outcome& a, const Outcome& b) {
   }
 }
 
+constexpr uint32_t kVocabulary = 384;
+
+Request request(size_t prompt_tokens, uint64_t seed, uint32_t max_tokens) {
+  Request made{.sampling = {.temperature = 1.0F, .seed = seed}, .max_tokens = max_tokens, .ignore_end_tokens = true};
+  for (size_t i = 0; i < prompt_tokens; ++i) {
+    made.prompt.push_back(static_cast<int32_t>(mix_bits(seed * 7919 + i) % kVocabulary));
+  }
+  made.logprobs = kVocabulary;
+  return made;
+}
+
 class DeviceLaw : public testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
-  static constexpr uint32_t kVocabulary = 384;
-
-  static Request request(size_t prompt_tokens, uint64_t seed, uint32_t max_tokens) {
-    Request made{.sampling = {.temperature = 1.0F, .seed = seed}, .max_tokens = max_tokens, .ignore_end_tokens = true};
-    for (size_t i = 0; i < prompt_tokens; ++i) {
-      made.prompt.push_back(static_cast<int32_t>(mix_bits(seed * 7919 + i) % kVocabulary));
-    }
-    made.logprobs = kVocabulary;
-    return made;
-  }
-
   Served serve(EngineOptions options) {
     const auto& [family, device] = GetParam();
     return Served(family, device, options);
@@ -146,6 +146,36 @@ TEST_P(DeviceLaw, NeitherDoesPreemption) {
   Served served = serve({.context_length = 128, .max_sequences = 5, .cache_bytes = bytes + bytes / 4});
   expect_as_alone(served);
   EXPECT_GT(served.preemptions(), 0U);
+}
+
+// The device's candidates, and steps ahead where it takes them, against whole rows.
+void expect_same_tokens_from_candidates(Served& served, const std::vector<Request>& requests) {
+  for (Request each : requests) {
+    for (const SamplingParams& params :
+         {SamplingParams{.temperature = 0.0F},
+          {.top_k = 20, .seed = 5},
+          {.temperature = 0.8F, .top_k = 64, .top_p = 0.9F, .min_p = 0.01F, .seed = 6}}) {
+      each.sampling = params;
+      each.logprobs = 0;
+      const Outcome from_rows = served.submit(each).get();
+      each.logprobs.reset();
+      const Outcome from_candidates = served.submit(each).get();
+      ASSERT_FALSE(from_rows.error || from_candidates.error);
+      ASSERT_EQ(from_candidates.tokens, from_rows.tokens);
+    }
+  }
+}
+
+TEST_P(DeviceLaw, CandidatesGiveTheTokensOfWholeRows) {
+  Served served = serve({.max_sequences = 2, .prefix_cache = false});
+  expect_same_tokens_from_candidates(served, {request(20, 1, 20), request(3, 2, 12)});
+}
+
+TEST(EngineOnVulkan, CandidatesGiveTheTokensOfWholeRows) {
+  const auto device = open_device("vulkan", 1);
+  if (!device && device.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(device.error());
+  Served served("gemma3_text", "vulkan", {.max_sequences = 2, .prefix_cache = false});
+  expect_same_tokens_from_candidates(served, {request(8, 1, 24)});
 }
 
 INSTANTIATE_TEST_SUITE_P(Goldens, DeviceLaw,

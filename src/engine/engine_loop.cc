@@ -27,6 +27,14 @@ uint32_t prompt_tokens(const std::vector<ScheduledSequence>& step) {
   return sum;
 }
 
+/// Splits the first `count` values off.
+template <class T>
+std::span<const T> take_first(std::span<const T>& left, size_t count) {
+  const auto first = left.first(count);
+  left = left.subspan(count);
+  return first;
+}
+
 }  // namespace
 
 ProgramLimits program_limits(const EngineOptions& options) {
@@ -53,43 +61,67 @@ void EngineLoop::run(const std::stop_token& stop) {
     if (program_ == nullptr) fail_all(lost_);
     end_overdue_requests();
     if (scheduler_.has_work()) step();
-    if (!scheduler_.has_work()) update_metrics();  // nobody else would tell that all is over
+    if (!scheduler_.has_work()) come_to_rest();
   }
   while (!requests_.empty()) finish(*requests_.begin()->second, FinishReason::cancelled);
+  come_to_rest();
 }
 
 void EngineLoop::step() {
-  const std::vector<ScheduledSequence>& step = scheduler_.schedule(pace_.prompt_tokens());
-  now_ = Clock::now();
-  for (const auto& scheduled : step) metrics_.note_admission(*requests_.at(scheduled.sequence->arrival), now_);
+  if (in_flight_.empty()) submit_step(scheduler_.schedule(pace_.prompt_tokens()));
+  if (may_run_ahead()) submit_step(scheduler_.schedule_ahead(in_flight_.front().sequences));
+  deliver_events();
   update_metrics();
+  take_results();
+}
 
-  const Result<StepOutput> output = program_->run(step_builder_.build(step));
+void EngineLoop::submit_step(const std::vector<ScheduledSequence>& step) {
+  if (step.empty()) return;
+  const TimePoint now = Clock::now();
+  for (const auto& scheduled : step) metrics_.note_admission(*requests_.at(scheduled.sequence->arrival), now);
+  in_flight_.push_back({step, now, program_->submit(step_builder_.build(step))});
+}
+
+bool EngineLoop::may_run_ahead() const {
+  if (!program_->runs_ahead() || in_flight_.size() != 1 || !in_flight_.front().submitted) return false;
+  return std::ranges::all_of(in_flight_.front().sequences, [&](const ScheduledSequence& scheduled) {
+    if (scheduled.sequence == nullptr) return true;
+    return scheduled.candidates == 1 && requests_.at(scheduled.sequence->arrival)->goes_on_after_next();
+  });
+}
+
+void EngineLoop::take_results() {
+  const StepInFlight step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  const Result<StepOutput> output = step.submitted ? program_->wait() : std::unexpected(step.submitted.error());
   if (!output && output.error().code == ErrorCode::device_lost && parts_.rebuild) {
     return replace_program(output.error());
   }
 
-  const TimePoint begin = std::exchange(now_, Clock::now());
-  if (output) pace_.note(prompt_tokens(step), std::chrono::duration<double>(now_ - begin).count());
-  size_t at = 0;
-  for (const ScheduledSequence& scheduled : step) {
+  // A step that was submitted ahead began when the one before it ended.
+  const TimePoint begin = std::max(step.submitted_at, std::exchange(now_, Clock::now()));
+  if (output) pace_.note(prompt_tokens(step.sequences), std::chrono::duration<double>(now_ - begin).count());
+  StepOutput left = output ? *output : StepOutput{};
+  for (const ScheduledSequence& scheduled : step.sequences) {
     if (!output) {
-      finish(*requests_.at(scheduled.sequence->arrival), FinishReason::failed, output.error());
-      continue;
+      if (scheduled.sequence != nullptr) fail_request(*requests_.at(scheduled.sequence->arrival), output.error());
+    } else if (scheduled.candidates > 0) {
+      postprocess(scheduled, take_first(left.candidates, size_t{scheduled.logit_count} * scheduled.candidates));
+    } else {
+      postprocess(scheduled, take_first(left.logits, size_t{scheduled.logit_count} * parts_.vocabulary));
     }
-    const size_t size = size_t{scheduled.logit_count} * parts_.vocabulary;
-    postprocess(scheduled, output->logits.subspan(at, size));
-    at += size;
   }
 }
 
 void EngineLoop::fail_all(const Error& error) {
-  while (!requests_.empty()) finish(*requests_.begin()->second, FinishReason::failed, error);
+  while (!requests_.empty()) fail_request(*requests_.begin()->second, error);
 }
 
 /// What the lost device knew is gone: the requests' K and V, and the prefixes that the cache remembers.
 void EngineLoop::replace_program(const Error& lost) {
   fail_all(lost);
+  deliver_events();
+  in_flight_.clear();
   program_.reset();
   cache_ = KvCache(parts_.cache_groups, parts_.plan.blocks_per_group);
   update_metrics();
@@ -101,7 +133,15 @@ void EngineLoop::replace_program(const Error& lost) {
   }
 }
 
+/// Nothing runs or waits any more: the last events go out, and steps in flight are rows of requests that have ended.
+void EngineLoop::come_to_rest() {
+  deliver_events();
+  while (!in_flight_.empty()) take_results();
+  update_metrics();
+}
+
 void EngineLoop::postprocess(const ScheduledSequence& scheduled, std::span<const float> logits) {
+  if (scheduled.sequence == nullptr) return;
   ActiveRequest& active = *requests_.at(scheduled.sequence->arrival);
   scheduler_.commit(scheduled);
   const uint32_t size = active.sequence.size();
@@ -111,9 +151,18 @@ void EngineLoop::postprocess(const ScheduledSequence& scheduled, std::span<const
     if (++position < size) {
       add_prompt_logprobs(active, position, row);
     } else {
-      append_token(active, row);  // the last row, after which the request may be gone
+      // The last row, after which the request may be gone.
+      append_token(active, sampler_.sample(active.sampling, row, active.banned()), row);
     }
   }
+}
+
+void EngineLoop::postprocess(const ScheduledSequence& scheduled, std::span<const TokenLogit> candidates) {
+  if (scheduled.sequence == nullptr) return;
+  ActiveRequest& active = *requests_.at(scheduled.sequence->arrival);
+  scheduler_.commit(scheduled);
+  if (candidates.empty()) return;
+  append_token(active, sampler_.sample(active.sampling, candidates, active.banned()));
 }
 
 void EngineLoop::add_prompt_logprobs(ActiveRequest& active, uint32_t position, std::span<const float> logits) {
@@ -121,53 +170,57 @@ void EngineLoop::add_prompt_logprobs(ActiveRequest& active, uint32_t position, s
   active.prompt_logprobs.push_back(sampler_.logprobs(logits, token, *active.request.logprobs));
 }
 
-void EngineLoop::append_token(ActiveRequest& active, std::span<const float> logits) {
-  const bool may_end = active.generated() >= active.request.min_tokens;
-  const auto banned = may_end ? std::span<const int32_t>() : active.end_tokens;
-  Result<int32_t> token = sampler_.sample(active.sampling, logits, banned);
-  if (!token) return finish(active, FinishReason::failed, std::move(token.error()));
-
+void EngineLoop::append_token(ActiveRequest& active, const Result<int32_t>& chosen, std::span<const float> logits) {
+  if (!chosen) return fail_request(active, chosen.error());
+  RequestEvent event;
   const auto alternatives = active.request.logprobs;
-  if (alternatives) event_.logprobs.push_back(sampler_.logprobs(logits, *token, *alternatives));
-  event_.prompt_logprobs.swap(active.prompt_logprobs);
+  if (alternatives) event.logprobs.push_back(sampler_.logprobs(logits, *chosen, *alternatives));
+  event.prompt_logprobs.swap(active.prompt_logprobs);
   metrics_.note_token(active, now_);
-  if (const auto reason = push_token(active, *token)) return finish(active, *reason);
-  deliver(active);
+  if (const auto reason = push_token(active, *chosen, event)) return finish(active, *reason, std::move(event));
+  active.choose_candidates();
+  event.usage = active.usage();
+  deliveries_.push_back({.request = &active, .event = std::move(event)});
 }
 
-std::optional<FinishReason> EngineLoop::push_token(ActiveRequest& active, int32_t token) {
-  event_.tokens.push_back(token);
+std::optional<FinishReason> EngineLoop::push_token(ActiveRequest& active, int32_t token, RequestEvent& event) {
+  event.tokens.push_back(token);
   active.sequence.tokens.push_back(token);
   active.sampling.record(token);
   if (std::ranges::find(active.end_tokens, token) != active.end_tokens.end()) return FinishReason::stop;
   const bool stops_count = active.generated() >= active.request.min_tokens;
-  event_.stop_string = active.text.push(token, stops_count, event_.text);
-  if (event_.stop_string) return FinishReason::stop;
+  event.stop_string = active.text.push(token, stops_count, event.text);
+  if (event.stop_string) return FinishReason::stop;
   if (active.sequence.size() >= active.max_size) return FinishReason::length;
   return std::nullopt;
 }
 
-void EngineLoop::deliver(ActiveRequest& active) {
-  event_.usage = active.usage();
-  active.on_event(event_);
-  event_.text.clear();
-  event_.tokens.clear();
-  event_.logprobs.clear();
-  event_.prompt_logprobs.clear();
-  event_.finish_reason.reset();
-  event_.stop_string.reset();
-  event_.error.reset();
+void EngineLoop::finish(ActiveRequest& active, FinishReason reason, RequestEvent event) {
+  scheduler_.remove(active.sequence);
+  for (StepInFlight& step : in_flight_) {
+    const auto row = std::ranges::find(step.sequences, &active.sequence, &ScheduledSequence::sequence);
+    if (row != step.sequences.end()) row->sequence = nullptr;
+  }
+  if (!event.stop_string) event.stop_string = active.text.flush(event.text);
+  event.finish_reason = event.stop_string && !event.error ? FinishReason::stop : reason;
+  event.usage = active.usage();
+  metrics_.note_end(active, *event.finish_reason, Clock::now());
+  auto request = requests_.extract(active.sequence.arrival);
+  deliveries_.push_back({.request = &active, .event = std::move(event), .ended = std::move(request.mapped())});
 }
 
-void EngineLoop::finish(ActiveRequest& active, FinishReason reason, std::optional<Error> error) {
-  scheduler_.remove(active.sequence);
-  if (!event_.stop_string) event_.stop_string = active.text.flush(event_.text);
-  event_.finish_reason = event_.stop_string && !error ? FinishReason::stop : reason;
-  event_.error = std::move(error);
-  metrics_.note_end(active, *event_.finish_reason, Clock::now());
-  deliver(active);
-  requests_.erase(active.sequence.arrival);
-  inbox_.note_end();
+void EngineLoop::fail_request(ActiveRequest& active, const Error& error) {
+  finish(active, FinishReason::failed, {.error = error});
+}
+
+void EngineLoop::deliver_events() {
+  for (Delivery& delivery : deliveries_) {
+    delivery.request->on_event(delivery.event);
+    if (!delivery.ended) continue;
+    delivery.ended.reset();
+    inbox_.note_end();
+  }
+  deliveries_.clear();
 }
 
 void EngineLoop::end_overdue_requests() {
@@ -175,7 +228,7 @@ void EngineLoop::end_overdue_requests() {
   for (auto next = requests_.begin(); next != requests_.end();) {
     ActiveRequest& active = *(next++)->second;  // finish erases it
     if (active.request.deadline && *active.request.deadline <= now_) {
-      finish(active, FinishReason::failed, Error{ErrorCode::timed_out, "the request's time is over"});
+      fail_request(active, Error{ErrorCode::timed_out, "the request's time is over"});
     }
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <span>
 #include <thread>
@@ -37,6 +38,10 @@ ProgramLimits program_limits(const EngineOptions& options);
 
 /// The engine: one thread that owns scheduler, cache, sampler and all requests. Other threads leave submits and cancels
 /// in an inbox, which it empties before each step, and read the metrics.
+///
+/// While the device works on a step, the thread hands out the events of the step before. Where the program runs ahead
+/// and all that runs is greedy decoding, the next step is submitted before the tokens of the one in flight are known,
+/// which the device passes on by itself. If a request turns out to have ended, its row of the next step is dropped.
 class EngineLoop final : public Engine {
  public:
   explicit EngineLoop(EngineParts parts);
@@ -54,18 +59,38 @@ class EngineLoop final : public Engine {
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  /// A step that the program was given and whose results were not taken yet.
+  struct StepInFlight {
+    std::vector<ScheduledSequence> sequences;  ///< null pointers where a request has ended meanwhile
+    TimePoint submitted_at;
+    Result<void> submitted;
+  };
+
+  /// An event that was not handed out yet. Requests that have ended live until their last one was.
+  struct Delivery {
+    ActiveRequest* request = nullptr;
+    RequestEvent event;
+    std::unique_ptr<ActiveRequest> ended;
+  };
+
   void run(const std::stop_token& stop);
   bool take_commands(const std::stop_token& stop);
   void end_overdue_requests();
   void step();
+  void submit_step(const std::vector<ScheduledSequence>& step);
+  bool may_run_ahead() const;
+  void take_results();
   void replace_program(const Error& lost);
   void fail_all(const Error& error);
+  void come_to_rest();
   void postprocess(const ScheduledSequence& scheduled, std::span<const float> logits);
+  void postprocess(const ScheduledSequence& scheduled, std::span<const TokenLogit> candidates);
   void add_prompt_logprobs(ActiveRequest& active, uint32_t position, std::span<const float> logits);
-  void append_token(ActiveRequest& active, std::span<const float> logits);
-  std::optional<FinishReason> push_token(ActiveRequest& active, int32_t token);
-  void deliver(ActiveRequest& active);
-  void finish(ActiveRequest& active, FinishReason reason, std::optional<Error> error = std::nullopt);
+  void append_token(ActiveRequest& active, const Result<int32_t>& chosen, std::span<const float> logits = {});
+  std::optional<FinishReason> push_token(ActiveRequest& active, int32_t token, RequestEvent& event);
+  void finish(ActiveRequest& active, FinishReason reason, RequestEvent event = {});
+  void fail_request(ActiveRequest& active, const Error& error);
+  void deliver_events();
   void update_metrics();
 
   Result<void> check(const Request& request) const;
@@ -84,8 +109,9 @@ class EngineLoop final : public Engine {
   Sampler sampler_;
   std::unordered_map<RequestHandle, std::unique_ptr<ActiveRequest>> requests_;
   Inbox::Commands commands_;
-  RequestEvent event_;  ///< the one being made, empty in between; kept for its memory
-  TimePoint now_;       ///< when the last step ended
+  std::deque<StepInFlight> in_flight_;  ///< oldest first, two at most
+  std::vector<Delivery> deliveries_;
+  TimePoint now_;  ///< when the last step ended
   std::stop_token stop_;
   Error lost_;  ///< why there is no program
 

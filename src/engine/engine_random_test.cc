@@ -72,11 +72,28 @@ void run_random_load(FakeEngine::Setup setup, uint32_t seed, int requests) {
   EXPECT_GT(whole, requests / 3);
   EXPECT_GT(fake.engine->metrics().preemptions, 0U);
   EXPECT_GT(fake.engine->metrics().prefix_cache_hits, 0U);
+  EXPECT_EQ(fake.program->steps_ahead > 0, setup.ahead);
 }
 
 TEST(EngineUnderRandomLoad, AnswersAsIfEachRequestWereAlone) {
   run_random_load({.blocks = {24}, .context_length = 300, .options = {.max_sequences = 8, .max_waiting = 10000}}, 1,
                   1500);
+}
+
+TEST(EngineUnderRandomLoad, WithStepsAhead) {
+  run_random_load(
+      {.blocks = {24}, .context_length = 300, .options = {.max_sequences = 3, .max_waiting = 10000}, .ahead = true}, 5,
+      1500);
+}
+
+TEST(EngineUnderRandomLoad, WithWindowsAndStepsAhead) {
+  run_random_load(
+      {.groups = {{.window = 0}, {.window = 1}, {.window = 64}},
+       .blocks = {25, 10, 16},
+       .context_length = 300,
+       .options = {.max_sequences = 3, .max_waiting = 10000, .max_batched_tokens = 32, .shared_prompt_tokens = 24},
+       .ahead = true},
+      6, 1500);
 }
 
 TEST(EngineUnderRandomLoad, WithWindows) {

@@ -80,6 +80,7 @@ Result<void> EngineLoop::check(const Request& request) const {
 bool EngineLoop::take_commands(const std::stop_token& stop) {
   const bool goes_on = inbox_.take(stop, !scheduler_.has_work(), commands_);
   for (std::unique_ptr<ActiveRequest>& active : commands_.submitted) {
+    active->choose_candidates();
     scheduler_.add(active->sequence);
     requests_.emplace(active->sequence.arrival, std::move(active));
   }

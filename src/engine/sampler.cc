@@ -2,11 +2,27 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
+#include "device/logit_search.h"
 #include "engine/random.h"
+#include "engine/vocabulary_math.h"
 
 namespace hearth {
+namespace {
+
+std::unexpected<Error> no_finite_logits() {
+  return fail(ErrorCode::internal, "the model gave no finite logits", "the weights may be damaged");
+}
+
+/// Logits below this are dropped.
+float least_logit(const SamplingParams& params, float maximum) {
+  if (params.min_p <= 0.0F) return -std::numeric_limits<float>::infinity();
+  return maximum + params.temperature * std::log(params.min_p);
+}
+
+}  // namespace
 
 SamplingState::SamplingState(SamplingParams params, uint64_t seed, std::span<const int32_t> prompt)
     : params_(std::move(params)), seed_(params_.seed.value_or(seed)) {
@@ -46,13 +62,34 @@ Result<int32_t> Sampler::sample(const SamplingState& state, std::span<const floa
     logits = changed_;
   }
   const int32_t best = argmax(logits);
-  if (best < 0 || !std::isfinite(logits[best])) {
-    return fail(ErrorCode::internal, "the model gave no finite logits", "the weights may be damaged");
-  }
+  if (best < 0 || !std::isfinite(logits[best])) return no_finite_logits();
   if (state.is_greedy()) return best;
   const SamplingParams& params = state.params();
   const bool keeps_all = params.top_k == 0 && params.top_p >= 1.0F && params.min_p <= 0.0F;
-  return keeps_all ? draw_from_all(state, logits, logits[best]) : draw_from_candidates(state, logits, logits[best]);
+  if (keeps_all) return draw_from_all(state, logits, logits[best]);
+  select_candidates(params, logits, logits[best]);
+  return draw_from_candidates(state, logits[best]);
+}
+
+uint32_t Sampler::candidates_needed(const SamplingState& state, size_t banned) {
+  if (state.changes_logits() || (!state.is_greedy() && state.params().top_k == 0)) return 0;
+  const size_t needed = (state.is_greedy() ? 1 : size_t{state.params().top_k}) + banned;
+  return needed <= kMaxCandidates ? static_cast<uint32_t>(needed) : 0;
+}
+
+Result<int32_t> Sampler::sample(const SamplingState& state, std::span<const TokenLogit> candidates,
+                                std::span<const int32_t> banned) {
+  candidates_.clear();
+  std::ranges::copy_if(candidates, std::back_inserter(candidates_), [&](const TokenLogit& candidate) {
+    return candidate.token >= 0 && std::ranges::find(banned, candidate.token) == banned.end();
+  });
+  if (candidates_.empty() || !std::isfinite(candidates_.front().logit)) return no_finite_logits();
+  const TokenLogit best = candidates_.front();
+  if (state.is_greedy()) return best.token;
+  candidates_.resize(std::min<size_t>(candidates_.size(), state.params().top_k));
+  const float least = least_logit(state.params(), best.logit);
+  std::erase_if(candidates_, [&](const TokenLogit& candidate) { return candidate.logit < least; });
+  return draw_from_candidates(state, best.logit);
 }
 
 int32_t Sampler::draw_from_all(const SamplingState& state, std::span<const float> logits, float maximum) {
@@ -61,10 +98,8 @@ int32_t Sampler::draw_from_all(const SamplingState& state, std::span<const float
   return position_of_sum(weights_, uniform(state.seed(), state.generated()) * total);
 }
 
-int32_t Sampler::draw_from_candidates(const SamplingState& state, std::span<const float> logits, float maximum) {
-  const SamplingParams& params = state.params();
-  const float least = params.min_p > 0.0F ? maximum + params.temperature * std::log(params.min_p)
-                                          : -std::numeric_limits<float>::infinity();
+void Sampler::select_candidates(const SamplingParams& params, std::span<const float> logits, float maximum) {
+  const float least = least_logit(params, maximum);
   if (params.top_k > 0) {
     select_top(logits, params.top_k, candidates_);
     std::erase_if(candidates_, [&](const TokenLogit& candidate) { return candidate.logit < least; });
@@ -75,7 +110,10 @@ int32_t Sampler::draw_from_candidates(const SamplingState& state, std::span<cons
   } else {
     select_nucleus(params, logits, maximum);
   }
+}
 
+int32_t Sampler::draw_from_candidates(const SamplingState& state, float maximum) {
+  const SamplingParams& params = state.params();
   double total = 0;
   weights_.resize(candidates_.size());
   for (size_t i = 0; i < candidates_.size(); ++i) {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "device/step.h"
 #include "engine/request.h"
-#include "engine/vocabulary_math.h"
 
 namespace hearth {
 
@@ -55,12 +55,22 @@ class Sampler {
   /// number.
   Result<int32_t> sample(const SamplingState& state, std::span<const float> logits, std::span<const int32_t> banned);
 
+  /// The same choice from a row's best candidates, candidates_needed() of them.
+  Result<int32_t> sample(const SamplingState& state, std::span<const TokenLogit> candidates,
+                         std::span<const int32_t> banned);
+
+  /// How many of a row's best candidates decide `sample` with so many banned tokens; 0 when they don't. Greedy choices
+  /// and those among the top_k need no more. What asks for the weight of all tokens (top_p or min_p alone, or neither)
+  /// needs the whole row, and so do bias and penalties, which may lift any token.
+  static uint32_t candidates_needed(const SamplingState& state, size_t banned);
+
   /// log softmax of the model's own logits at `chosen`, and the `alternatives` most likely tokens.
   TokenLogprobs logprobs(std::span<const float> logits, int32_t chosen, uint32_t alternatives);
 
  private:
   int32_t draw_from_all(const SamplingState& state, std::span<const float> logits, float maximum);
-  int32_t draw_from_candidates(const SamplingState& state, std::span<const float> logits, float maximum);
+  void select_candidates(const SamplingParams& params, std::span<const float> logits, float maximum);
+  int32_t draw_from_candidates(const SamplingState& state, float maximum);
   void select_nucleus(const SamplingParams& params, std::span<const float> logits, float maximum);
   void cut_to_nucleus(float top_p, double total);
 

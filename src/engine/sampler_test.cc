@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <random>
+
+#include "device/logit_search.h"
 
 namespace hearth {
 namespace {
@@ -148,6 +152,63 @@ TEST(Sampler, BannedTokensAreNeverDrawn) {
     ASSERT_TRUE(token == 1 || token == 3);
     state.record(token);
   }
+}
+
+TEST(Sampler, CandidatesGiveTheChoiceOfTheWholeRow) {
+  // Logits with ties, rows with few finite ones, and with an infinite or no finite one.
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::mt19937 random(11);
+  std::array<int, 2> decided = {};  // by whole rows, by candidates
+  for (int i = 0; i < 4000; ++i) {
+    std::vector<float> logits(1 + random() % 300);
+    for (float& logit : logits) logit = static_cast<float>(random() % 200) / 16.0F - 6.0F;
+    if (random() % 4 == 0) {
+      for (float& logit : logits) logit = random() % 8 == 0 ? logit : -kInfinity;
+    }
+    if (random() % 4 == 0) logits[random() % logits.size()] = std::numeric_limits<float>::quiet_NaN();
+    if (random() % 50 == 0) logits[random() % logits.size()] = kInfinity;
+
+    SamplingParams params{.temperature = random() % 2 == 0 ? 0.0F : 0.7F, .seed = random()};
+    if (random() % 8 != 0) params.top_k = 1 + random() % 70;
+    if (random() % 2 == 0) params.top_p = 0.8F;
+    if (random() % 2 == 0) params.min_p = 0.05F;
+    if (random() % 8 == 0) params.frequency_penalty = 0.3F;
+    if (random() % 8 == 0) params.logit_bias[static_cast<int32_t>(random() % logits.size())] = 2.0F;
+    std::vector<int32_t> banned(random() % 2 == 0 ? 0 : random() % 4);
+    for (int32_t& token : banned) token = static_cast<int32_t>(random() % logits.size());
+
+    const SamplingState state(params, 0, {});
+    const uint32_t needed = Sampler::candidates_needed(state, banned.size());
+    ++decided[needed > 0];
+    if (needed == 0) continue;
+    ASSERT_LE(needed, kMaxCandidates);
+    std::vector<TokenLogit> candidates(needed);
+    best_candidates(logits, candidates);
+    const auto from_row = Sampler().sample(state, logits, banned);
+    const auto from_candidates = Sampler().sample(state, candidates, banned);
+    ASSERT_EQ(from_row.has_value(), from_candidates.has_value()) << i;
+    if (from_row) {
+      ASSERT_EQ(*from_row, *from_candidates) << i;
+    }
+  }
+  EXPECT_GT(decided[0], 500);
+  EXPECT_GT(decided[1], 2000);
+}
+
+TEST(Sampler, WhatWeighsAllTokensNeedsTheWholeRow) {
+  const auto needed = [](SamplingParams params, size_t banned = 0) {
+    return Sampler::candidates_needed(SamplingState(std::move(params), 0, {}), banned);
+  };
+  EXPECT_EQ(needed({.temperature = 0.0F}), 1U);
+  EXPECT_EQ(needed({.temperature = 0.0F, .top_p = 0.5F}, 3), 4U);
+  EXPECT_EQ(needed({.top_k = 40, .top_p = 0.9F}), 40U);
+  EXPECT_EQ(needed({.top_k = kMaxCandidates}), kMaxCandidates);
+  EXPECT_EQ(needed({.top_k = kMaxCandidates}, 1), 0U);
+  EXPECT_EQ(needed({}), 0U);
+  EXPECT_EQ(needed({.top_p = 0.9F}), 0U);
+  EXPECT_EQ(needed({.min_p = 0.1F}), 0U);
+  EXPECT_EQ(needed({.temperature = 0.0F, .repetition_penalty = 1.1F}), 0U);
+  EXPECT_EQ(needed({.temperature = 0.0F, .logit_bias = {{1, 1.0F}}}), 0U);
 }
 
 TEST(Sampler, LogprobsAreThoseOfTheModelItself) {

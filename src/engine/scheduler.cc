@@ -33,6 +33,29 @@ const std::vector<ScheduledSequence>& Scheduler::schedule(uint32_t prompt_tokens
   return step_;
 }
 
+const std::vector<ScheduledSequence>& Scheduler::schedule_ahead(std::span<const ScheduledSequence> in_flight) {
+  step_.clear();
+  if (!waiting_.empty() && running_.size() < limits_.max_sequences) return step_;
+  std::vector<ScheduledSequence> next;
+  uint32_t row = 0;
+  for (const ScheduledSequence& before : in_flight) {
+    row += before.logit_count;
+    if (before.sequence == nullptr) continue;
+    const uint32_t position = before.context_tokens + before.token_count;
+    if (position != before.sequence->size() || !cache_.grow(before.sequence->blocks, position, position + 1)) {
+      return step_;
+    }
+    next.push_back({.sequence = before.sequence,
+                    .context_tokens = position,
+                    .token_count = 1,
+                    .logit_count = 1,
+                    .candidates = before.candidates,
+                    .row_before = row - 1});
+  }
+  if (next.size() == running_.size()) step_ = std::move(next);
+  return step_;
+}
+
 void Scheduler::begin_step(uint32_t prompt_tokens) {
   step_.clear();
   blocks_to_come_.clear();
@@ -126,7 +149,11 @@ void Scheduler::put_into_step(Sequence& sequence, uint32_t token_count) {
   const uint32_t end = sequence.computed + token_count;
   const uint32_t first_logits = std::max(sequence.first_logit_position(), sequence.computed);
   const uint32_t logit_count = end > first_logits ? end - first_logits : 0;
-  step_.push_back({&sequence, token_count, logit_count});
+  step_.push_back({.sequence = &sequence,
+                   .context_tokens = sequence.computed,
+                   .token_count = token_count,
+                   .logit_count = logit_count,
+                   .candidates = sequence.candidates});
   prompt_rows_budget_ -= logit_count > 1 ? logit_count - 1 : 0;
 }
 

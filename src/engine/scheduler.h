@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <unordered_set>
 #include <vector>
 
@@ -19,12 +20,15 @@ struct SchedulerLimits {
   bool prefix_cache = true;
 };
 
-/// What one sequence does in a step: `token_count` tokens from position `computed` on, and logits of the last
-/// `logit_count` of them.
+/// What one sequence does in a step: `token_count` tokens behind the first `context_tokens`, and logits of the last
+/// `logit_count` of them, whole or the best `candidates`.
 struct ScheduledSequence {
   Sequence* sequence = nullptr;
+  uint32_t context_tokens = 0;
   uint32_t token_count = 0;
   uint32_t logit_count = 0;
+  uint32_t candidates = 0;
+  uint32_t row_before = 0;  ///< of the logits of the step before: the first token where the sequence ends before it
 };
 
 /// Decides what each step computes. There is no prefill phase and no decode phase: every sequence wants its remaining
@@ -50,6 +54,12 @@ class Scheduler {
   /// The next step, with at most `prompt_tokens` tokens of prompts if sequences decode in it, beside the limits. Empty
   /// only when nothing runs or waits. Valid until the next call.
   const std::vector<ScheduledSequence>& schedule(uint32_t prompt_tokens = std::numeric_limits<uint32_t>::max());
+
+  /// The step after `in_flight`, a step that is not committed yet: the next token of every running sequence, which is
+  /// the best candidate of its row there. Entries of `in_flight` without a sequence are those that were removed. Empty
+  /// when that is not what schedule() will come to: a prompt is being computed or may be admitted, or blocks are
+  /// missing. Valid until the next call.
+  const std::vector<ScheduledSequence>& schedule_ahead(std::span<const ScheduledSequence> in_flight);
 
   /// The step's tokens of this sequence are computed: they are in the cache, and the prefix cache may know of them.
   void commit(const ScheduledSequence& scheduled);

@@ -192,6 +192,69 @@ TEST_F(SchedulerTest, LogitsOfPromptsAreLimitedInEachStep) {
   EXPECT_EQ(positions[1], 60U);
 }
 
+TEST_F(SchedulerTest, AStepAheadIsTheNextStep) {
+  use(100, {.max_sequences = 3});
+  for (const uint32_t tokens : {15U, 16U, 40U}) add(tokens).candidates = 1;
+  std::vector<ScheduledSequence> in_flight = scheduler_->schedule();
+  ASSERT_EQ(in_flight.size(), 3U);
+  for (int i = 0; i < 40; ++i) {
+    const std::vector<ScheduledSequence> ahead = scheduler_->schedule_ahead(in_flight);
+    ASSERT_EQ(ahead.size(), 3U);
+    StepBuilder builder;
+    const StepInput& input = builder.build(ahead);
+    for (uint32_t s = 0; s < 3; ++s) {
+      EXPECT_EQ(input.token_ids[s], StepInput::best_of_row(s));
+      EXPECT_EQ(input.candidates[s], 1U);
+      EXPECT_GE(input.sequences[s].block_tables[0].size() * kBlockTokens, input.sequences[s].context_tokens + 1);
+    }
+    for (const ScheduledSequence& scheduled : in_flight) {
+      scheduler_->commit(scheduled);
+      scheduled.sequence->tokens.push_back(7);
+    }
+    // What the ordinary way comes to when the tokens are there.
+    const std::vector<ScheduledSequence>& next = scheduler_->schedule();
+    ASSERT_EQ(next.size(), 3U);
+    for (size_t s = 0; s < 3; ++s) {
+      EXPECT_EQ(next[s].sequence, ahead[s].sequence);
+      EXPECT_EQ(next[s].context_tokens, ahead[s].context_tokens);
+      EXPECT_EQ(next[s].token_count, ahead[s].token_count);
+      EXPECT_EQ(next[s].logit_count, ahead[s].logit_count);
+    }
+    in_flight = ahead;
+  }
+  EXPECT_TRUE(cache_->check_integrity(false));
+}
+
+TEST_F(SchedulerTest, NothingRunsAheadOfPromptsNewcomersOrMissingBlocks) {
+  use(8, {.max_sequences = 2, .max_batched_tokens = 32, .shared_prompt_tokens = 32});
+  Sequence& first = add(50);
+  EXPECT_TRUE(scheduler_->schedule_ahead(scheduler_->schedule()).empty()) << "the prompt is not whole yet";
+  step();
+  std::vector<ScheduledSequence> in_flight = scheduler_->schedule();
+  EXPECT_EQ(scheduler_->schedule_ahead(in_flight).size(), 1U);
+  Sequence& second = add(40);
+  EXPECT_TRUE(scheduler_->schedule_ahead(in_flight).empty()) << "somebody waits who may be admitted";
+  scheduler_->remove(second);
+  first.tokens.resize(128, 1);  // all eight blocks
+  step(), step(), step();
+  ASSERT_EQ(first.computed, 128U);
+  in_flight = {{.sequence = &first, .context_tokens = 127, .token_count = 1, .logit_count = 1}};
+  first.tokens.resize(128);
+  EXPECT_TRUE(scheduler_->schedule_ahead(in_flight).empty()) << "no block is left";
+}
+
+TEST_F(SchedulerTest, WhatWasRemovedStaysBehindWhenAStepRunsAhead) {
+  use(100, {.max_sequences = 3});
+  for (int i = 0; i < 3; ++i) add(20);
+  std::vector<ScheduledSequence> in_flight = scheduler_->schedule();
+  scheduler_->remove(*in_flight[1].sequence);
+  in_flight[1].sequence = nullptr;
+  const std::vector<ScheduledSequence>& ahead = scheduler_->schedule_ahead(in_flight);
+  ASSERT_EQ(ahead.size(), 2U);
+  EXPECT_EQ(ahead[0].row_before, 0U);
+  EXPECT_EQ(ahead[1].row_before, 2U);
+}
+
 TEST_F(SchedulerTest, StepsBecomeFlatBatches) {
   use(100, {.max_batched_tokens = 300, .shared_prompt_tokens = 50});
   add(30, 5);

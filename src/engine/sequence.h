@@ -22,6 +22,8 @@ struct Sequence {
   uint32_t computed = 0;
   /// Next position of the prompt whose logits are wanted beside those of the last token, for the prompt's logprobs.
   uint32_t next_prompt_logits = kNoPromptLogits;
+  /// How many of the best logits the engine wants of each row of this sequence; 0 wants whole rows (device/step.h).
+  uint32_t candidates = 0;
 
   SequenceBlocks blocks;
   BlockHash root;                  ///< parent of the first block; carries the salt

@@ -19,6 +19,7 @@ class StepBuilder {
   std::vector<int32_t> token_ids_;
   std::vector<SequenceInput> sequences_;
   std::vector<uint32_t> logit_rows_;
+  std::vector<uint32_t> candidates_;
   std::vector<std::span<const int32_t>> block_tables_;  ///< [sequences, groups]
   StepInput input_;
 };

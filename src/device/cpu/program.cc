@@ -4,12 +4,15 @@
 #include <cmath>
 
 #include "device/cpu/program_checks.h"
+#include "device/inline_program.h"
+#include "device/logit_search.h"
 #include "device/operation_timer.h"
+#include "device/step_results.h"
 
 namespace hearth::cpu {
 namespace {
 
-class CpuProgram : public Program {
+class CpuProgram : public InlineProgram {
  public:
   CpuProgram(const Recording& recording, const ProgramLimits& limits, const CpuStorage& storage,
              ActivationMemory activations)
@@ -28,12 +31,13 @@ class CpuProgram : public Program {
     }
   }
 
-  Result<StepOutput> run(const StepInput& input) override {
+  Result<StepOutput> compute(const StepInput& input) override {
     if (auto ready = prepare(input); !ready) return pass_on(ready);
     const StepContext step{storage_, activations_, input, places_, rotations_, scratch_};
     for (const auto& operation : operations_) operation->run(step);
     const ActivationTensor& logits = activations_.tensor(recording_.logits);
-    return StepOutput{{logits.values, step.rows(logits) * logits.width}};
+    const std::span<float> values{logits.values, step.rows(logits) * logits.width};
+    return results_.collect(input, values, logits.width, storage_.pool, best_candidates);
   }
 
   Result<StepProfile> profile(const StepInput& input) override {
@@ -141,6 +145,7 @@ class CpuProgram : public Program {
   std::vector<std::unique_ptr<float[]>> scratch_;
   std::vector<TokenPlace> places_;
   std::vector<RotationTable> rotations_;
+  StepResults results_;
 };
 
 }  // namespace

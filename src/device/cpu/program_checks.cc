@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "device/step_results.h"
+
 namespace hearth::cpu {
 namespace {
 
@@ -149,6 +151,7 @@ Result<void> check_step(const StepInput& input, const ProgramLimits& limits, con
                             input.token_ids.size(), input.sequences.size(), input.logit_rows.size(), limits.tokens,
                             limits.sequences, limits.logit_rows));
   }
+  if (auto ok = check_candidates(input); !ok) return ok;
   for (const int32_t id : input.token_ids) {
     if (id < 0 || static_cast<uint32_t>(id) >= vocabulary) {
       return fail(ErrorCode::internal, fmt::format("token {} is outside the vocabulary of {}", id, vocabulary));

@@ -7,24 +7,20 @@
 #include <new>
 
 #include "base/thread_pool.h"
+#include "device/inline_program.h"
 #include "device/operation_timer.h"
 #include "device/reference/reference_operations.h"
 #include "device/reference/reference_storage.h"
+#include "device/step_results.h"
 
 namespace hearth {
 namespace reference {
 namespace {
 
-class ReferenceProgram : public Program {
+class ReferenceProgram : public InlineProgram {
  public:
   ReferenceProgram(Recording recording, Storage& storage, ThreadPool& pool)
       : recording_(std::move(recording)), storage_(storage), pool_(pool), activations_(recording_.tensors.size()) {}
-
-  Result<StepOutput> run(const StepInput& input) override {
-    prepare(input);
-    for (uint32_t i = 0; i < recording_.operations.size(); ++i) run_operation(input, i);
-    return StepOutput{activations_[recording_.logits.index]};
-  }
 
   Result<StepProfile> profile(const StepInput& input) override {
     StepProfile profile;
@@ -39,6 +35,15 @@ class ReferenceProgram : public Program {
   }
 
  private:
+  Result<StepOutput> compute(const StepInput& input) override {
+    if (auto ok = check_candidates(input); !ok) return pass_on(ok);
+    prepare(input);
+    for (uint32_t i = 0; i < recording_.operations.size(); ++i) run_operation(input, i);
+    const uint32_t vocabulary = recording_.tensors[recording_.logits.index].width;
+    return results_.collect(input, activations_[recording_.logits.index], vocabulary, pool_,
+                            reference::best_candidates);
+  }
+
   Step step(const StepInput& input) { return {recording_, input, storage_, pool_, activations_}; }
 
   void prepare(const StepInput& input) {
@@ -56,6 +61,7 @@ class ReferenceProgram : public Program {
   Storage& storage_;
   ThreadPool& pool_;
   std::vector<std::vector<float>> activations_;
+  StepResults results_;
 };
 
 class ReferenceDevice : public Device {

@@ -200,4 +200,13 @@ void run(const Step& step, const Logits& op) {
   }
 }
 
+void best_candidates(std::span<const float> logits, std::span<TokenLogit> best) {
+  std::vector<TokenLogit> all;
+  for (size_t token = 0; token < logits.size(); ++token) {
+    if (logits[token] > -INFINITY) all.push_back({static_cast<int32_t>(token), logits[token]});
+  }
+  std::ranges::stable_sort(all, std::greater{}, &TokenLogit::logit);
+  for (size_t i = 0; i < best.size(); ++i) best[i] = i < all.size() ? all[i] : TokenLogit{-1, -INFINITY};
+}
+
 }  // namespace hearth::reference

@@ -32,4 +32,7 @@ void run(const Step& step, const Attention& op);
 void run(const Step& step, const SelectRows& op);
 void run(const Step& step, const Logits& op);
 
+/// The meaning of StepOutput::candidates: a sort of the whole row.
+void best_candidates(std::span<const float> logits, std::span<TokenLogit> best);
+
 }  // namespace hearth::reference

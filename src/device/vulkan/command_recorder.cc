@@ -62,6 +62,16 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   return {};
 }
 
+void CommandRecorder::join_earlier() {
+  barrier(VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, VK_ACCESS_2_MEMORY_WRITE_BIT, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
+          VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT);
+}
+
+void CommandRecorder::show_to_host() {
+  barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_HOST_BIT,
+          VK_ACCESS_2_HOST_READ_BIT);
+}
+
 void CommandRecorder::copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes) {
   barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_COPY_BIT,
           VK_ACCESS_2_TRANSFER_READ_BIT);

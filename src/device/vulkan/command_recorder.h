@@ -49,6 +49,12 @@ class CommandRecorder {
   /// What is dispatched from now on is a part of this operation of the recording.
   void begin_operation(uint32_t index) { operation_ = index; }
 
+  /// Everything before, in earlier submits too, has ended and is there for what follows.
+  void join_earlier();
+
+  /// What dispatches wrote is there for the host once the submit's fence is signalled.
+  void show_to_host();
+
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
   void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
 

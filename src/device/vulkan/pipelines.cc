@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <shaders/add_norm.h>
 #include <shaders/attention.h>
+#include <shaders/best_logits.h>
 #include <shaders/embed.h>
 #include <shaders/gate_up_few.h>
 #include <shaders/gate_up_many.h>
@@ -45,6 +46,7 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"attention", attention_spirv},
     {"select_rows", select_rows_spirv},
     {"read_bandwidth", read_bandwidth_spirv},
+    {"best_logits", best_logits_spirv},
 }};
 
 const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shader)]; }

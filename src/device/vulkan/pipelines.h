@@ -29,6 +29,7 @@ enum class Shader : uint8_t {
   attention,
   select_rows,
   read_bandwidth,
+  best_logits,
   count,
 };
 

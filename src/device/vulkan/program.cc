@@ -7,9 +7,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "device/vulkan/shaders/layout.h"
-#include "device/vulkan/timestamps.h"
 #include "device/vulkan/upload.h"
 
 namespace hearth::vulkan {
@@ -38,6 +38,13 @@ Result<Buffer> upload(Gpu& gpu, std::span<const std::byte> bytes) {
   return buffer;
 }
 
+/// The work that one submit may be: on small GPUs 2 * 10^9 operations for each of a Radeon 780M's 12 units; a card of
+/// its own is many times as fast.
+double most_operations_of_submit(const Gpu& gpu, const Tuning& tuning) {
+  if (tuning.submit_mflop > 0) return tuning.submit_mflop * 1e6;
+  return gpu.properties().type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ? 24e9 : 1000e9;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning,
@@ -51,12 +58,11 @@ Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines
 Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
   limits_ = limits;
   vocabulary_ = recording_.tensors[recording_.logits.index].width;
-  const uint32_t logit_rows = std::max(1U, bucket_of(limits.logit_rows));
-  if (auto made = activations_.create(gpu_, recording_, weights_, bucket_of(limits.tokens), logit_rows); !made) {
+  logit_rows_ = std::max(1U, bucket_of(limits.logit_rows));
+  if (auto made = activations_.create(gpu_, recording_, weights_, bucket_of(limits.tokens), logit_rows_); !made) {
     return made;
   }
-  if (auto made = step_.create(gpu_, limits, cache_); !made) return made;
-  auto readback = Buffer::create(gpu_, uint64_t{logit_rows} * vocabulary_ * 4, Placement::host_cached);
+  auto readback = Buffer::create(gpu_, uint64_t{logit_rows_} * vocabulary_ * 4, Placement::host_cached);
   if (!readback) return pass_on(readback);
   readback_ = std::move(*readback);
   if (auto made = make_rope_tables(); !made) return made;
@@ -65,16 +71,30 @@ Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
   const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
                                         .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
                                         .queueFamilyIndex = gpu_.queue_family()};
+  const VkResult made = gpu_.vk().vkCreateCommandPool(gpu_.device(), &pool, nullptr, &pool_);
+  if (made != VK_SUCCESS) return fail_vulkan(made, "preparing a program");
+  for (Slot& slot : slots_) {
+    if (auto slot_made = make_slot(slot, limits); !slot_made) return slot_made;
+  }
+  return {};
+}
+
+Result<void> VulkanProgram::make_slot(Slot& slot, const ProgramLimits& limits) {
+  if (auto made = slot.step.create(gpu_, limits, cache_); !made) return made;
+  auto results =
+      Buffer::create(gpu_, uint64_t{logit_rows_} * kMaxCandidates * sizeof(TokenLogit), Placement::host_cached);
+  if (!results) return pass_on(results);
+  slot.results = std::move(*results);
+  if (gpu_.properties().compiles_only) return {};
   const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-  VkResult made = gpu_.vk().vkCreateCommandPool(gpu_.device(), &pool, nullptr, &pool_);
-  const bool runs = !gpu_.properties().compiles_only;
-  if (made == VK_SUCCESS && runs) made = gpu_.vk().vkCreateFence(gpu_.device(), &fence, nullptr, &fence_);
+  const VkResult made = gpu_.vk().vkCreateFence(gpu_.device(), &fence, nullptr, &slot.fence);
   if (made != VK_SUCCESS) return fail_vulkan(made, "preparing a program");
   return {};
 }
 
 VulkanProgram::~VulkanProgram() {
-  gpu_.vk().vkDestroyFence(gpu_.device(), fence_, nullptr);
+  while (in_flight_ > 0) (void)wait_for(oldest());  // a lost device has nothing left to wait for
+  for (Slot& slot : slots_) gpu_.vk().vkDestroyFence(gpu_.device(), slot.fence, nullptr);
   gpu_.vk().vkDestroyCommandPool(gpu_.device(), pool_, nullptr);
 }
 
@@ -111,12 +131,21 @@ Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
   }
   scratch_.partial_bytes = floats * 4;
   scratch_.counter_bytes = counters * 4;
+  CandidatePlaces& places = candidate_places_;
+  places.partial_bytes = uint64_t{logit_rows_} * candidate_stretches(tuning_, vocabulary_) * kMaxCandidates * 8;
+  places.counter_bytes = uint64_t{logit_rows_} * 4;
+  places.best_bytes = uint64_t{logit_rows_} * 4;
+  places.result_bytes = uint64_t{logit_rows_} * kMaxCandidates * sizeof(TokenLogit);
   // Counters start at zero, and every use leaves them at zero.
-  auto buffer = upload(gpu_, std::vector<std::byte>(scratch_.partial_bytes + scratch_.counter_bytes));
+  auto buffer = upload(gpu_, std::vector<std::byte>(places.partial_bytes + scratch_.partial_bytes +
+                                                    scratch_.counter_bytes + places.counter_bytes + places.best_bytes));
   if (!buffer) return pass_on(buffer);
   scratch_buffer_ = std::move(*buffer);
-  scratch_.partials = scratch_buffer_.address();
+  places.partials = scratch_buffer_.address();
+  scratch_.partials = places.partials + places.partial_bytes;
   scratch_.counters = scratch_.partials + scratch_.partial_bytes;
+  places.counters = scratch_.counters + scratch_.counter_bytes;
+  places.best = places.counters + places.counter_bytes;
   return {};
 }
 
@@ -141,10 +170,10 @@ Result<void> VulkanProgram::prepare() {
   return {};
 }
 
-Result<VulkanProgram::Recorded*> VulkanProgram::recorded(const Bucket& bucket) {
-  Recorded& found = recordings_[bucket];
-  if (found.commands == VK_NULL_HANDLE || found.generation != step_.generation()) {
-    if (auto made = record(bucket, found); !made) {
+Result<VulkanProgram::Recorded*> VulkanProgram::recorded(Slot& slot, const Bucket& bucket) {
+  Recorded& found = slot.recordings[bucket];
+  if (found.commands.empty() || found.generation != slot.step.generation()) {
+    if (auto made = record(slot, bucket, found); !made) {
       found.generation = 0;
       return pass_on(made);
     }
@@ -163,115 +192,133 @@ Result<VkCommandBuffer> VulkanProgram::allocate_commands() {
   return commands;
 }
 
-Result<void> VulkanProgram::record(const Bucket& bucket, Recorded& recorded) {
-  if (recorded.commands == VK_NULL_HANDLE) {
-    auto allocated = allocate_commands();
-    if (!allocated) return pass_on(allocated);
-    recorded.commands = *allocated;
+Result<void> VulkanProgram::record(Slot& slot, const Bucket& bucket, Recorded& recorded) {
+  const std::vector<size_t> cuts = work_.cut(bucket.pieces, bucket.tokens, bucket.logit_rows);
+  for (size_t piece = 0; piece + 1 < cuts.size(); ++piece) {
+    if (piece == recorded.commands.size()) {
+      auto allocated = allocate_commands();
+      if (!allocated) return pass_on(allocated);
+      recorded.commands.push_back(*allocated);
+    }
+    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    if (const VkResult begun = gpu_.vk().vkBeginCommandBuffer(recorded.commands[piece], &begin); begun != VK_SUCCESS) {
+      return fail_vulkan(begun, "recording a step");
+    }
+    CommandRecorder commands(gpu_, pipelines_, recorded.commands[piece]);
+    if (auto made = record_piece(slot, bucket, cuts[piece], cuts[piece + 1], commands); !made) {
+      gpu_.vk().vkResetCommandBuffer(recorded.commands[piece], 0);  // a later step begins it again
+      return made;
+    }
+    if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(recorded.commands[piece]); ended != VK_SUCCESS) {
+      gpu_.vk().vkResetCommandBuffer(recorded.commands[piece], 0);
+      return fail_vulkan(ended, "recording a step");
+    }
   }
-  const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-  if (const VkResult begun = gpu_.vk().vkBeginCommandBuffer(recorded.commands, &begin); begun != VK_SUCCESS) {
-    return fail_vulkan(begun, "recording a step");
-  }
-  CommandRecorder commands(gpu_, pipelines_, recorded.commands);
-  if (auto made = record_commands(bucket, commands); !made) {
-    gpu_.vk().vkResetCommandBuffer(recorded.commands, 0);  // a later step begins it again
-    return made;
-  }
-  if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(recorded.commands); ended != VK_SUCCESS) {
-    gpu_.vk().vkResetCommandBuffer(recorded.commands, 0);
-    return fail_vulkan(ended, "recording a step");
-  }
-  recorded.generation = step_.generation();
+  recorded.generation = slot.step.generation();
   return {};
 }
 
-Result<void> VulkanProgram::record_commands(const Bucket& bucket, CommandRecorder& commands) {
-  const StepContext context = {gpu_, tuning_, recording_, weights_, cache_, activations_, step_, ropes_, scratch_};
-  if (auto made = StepRecorder(context, bucket, commands).record(); !made) return made;
-  if (bucket.logit_rows > 0) {
+/// The operations [first, end), and behind the last one what the host wants of the logits.
+Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end,
+                                         CommandRecorder& commands) {
+  CandidatePlaces places = candidate_places_;
+  places.results = slot.results.address();
+  const StepContext context = {gpu_,         tuning_,   recording_, weights_, cache_,
+                               activations_, slot.step, ropes_,     scratch_, places};
+  StepRecorder recorder(context, bucket, commands);
+  commands.join_earlier();
+  if (auto made = recorder.record(first, end); !made) return made;
+  if (end < recording_.operations.size()) return {};
+  if (bucket.candidates) {
+    if (auto made = recorder.record_candidates(); !made) return made;
+  }
+  if (bucket.whole_rows > 0) {
     commands.copy_to_host(activations_.buffer().handle(), activations_.place(recording_.logits).floats,
-                          readback_.handle(), uint64_t{bucket.logit_rows} * vocabulary_ * 4);
+                          readback_.handle(), uint64_t{bucket.whole_rows} * vocabulary_ * 4);
   }
   return {};
+}
+
+Bucket VulkanProgram::bucket_for(const StepInput& input) const {
+  const auto rows = static_cast<uint32_t>(input.logit_rows.size());
+  uint32_t whole = 0;
+  for (uint32_t row = 0; row < rows; ++row) whole += input.candidates_of(row) == 0 ? 1 : 0;
+  return {.tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size())),
+          .logit_rows = bucket_of(rows),
+          .whole_rows = bucket_of(whole),
+          .candidates = whole < rows,
+          .pieces = work_.pieces(input, most_operations_of_submit(gpu_, tuning_))};
+}
+
+Result<RecordingStatistics> VulkanProgram::statistics(const Bucket& bucket) {
+  RecordingStatistics statistics;
+  const std::vector<size_t> cuts = work_.cut(bucket.pieces, bucket.tokens, bucket.logit_rows);
+  for (size_t piece = 0; piece + 1 < cuts.size(); ++piece) {
+    CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
+    if (auto made = record_piece(slots_[next_slot_], bucket, cuts[piece], cuts[piece + 1], commands); !made) {
+      return pass_on(made);
+    }
+    statistics.dispatches += commands.dispatches();
+    statistics.barriers += commands.barriers();
+    ++statistics.submits;
+    statistics.launches.insert(statistics.launches.end(), commands.launches().begin(), commands.launches().end());
+  }
+  return statistics;
 }
 
 Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows) {
-  CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
-  if (auto made = record_commands({bucket_of(tokens), bucket_of(logit_rows)}, commands); !made) return pass_on(made);
-  return RecordingStatistics{commands.dispatches(), commands.barriers(), commands.launches()};
+  return statistics(
+      Bucket{.tokens = bucket_of(tokens), .logit_rows = bucket_of(logit_rows), .candidates = logit_rows > 0});
 }
 
-Result<void> VulkanProgram::submit_and_wait(VkCommandBuffer commands) {
-  if (auto submitted = gpu_.submit(commands, fence_); !submitted) return submitted;
-  return gpu_.wait(fence_, "running a step");
-}
-
-namespace {
-
-Bucket bucket_for(const StepInput& input) {
-  return {bucket_of(static_cast<uint32_t>(input.token_ids.size())),
-          bucket_of(static_cast<uint32_t>(input.logit_rows.size()))};
-}
-
-}  // namespace
-
-Result<StepOutput> VulkanProgram::run(const StepInput& input) {
-  const Bucket bucket = bucket_for(input);
-  if (auto written = step_.write(input, tile_tokens_of(tuning_, recording_, bucket.tokens)); !written) {
-    return pass_on(written);
+Result<void> VulkanProgram::write_input(Slot& slot, const StepInput& input) {
+  const uint32_t bucket_tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size()));
+  const size_t rows_before = in_flight_ == 0 ? 0 : oldest().candidates.size();
+  const uint32_t tile_tokens = tile_tokens_of(tuning_, recording_, bucket_tokens);
+  if (auto written = slot.step.write(input, tile_tokens, static_cast<uint32_t>(rows_before)); !written) return written;
+  slot.candidates.clear();
+  for (size_t row = 0; row < input.logit_rows.size(); ++row) {
+    if (input.candidates_of(row) > 0) slot.candidates.push_back(input.candidates_of(row));
   }
-  auto found = recorded(bucket);
+  slot.whole_rows = static_cast<uint32_t>(input.logit_rows.size() - slot.candidates.size());
+  return {};
+}
+
+Result<void> VulkanProgram::submit(const StepInput& input) {
+  if (in_flight_ == slots_.size()) return fail(ErrorCode::internal, "a step was submitted while two are in flight");
+  if (in_flight_ > 0 && oldest().whole_rows > 0) {
+    return fail(ErrorCode::internal, "a step was submitted while one with whole rows of logits is in flight");
+  }
+  Slot& slot = slots_[next_slot_];
+  if (auto written = write_input(slot, input); !written) return written;
+  auto found = recorded(slot, bucket_for(input));
   if (!found) return pass_on(found);
-  if (auto done = submit_and_wait((*found)->commands); !done) return pass_on(done);
+  for (const VkCommandBuffer& commands : (*found)->commands) {
+    const bool last = &commands == &(*found)->commands.back();
+    if (auto submitted = gpu_.submit(commands, last ? slot.fence : VK_NULL_HANDLE); !submitted) return submitted;
+  }
+  next_slot_ = (next_slot_ + 1) % slots_.size();
+  ++in_flight_;
+  return {};
+}
+
+Result<void> VulkanProgram::wait_for(Slot& slot) {
+  --in_flight_;
+  return gpu_.wait(slot.fence, "running a step");
+}
+
+Result<StepOutput> VulkanProgram::wait() {
+  if (in_flight_ == 0) return fail(ErrorCode::internal, "no step is in flight");
+  Slot& slot = oldest();
+  if (auto waited = wait_for(slot); !waited) return pass_on(waited);
+  candidates_.clear();
+  const auto* row = reinterpret_cast<const TokenLogit*>(slot.results.mapped()) + slot.whole_rows * kMaxCandidates;
+  for (const uint32_t count : slot.candidates) {
+    candidates_.insert(candidates_.end(), row, row + count);
+    row += kMaxCandidates;
+  }
   const auto* logits = reinterpret_cast<const float*>(readback_.mapped());
-  return StepOutput{{logits, input.logit_rows.size() * vocabulary_}};
-}
-
-/// `seconds`, where given, receives the time from the submit to its end.
-Result<std::vector<DispatchTime>> VulkanProgram::measure(const StepInput& input, double* seconds) {
-  const VolkDeviceTable& vk = gpu_.vk();
-  const Bucket bucket = bucket_for(input);
-  if (auto written = step_.write(input, tile_tokens_of(tuning_, recording_, bucket.tokens)); !written) {
-    return pass_on(written);
-  }
-  auto counted = statistics(bucket.tokens, bucket.logit_rows);
-  if (!counted) return pass_on(counted);
-  auto timestamps = Timestamps::create(gpu_, counted->dispatches + 1);
-  if (!timestamps) return pass_on(timestamps);
-  auto allocated = allocate_commands();
-  if (!allocated) return pass_on(allocated);
-  CommandRecorder commands(gpu_, pipelines_, *allocated, timestamps->pool());
-  const auto run_once = [&]() -> Result<void> {
-    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    vk.vkBeginCommandBuffer(*allocated, &begin);
-    timestamps->reset(*allocated);
-    if (auto made = record_commands(bucket, commands); !made) return made;
-    vk.vkEndCommandBuffer(*allocated);
-    const auto start = std::chrono::steady_clock::now();
-    auto done = submit_and_wait(*allocated);
-    if (seconds != nullptr) *seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return done;
-  };
-  auto ran = run_once();
-  vk.vkFreeCommandBuffers(gpu_.device(), pool_, 1, &*allocated);
-  if (!ran) return pass_on(ran);
-  auto intervals = timestamps->intervals();
-  if (!intervals) return pass_on(intervals);
-  std::vector<DispatchTime> times;
-  for (size_t i = 0; i < intervals->size(); ++i) {
-    const Launch& launch = commands.launches()[i];
-    times.push_back({std::string(name_of(launch.key.shader)), launch.groups, launch.operation, (*intervals)[i] * 1e6});
-  }
-  return times;
-}
-
-Result<StepProfile> VulkanProgram::profile(const StepInput& input) {
-  StepProfile profile = {.operation_seconds = std::vector<double>(recording_.operations.size())};
-  auto times = measure(input, &profile.seconds);
-  if (!times) return pass_on(times);
-  for (const DispatchTime& time : *times) profile.operation_seconds[time.operation] += time.microseconds * 1e-6;
-  return profile;
+  return StepOutput{{logits, size_t{slot.whole_rows} * vocabulary_}, candidates_};
 }
 
 }  // namespace hearth::vulkan

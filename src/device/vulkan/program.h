@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "device/vulkan/buffer_pool.h"
 #include "device/vulkan/step_recorder.h"
+#include "device/vulkan/step_work.h"
 
 namespace hearth::vulkan {
 
@@ -14,6 +16,7 @@ namespace hearth::vulkan {
 struct RecordingStatistics {
   uint32_t dispatches = 0;
   uint32_t barriers = 0;
+  uint32_t submits = 0;
   std::vector<Launch> launches;  ///< in order
 };
 
@@ -25,8 +28,10 @@ struct DispatchTime {
   double microseconds = 0;
 };
 
-/// A forward pass as command buffers, one for each bucket of shapes, recorded when the bucket is first met and replayed
-/// from then on. One submit for each step.
+/// A forward pass as command buffers, recorded for each bucket of shapes when it is first met and replayed from then
+/// on. One submit for each step, unless its work is so much that it is cut. Two steps may be in flight: the host writes
+/// the input of one and reads the results of the other in slots that take turns, each with recordings of its own;
+/// everything else is shared, and steps pass through it one after another.
 class VulkanProgram : public Program {
  public:
   static Result<std::unique_ptr<VulkanProgram>> create(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning,
@@ -34,7 +39,11 @@ class VulkanProgram : public Program {
                                                        const Cache& cache, const ProgramLimits& limits);
   ~VulkanProgram() override;
 
-  Result<StepOutput> run(const StepInput& input) override;
+  Result<void> submit(const StepInput& input) override;
+  Result<StepOutput> wait() override;
+  bool runs_ahead() const override { return true; }
+
+  /// In one submit, and not while a step is in flight.
   Result<StepProfile> profile(const StepInput& input) override;
 
   std::vector<BufferPoolStatistics> buffer_pools() const override { return gpu_.pool().statistics(); }
@@ -45,13 +54,26 @@ class VulkanProgram : public Program {
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
   Result<std::vector<DispatchTime>> profile_dispatches(const StepInput& input) { return measure(input, nullptr); }
 
-  /// Of the bucket of `tokens` and `logit_rows`. Makes no pipelines, records and runs nothing.
+  /// Of steps like this one. Makes no pipelines, records and runs nothing.
+  Result<RecordingStatistics> statistics(const StepInput& input) { return statistics(bucket_for(input)); }
+
+  /// Of steps in one submit that want the best candidates of all their rows of logits.
   Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows);
 
  private:
   struct Recorded {
-    VkCommandBuffer commands = VK_NULL_HANDLE;
+    std::vector<VkCommandBuffer> commands;  ///< one for each submit
     uint32_t generation = 0;
+  };
+
+  /// What each of the steps in flight has for itself.
+  struct Slot {
+    StepBuffer step;
+    Buffer results;  ///< [logit rows][kMaxCandidates] TokenLogit, as the device leaves them
+    VkFence fence = VK_NULL_HANDLE;
+    std::map<Bucket, Recorded> recordings;
+    uint32_t whole_rows = 0;           ///< of the step in flight
+    std::vector<uint32_t> candidates;  ///< of each other row of it
   };
 
   VulkanProgram(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning, Recording recording, const Weights& weights,
@@ -61,15 +83,21 @@ class VulkanProgram : public Program {
         tuning_(tuning),
         recording_(std::move(recording)),
         weights_(weights),
-        cache_(cache) {}
+        cache_(cache),
+        work_(recording_, weights) {}
   Result<void> allocate(const ProgramLimits& limits);
   Result<void> make_rope_tables();
   Result<void> make_scratch(const ProgramLimits& limits);
-  Result<Recorded*> recorded(const Bucket& bucket);
-  Result<void> record(const Bucket& bucket, Recorded& recorded);
+  Result<void> make_slot(Slot& slot, const ProgramLimits& limits);
+  Bucket bucket_for(const StepInput& input) const;
+  Slot& oldest() { return slots_[(next_slot_ + slots_.size() - in_flight_) % slots_.size()]; }
+  Result<void> write_input(Slot& slot, const StepInput& input);
+  Result<Recorded*> recorded(Slot& slot, const Bucket& bucket);
+  Result<void> record(Slot& slot, const Bucket& bucket, Recorded& recorded);
   Result<VkCommandBuffer> allocate_commands();
-  Result<void> record_commands(const Bucket& bucket, CommandRecorder& commands);
-  Result<void> submit_and_wait(VkCommandBuffer commands);
+  Result<void> record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end, CommandRecorder& commands);
+  Result<RecordingStatistics> statistics(const Bucket& bucket);
+  Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);
 
   Gpu& gpu_;
@@ -78,16 +106,20 @@ class VulkanProgram : public Program {
   const Recording recording_;
   const Weights& weights_;
   const Cache& cache_;
+  const StepWork work_;
   ProgramLimits limits_;
   uint32_t vocabulary_ = 0;
+  uint32_t logit_rows_ = 0;  ///< of the largest bucket
   Activations activations_;
-  StepBuffer step_;
   std::vector<RopeTables> ropes_;
   AttentionScratch scratch_;
+  CandidatePlaces candidate_places_;
   Buffer rope_buffer_, scratch_buffer_, readback_;
   VkCommandPool pool_ = VK_NULL_HANDLE;
-  VkFence fence_ = VK_NULL_HANDLE;
-  std::map<Bucket, Recorded> recordings_;
+  std::array<Slot, 2> slots_;
+  size_t next_slot_ = 0;
+  size_t in_flight_ = 0;
+  std::vector<TokenLogit> candidates_;  ///< of the last output
 };
 
 }  // namespace hearth::vulkan

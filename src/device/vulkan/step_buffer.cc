@@ -23,7 +23,8 @@ Result<void> StepBuffer::create(const Gpu& gpu, const ProgramLimits& limits, con
   token_ids_ = align(sizeof(shared::StepHeader));
   positions_ = align(token_ids_ + tokens_ * 4);
   logit_rows_ = align(positions_ + tokens_ * 4);
-  slots_ = align(logit_rows_ + uint64_t{limits.logit_rows} * 4);
+  candidates_ = align(logit_rows_ + uint64_t{limits.logit_rows} * 4);
+  slots_ = align(candidates_ + uint64_t{limits.logit_rows} * 4);
   tiles_ = align(slots_ + cache.groups() * tokens_ * 4);
   tables_ = align(tiles_ + cache.groups() * tokens_ * sizeof(shared::AttentionTile));
   return make_room(kFirstTableEntries);
@@ -39,7 +40,7 @@ Result<void> StepBuffer::make_room(uint64_t table_entries) {
   return {};
 }
 
-Result<void> StepBuffer::check(const StepInput& input) const {
+Result<void> StepBuffer::check(const StepInput& input, uint32_t rows_before) const {
   const auto wrong = [](const char* what) { return fail(ErrorCode::internal, std::string("step: ") + what); };
   if (input.token_ids.empty() || input.token_ids.size() > limits_.tokens) return wrong("tokens beyond the limits");
   if (input.logit_rows.size() > limits_.logit_rows) return wrong("logit rows beyond the limits");
@@ -61,11 +62,33 @@ Result<void> StepBuffer::check(const StepInput& input) const {
   for (const uint32_t row : input.logit_rows) {
     if (row >= next) return wrong("a logit row beyond the tokens");
   }
+  if (!input.candidates.empty() && input.candidates.size() != input.logit_rows.size()) {
+    return wrong("a count of candidates for each logit row is needed");
+  }
+  for (const uint32_t count : input.candidates) {
+    if (count > kMaxCandidates) return wrong("more candidates than there may be");
+  }
+  for (const int32_t id : input.token_ids) {
+    if (id < 0 && StepInput::row_of_best(id) >= rows_before) return wrong("a token of no row in flight");
+  }
   return {};
 }
 
-Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens) {
-  if (auto checked = check(input); !checked) return checked;
+void StepBuffer::write_logit_rows(const StepInput& input) {
+  auto* const rows = reinterpret_cast<uint32_t*>(buffer_.mapped() + logit_rows_);
+  auto* const candidates = reinterpret_cast<uint32_t*>(buffer_.mapped() + candidates_);
+  size_t at = 0;
+  for (const bool whole : {true, false}) {
+    for (size_t i = 0; i < input.logit_rows.size(); ++i) {
+      if ((input.candidates_of(i) == 0) != whole) continue;
+      rows[at] = input.logit_rows[i];
+      candidates[at++] = input.candidates_of(i);
+    }
+  }
+}
+
+Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uint32_t rows_before) {
+  if (auto checked = check(input, rows_before); !checked) return checked;
   uint64_t entries = 0;
   for (const SequenceInput& sequence : input.sequences) {
     for (const auto table : sequence.block_tables) entries += table.size();
@@ -75,9 +98,7 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens) {
   std::byte* const base = buffer_.mapped();
   const auto uints = [&](uint64_t offset) { return reinterpret_cast<uint32_t*>(base + offset); };
   std::memcpy(base + token_ids_, input.token_ids.data(), input.token_ids.size_bytes());
-  if (!input.logit_rows.empty()) {
-    std::memcpy(base + logit_rows_, input.logit_rows.data(), input.logit_rows.size_bytes());
-  }
+  write_logit_rows(input);
   uint32_t tile_count = 0;
   uint32_t table = 0;
   for (const SequenceInput& sequence : input.sequences) {

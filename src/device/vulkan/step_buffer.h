@@ -15,13 +15,16 @@ class StepBuffer {
  public:
   Result<void> create(const Gpu& gpu, const ProgramLimits& limits, const Cache& cache);
 
-  /// Copies a step in, cutting sequences into attention tiles of at most `tile_tokens` tokens.
-  Result<void> write(const StepInput& input, uint32_t tile_tokens);
+  /// Copies a step in, cutting sequences into attention tiles of at most `tile_tokens` tokens. Rows of logits that are
+  /// wanted whole come first on the device. `rows_before` is how many rows of logits the step in flight has, whose best
+  /// candidates may be tokens of this one.
+  Result<void> write(const StepInput& input, uint32_t tile_tokens, uint32_t rows_before);
 
   VkDeviceAddress header() const { return buffer_.address(); }
   VkDeviceAddress token_ids() const { return buffer_.address() + token_ids_; }
   VkDeviceAddress positions() const { return buffer_.address() + positions_; }
   VkDeviceAddress logit_rows() const { return buffer_.address() + logit_rows_; }
+  VkDeviceAddress candidates() const { return buffer_.address() + candidates_; }
   VkDeviceAddress slots(uint32_t group) const { return buffer_.address() + slots_ + uint64_t{group} * tokens_ * 4; }
   VkDeviceAddress tiles(uint32_t group) const { return buffer_.address() + tiles_ + uint64_t{group} * tokens_ * 16; }
   VkDeviceAddress tables() const { return buffer_.address() + tables_; }
@@ -29,13 +32,14 @@ class StepBuffer {
 
  private:
   Result<void> make_room(uint64_t table_entries);
-  Result<void> check(const StepInput& input) const;
+  Result<void> check(const StepInput& input, uint32_t rows_before) const;
+  void write_logit_rows(const StepInput& input);
 
   const Gpu* gpu_ = nullptr;
   const Cache* cache_ = nullptr;
   ProgramLimits limits_;
   uint64_t tokens_ = 0;  // capacity
-  uint64_t token_ids_ = 0, positions_ = 0, logit_rows_ = 0, slots_ = 0, tiles_ = 0, tables_ = 0;
+  uint64_t token_ids_ = 0, positions_ = 0, logit_rows_ = 0, candidates_ = 0, slots_ = 0, tiles_ = 0, tables_ = 0;
   uint32_t generation_ = 0;
   Buffer buffer_;
 };

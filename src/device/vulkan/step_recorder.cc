@@ -40,10 +40,10 @@ uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32
   return uint64_t{bucket_tokens} * op.kv_heads * shape.splits * queries * (op.head_dim + 2);
 }
 
-Result<void> StepRecorder::record() {
+Result<void> StepRecorder::record(size_t first, size_t end) {
   const auto& operations = c_.recording.operations;
-  for (uint32_t i = 0; i < operations.size(); ++i) {
-    commands_.begin_operation(i);
+  for (size_t i = first; i < end; ++i) {
+    commands_.begin_operation(static_cast<uint32_t>(i));
     auto recorded = std::visit(
         [&](const auto& op) -> Result<void> {
           if (rows(result_of(op)) == 0) return {};
@@ -80,6 +80,7 @@ Result<void> StepRecorder::emit(const Embed& op) {
         .table = {at, at + run.layout.extra_offset, at + run.layout.scales_offset},
         .step = c_.step.header(),
         .token_ids = c_.step.token_ids(),
+        .best = c_.candidates.best,
         .result = floats(op.out),
         .first_row = run.first_row,
         .rows = run.layout.rows,
@@ -87,9 +88,11 @@ Result<void> StepRecorder::emit(const Embed& op) {
         .scale = op.scale};
     const PipelineKey key = {Shader::embed, 128, {run.layout.encoding}};
     // Each run writes rows of its own tokens, so runs need no barrier between them: only the first declares the write.
+    const std::array reads = {Access{c_.candidates.best, c_.candidates.best + c_.candidates.best_bytes}};
     const std::array writes = {access(op.out)};
     const size_t declared = &run == &table.runs.front() ? 1 : 0;
-    if (auto done = commands_.dispatch(key, arguments, {rows(op.out)}, {}, std::span(writes).first(declared)); !done) {
+    if (auto done = commands_.dispatch(key, arguments, {rows(op.out)}, reads, std::span(writes).first(declared));
+        !done) {
       return done;
     }
   }

@@ -13,10 +13,13 @@
 
 namespace hearth::vulkan {
 
-/// A shape of steps that share a command buffer; 0 logit rows leave out everything behind SelectRows.
+/// A shape of steps that share command buffers; 0 logit rows leave out everything behind SelectRows.
 struct Bucket {
   uint32_t tokens = 0;
   uint32_t logit_rows = 0;
+  uint32_t whole_rows = 0;  ///< of the logit rows, the first so many, which the host gets whole
+  bool candidates = false;  ///< whether it gets the best of others
+  uint32_t pieces = 1;      ///< submits that the work is cut into
 
   auto operator<=>(const Bucket&) const = default;
 };
@@ -35,6 +38,14 @@ struct AttentionScratch {
   Access counter_access() const { return {counters, counters + counter_bytes}; }
 };
 
+/// Where rows of logits become candidates: memory of the device, and where the host reads them.
+struct CandidatePlaces {
+  VkDeviceAddress partials = 0, counters = 0, best = 0;
+  uint64_t partial_bytes = 0, counter_bytes = 0, best_bytes = 0;
+  VkDeviceAddress results = 0;
+  uint64_t result_bytes = 0;
+};
+
 /// Everything that a recording refers to. Owned by the program.
 struct StepContext {
   const Gpu& gpu;
@@ -46,7 +57,11 @@ struct StepContext {
   const StepBuffer& step;
   const std::vector<RopeTables>& ropes;
   const AttentionScratch& scratch;
+  const CandidatePlaces& candidates;
 };
+
+/// Workgroups that share a row when its best candidates are looked for.
+uint32_t candidate_stretches(const Tuning& tuning, uint32_t vocabulary);
 
 /// How attention is cut for a bucket.
 struct AttentionShape {
@@ -63,13 +78,18 @@ uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32
 
 constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
-/// Records the operations of one bucket. One file for matmuls, one for the rest.
+/// Records the operations of one bucket. One file for matmuls, one for candidates, one for the rest.
 class StepRecorder {
  public:
   StepRecorder(const StepContext& context, const Bucket& bucket, CommandRecorder& commands)
       : c_(context), bucket_(bucket), commands_(commands) {}
 
-  Result<void> record();
+  /// Records the operations [first, end) of the recording.
+  Result<void> record(size_t first, size_t end);
+
+  /// step_recorder_candidates.cc: the best candidates of the rows that are not wanted whole, to where the host reads
+  /// them.
+  Result<void> record_candidates();
 
  private:
   Result<void> emit(const Embed& op);

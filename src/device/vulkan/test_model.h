@@ -40,6 +40,15 @@ class TestModel {
     return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
   }
 
+  /// A float32 matrix [values / cols, cols].
+  MatrixId matrix_of(const std::vector<float>& values, uint32_t cols) {
+    const auto rows = static_cast<uint32_t>(values.size() / cols);
+    const auto bytes = std::as_bytes(std::span(values));
+    matrices_.push_back({.spec = {.parts = {{"test", NumberFormat::f32, rows}}, .cols = cols},
+                         .parts = {{bytes.begin(), bytes.end()}}});
+    return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
+  }
+
   VectorId vector(size_t size, float scale, float mean = 0) {
     auto values = normal(size, scale);
     for (float& value : values) value += mean;

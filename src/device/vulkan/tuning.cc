@@ -16,8 +16,13 @@ std::map<std::string, uint32_t*, std::less<>> fields(Tuning& tuning) {
       {"most_sums", &tuning.most_sums},
       {"norm_threads", &tuning.norm_threads},
       {"short_rows", &tuning.short_rows},
-      {"attention_threads", &tuning.attention_threads},       {"attention_keys", &tuning.attention_keys},
-      {"attention_split_keys", &tuning.attention_split_keys}, {"attention_workgroups", &tuning.attention_workgroups},
+      {"attention_threads", &tuning.attention_threads},
+      {"attention_keys", &tuning.attention_keys},
+      {"attention_split_keys", &tuning.attention_split_keys},
+      {"attention_workgroups", &tuning.attention_workgroups},
+      {"candidate_threads", &tuning.candidate_threads},
+      {"candidate_values", &tuning.candidate_values},
+      {"submit_mflop", &tuning.submit_mflop},
   };
   const auto add = [&](const std::string& name, FewTokensTuning& few) {
     all[name + ".subgroups"] = &few.subgroups;
@@ -70,7 +75,7 @@ Result<void> change_tuning(std::string_view changes, Tuning& tuning) {
     uint32_t value = 0;
     const std::string_view number = equals == change.npos ? std::string_view() : change.substr(equals + 1);
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (field == all.end() || error != std::errc() || end != number.data() + number.size() ) {
+    if (field == all.end() || error != std::errc() || end != number.data() + number.size()) {
       return fail(ErrorCode::invalid_argument, fmt::format("'{}' is no tuning", change));
     }
     *field->second = value;

@@ -59,6 +59,11 @@ struct Tuning {
   uint32_t attention_keys = 64;         ///< in flight in a workgroup
   uint32_t attention_split_keys = 64;   ///< least stretch of a context for one workgroup
   uint32_t attention_workgroups = 512;  ///< that splitting aims at
+  uint32_t candidate_threads = 256;     ///< of a workgroup that looks for the best logits
+  uint32_t candidate_values = 16;       ///< of its stretch of the vocabulary for each of them
+  /// A step of more work than this (in 10^6 floating-point operations) is cut into several submits, so that none is
+  /// taken for a hang; 0 chooses by the kind of device.
+  uint32_t submit_mflop = 0;
 };
 
 /// What was measured to be best for a GPU of these properties, or a guess where nothing was (docs/performance.md).

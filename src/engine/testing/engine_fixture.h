@@ -54,6 +54,7 @@ class FakeEngine {
     EngineOptions options = {};
     const Tokenizer* tokenizer = nullptr;
     std::optional<int> rebuilds;  ///< times that a lost program is made anew, after which it cannot be; without, never
+    bool ahead = false;           ///< the program takes a step while one is in flight
   };
 
   explicit FakeEngine(Setup setup) : setup_(std::move(setup)) {
@@ -154,6 +155,7 @@ class FakeEngine {
  private:
   std::unique_ptr<Program> make_program(const ProgramLimits& limits) {
     auto fake = std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, limits, setup_.vocabulary);
+    fake->ahead = setup_.ahead;
     program = fake.get();
     return fake;
   }

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <map>
+#include <memory>
 #include <span>
 #include <thread>
 #include <vector>
@@ -14,6 +16,45 @@
 #include "model/model.h"
 
 namespace hearth {
+
+/// A step of its own memory, as a device has it after submit.
+class StepCopy {
+ public:
+  explicit StepCopy(const StepInput& input)
+      : token_ids_(input.token_ids.begin(), input.token_ids.end()),
+        sequences_(input.sequences.begin(), input.sequences.end()),
+        logit_rows_(input.logit_rows.begin(), input.logit_rows.end()),
+        candidates_(input.candidates.begin(), input.candidates.end()),
+        tables_(input.sequences.size()),
+        views_(input.sequences.size()) {
+    for (size_t s = 0; s < sequences_.size(); ++s) {
+      for (const auto table : sequences_[s].block_tables) tables_[s].emplace_back(table.begin(), table.end());
+      views_[s].assign(tables_[s].begin(), tables_[s].end());
+      sequences_[s].block_tables = views_[s];
+    }
+    input_ = {token_ids_, sequences_, logit_rows_, candidates_};
+  }
+  StepCopy(const StepCopy&) = delete;
+  StepCopy& operator=(const StepCopy&) = delete;
+
+  const StepInput& input() const { return input_; }
+  bool wants_whole_rows() const { return std::ranges::find(candidates_, 0U) != candidates_.end(); }
+
+  /// Puts the best tokens of the step before in their places.
+  void replace_best(std::span<const int32_t> best) {
+    for (int32_t& id : token_ids_) {
+      if (id < 0 && StepInput::row_of_best(id) < best.size()) id = best[StepInput::row_of_best(id)];
+    }
+  }
+
+ private:
+  std::vector<int32_t> token_ids_;
+  std::vector<SequenceInput> sequences_;
+  std::vector<uint32_t> logit_rows_, candidates_;
+  std::vector<std::vector<std::vector<int32_t>>> tables_;  ///< [sequence][group][block]
+  std::vector<std::vector<std::span<const int32_t>>> views_;
+  StepInput input_;
+};
 
 /// A forward pass that anybody can redo by hand: it writes each token into every group's cache at its position, reads
 /// back what attention would see, and makes logits of a hash of that. A wrong block, slot, position or a stale value
@@ -38,7 +79,26 @@ class FakeProgram final : public Program {
     write_logits(hash, out);
   }
 
-  Result<StepOutput> run(const StepInput& input) override {
+  bool runs_ahead() const override { return ahead; }
+
+  Result<void> submit(const StepInput& input) override {
+    if (in_flight_.size() > (ahead ? 1 : 0)) return fail(ErrorCode::internal, "too many steps in flight");
+    if (!in_flight_.empty() && in_flight_.front()->wants_whole_rows()) {
+      return fail(ErrorCode::internal, "a step was submitted while whole rows are in flight");
+    }
+    in_flight_.push_back(std::make_unique<StepCopy>(input));
+    steps_ahead += in_flight_.size() - 1;
+    return {};
+  }
+
+  /// Computes as late as a device may: the cache is written when the host has long gone on.
+  Result<StepOutput> wait() override {
+    if (in_flight_.empty()) return fail(ErrorCode::internal, "no step is in flight");
+    const std::unique_ptr<StepCopy> step = std::move(in_flight_.front());
+    in_flight_.pop_front();
+    step->replace_best(best_);
+    best_.clear();
+    const StepInput& input = step->input();
     if (before_run) before_run(input);
     if (fail_next_runs > 0) {
       --fail_next_runs;
@@ -48,18 +108,17 @@ class FakeProgram final : public Program {
     ++steps;
     tokens_computed += input.token_ids.size();
     for (const SequenceInput& sequence : input.sequences) store(input, sequence);
-    logits_.assign(input.logit_rows.size() * vocabulary_, 0);
-    for (size_t row = 0; row < input.logit_rows.size(); ++row) {
-      attend(input, input.logit_rows[row], std::span(logits_).subspan(row * vocabulary_, vocabulary_));
-    }
-    return StepOutput{logits_};
+    make_output(input);
+    return StepOutput{logits_, candidates_};
   }
 
-  /// Called on the engine's thread at the start of each step.
+  /// Called on the engine's thread when a step is computed.
   std::function<void(const StepInput&)> before_run;
   std::atomic<int> fail_next_runs = 0;
   std::atomic<uint64_t> steps = 0;
+  std::atomic<uint64_t> steps_ahead = 0;  ///< submitted while another was in flight
   std::atomic<uint64_t> tokens_computed = 0;
+  bool ahead = false;  ///< as runs_ahead() says; to be set before the engine starts
 
  private:
   static constexpr uint64_t kNothing = 0xdeadbeef;
@@ -77,6 +136,8 @@ class FakeProgram final : public Program {
   Result<void> check(const StepInput& input) const {
     auto broken = [](const char* what) { return fail(ErrorCode::internal, what); };
     if (input.token_ids.empty()) return broken("a step without tokens");
+    if (std::ranges::min(input.token_ids) < 0) return broken("a token that nobody knows");
+    if (input.candidates.size() != input.logit_rows.size()) return broken("not a count for each row of logits");
     if (input.token_ids.size() > limits_.tokens) return broken("more tokens than the limit");
     if (input.sequences.size() > limits_.sequences) return broken("more sequences than the limit");
     if (input.logit_rows.size() > limits_.logit_rows) return broken("more rows of logits than the limit");
@@ -124,11 +185,31 @@ class FakeProgram final : public Program {
     write_logits(hash, out);
   }
 
+  void make_output(const StepInput& input) {
+    logits_.clear();
+    candidates_.clear();
+    std::vector<float> row(vocabulary_);
+    for (size_t i = 0; i < input.logit_rows.size(); ++i) {
+      attend(input, input.logit_rows[i], row);
+      std::vector<TokenLogit> sorted(vocabulary_);
+      for (uint32_t t = 0; t < vocabulary_; ++t) sorted[t] = {static_cast<int32_t>(t), row[t]};
+      std::ranges::stable_sort(sorted, std::greater{}, &TokenLogit::logit);
+      best_.push_back(sorted.front().token);
+      const uint32_t wanted = input.candidates[i];
+      if (wanted == 0) logits_.insert(logits_.end(), row.begin(), row.end());
+      sorted.resize(wanted, {-1, 0.0F});
+      candidates_.insert(candidates_.end(), sorted.begin(), sorted.end());
+    }
+  }
+
   std::vector<CacheGroup> groups_;
   ProgramLimits limits_;
   uint32_t vocabulary_;
   std::vector<std::vector<uint64_t>> cache_;  ///< [group][block * kBlockTokens + slot]
+  std::deque<std::unique_ptr<StepCopy>> in_flight_;
   std::vector<float> logits_;
+  std::vector<TokenLogit> candidates_;
+  std::vector<int32_t> best_;  ///< of each row of the step before
 };
 
 }  // namespace hearth

@@ -211,16 +211,17 @@ struct Step {
     for (uint32_t s = 0; s < sequences; ++s) {
       inputs.push_back({s * each, each, context, views[s]});
       logit_rows.push_back((s + 1) * each - 1);
+      candidates.push_back(1);  // greedy
     }
     for (uint32_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 37 % 1000);
   }
-  StepInput input() const { return {ids, inputs, logit_rows}; }
+  StepInput input() const { return {ids, inputs, logit_rows, candidates}; }
 
   std::vector<int32_t> ids;
   std::vector<std::vector<int32_t>> tables;
   std::vector<std::vector<std::span<const int32_t>>> views;
   std::vector<SequenceInput> inputs;
-  std::vector<uint32_t> logit_rows;
+  std::vector<uint32_t> logit_rows, candidates;
 };
 
 /// Runs until the clock is up, then the median of `repeat` runs.

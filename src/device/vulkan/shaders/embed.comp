@@ -10,7 +10,9 @@ layout(push_constant) uniform Arguments { EmbedArguments a; };
 void main() {
   const uint token = gl_WorkGroupID.x;
   if (token >= a.step.header.tokens) return;
-  const uint row = uint(a.token_ids.v[token]) - a.first_row;
+  int id = a.token_ids.v[token];
+  if (id < 0) id = a.best.v[-1 - id];
+  const uint row = uint(id) - a.first_row;
   if (row >= a.rows) return;  // another run of the table's rows holds it
   const uint blocks = a.width / kBlockValues;
   const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;

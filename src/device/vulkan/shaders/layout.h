@@ -59,6 +59,9 @@ HEARTH_CONSTANT kFlagSoftcap = 2;
 HEARTH_CONSTANT kActivationSilu = 0;
 HEARTH_CONSTANT kActivationGeluTanh = 1;
 
+/// Most candidates of a row of logits (device/step.h).
+HEARTH_CONSTANT kMostCandidates = 64;
+
 /// The head of a step's input.
 struct StepHeader {
   uint tokens;
@@ -92,6 +95,8 @@ layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { vec
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Partials { float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Candidates { uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Uvec2s { uvec2 v[]; };
 #endif
 
 /// One run of rows of a weight matrix in one encoding.
@@ -108,6 +113,7 @@ struct EmbedArguments {
   WeightRef table;
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(IntsIn) token_ids;
+  HEARTH_ADDRESS(IntsIn) best;  ///< [logit rows] of the step before: a negative token id -1 - r stands for best[r]
   HEARTH_ADDRESS(Vec4s) result;
   uint first_row;  ///< of the table, and how many this run of rows has
   uint rows;
@@ -209,6 +215,18 @@ struct SelectRowsArguments {
   HEARTH_ADDRESS(FloatsIn) source;
   HEARTH_ADDRESS(Floats) result;
   uint width;
+};
+
+/// The first wanted[row] candidates of each row; result [logit rows][kMostCandidates] of (token, logit).
+struct BestLogitsArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(UintsIn) wanted;
+  HEARTH_ADDRESS(UintsIn) logits;       ///< their bits
+  HEARTH_ADDRESS(Candidates) partials;  ///< [logit rows][stretches][kMostCandidates] of (key, token)
+  HEARTH_ADDRESS(Counters) counters;    ///< [logit rows], 0 between uses
+  HEARTH_ADDRESS(Uvec2s) result;
+  HEARTH_ADDRESS(Uints) best;  ///< [logit rows] the first candidates again, for the next step
+  uint vocabulary;
 };
 
 /// Loads of 16 bytes of each lane, and places that the sums go to.
