@@ -107,6 +107,7 @@ std::vector<ProfiledOperation> StepProfiler::add_up(const std::vector<StepProfil
   std::map<std::string, ProfiledOperation> by_name;
   for (size_t i = 0; i < costs.size(); ++i) {
     std::vector<double> seconds;
+    seconds.reserve(profiles.size());
     for (const StepProfile& profile : profiles) seconds.push_back(profile.operation_seconds[i]);
     ProfiledOperation& sum = by_name[costs[i].name];
     sum.name = costs[i].name;
@@ -115,6 +116,7 @@ std::vector<ProfiledOperation> StepProfiler::add_up(const std::vector<StepProfil
     sum.bytes += costs[i].bytes;
   }
   std::vector<ProfiledOperation> operations;
+  operations.reserve(by_name.size());
   for (auto& [name, operation] : by_name) operations.push_back(std::move(operation));
   std::ranges::sort(operations, std::greater(), &ProfiledOperation::seconds);
   return operations;

@@ -76,6 +76,7 @@ class Costs {
 std::vector<OperationCost> operation_costs(const Recording& recording, const Device& device, const StepInput& input) {
   const Costs costs(recording, device, input);
   std::vector<OperationCost> all;
+  all.reserve(recording.operations.size());
   for (const Operation& operation : recording.operations) {
     all.push_back(std::visit([&](const auto& op) { return costs.of(op); }, operation));
   }

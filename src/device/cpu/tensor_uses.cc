@@ -77,6 +77,7 @@ bool fills_panels(const Operation& operation) {
 std::vector<std::vector<TensorForms>> forms_to_write(const Recording& recording,
                                                      const std::vector<PackedMatrix>& matrices) {
   std::vector<OperationTensors> all;
+  all.reserve(recording.operations.size());
   for (const Operation& operation : recording.operations) all.push_back(tensors_of(operation, matrices));
   const auto is = [](TensorId a) { return [a](TensorId b) { return a.index == b.index; }; };
 
