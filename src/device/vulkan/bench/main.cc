@@ -271,7 +271,7 @@ void print_profile(VulkanProgram& program, const Step& step) {
 
 /// What the driver says of each pipeline of a step, compiled again for the purpose.
 void print_statistics(VulkanProgram& program, const Step& step, uint32_t device) {
-  const auto gpu = Gpu::open({.index = device});
+  const auto gpu = Gpu::open({.choice = {.index = device}});
   const auto pipelines = gpu ? Pipelines::create(**gpu, true) : Result<std::unique_ptr<Pipelines>>();
   const auto counts = program.statistics(static_cast<uint32_t>(step.ids.size()),
                                          static_cast<uint32_t>(step.logit_rows.size()));
