@@ -40,7 +40,7 @@ class StepWork {
   };
 
   std::vector<Matmul> matmuls_;     ///< by operation; 0 where it is none
-  std::vector<bool> joins_before_;  ///< by operation: norms, which may be computed along with the product before them
+  std::vector<bool> joins_before_;  ///< by operation: norms, which stay with the product before them
   std::vector<AttentionWork> attention_;
 };
 
