@@ -9,6 +9,7 @@
 #include <future>
 #include <thread>
 
+#include "base/testing/source_folder.h"
 #include "device/open_device.h"
 #include "server/health.h"
 #ifdef HEARTH_VULKAN
@@ -41,7 +42,7 @@ Answer ask(Engine& engine) {
 }
 
 ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>()> open) {
-  return {.path = std::filesystem::path(HEARTH_SOURCE_DIR) / "tests/golden/llama",
+  return {.path = source_folder() / "tests/golden/llama",
           .load = {},
           .engine = {.max_sequences = 2, .max_batched_tokens = 16, .cache_bytes = 1 << 20},
           .open_device = std::move(open),

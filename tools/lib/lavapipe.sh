@@ -20,7 +20,7 @@ write_lavapipe_manifests() {
 }
 
 borrow_lavapipe() {
-  local work=$lavapipe_tools.new package library
+  local work=$lavapipe_tools.new package
   rm -rf "$work"
   mkdir -p "$work/apt" "$work/root"
   write_borrowing_apt "$work/apt" "$1" trixie trixie-backports
@@ -28,9 +28,7 @@ borrow_lavapipe() {
   apt-get -c "$work/apt/apt.conf" install --download-only -y --no-install-recommends "${lavapipe_packages[@]}"
   for package in "$work"/apt/cache/archives/*.deb; do dpkg -x "$package" "$work/root"; done
   # Of Mesa only lavapipe, and nothing that programs do not load.
-  for library in "$work"/root/usr/lib/*/libvulkan_*.so; do
-    case $library in */libvulkan_lvp.so) ;; *) rm "$library" ;; esac
-  done
+  find "$work/root/usr/lib" -name 'libvulkan_*.so' ! -name libvulkan_lvp.so -delete
   find "$work/root/usr/share" -mindepth 1 -maxdepth 1 ! -name vulkan -exec rm -rf {} +
   rm -rf "$work/apt" "$work/root/etc" "$work/root/usr/lib"/*/gconv
   write_lavapipe_manifests "$work/root"
