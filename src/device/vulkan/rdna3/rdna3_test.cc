@@ -186,7 +186,7 @@ TEST_F(Rdna3Test, MatmulsKeepToWhatBoundsThem) {
   table.notes = {fmt::format("{}: {} units, {} GHz, {} GB/s; the compiler's word, not a measurement (docs/rdna3.md)",
                              family->product, family->units, family->gigahertz, family->bus_gb_per_second)};
   for (const MatmulCase& matmul : predicted_matmuls()) {
-    for (const uint32_t tokens : {1U, 2U, 4U, 8U, 16U, 512U}) {
+    for (const uint32_t tokens : {1U, 2U, 4U, 8U, 16U, 32U, 64U, 512U}) {
       if (tokens == 512 && matmul.kind == MatmulCase::Kind::logits) continue;
       const auto p = predict(*gpu_, *pipelines_, compiled_, *family, matmul, tokens);
       ASSERT_TRUE(p) << matmul.name << ": " << to_string(p.error());
