@@ -69,6 +69,9 @@ std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tunin
     while (t.depth > 1 && !fits()) t.depth /= 2;
     while (t.tile_tokens > t.sub_tokens && !fits()) t.tile_tokens /= 2;
     t.subgroups = t.tile_rows / t.sub_rows * (t.tile_tokens / t.sub_tokens);
+    // Mesa does not unroll the staging of several blocks of q6_k: they would lie in memory (RDNA3).
+    const uint32_t threads = t.subgroups * gpu.subgroup_size;
+    while (encoding == shared::kEncodingQ6_K && t.depth > 1 && t.tile_rows * t.depth > threads) t.depth /= 2;
   }
   if (!fits() || t.subgroups > most_subgroups) return {};
   return MatrixPlan{t, *shape};

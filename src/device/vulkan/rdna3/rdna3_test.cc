@@ -25,8 +25,8 @@ const std::filesystem::path kFolder = std::filesystem::path(HEARTH_SOURCE_DIR) /
 
 /// As many sequences as this decode with arithmetic in less than half of the bus time.
 constexpr uint32_t kSequencesUnderHalf = 8;
-/// Prompts reach this share of the matrix units' peak even when nothing overlaps.
-constexpr double kLeastShareOfPeak = 0.4;
+/// Prompts reach this share of the matrix units' peak even when nothing overlaps; q6_k, with two scales a block, the least.
+constexpr double kLeastShareOfPeak = 0.39;
 
 /// Decode with as many sequences, prompts of 64 and 512 tokens.
 constexpr std::array<uint32_t, 5> kDecode = {1, 2, 4, 8, 16};
@@ -186,7 +186,7 @@ TEST_F(Rdna3Test, MatmulsKeepToWhatBoundsThem) {
   table.notes = {fmt::format("{}: {} units, {} GHz, {} GB/s; the compiler's word, not a measurement (docs/rdna3.md)",
                              family->product, family->units, family->gigahertz, family->bus_gb_per_second)};
   for (const MatmulCase& matmul : predicted_matmuls()) {
-    for (const uint32_t tokens : {1U, 2U, 4U, 8U, 16U, 512U}) {
+    for (const uint32_t tokens : {1U, 2U, 4U, 8U, 16U, 32U, 64U, 512U}) {
       if (tokens == 512 && matmul.kind == MatmulCase::Kind::logits) continue;
       const auto p = predict(*gpu_, *pipelines_, compiled_, *family, matmul, tokens);
       ASSERT_TRUE(p) << matmul.name << ": " << to_string(p.error());
