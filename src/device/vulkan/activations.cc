@@ -66,6 +66,8 @@ class Usage {
   }
   void visit(const RopeAndStore& op) {
     use_floats(op.qkv);
+    // One launch may do this and the attention behind it: then qkv is read while attention's result is written.
+    lives[op.qkv.index].last = std::max(lives[op.qkv.index].last, now_ + 1);
     use_floats(op.out);
   }
   void visit(const Attention& op) {

@@ -76,6 +76,18 @@ void read_limits(VkPhysicalDevice physical, GpuProperties& p) {
   p.dot_product_accelerated = v13.integerDotProduct4x8BitPackedSignedAccelerated != 0;
 }
 
+/// What AMD calls active compute units and NVIDIA streaming multiprocessors.
+uint32_t count_compute_units(VkPhysicalDevice physical, const Extensions& has) {
+  VkPhysicalDeviceShaderCoreProperties2AMD cores = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_PROPERTIES_2_AMD};
+  VkPhysicalDeviceShaderSMBuiltinsPropertiesNV multiprocessors = {
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV};
+  VkPhysicalDeviceProperties2 core = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+  if (has.contains(VK_AMD_SHADER_CORE_PROPERTIES_2_EXTENSION_NAME)) core.pNext = &cores;
+  if (has.contains(VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME)) core.pNext = &multiprocessors;
+  vkGetPhysicalDeviceProperties2(physical, &core);
+  return cores.activeComputeUnitCount + multiprocessors.shaderSMCount;
+}
+
 /// What the device can do; the first thing that hearth needs and does not find is the obstacle.
 void read_features(VkPhysicalDevice physical, const Extensions& has, GpuProperties& p) {
   FeatureChain found(has.contains(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME),
@@ -90,6 +102,7 @@ void read_features(VkPhysicalDevice physical, const Extensions& has, GpuProperti
   p.executable_properties = found.executables.pipelineExecutableInfo;
   p.memory_budget = has.contains(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   p.external_host_memory = has.contains(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
+  p.compute_units = count_compute_units(physical, has);
   p.cooperative_matrix2 = has.contains(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
   if (found.matrix.cooperativeMatrix) p.cooperative_matrices = cooperative_matrix_shapes(physical);
   if (!p.buffer_device_address) {

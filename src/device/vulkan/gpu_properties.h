@@ -41,6 +41,7 @@ struct GpuProperties {
   uint32_t subgroup_min = 0, subgroup_max = 0;
   uint32_t shared_memory_bytes = 0;
   uint32_t max_workgroup_threads = 0;
+  uint32_t compute_units = 0;  ///< multiprocessors; 0 where the driver does not say
   uint32_t max_push_constant_bytes = 0;
   uint64_t max_allocation_bytes = 0;
   float timestamp_ns = 0;   ///< of one tick; 0 without timestamps

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 #include <shaders/add_norm.h>
-#include <shaders/attention.h>
+#include <shaders/attention_few.h>
+#include <shaders/attention_many.h>
+#include <shaders/attention_matrix.h>
 #include <shaders/best_logits.h>
 #include <shaders/embed.h>
 #include <shaders/gate_up_few.h>
@@ -43,7 +45,9 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"gate_up_many", gate_up_many_spirv},
     {"gate_up_matrix", gate_up_matrix_spirv},
     {"rope_and_store", rope_and_store_spirv},
-    {"attention", attention_spirv},
+    {"attention_few", attention_few_spirv},
+    {"attention_many", attention_many_spirv},
+    {"attention_matrix", attention_matrix_spirv},
     {"select_rows", select_rows_spirv},
     {"read_bandwidth", read_bandwidth_spirv},
     {"best_logits", best_logits_spirv},

@@ -15,8 +15,6 @@
 namespace hearth::vulkan {
 namespace {
 
-constexpr uint32_t kRopeCoarse = 4096;  // positions up to kRopeCoarse * kRopeSpan
-
 /// cos and sin of position * frequency, to float32's accuracy: a GPU's own are not made for large angles.
 void append_turns(const RopeSpec& rope, uint32_t count, uint32_t step, double magnitude, std::vector<float>& table) {
   for (uint32_t i = 0; i < count; ++i) {
@@ -50,7 +48,10 @@ double most_operations_of_submit(const Gpu& gpu, const Tuning& tuning) {
 Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning,
                                                              const Recording& recording, const Weights& weights,
                                                              const Cache& cache, const ProgramLimits& limits) {
-  std::unique_ptr<VulkanProgram> program(new VulkanProgram(gpu, pipelines, tuning, recording, weights, cache));
+  auto attention = AttentionPlan::make(gpu.properties(), tuning, recording, limits);
+  if (!attention) return pass_on(attention);
+  std::unique_ptr<VulkanProgram> program(
+      new VulkanProgram(gpu, pipelines, tuning, std::move(*attention), recording, weights, cache));
   if (auto allocated = program->allocate(limits); !allocated) return pass_on(allocated);
   return program;
 }
@@ -103,7 +104,7 @@ Result<void> VulkanProgram::make_rope_tables() {
   std::vector<size_t> starts;
   for (const RopeSpec& rope : recording_.ropes) {
     starts.push_back(tables.size());
-    append_turns(rope, kRopeCoarse, shared::kRopeSpan, 1.0, tables);
+    append_turns(rope, shared::kRopeCoarse, shared::kRopeSpan, 1.0, tables);
     append_turns(rope, shared::kRopeSpan, 1, rope.magnitude, tables);
   }
   auto buffer = upload(gpu_, std::as_bytes(std::span(tables)));
@@ -111,8 +112,7 @@ Result<void> VulkanProgram::make_rope_tables() {
   rope_buffer_ = std::move(*buffer);
   for (size_t i = 0; i < recording_.ropes.size(); ++i) {
     const auto pairs = static_cast<uint32_t>(recording_.ropes[i].inverse_frequencies.size());
-    const VkDeviceAddress coarse = rope_buffer_.address() + starts[i] * 4;
-    ropes_.push_back({coarse, coarse + uint64_t{kRopeCoarse} * pairs * 8, pairs});
+    ropes_.push_back({rope_buffer_.address() + starts[i] * 4, pairs});
   }
   return {};
 }
@@ -121,12 +121,16 @@ Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
   uint64_t floats = 0, counters = 1;
   const uint32_t most = bucket_of(limits.tokens);
   for (uint32_t tokens = 1; tokens <= most; tokens = bucket_of(tokens + 1)) {
-    for (const Operation& operation : recording_.operations) {
-      const auto* op = std::get_if<Attention>(&operation);
-      if (op == nullptr) continue;
-      const auto shape = attention_shape(tuning_, *op, tokens, tile_tokens_of(tuning_, recording_, tokens));
-      floats = std::max(floats, partial_floats(shape, *op, tokens));
-      counters = std::max(counters, uint64_t{tokens} * op->kv_heads);
+    for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) {
+      const uint32_t singles = attention_.single_tiles(tokens, mix);
+      for (const Operation& operation : recording_.operations) {
+        const auto* op = std::get_if<Attention>(&operation);
+        if (op == nullptr || singles == 0) continue;
+        const FewAttention few = attention_.few(*op, singles);
+        const uint64_t teams = uint64_t{singles} * op->kv_heads * few.parts;
+        counters = std::max(counters, teams);
+        if (few.splits > 1) floats = std::max(floats, teams * few.splits * few.part_floats(op->head_dim));
+      }
     }
   }
   scratch_.partial_bytes = floats * 4;
@@ -142,7 +146,7 @@ Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
   if (!buffer) return pass_on(buffer);
   scratch_buffer_ = std::move(*buffer);
   places.partials = scratch_buffer_.address();
-  scratch_.partials = places.partials + places.partial_bytes;
+  scratch_.partials = places.partials + places.partial_bytes;  // a multiple of 16 bytes behind, as quads need
   scratch_.counters = scratch_.partials + scratch_.partial_bytes;
   places.counters = scratch_.counters + scratch_.counter_bytes;
   places.best = places.counters + places.counter_bytes;
@@ -157,9 +161,11 @@ Result<void> VulkanProgram::prepare() {
   const Bucket most = {bucket_of(limits_.tokens), bucket_of(limits_.logit_rows)};
   for (Bucket bucket = {1, 0};; bucket = {std::min(bucket_of(bucket.tokens + 1), most.tokens),
                                           std::min(bucket_of(bucket.logit_rows + 1), most.logit_rows)}) {
-    auto listed = statistics(bucket.tokens, bucket.logit_rows);
-    if (!listed) return pass_on(listed);
-    for (Launch& launch : listed->launches) keys.insert(std::move(launch.key));
+    for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) {
+      auto listed = statistics(bucket.tokens, bucket.logit_rows, mix);
+      if (!listed) return pass_on(listed);
+      for (const Launch& launch : listed->launches) keys.insert(launch.key);
+    }
     if (bucket == most) break;
   }
   if (auto made = pipelines_.prepare(keys); !made) return made;
@@ -223,8 +229,8 @@ Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, size_
                                          CommandRecorder& commands) {
   CandidatePlaces places = candidate_places_;
   places.results = slot.results.address();
-  const StepContext context = {gpu_,         tuning_,   recording_, weights_, cache_,
-                               activations_, slot.step, ropes_,     scratch_, places};
+  const StepContext context = {gpu_,         tuning_,   attention_, recording_, weights_, cache_,
+                               activations_, slot.step, ropes_,     scratch_,   places};
   StepRecorder recorder(context, bucket, commands);
   commands.join_earlier();
   if (auto made = recorder.record(first, end); !made) return made;
@@ -243,11 +249,13 @@ Bucket VulkanProgram::bucket_for(const StepInput& input) const {
   const auto rows = static_cast<uint32_t>(input.logit_rows.size());
   uint32_t whole = 0;
   for (uint32_t row = 0; row < rows; ++row) whole += input.candidates_of(row) == 0 ? 1 : 0;
-  return {.tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size())),
+  const uint32_t tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size()));
+  return {.tokens = tokens,
           .logit_rows = bucket_of(rows),
           .whole_rows = bucket_of(whole),
           .candidates = whole < rows,
-          .pieces = work_.pieces(input, most_operations_of_submit(gpu_, tuning_))};
+          .pieces = work_.pieces(input, most_operations_of_submit(gpu_, tuning_)),
+          .mix = attention_.mix(input, tokens)};
 }
 
 Result<RecordingStatistics> VulkanProgram::statistics(const Bucket& bucket) {
@@ -266,15 +274,15 @@ Result<RecordingStatistics> VulkanProgram::statistics(const Bucket& bucket) {
   return statistics;
 }
 
-Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows) {
-  return statistics(
-      Bucket{.tokens = bucket_of(tokens), .logit_rows = bucket_of(logit_rows), .candidates = logit_rows > 0});
+Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows, Mix mix) {
+  return statistics(Bucket{
+      .tokens = bucket_of(tokens), .logit_rows = bucket_of(logit_rows), .candidates = logit_rows > 0, .mix = mix});
 }
 
 Result<void> VulkanProgram::write_input(Slot& slot, const StepInput& input) {
   const uint32_t bucket_tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size()));
   const size_t rows_before = in_flight_ == 0 ? 0 : oldest().candidates.size();
-  const uint32_t tile_tokens = tile_tokens_of(tuning_, recording_, bucket_tokens);
+  const uint32_t tile_tokens = attention_.tile_tokens(bucket_tokens);
   if (auto written = slot.step.write(input, tile_tokens, static_cast<uint32_t>(rows_before)); !written) return written;
   slot.candidates.clear();
   for (size_t row = 0; row < input.logit_rows.size(); ++row) {

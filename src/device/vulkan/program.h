@@ -58,7 +58,7 @@ class VulkanProgram : public Program {
   Result<RecordingStatistics> statistics(const StepInput& input) { return statistics(bucket_for(input)); }
 
   /// Of steps in one submit that want the best candidates of all their rows of logits.
-  Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows);
+  Result<RecordingStatistics> statistics(uint32_t tokens, uint32_t logit_rows, Mix mix = Mix::single_tokens);
 
  private:
   struct Recorded {
@@ -76,11 +76,12 @@ class VulkanProgram : public Program {
     std::vector<uint32_t> candidates;  ///< of each other row of it
   };
 
-  VulkanProgram(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning, Recording recording, const Weights& weights,
-                const Cache& cache)
+  VulkanProgram(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning, AttentionPlan attention, Recording recording,
+                const Weights& weights, const Cache& cache)
       : gpu_(gpu),
         pipelines_(pipelines),
         tuning_(tuning),
+        attention_(std::move(attention)),
         recording_(std::move(recording)),
         weights_(weights),
         cache_(cache),
@@ -103,6 +104,7 @@ class VulkanProgram : public Program {
   Gpu& gpu_;
   Pipelines& pipelines_;
   const Tuning tuning_;
+  const AttentionPlan attention_;
   const Recording recording_;
   const Weights& weights_;
   const Cache& cache_;

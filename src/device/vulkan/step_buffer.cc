@@ -99,13 +99,18 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
   const auto uints = [&](uint64_t offset) { return reinterpret_cast<uint32_t*>(base + offset); };
   std::memcpy(base + token_ids_, input.token_ids.data(), input.token_ids.size_bytes());
   write_logit_rows(input);
-  uint32_t tile_count = 0;
+  // Single tokens' tiles come first.
+  const auto is_single = [&](const SequenceInput& s) { return tile_tokens == 1 || s.token_count == 1; };
+  uint32_t singles = 0;
+  for (const SequenceInput& sequence : input.sequences) singles += is_single(sequence) ? sequence.token_count : 0;
+  uint32_t next_single = 0, next_tile = singles;
   uint32_t table = 0;
   for (const SequenceInput& sequence : input.sequences) {
     for (uint32_t i = 0; i < sequence.token_count; ++i) {
       uints(positions_)[sequence.first_token + i] = sequence.context_tokens + i;
     }
     const uint32_t tiles = (sequence.token_count + tile_tokens - 1) / tile_tokens;
+    uint32_t& next = is_single(sequence) ? next_single : next_tile;
     for (uint32_t g = 0; g < cache_->groups(); ++g) {
       const std::span<const int32_t> blocks = sequence.block_tables[g];
       for (uint32_t i = 0; i < sequence.token_count; ++i) {
@@ -116,19 +121,20 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
       auto* const list = reinterpret_cast<shared::AttentionTile*>(base + tiles_ + g * tokens_ * 16);
       for (uint32_t i = 0; i < tiles; ++i) {
         const uint32_t first = i * tile_tokens;
-        list[tile_count + i] = {.first_row = sequence.first_token + first,
-                                .token_count = std::min(tile_tokens, sequence.token_count - first),
-                                .first_position = sequence.context_tokens + first,
-                                .table = table};
+        list[next + i] = {.first_row = sequence.first_token + first,
+                          .token_count = std::min(tile_tokens, sequence.token_count - first),
+                          .first_position = sequence.context_tokens + first,
+                          .table = table};
       }
       std::memcpy(base + tables_ + uint64_t{table} * 4, blocks.data(), blocks.size_bytes());
       table += static_cast<uint32_t>(blocks.size());
     }
-    tile_count += tiles;
+    next += tiles;
   }
   const shared::StepHeader header = {.tokens = static_cast<uint32_t>(input.token_ids.size()),
                                      .logit_rows = static_cast<uint32_t>(input.logit_rows.size()),
-                                     .tiles = tile_count};
+                                     .singles = singles,
+                                     .tiles = next_tile - singles};
   std::memcpy(base, &header, sizeof(header));
   return {};
 }

@@ -15,9 +15,10 @@ class StepBuffer {
  public:
   Result<void> create(const Gpu& gpu, const ProgramLimits& limits, const Cache& cache);
 
-  /// Copies a step in, cutting sequences into attention tiles of at most `tile_tokens` tokens. Rows of logits that are
-  /// wanted whole come first on the device. `rows_before` is how many rows of logits the step in flight has, whose best
-  /// candidates may be tokens of this one.
+  /// Copies a step in, cutting sequences into attention tiles of at most `tile_tokens` tokens; the tiles of sequences
+  /// that bring one token, or of all where `tile_tokens` is 1, stand first and count as singles. Rows of logits that
+  /// are wanted whole come first on the device. `rows_before` is how many rows of logits the step in flight has, whose
+  /// best candidates may be tokens of this one.
   Result<void> write(const StepInput& input, uint32_t tile_tokens, uint32_t rows_before);
 
   VkDeviceAddress header() const { return buffer_.address(); }

@@ -11,8 +11,8 @@ namespace hearth::vulkan {
 namespace {
 
 /// Of one layer when one token is decoded.
-constexpr uint32_t kLaunchesOfALayer = 6;
-constexpr uint32_t kBarriersOfALayer = 6;
+constexpr uint32_t kLaunchesOfALayer = 7;
+constexpr uint32_t kBarriersOfALayer = 7;
 
 class StepCountTest : public testing::Test {
  protected:

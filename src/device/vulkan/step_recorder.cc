@@ -19,27 +19,6 @@ TensorId result_of(const AddNorm& op) { return op.residual; }
 
 }  // namespace
 
-AttentionShape attention_shape(const Tuning& tuning, const Attention& op, uint32_t bucket_tokens,
-                               uint32_t tile_tokens) {
-  const uint32_t teams = divide_up(bucket_tokens, tile_tokens) * op.kv_heads;
-  return {tile_tokens, std::clamp(tuning.attention_workgroups / teams, 1U, 32U)};
-}
-
-uint32_t tile_tokens_of(const Tuning& tuning, const Recording& recording, uint32_t bucket_tokens) {
-  if (bucket_tokens <= tuning.few_tokens_limit) return 1;
-  uint32_t group = 1;
-  for (const Operation& operation : recording.operations) {
-    if (const auto* op = std::get_if<Attention>(&operation)) group = std::max(group, op->heads / op->kv_heads);
-  }
-  return std::clamp(8 / group, 1U, 4U);
-}
-
-uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32_t bucket_tokens) {
-  if (shape.splits == 1) return 0;
-  const uint64_t queries = uint64_t{shape.tile_tokens} * (op.heads / op.kv_heads);
-  return uint64_t{bucket_tokens} * op.kv_heads * shape.splits * queries * (op.head_dim + 2);
-}
-
 Result<void> StepRecorder::record(size_t first, size_t end) {
   const auto& operations = c_.recording.operations;
   for (size_t i = first; i < end; ++i) {
@@ -109,13 +88,12 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
   const uint32_t most_threads = std::min(c_.tuning.norm_threads, c_.gpu.properties().max_workgroup_threads);
   const uint32_t per_thread = divide_up(quads, most_threads);
   const uint32_t threads = divide_up(divide_up(quads, per_thread), lanes) * lanes;
-  const auto vector = [&](const std::optional<VectorId>& id) { return id ? c_.weights.vector(*id).address() : 0; };
   const bool wants_bytes = op.out && place(*op.out).needs_bytes;
   const shared::AddNormArguments arguments = {.step = c_.step.header(),
                                               .residual = floats(op.residual),
                                               .branch = op.branch ? floats(*op.branch) : 0,
-                                              .post_norm = vector(op.post_norm),
-                                              .norm = vector(op.norm),
+                                              .post_norm = vector_address(op.post_norm),
+                                              .norm = vector_address(op.norm),
                                               .result = op.out ? floats(*op.out) : 0,
                                               .result_quants = wants_bytes ? quants(*op.out) : 0,
                                               .result_pairs = wants_bytes ? pairs(*op.out) : 0,
@@ -134,73 +112,6 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
   }
   if (op.norm) writes.push_back(access(*op.out));
   return commands_.dispatch(key, arguments, {rows(op.residual)}, reads, writes);
-}
-
-Result<void> StepRecorder::emit(const RopeAndStore& op) {
-  const RopeTables rope = op.rope ? c_.ropes[op.rope->index] : RopeTables{};
-  const auto vector = [&](const std::optional<VectorId>& id) { return id ? c_.weights.vector(*id).address() : 0; };
-  const shared::RopeAndStoreArguments arguments = {.step = c_.step.header(),
-                                                   .qkv = floats(op.qkv),
-                                                   .positions = c_.step.positions(),
-                                                   .slots = c_.step.slots(c_.cache.group(op.cache_layer)),
-                                                   .q_norm = vector(op.q_norm),
-                                                   .k_norm = vector(op.k_norm),
-                                                   .rope_coarse = rope.coarse,
-                                                   .rope_fine = rope.fine,
-                                                   .cache = c_.cache.layer(op.cache_layer).address(),
-                                                   .query = floats(op.out),
-                                                   .heads = op.heads,
-                                                   .kv_heads = op.kv_heads,
-                                                   .pairs = rope.pairs,
-                                                   .epsilon = op.epsilon};
-  constexpr uint32_t kSubgroups = 4;
-  const bool interleaved = op.rope && c_.recording.ropes[op.rope->index].interleaved;
-  const PipelineKey key = {Shader::rope_and_store,
-                           kSubgroups * c_.gpu.properties().subgroup_size,
-                           {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), interleaved}};
-  const std::array reads = {access(op.qkv)};
-  const std::array writes = {access(op.out), cache_access(op.cache_layer)};
-  return commands_.dispatch(key, arguments, {rows(op.out), divide_up(op.heads + 2 * op.kv_heads, kSubgroups)}, reads,
-                            writes);
-}
-
-Result<void> StepRecorder::emit(const Attention& op) {
-  const Tuning& tuning = c_.tuning;
-  const uint32_t tile_tokens = tile_tokens_of(tuning, c_.recording, bucket_.tokens);
-  const AttentionShape shape = attention_shape(tuning, op, bucket_.tokens, tile_tokens);
-  const bool wants_bytes = place(op.out).needs_bytes;
-  const bool makes_bytes = wants_bytes && op.head_dim % 32 == 0;
-  const shared::AttentionArguments arguments = {.step = c_.step.header(),
-                                                .query = floats(op.query),
-                                                .tiles = c_.step.tiles(c_.cache.group(op.cache_layer)),
-                                                .tables = c_.step.tables(),
-                                                .cache = c_.cache.layer(op.cache_layer).address(),
-                                                .sinks = op.sinks ? c_.weights.vector(*op.sinks).address() : 0,
-                                                .partials = c_.scratch.partials,
-                                                .counters = c_.scratch.counters,
-                                                .result = floats(op.out),
-                                                .result_quants = makes_bytes ? quants(op.out) : 0,
-                                                .result_pairs = makes_bytes ? pairs(op.out) : 0,
-                                                .kv_heads = op.kv_heads,
-                                                .scale = op.scale,
-                                                .softcap = op.softcap,
-                                                .window = op.window,
-                                                .splits = shape.splits};
-  const PipelineKey key = {
-      Shader::attention,
-      tuning.attention_threads,
-      {op.head_dim, op.heads / op.kv_heads, shape.tile_tokens, tuning.attention_keys, tuning.attention_split_keys,
-       op.sinks.has_value(), place(op.out).needs_floats || (wants_bytes && !makes_bytes), makes_bytes}};
-  const std::array reads = {access(op.query), cache_access(op.cache_layer)};
-  std::vector<Access> writes = {access(op.out)};
-  if (shape.splits > 1) {
-    writes.push_back({c_.scratch.partials, c_.scratch.partials + c_.scratch.partial_bytes});
-    writes.push_back(c_.scratch.counter_access());
-  }
-  // Tiles hold at least one token, so there are never more of them than tokens.
-  const Groups groups = {bucket_.tokens, op.kv_heads, shape.splits};
-  if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
-  return wants_bytes && !makes_bytes ? quantize(op.out) : Result<void>{};
 }
 
 Result<void> StepRecorder::emit(const SelectRows& op) {

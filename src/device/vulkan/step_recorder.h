@@ -1,9 +1,12 @@
 #pragma once
 
+#include <initializer_list>
+#include <optional>
 #include <vector>
 
 #include "device/device.h"
 #include "device/vulkan/activations.h"
+#include "device/vulkan/attention_plan.h"
 #include "device/vulkan/cache.h"
 #include "device/vulkan/command_recorder.h"
 #include "device/vulkan/shaders/layout.h"
@@ -20,13 +23,14 @@ struct Bucket {
   uint32_t whole_rows = 0;  ///< of the logit rows, the first so many, which the host gets whole
   bool candidates = false;  ///< whether it gets the best of others
   uint32_t pieces = 1;      ///< submits that the work is cut into
+  Mix mix = Mix::single_tokens;
 
   auto operator<=>(const Bucket&) const = default;
 };
 
-/// Addresses of one rope's tables (shaders/layout.h).
+/// One rope's tables (shaders/layout.h).
 struct RopeTables {
-  VkDeviceAddress coarse = 0, fine = 0;
+  VkDeviceAddress table = 0;
   uint32_t pairs = 0;
 };
 
@@ -50,6 +54,7 @@ struct CandidatePlaces {
 struct StepContext {
   const Gpu& gpu;
   const Tuning& tuning;
+  const AttentionPlan& attention;
   const Recording& recording;
   const Weights& weights;
   const Cache& cache;
@@ -63,22 +68,9 @@ struct StepContext {
 /// Workgroups that share a row when its best candidates are looked for.
 uint32_t candidate_stretches(const Tuning& tuning, uint32_t vocabulary);
 
-/// How attention is cut for a bucket.
-struct AttentionShape {
-  uint32_t tile_tokens = 1;
-  uint32_t splits = 1;
-};
-AttentionShape attention_shape(const Tuning& tuning, const Attention& op, uint32_t bucket_tokens, uint32_t tile_tokens);
-
-/// Tokens of an attention tile for all layers of a recording.
-uint32_t tile_tokens_of(const Tuning& tuning, const Recording& recording, uint32_t bucket_tokens);
-
-/// Floats of scratch that one attention of a bucket takes, and counters.
-uint64_t partial_floats(const AttentionShape& shape, const Attention& op, uint32_t bucket_tokens);
-
 constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
-/// Records the operations of one bucket. One file for matmuls, one for candidates, one for the rest.
+/// Records the operations of one bucket. One file for matmuls, one for attention, one for candidates, one for the rest.
 class StepRecorder {
  public:
   StepRecorder(const StepContext& context, const Bucket& bucket, CommandRecorder& commands)
@@ -94,10 +86,21 @@ class StepRecorder {
  private:
   Result<void> emit(const Embed& op);
   Result<void> emit(const AddNorm& op);
-  Result<void> emit(const RopeAndStore& op);
-  Result<void> emit(const Attention& op);
   Result<void> emit(const SelectRows& op);
   Result<void> quantize(TensorId tensor);
+
+  // step_recorder_attention.cc
+  Result<void> emit(const RopeAndStore& op);
+  Result<void> emit(const Attention& op);
+  Result<void> attend_few(const Attention& op, const RopeAndStore* rope, uint32_t singles);
+  Result<void> attend_tiles(const Attention& op, AttentionPath path, bool first);
+  shared::AttentionArguments attention_arguments(const Attention& op) const;
+  std::vector<uint32_t> attention_constants(const Attention& op, std::initializer_list<uint32_t> more) const;
+  /// Whether attention itself writes its result as bytes: heads must be whole blocks.
+  bool makes_bytes(const Attention& op) const { return place(op.out).needs_bytes && op.head_dim % 32 == 0; }
+  bool is_interleaved(const RopeAndStore& op) const;
+  const RopeAndStore* fused_rope(const Attention& op) const;
+  VkDeviceAddress vector_address(const std::optional<VectorId>& id) const;
 
   // step_recorder_matmul.cc
   struct Multiplication {

@@ -27,7 +27,8 @@ uint32_t registers_of_block(uint32_t encoding) {
 }
 constexpr uint32_t kMostBlockRegisters = 64;  // RDNA3 spills beyond
 
-/// Fewer rows at once where many tokens or plain weights would not fit in registers; the workgroup's rows stay the same.
+/// Fewer rows at once where many tokens or plain weights would not fit in registers; the workgroup's rows stay the
+/// same.
 FewTokensTuning for_tokens(FewTokensTuning tuning, uint32_t encoding, uint32_t matrices, uint32_t tokens,
                            uint32_t most_sums, const GpuProperties& gpu) {
   tuning.cluster = std::min(tuning.cluster, gpu.subgroup_size);
@@ -49,8 +50,8 @@ uint32_t outputs_of(const FewTokensTuning& tuning, uint32_t lanes) {
 /// The constants that both cooperative-matrix shaders begin with.
 std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding) {
   const MatrixTuning& t = plan.tuning;
-  return {encoding, t.tile_rows, t.tile_tokens, t.sub_rows, t.sub_tokens, t.depth, plan.shape.m, plan.shape.n,
-          plan.shape.k, t.ahead};
+  return {encoding, t.tile_rows,  t.tile_tokens, t.sub_rows,   t.sub_tokens,
+          t.depth,  plan.shape.m, plan.shape.n,  plan.shape.k, t.ahead};
 }
 
 }  // namespace
@@ -118,10 +119,10 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
     if (const auto plan = plan_matrix_path(c_.gpu.properties(), c_.tuning, encoding, 1, rows(m.in))) {
       PipelineKey key = {Shader::linear_matrix, plan->tuning.subgroups * lanes, matrix_constants(*plan, encoding)};
       key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
-      return commands_.dispatch(key, arguments,
-                                {divide_up(rows(m.in), plan->tuning.tile_tokens),
-                                 divide_up(run.layout.rows, plan->tuning.tile_rows)},
-                                reads, writes);
+      return commands_.dispatch(
+          key, arguments,
+          {divide_up(rows(m.in), plan->tuning.tile_tokens), divide_up(run.layout.rows, plan->tuning.tile_rows)}, reads,
+          writes);
     }
     const uint32_t tokens = tile_tokens(rows(m.in));
     const PipelineKey key = {Shader::linear_many, kManyThreads, {encoding, tokens, 0, 0, 0, flags, is_logits(m.in)}};
@@ -182,9 +183,10 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     arguments.result_quants = quants(op.out);
     arguments.result_pairs = pairs(op.out);
   }
-  const PipelineKey key = {Shader::gate_up_few,
-                           t.subgroups * lanes,
-                           {layout.encoding, rows(op.in), t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
+  const PipelineKey key = {
+      Shader::gate_up_few,
+      t.subgroups * lanes,
+      {layout.encoding, rows(op.in), t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
   if (auto done = commands_.dispatch(key, arguments, {divide_up(layout.rows, outputs)}, reads, writes); !done) {
     return done;
   }

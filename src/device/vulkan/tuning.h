@@ -20,8 +20,9 @@ struct FewTokensTuning {
   uint32_t cluster = 8;
 };
 
-/// A matmul on cooperative matrices (shaders/matrix_tokens.glsl): the workgroup's tile, a subgroup's part of it, blocks of
-/// a row staged at once, stages on their way into registers. Where the tile is one part, `subgroups` of them take turns.
+/// A matmul on cooperative matrices (shaders/matrix_tokens.glsl): the workgroup's tile, a subgroup's part of it, blocks
+/// of a row staged at once, stages on their way into registers. Where the tile is one part, `subgroups` of them take
+/// turns.
 struct MatrixTuning {
   uint32_t subgroups = 8;
   uint32_t tile_rows = 64;
@@ -46,21 +47,33 @@ struct Tuning {
   FewTokensTuning short_linear = {.subgroups = 4, .rows = 2};  ///< few rows, such as projections
   FewTokensTuning logits = {.subgroups = 4, .rows = 4};
   FewTokensTuning gate_up = {.subgroups = 8, .rows = 4};
-  uint32_t most_sums = 32;  ///< rows * tokens of all matrices that a lane holds in registers with few tokens
+  uint32_t most_sums = 32;       ///< rows * tokens of all matrices that a lane holds in registers with few tokens
   uint32_t norm_threads = 1024;  ///< of a row, at most
-  uint32_t short_rows = 16384;  ///< a Linear of fewer rows takes short_linear
+  uint32_t short_rows = 16384;   ///< a Linear of fewer rows takes short_linear
   /// By the tokens of a step: up to 16, 32, 64, and more.
   MatrixTuning matrix16 = {
       .subgroups = 4, .tile_rows = 32, .tile_tokens = 16, .sub_rows = 32, .sub_tokens = 16, .ahead = 2};
   MatrixTuning matrix32 = {.subgroups = 4, .tile_rows = 32, .tile_tokens = 32, .sub_rows = 32, .sub_tokens = 32};
   MatrixTuning matrix64 = {.tile_rows = 64, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 32};
   MatrixTuning matrix = {.tile_rows = 128, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 64};
+
+  // Attention of single tokens (attention_few.comp).
+  uint32_t attention_subgroups = 8;      ///< of a workgroup
+  uint32_t attention_rounds = 0;         ///< keys in flight for the lanes that share a key; 0 goes by the device
+  uint32_t attention_heads = 0;          ///< most query heads of a workgroup; 0 likewise
+  uint32_t attention_split_keys = 256;   ///< least stretch of a context for one workgroup
+  uint32_t attention_workgroups = 0;     ///< that splitting aims at; 0 goes by the device's compute units
+  uint32_t attention_separate_rope = 0;  ///< 1 keeps RopeAndStore a launch of its own
+  // Attention of tiles of tokens: by matrix units (attention_matrix.comp), else in float32 (attention_many.comp).
+  uint32_t attention_path = 0;              ///< forces an AttentionPath; 0 leaves the choice
+  uint32_t attention_matrix_subgroups = 4;  ///< at most
+  uint32_t attention_matrix_keys = 32;      ///< in shared memory at once; a multiple of 32
+  uint32_t attention_shared_queries = 0;    ///< 1 keeps queries in shared memory instead of registers
+  uint32_t attention_transpose_values = 0;  ///< 1 turns values on their way into shared memory
   uint32_t attention_threads = 128;
-  uint32_t attention_keys = 64;         ///< in flight in a workgroup
-  uint32_t attention_split_keys = 64;   ///< least stretch of a context for one workgroup
-  uint32_t attention_workgroups = 512;  ///< that splitting aims at
-  uint32_t candidate_threads = 256;     ///< of a workgroup that looks for the best logits
-  uint32_t candidate_values = 16;       ///< of its stretch of the vocabulary for each of them
+  uint32_t attention_keys = 64;      ///< in flight in a workgroup
+  uint32_t candidate_threads = 256;  ///< of a workgroup that looks for the best logits
+  uint32_t candidate_values = 16;    ///< of its stretch of the vocabulary for each of them
   /// A step of more work than this (in 10^6 floating-point operations) is cut into several submits, so that none is
   /// taken for a hang; 0 chooses by the kind of device.
   uint32_t submit_mflop = 0;

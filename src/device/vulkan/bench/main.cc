@@ -11,15 +11,14 @@
 #include <set>
 #include <thread>
 
+#include "device/vulkan/bench/attention.h"
+#include "device/vulkan/bench/step.h"
 #include "device/vulkan/pipeline_statistics.h"
 #include "device/vulkan/program.h"
 #include "device/vulkan/vulkan_device.h"
 
 namespace hearth::vulkan {
 namespace {
-
-/// GPUs raise their clocks only under load.
-constexpr double kWarmUpSeconds = 0.3;
 
 struct Shape {
   uint32_t layers, hidden, feed_forward, heads, kv_heads, head_dim, vocabulary;
@@ -199,51 +198,6 @@ void SyntheticDecoder::record() {
   ops.push_back(Logits{.in = normed_, .head = embedding, .out = recording_.logits});
 }
 
-/// `sequences` sequences of `each` tokens behind `context` tokens.
-struct Step {
-  Step(uint32_t sequences, uint32_t each, uint32_t context) : ids(sequences * each) {
-    const uint32_t blocks = (context + each + kBlockTokens - 1) / kBlockTokens;
-    tables.resize(sequences);
-    for (uint32_t s = 0; s < sequences; ++s) {
-      for (uint32_t b = 0; b < blocks; ++b) tables[s].push_back(static_cast<int32_t>(s * blocks + b));
-      views.push_back({tables[s]});
-    }
-    for (uint32_t s = 0; s < sequences; ++s) {
-      inputs.push_back({s * each, each, context, views[s]});
-      logit_rows.push_back((s + 1) * each - 1);
-      candidates.push_back(1);  // greedy
-    }
-    for (uint32_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 37 % 1000);
-  }
-  StepInput input() const { return {ids, inputs, logit_rows, candidates}; }
-
-  std::vector<int32_t> ids;
-  std::vector<std::vector<int32_t>> tables;
-  std::vector<std::vector<std::span<const int32_t>>> views;
-  std::vector<SequenceInput> inputs;
-  std::vector<uint32_t> logit_rows, candidates;
-};
-
-/// Runs until the clock is up, then the median of `repeat` runs.
-double seconds_of_step(Program& program, const Step& step, uint32_t repeat) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds_since = [](Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  std::vector<double> times;
-  const auto start = Clock::now();
-  for (uint32_t i = 0; times.size() < repeat; ++i) {
-    const auto begin = Clock::now();
-    if (auto done = program.run(step.input()); !done) {
-      fmt::print("failed: {}\n", to_string(done.error()));
-      return 0;
-    }
-    if (i >= 2 && seconds_since(start) > kWarmUpSeconds) times.push_back(seconds_since(begin));
-  }
-  std::ranges::sort(times);
-  return times[times.size() / 2];
-}
-
 /// Sums over launches of one shader and size: the products of a layer differ in size.
 void print_profile(VulkanProgram& program, const Step& step) {
   constexpr int kRuns = 5;
@@ -273,15 +227,14 @@ void print_profile(VulkanProgram& program, const Step& step) {
 void print_statistics(VulkanProgram& program, const Step& step, uint32_t device) {
   const auto gpu = Gpu::open({.choice = {.index = device}});
   const auto pipelines = gpu ? Pipelines::create(**gpu, true) : Result<std::unique_ptr<Pipelines>>();
-  const auto counts = program.statistics(static_cast<uint32_t>(step.ids.size()),
-                                         static_cast<uint32_t>(step.logit_rows.size()));
+  const auto counts =
+      program.statistics(static_cast<uint32_t>(step.ids.size()), static_cast<uint32_t>(step.logit_rows.size()));
   if (!gpu || !pipelines || !counts) return fmt::print("    no statistics\n");
   std::set<PipelineKey> keys;
   for (const Launch& launch : counts->launches) keys.insert(launch.key);
   for (const PipelineKey& key : keys) {
     const auto pipeline = (*pipelines)->get(key);
-    const auto statistics =
-        pipeline ? pipeline_statistics(**gpu, *pipeline) : std::unexpected<Error>(pipeline.error());
+    const auto statistics = pipeline ? pipeline_statistics(**gpu, *pipeline) : std::unexpected<Error>(pipeline.error());
     fmt::print("    {} {} threads:", name_of(key.shader), key.threads);
     if (!statistics) return fmt::print(" {}\n", to_string(statistics.error()));
     for (const auto& [name, value] : statistics->values) fmt::print(" {} {},", name, value);
@@ -297,7 +250,23 @@ struct Arguments {
   std::vector<std::string> tunings;
   std::string start;
   bool profile = false, statistics = false;
+  std::vector<uint32_t> attention_contexts;  ///< not empty: attention alone
+  uint32_t window = 0;
 };
+
+int run_attention(const Arguments& a) {
+  const Shape& shape = kShapes.at(a.shape);
+  return run_attention_bench({.device = a.device,
+                              .heads = shape.heads,
+                              .kv_heads = shape.kv_heads,
+                              .head_dim = shape.head_dim,
+                              .window = a.window,
+                              .repeat = a.repeat,
+                              .contexts = a.attention_contexts,
+                              .sequences = a.sequences,
+                              .prompts = a.prompts,
+                              .tunings = a.tunings});
+}
 
 int run(const Arguments& a) {
   auto device = open_vulkan_device({.index = a.device, .pipeline_cache = a.start});
@@ -385,7 +354,10 @@ int main(int argc, char** argv) {
   app.add_flag("--statistics", a.statistics, "what the driver says of each pipeline");
   app.add_option("--start", a.start, "only make all pipelines, as before serving, and keep them in this folder");
   app.add_flag("--profile", a.profile, "times of each shader");
+  app.add_option("--attention", a.attention_contexts, "times attention alone, decoding behind these contexts")
+      ->delimiter(',');
+  app.add_option("--window", a.window, "of --attention; 0 for none")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   std::erase(a.prompts, 0U);
-  return hearth::vulkan::run(a);
+  return a.attention_contexts.empty() ? hearth::vulkan::run(a) : hearth::vulkan::run_attention(a);
 }

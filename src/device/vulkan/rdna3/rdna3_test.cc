@@ -79,7 +79,9 @@ class Rdna3Test : public testing::Test {
         TestDecoder::create(*gpu_, *pipelines_, tuning, shape, {.linear = linear, .head = head, .most_tokens = 512});
     ASSERT_TRUE(decoder) << shape.name << ": " << to_string(decoder.error());
     const auto compile_step = [&](uint32_t tokens, uint32_t logit_rows) {
-      const auto step = (*decoder)->program().statistics(tokens, logit_rows);
+      // Prompts beside single tokens take both kinds of attention.
+      const Mix mix = tokens == logit_rows ? Mix::single_tokens : Mix::both;
+      const auto step = (*decoder)->program().statistics(tokens, logit_rows, mix);
       ASSERT_TRUE(step) << shape.name << ": " << to_string(step.error());
       const auto done = compile(*gpu_, *pipelines_, step->launches, compiled_);
       ASSERT_TRUE(done) << shape.name << ": " << to_string(done.error());

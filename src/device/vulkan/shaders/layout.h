@@ -48,8 +48,9 @@ HEARTH_CONSTANT kRowPadding = 16;
 HEARTH_CONSTANT kCacheBlockTokens = 16;
 
 /// Rope tables: entry [position / kRopeSpan] of the coarse table turns by its first position, entry
-/// [position % kRopeSpan] of the fine one by the rest.
+/// [position % kRopeSpan] of the fine one, which lies behind kRopeCoarse entries of the coarse one, by the rest.
 HEARTH_CONSTANT kRopeSpan = 256;
+HEARTH_CONSTANT kRopeCoarse = 4096;
 
 // Flags of linear_*.comp's epilogue.
 HEARTH_CONSTANT kFlagBias = 1;
@@ -66,8 +67,8 @@ HEARTH_CONSTANT kMostCandidates = 64;
 struct StepHeader {
   uint tokens;
   uint logit_rows;
-  uint tiles;
-  uint reserved;
+  uint singles;  ///< attention tiles of one token, at the start of the list of tiles
+  uint tiles;    ///< those of up to as many tokens as the step's path takes, behind the singles
 };
 
 /// Consecutive tokens of one sequence that attend together, for one cache group.
@@ -94,6 +95,7 @@ layout(buffer_reference, std430, buffer_reference_align = 8) buffer Vec2s { vec2
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { uvec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Partials { float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer PartialQuads { vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Candidates { uvec2 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer Uvec2s { uvec2 v[]; };
@@ -180,8 +182,7 @@ struct RopeAndStoreArguments {
   HEARTH_ADDRESS(UintsIn) slots;
   HEARTH_ADDRESS(FloatsIn) q_norm;
   HEARTH_ADDRESS(FloatsIn) k_norm;
-  HEARTH_ADDRESS(Vec2sIn) rope_coarse;
-  HEARTH_ADDRESS(Vec2sIn) rope_fine;
+  HEARTH_ADDRESS(Vec2sIn) rope;
   HEARTH_ADDRESS(Uints) cache;
   HEARTH_ADDRESS(Floats) query;
   uint heads;
@@ -190,23 +191,29 @@ struct RopeAndStoreArguments {
   float epsilon;
 };
 
+/// Places inside a buffer are counted from its address in the units of what lies there, so that the arguments stay small.
 struct AttentionArguments {
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(FloatsIn) query;
-  HEARTH_ADDRESS(TilesRef) tiles;
-  HEARTH_ADDRESS(IntsIn) tables;
+  HEARTH_ADDRESS(FloatsIn) query;  ///< where RopeAndStore is fused in, the rows of Q, K and V
   HEARTH_ADDRESS(Uvec4sIn) cache;
   HEARTH_ADDRESS(FloatsIn) sinks;
   HEARTH_ADDRESS(Partials) partials;
-  HEARTH_ADDRESS(Counters) counters;
   HEARTH_ADDRESS(Floats) result;
-  HEARTH_ADDRESS(Uints) result_quants;
-  HEARTH_ADDRESS(Vec2s) result_pairs;
+  HEARTH_ADDRESS(FloatsIn) q_norm;  ///< this and what is about rope: fused only
+  HEARTH_ADDRESS(FloatsIn) k_norm;
+  HEARTH_ADDRESS(Vec2sIn) rope;
+  uint tiles;          ///< AttentionTiles from `step`
+  uint tables;         ///< ints from `step`
+  uint counters;       ///< uints from `partials`
+  uint result_quants;  ///< uints from `result`
+  uint result_pairs;   ///< vec2s from `result`
   uint kv_heads;
   float scale;
   float softcap;
   uint window;
   uint splits;  ///< most parts of a context
+  uint pairs;   ///< that rope turns
+  float epsilon;
 };
 
 struct SelectRowsArguments {

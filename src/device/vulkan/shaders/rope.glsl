@@ -1,0 +1,24 @@
+// Norm and rope of one head by one subgroup. Needs the specialisation constants HEAD_DIM and INTERLEAVED.
+
+const uint HEAD_PAIRS = HEAD_DIM / 2;
+
+/// Where the two values of pair i lie in a head: first those that rope turns together, then neighbours.
+uvec2 pair_places(uint i, uint turned) {
+  return INTERLEAVED || i >= turned ? uvec2(2 * i, 2 * i + 1) : uvec2(i, i + turned);
+}
+
+/// What a head's values are multiplied by, besides the norm's weights. Called by whole subgroups.
+float norm_factor(FloatsIn head, uint from, float epsilon) {
+  float sum = 0;
+  for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM; i += SUBGROUP) sum += head.v[from + i] * head.v[from + i];
+  return inversesqrt(subgroupAdd(sum) / float(HEAD_DIM) + epsilon);
+}
+
+/// Pair i turned by `position`; `table` is the coarse table, which the fine one follows.
+vec2 turn(vec2 pair, Vec2sIn table, uint position, uint turned, uint i) {
+  const vec2 coarse = table.v[position / kRopeSpan * turned + i];
+  const vec2 fine = table.v[(kRopeCoarse + position % kRopeSpan) * turned + i];
+  const float c = coarse.x * fine.x - coarse.y * fine.y;
+  const float s = coarse.y * fine.x + coarse.x * fine.y;
+  return vec2(pair.x * c - pair.y * s, pair.x * s + pair.y * c);
+}
