@@ -35,8 +35,8 @@ const std::vector<Shape> kShapes = {
     {.name = "plain", .heads = 4, .kv_heads = 4, .head_dim = 64},
     {.name = "grouped", .heads = 8, .kv_heads = 2, .head_dim = 128, .softcap = 5.0F, .norms = true},
     {.name = "window", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .sinks = true},
-    {.name = "interleaved", .heads = 3, .kv_heads = 1, .head_dim = 80, .interleaved = true},
-    {.name = "partial_rope", .heads = 6, .kv_heads = 2, .head_dim = 24, .turned_percent = 50},
+    {.name = "interleaved", .heads = 6, .kv_heads = 2, .head_dim = 80, .interleaved = true},
+    {.name = "partial_rope", .heads = 4, .kv_heads = 2, .head_dim = 24, .turned_percent = 50},
     {.name = "one_kv_head", .heads = 12, .kv_heads = 1, .head_dim = 64, .window = 40},
     {.name = "group_of_sixteen", .heads = 32, .kv_heads = 2, .head_dim = 48, .window = 1, .norms = true},
     {.name = "wide_heads", .heads = 2, .kv_heads = 1, .head_dim = 256},
@@ -127,7 +127,9 @@ TEST_P(AttentionTest, AgreesWithTheReference) {
   const ProgramLimits limits = {.tokens = 256, .logit_rows = 256, .sequences = kSequences};
   ASSERT_TRUE(device_->set_tuning(GetParam().tuning));
   auto program = model.compile(*device_, limits);
-  if (!program && program.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(program.error());
+  // A path may be forced that the device has no units for; everything else must run.
+  const bool forced = GetParam().tuning.contains("attention_path");
+  if (forced && !program && program.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(program.error());
   ASSERT_TRUE(program) << to_string(program.error());
   const auto expected_program = model.compile(*reference_, limits).value();
   const double allowed = shape.quantized ? kByteTolerance : kHalfTolerance;

@@ -61,7 +61,7 @@ TEST_F(PipelinesTest, NoneIsMadeWhileTokensAre) {
   auto program = model().compile(*device, {.tokens = 40, .logit_rows = 40, .sequences = 1, .prepare = true});
   ASSERT_TRUE(program) << to_string(program.error());
   const uint32_t prepared = device->pipelines_made();
-  EXPECT_GT(prepared, 30U);  // two few-token matmuls for each of twelve counts, and more
+  EXPECT_GT(prepared, 20U);  // two few-token matmuls for each of eight counts or more, and other shaders
   for (const uint32_t count : {1U, 7U, 17U}) run(**program, count);
   EXPECT_EQ(device->pipelines_made(), prepared);
 }

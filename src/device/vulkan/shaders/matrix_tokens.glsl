@@ -156,8 +156,11 @@ struct Stage {
   XBlock x[X_LOADS];
 };
 
-void load_stage(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, uint block, inout Stage stage) {
-  if (block >= x.blocks) return;
+/// This team's blocks of the round that begins at `round`. Beyond the row's end it loads the last block again: what is not
+/// there must still be numbers, for no scale of zero takes away a NaN.
+void load_stage(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, uint round, inout Stage stage) {
+  if (round >= x.blocks) return;
+  const uint block = round + team_index() * DEPTH;
   [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
     stage.weights[i] = load_weights(m, first_row, i * TEAM + team_thread(), block);
   }
@@ -248,16 +251,15 @@ void add_turns(inout Sums sums[TILES]) {
 void multiply_tile(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, Part part, out Sums sums[TILES]) {
   [[unroll]] for (uint i = 0; i < TILES; ++i) sums[i] = Sums(0);
   // All subgroups make the same number of rounds; blocks beyond the end count nothing.
-  const uint mine = team_index() * DEPTH;
   Stage stages[AHEAD];
-  [[unroll]] for (uint i = 0; i < AHEAD; ++i) load_stage(m, first_row, x, i * TEAMS * DEPTH + mine, stages[i]);
+  [[unroll]] for (uint i = 0; i < AHEAD; ++i) load_stage(m, first_row, x, i * TEAMS * DEPTH, stages[i]);
   for (uint first = 0; first < x.blocks; first += AHEAD * TEAMS * DEPTH) {
     [[unroll]] for (uint i = 0; i < AHEAD; ++i) {
       const uint block = first + i * TEAMS * DEPTH;
       if (block >= x.blocks) break;
-      store_stage(stages[i], block + mine, x.blocks);
+      store_stage(stages[i], block + team_index() * DEPTH, x.blocks);
       team_barrier();
-      load_stage(m, first_row, x, block + AHEAD * TEAMS * DEPTH + mine, stages[i]);
+      load_stage(m, first_row, x, block + AHEAD * TEAMS * DEPTH, stages[i]);
       for (uint d = 0; d < DEPTH; ++d) {
         [[unroll]] for (uint p = 0; p < PARTS; ++p) add_part(part, d, p, sums);
       }
