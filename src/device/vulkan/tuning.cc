@@ -70,6 +70,8 @@ Tuning tuning_for(const GpuProperties& gpu) {
   if (gpu.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU && gpu.subgroup_size >= 32) {
     tuning.short_linear = {.subgroups = 8, .rows = 2, .split = 8};
     tuning.gate_up = {.subgroups = 16, .rows = 2, .split = 4};
+    tuning.attention_rounds = 2;
+    tuning.attention_heads = 1;
   }
   return tuning;
 }

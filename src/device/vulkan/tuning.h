@@ -53,7 +53,7 @@ struct Tuning {
   /// By the tokens of a step: up to 16, 32, 64, and more.
   MatrixTuning matrix16 = {
       .subgroups = 4, .tile_rows = 32, .tile_tokens = 16, .sub_rows = 32, .sub_tokens = 16, .ahead = 2};
-  MatrixTuning matrix32 = {.subgroups = 4, .tile_rows = 32, .tile_tokens = 32, .sub_rows = 32, .sub_tokens = 32};
+  MatrixTuning matrix32 = {.tile_rows = 64, .tile_tokens = 32, .sub_rows = 32, .sub_tokens = 32, .depth = 4};
   MatrixTuning matrix64 = {.tile_rows = 64, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 32};
   MatrixTuning matrix = {.tile_rows = 128, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 64};
 

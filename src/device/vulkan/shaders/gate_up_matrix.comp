@@ -22,7 +22,6 @@ void main() {
   const Part part = my_part();
   Sums sums[TILES];
   multiply_tile(m, first_row, x, part, sums);
-  if (!has_result()) return;
 
   const uint mine = gl_SubgroupID * M * N;  // of scratch
   [[unroll]] for (uint i = 0; i < TILES / 2; ++i) {
@@ -35,7 +34,7 @@ void main() {
     for (uint e = gl_SubgroupInvocationID; e < M * N; e += SUBGROUP) {
       const uint row = first_row + part.row / 2 + i / TOKEN_TILES * M + e % M;
       const uint token = x.first_token + part.token + i % TOKEN_TILES * N + e / M;
-      if (token < tokens && row < a.rows) a.result.v[token * a.rows + row] = scratch[mine + e];
+      if (token < tokens && row < a.rows && has_result()) a.result.v[token * a.rows + row] = scratch[mine + e];
     }
     subgroupBarrier();
   }

@@ -22,7 +22,6 @@ void main() {
   const Part part = my_part();
   Sums sums[TILES];
   multiply_tile(m, first_row, x, part, sums);
-  if (!has_result()) return;
 
   const uint mine = gl_SubgroupID * M * N;  // of scratch
   [[unroll]] for (uint i = 0; i < TILES; ++i) {
@@ -31,7 +30,7 @@ void main() {
     for (uint e = gl_SubgroupInvocationID; e < M * N; e += SUBGROUP) {
       const uint row = first_row + part.row + i / TOKEN_TILES * M + e % M;
       const uint token = x.first_token + part.token + i % TOKEN_TILES * N + e / M;
-      if (token >= tokens || row >= a.rows) continue;
+      if (token >= tokens || row >= a.rows || !has_result()) continue;
       float value = scratch[mine + e] * (a.scale * BYTE_UNIT);
       if ((FLAGS & kFlagBias) != 0) value += a.bias.v[a.first_row + row];
       if ((FLAGS & kFlagSoftcap) != 0) value = soft_cap(value, a.softcap);

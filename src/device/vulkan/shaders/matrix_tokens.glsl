@@ -184,7 +184,8 @@ Part my_part() {
   return Part(gl_SubgroupID / TOKEN_PARTS * SUB_ROWS, gl_SubgroupID % TOKEN_PARTS * SUB_TOKENS);
 }
 
-/// Of the subgroups that take turns, the first has the whole sums in the end.
+/// Of the subgroups that take turns, the first has the whole sums in the end. The others stay: lavapipe loses what a
+/// subgroup does behind a subgroupBarrier that others have left before.
 bool has_result() { return !ALONE || gl_SubgroupID == 0; }
 
 // A stride of 0 gives every column (or row) of a matrix the same values, in the layout of the sums.
