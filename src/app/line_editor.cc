@@ -45,6 +45,8 @@ class LineEditor::Terminal {
 
   Outcome read(std::string& line) {
     interrupted_ = false;
+    // el_gets shows the prompt before it takes the terminal over: a ctrl-c typed in between would be a signal.
+    el_set(editor_, EL_PREP_TERM, 1);
     int count = 0;
     const char* text = el_gets(editor_, &count);
     if (interrupted_) {

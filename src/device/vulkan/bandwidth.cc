@@ -136,7 +136,7 @@ Result<double> measure_once(Gpu& gpu, Pipelines& pipelines, uint64_t bytes) {
 Result<double> measure_read_bandwidth(Gpu& gpu, Pipelines& pipelines, uint64_t bytes) {
   // A GPU that was idle needs a while under load until its clocks are up: an H100's first passes reached 58 % of what
   // it reads at full clock, and a share of that would say too much.
-  constexpr std::chrono::milliseconds kAtLeast(300);
+  constexpr std::chrono::milliseconds kAtLeast(1000);
   const auto start = std::chrono::steady_clock::now();
   double best = 0;
   do {
