@@ -48,8 +48,7 @@ const MatrixTuning& tuning_for(const Tuning& tuning, uint32_t tokens) {
 
 std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, uint32_t encoding,
                                            uint32_t matrices, uint32_t tokens) {
-  if (!uses_quantized_activations(encoding) ||
-      tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) {
+  if (!uses_quantized_activations(encoding) || tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) {
     return {};
   }
   const auto shape = byte_shape(gpu);

@@ -13,8 +13,8 @@ struct MatrixPlan {
   CooperativeMatrixShape shape;  ///< i8 to i32
 };
 
-/// The plan for `tokens` tokens, made to fit the device's shared memory and threads; nothing where the device multiplies
-/// no signed bytes or the encoding is not in blocks. `matrices` is 2 for gate and up.
+/// The plan for `tokens` tokens, made to fit the device's shared memory and threads; nothing where the device
+/// multiplies no signed bytes or the encoding is not in blocks. `matrices` is 2 for gate and up.
 std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, uint32_t encoding,
                                            uint32_t matrices, uint32_t tokens);
 

@@ -25,7 +25,8 @@ const std::filesystem::path kFolder = std::filesystem::path(HEARTH_SOURCE_DIR) /
 
 /// As many sequences as this decode with arithmetic in less than half of the bus time.
 constexpr uint32_t kSequencesUnderHalf = 8;
-/// Prompts reach this share of the matrix units' peak even when nothing overlaps; q6_k, with two scales a block, the least.
+/// Prompts reach this share of the matrix units' peak even when nothing overlaps; q6_k, with two scales a block, the
+/// least.
 constexpr double kLeastShareOfPeak = 0.39;
 
 /// Decode with as many sequences, prompts of 64 and 512 tokens.
