@@ -169,16 +169,6 @@ Result<void> run_profile(const Options& options) {
   return {};
 }
 
-/// With this much cache all sequences stay side by side: one that waits for another's blocks would be measured as slow.
-uint64_t cache_bytes_for(const Model& model, const Options& options, uint32_t context_length) {
-  const auto blocks_of = [](uint64_t tokens) { return tokens / kBlockTokens + 2; };
-  const uint64_t of_each = blocks_of(options.context + uint64_t{2} * options.decode);
-  const uint64_t blocks = blocks_of(context_length) + std::ranges::max(options.sequences) * of_each;
-  uint64_t bytes = 0;
-  for (const CacheGroup& group : model.cache_groups()) bytes += blocks * group.bytes_per_block;
-  return bytes;
-}
-
 Result<void> run(const Options& options) {
   if (options.profile) return run_profile(options);
   auto opened = open_model(options.model, options.device, {});
@@ -188,7 +178,9 @@ Result<void> run(const Options& options) {
   engine_options.context_length =
       std::min(opened->model->config().context_length,
                std::max(std::ranges::max(options.prompts), options.context + 2 * options.decode) + kBlockTokens);
-  engine_options.cache_bytes = cache_bytes_for(*opened->model, options, engine_options.context_length);
+  engine_options.cache_bytes = cache_bytes_side_by_side(opened->model->cache_groups(), engine_options.context_length,
+                                                        engine_options.max_sequences,
+                                                        options.context + 2 * options.decode);
   engine_options.prefix_cache = false;
   auto engine = Engine::start(*opened->model, nullptr, engine_options);
   if (!engine) return pass_on(engine);

@@ -54,6 +54,15 @@ class Arrivals {
 
 }  // namespace
 
+uint64_t cache_bytes_side_by_side(std::span<const CacheGroup> groups, uint32_t context_length, uint32_t sequences,
+                                  uint32_t tokens_each) {
+  const auto blocks_of = [](uint64_t tokens) { return tokens / kBlockTokens + 2; };
+  const uint64_t blocks = blocks_of(context_length) + sequences * blocks_of(tokens_each);
+  uint64_t bytes = 0;
+  for (const CacheGroup& group : groups) bytes += blocks * group.bytes_per_block;
+  return bytes;
+}
+
 Request EngineMeter::random_request(uint32_t prompt_tokens, uint32_t max_tokens) {
   std::mt19937 random(++requests_);
   std::uniform_int_distribution<int32_t> id(0, static_cast<int32_t>(vocabulary_) - 1);

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "model/model.h"
 
 namespace hearth::app {
 
@@ -20,6 +22,11 @@ struct DecodeMeasurement {
   double seconds = 0;
   double mean_context = 0;  ///< tokens in a sequence's cache, averaged over that time
 };
+
+/// Cache in which one sequence of `context_length` tokens and `sequences` of `tokens_each` fit at once: one that waits for
+/// another's blocks would be measured as slow.
+uint64_t cache_bytes_side_by_side(std::span<const CacheGroup> groups, uint32_t context_length, uint32_t sequences,
+                                  uint32_t tokens_each);
 
 /// Runs requests of random token ids (fixed seed, greedy, no end tokens) through the engine itself.
 class EngineMeter {
