@@ -178,9 +178,9 @@ Result<void> run(const Options& options) {
   engine_options.context_length =
       std::min(opened->model->config().context_length,
                std::max(std::ranges::max(options.prompts), options.context + 2 * options.decode) + kBlockTokens);
-  engine_options.cache_bytes = cache_bytes_side_by_side(opened->model->cache_groups(), engine_options.context_length,
-                                                        engine_options.max_sequences,
-                                                        options.context + 2 * options.decode);
+  engine_options.cache_bytes =
+      cache_bytes_side_by_side(opened->model->cache_groups(), engine_options.context_length,
+                               engine_options.max_sequences, options.context + 2 * options.decode);
   engine_options.prefix_cache = false;
   auto engine = Engine::start(*opened->model, nullptr, engine_options);
   if (!engine) return pass_on(engine);

@@ -23,8 +23,8 @@ struct DecodeMeasurement {
   double mean_context = 0;  ///< tokens in a sequence's cache, averaged over that time
 };
 
-/// Cache in which one sequence of `context_length` tokens and `sequences` of `tokens_each` fit at once: one that waits for
-/// another's blocks would be measured as slow.
+/// Cache in which one sequence of `context_length` tokens and `sequences` of `tokens_each` fit at once: one that waits
+/// for another's blocks would be measured as slow.
 uint64_t cache_bytes_side_by_side(std::span<const CacheGroup> groups, uint32_t context_length, uint32_t sequences,
                                   uint32_t tokens_each);
 
