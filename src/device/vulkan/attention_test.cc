@@ -4,11 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
-#include "device/reference/reference_device.h"
+#include "device/vulkan/device_fixture.h"
 #include "device/vulkan/test_model.h"
-#include "device/vulkan/vulkan_device.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -102,24 +100,7 @@ struct Case {
   std::string tuning;
 };
 
-class AttentionTest : public testing::TestWithParam<Case> {
- protected:
-  void SetUp() override {
-    auto opened = open_vulkan_device({.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr});
-    if (!opened && opened.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(opened.error());
-    ASSERT_TRUE(opened) << to_string(opened.error());
-    device_ = std::move(*opened);
-    reference_ = open_reference_device(2);
-  }
-  void TearDown() override {
-    if (device_) {
-      EXPECT_EQ(device_->validation_messages(), 0U);
-    }
-  }
-
-  std::unique_ptr<VulkanDevice> device_;
-  std::unique_ptr<Device> reference_;
-};
+class AttentionTest : public DeviceTest, public testing::WithParamInterface<Case> {};
 
 TEST_P(AttentionTest, AgreesWithTheReference) {
   const Shape& shape = GetParam().shape;

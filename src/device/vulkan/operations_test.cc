@@ -3,11 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
-#include "device/reference/reference_device.h"
+#include "device/vulkan/device_fixture.h"
 #include "device/vulkan/test_model.h"
-#include "device/vulkan/vulkan_device.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -35,26 +32,11 @@ bool is_plain(NumberFormat format) { return traits(format).block_values == 1; }
 uint32_t columns(NumberFormat format) { return traits(format).block_values == 256 ? 768 : 416; }
 double tolerance(NumberFormat format) { return is_plain(format) ? kFloatTolerance : kByteTolerance; }
 
-class OperationsTest : public testing::Test {
+class OperationsTest : public DeviceTest {
  protected:
-  static bool validation() { return std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr; }
-
-  void SetUp() override {
-    auto opened = open_vulkan_device({.validation = validation()});
-    if (!opened && may_be_missing(opened.error())) GTEST_SKIP() << to_string(opened.error());
-    ASSERT_TRUE(opened) << to_string(opened.error());
-    device_ = std::move(*opened);
-    if (const char* tuning = std::getenv("HEARTH_VULKAN_TUNING")) {
-      ASSERT_TRUE(device_->set_tuning(tuning)) << tuning;
-    }
-    reference_ = open_reference_device(2);
-  }
-
   void TearDown() override {
     program_.reset();
-    if (device_) {
-      EXPECT_EQ(device_->validation_messages(), 0U);
-    }
+    DeviceTest::TearDown();
   }
 
   void compile(const TestModel& model, const ProgramLimits& limits) {
@@ -88,8 +70,6 @@ class OperationsTest : public testing::Test {
     }
   }
 
-  std::unique_ptr<VulkanDevice> device_;
-  std::unique_ptr<Device> reference_;
   std::unique_ptr<Program> program_, reference_program_;
 };
 

@@ -7,43 +7,24 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <limits>
 #include <random>
 
-#include "device/reference/reference_device.h"
+#include "device/vulkan/device_fixture.h"
 #include "device/vulkan/test_model.h"
-#include "device/vulkan/vulkan_device.h"
 
 namespace hearth::vulkan {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-class ProgramTest : public testing::Test {
+class ProgramTest : public DeviceTest {
  protected:
-  void SetUp() override {
-    auto opened = open_vulkan_device({.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr});
-    if (!opened && opened.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(opened.error());
-    ASSERT_TRUE(opened) << to_string(opened.error());
-    device_ = std::move(*opened);
-    reference_ = open_reference_device(2);
-  }
-
-  void TearDown() override {
-    if (device_) {
-      EXPECT_EQ(device_->validation_messages(), 0U);
-    }
-  }
-
   std::unique_ptr<Program> compile(const TestModel& model, const ProgramLimits& limits) {
     auto program = model.compile(*device_, limits);
     EXPECT_TRUE(program) << to_string(program.error());
     return std::move(*program);
   }
-
-  std::unique_ptr<VulkanDevice> device_;
-  std::unique_ptr<Device> reference_;
 };
 
 /// Token t is row t of the unit matrix, so its logits are column t of the head, exactly.
