@@ -45,13 +45,14 @@ double most_operations_of_submit(const Gpu& gpu, const Tuning& tuning) {
 
 }  // namespace
 
-Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning,
-                                                             const Recording& recording, const Weights& weights,
-                                                             const Cache& cache, const ProgramLimits& limits) {
-  auto attention = AttentionPlan::make(gpu.properties(), tuning, recording, limits);
+Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines& pipelines,
+                                                             const MatmulTunings& tunings, const Recording& recording,
+                                                             const Weights& weights, const Cache& cache,
+                                                             const ProgramLimits& limits) {
+  auto attention = AttentionPlan::make(gpu.properties(), tunings.base(), recording, limits);
   if (!attention) return pass_on(attention);
   std::unique_ptr<VulkanProgram> program(
-      new VulkanProgram(gpu, pipelines, tuning, std::move(*attention), recording, weights, cache));
+      new VulkanProgram(gpu, pipelines, tunings, std::move(*attention), recording, weights, cache));
   if (auto allocated = program->allocate(limits); !allocated) return pass_on(allocated);
   return program;
 }
@@ -229,8 +230,8 @@ Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, size_
                                          CommandRecorder& commands) {
   CandidatePlaces places = candidate_places_;
   places.results = slot.results.address();
-  const StepContext context = {gpu_,         tuning_,   attention_, recording_, weights_, cache_,
-                               activations_, slot.step, ropes_,     scratch_,   places};
+  const StepContext context = {gpu_,   tuning_,      matmuls_,  attention_, recording_, weights_,
+                               cache_, activations_, slot.step, ropes_,     scratch_,   places};
   StepRecorder recorder(context, bucket, commands);
   commands.join_earlier();
   if (auto made = recorder.record(first, end); !made) return made;

@@ -28,13 +28,21 @@ struct DispatchTime {
   double microseconds = 0;
 };
 
+/// A way to run matmuls of one shape, to be timed.
+struct MatmulTrial {
+  std::vector<uint32_t> operations;  ///< of the recording: the same shape with different matrices
+  uint32_t tokens = 1;               ///< rows of their inputs; a bucket within the program's limits
+  Tuning tuning;
+};
+
 /// A forward pass as command buffers, recorded for each bucket of shapes when it is first met and replayed from then
 /// on. One submit for each step, unless its work is so much that it is cut. Two steps may be in flight: the host writes
 /// the input of one and reads the results of the other in slots that take turns, each with recordings of its own;
 /// everything else is shared, and steps pass through it one after another.
 class VulkanProgram : public Program {
  public:
-  static Result<std::unique_ptr<VulkanProgram>> create(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning,
+  /// `tunings` with a base alone may be written as a Tuning.
+  static Result<std::unique_ptr<VulkanProgram>> create(Gpu& gpu, Pipelines& pipelines, const MatmulTunings& tunings,
                                                        const Recording& recording, const Weights& weights,
                                                        const Cache& cache, const ProgramLimits& limits);
   ~VulkanProgram() override;
@@ -53,6 +61,22 @@ class VulkanProgram : public Program {
 
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
   Result<std::vector<DispatchTime>> profile_dispatches(const StepInput& input) { return measure(input, nullptr); }
+
+  /// program_matmuls.cc: what a trial launches. Makes no pipelines and runs nothing.
+  Result<std::vector<Launch>> launches(const MatmulTrial& trial);
+
+  /// Seconds that each trial takes for one of its operations, by timestamps: trials take turns `repeats` times, so that
+  /// what disturbs one disturbs all; of each operation the least counts, and of those the median. Not while a step is
+  /// in flight; results of steps are lost. Errors: unsupported (no timestamps), out_of_memory, device_lost.
+  Result<std::vector<double>> time(std::span<const MatmulTrial> trials, uint32_t repeats, Pipelines& pipelines);
+
+  /// Takes measured choices for steps that are recorded from now on.
+  Result<void> set_matmuls(const MeasuredTunings& measured) { return matmuls_.set(measured); }
+  const MatmulTunings& matmuls() const { return matmuls_; }
+
+  const Recording& recording() const { return recording_; }
+  const Weights& weights() const { return weights_; }
+  const ProgramLimits& limits() const { return limits_; }
 
   /// Of steps like this one. Makes no pipelines, records and runs nothing.
   Result<RecordingStatistics> statistics(const StepInput& input) { return statistics(bucket_for(input)); }
@@ -76,11 +100,12 @@ class VulkanProgram : public Program {
     std::vector<uint32_t> candidates;  ///< of each other row of it
   };
 
-  VulkanProgram(Gpu& gpu, Pipelines& pipelines, const Tuning& tuning, AttentionPlan attention, Recording recording,
-                const Weights& weights, const Cache& cache)
+  VulkanProgram(Gpu& gpu, Pipelines& pipelines, const MatmulTunings& tunings, AttentionPlan attention,
+                Recording recording, const Weights& weights, const Cache& cache)
       : gpu_(gpu),
         pipelines_(pipelines),
-        tuning_(tuning),
+        tuning_(tunings.base()),
+        matmuls_(tunings),
         attention_(std::move(attention)),
         recording_(std::move(recording)),
         weights_(weights),
@@ -98,12 +123,14 @@ class VulkanProgram : public Program {
   Result<VkCommandBuffer> allocate_commands();
   Result<void> record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
+  Result<void> record_trial(const MatmulTrial& trial, CommandRecorder& commands);
   Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);
 
   Gpu& gpu_;
   Pipelines& pipelines_;
-  const Tuning tuning_;
+  const Tuning tuning_;  ///< of all but matmuls
+  MatmulTunings matmuls_;
   const AttentionPlan attention_;
   const Recording recording_;
   const Weights& weights_;

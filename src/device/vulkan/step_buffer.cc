@@ -139,4 +139,9 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
   return {};
 }
 
+void StepBuffer::write_counts(uint32_t tokens, uint32_t logit_rows) {
+  const shared::StepHeader header = {.tokens = tokens, .logit_rows = logit_rows};
+  std::memcpy(buffer_.mapped(), &header, sizeof(header));
+}
+
 }  // namespace hearth::vulkan

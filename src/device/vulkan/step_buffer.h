@@ -21,6 +21,9 @@ class StepBuffer {
   /// best candidates may be tokens of this one.
   Result<void> write(const StepInput& input, uint32_t tile_tokens, uint32_t rows_before);
 
+  /// Says that there are so many rows and leaves the rest as it is: enough for operations that look at nothing else.
+  void write_counts(uint32_t tokens, uint32_t logit_rows);
+
   VkDeviceAddress header() const { return buffer_.address(); }
   VkDeviceAddress token_ids() const { return buffer_.address() + token_ids_; }
   VkDeviceAddress positions() const { return buffer_.address() + positions_; }

@@ -9,6 +9,7 @@
 #include "device/vulkan/attention_plan.h"
 #include "device/vulkan/cache.h"
 #include "device/vulkan/command_recorder.h"
+#include "device/vulkan/matmul_tunings.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_buffer.h"
 #include "device/vulkan/tuning.h"
@@ -53,7 +54,8 @@ struct CandidatePlaces {
 /// Everything that a recording refers to. Owned by the program.
 struct StepContext {
   const Gpu& gpu;
-  const Tuning& tuning;
+  const Tuning& tuning;  ///< of all but matmuls
+  const MatmulTunings& matmuls;
   const AttentionPlan& attention;
   const Recording& recording;
   const Weights& weights;
@@ -106,9 +108,10 @@ class StepRecorder {
   struct Multiplication {
     TensorId in, out;
     MatrixId matrix;
+    const Tuning& tuning;
+    const FewTokensTuning& few;
     std::optional<VectorId> bias;
     float scale = 1.0F, softcap = 0.0F;
-    const FewTokensTuning* tuning = nullptr;
   };
   Result<void> emit(const Linear& op);
   Result<void> emit(const GateUp& op);
@@ -118,7 +121,7 @@ class StepRecorder {
   uint32_t linear_flags(const Multiplication& m) const;
   Result<void> multiply(const Multiplication& m);
   Result<void> multiply_run(const Multiplication& m, const WeightRun& run);
-  bool few(TensorId tensor) const { return rows(tensor) <= c_.tuning.few_tokens_limit; }
+  std::string shape(const Operation& op) const { return matmul_shape(c_.recording, c_.weights, op); }
 
   uint32_t rows(TensorId tensor) const { return is_logits(tensor) ? bucket_.logit_rows : bucket_.tokens; }
   bool is_logits(TensorId tensor) const { return c_.recording.tensors[tensor.index].rows == Rows::logits; }

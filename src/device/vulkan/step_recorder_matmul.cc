@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "device/vulkan/few_path.h"
 #include "device/vulkan/matrix_path.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_recorder.h"
@@ -20,33 +21,6 @@ shared::WeightRef reference(const Slice& slice, const WeightLayout& layout) {
   return {at, at + layout.extra_offset, at + layout.scales_offset};
 }
 
-/// Registers of a lane for one block of weights, ready to be multiplied.
-uint32_t registers_of_block(uint32_t encoding) {
-  if (encoding == shared::kEncodingF32) return 32;
-  return uses_quantized_activations(encoding) ? 8 : 16;
-}
-constexpr uint32_t kMostBlockRegisters = 64;  // RDNA3 spills beyond
-
-/// Fewer rows at once where many tokens or plain weights would not fit in registers; the workgroup's rows stay the
-/// same.
-FewTokensTuning for_tokens(FewTokensTuning tuning, uint32_t encoding, uint32_t matrices, uint32_t tokens,
-                           uint32_t most_sums, const GpuProperties& gpu) {
-  tuning.cluster = std::min(tuning.cluster, gpu.subgroup_size);
-  const uint32_t most_threads = std::min(gpu.max_workgroup_threads, 512U);
-  const uint32_t block_registers = matrices * registers_of_block(encoding);
-  while (tuning.rows > 1 &&
-         (matrices * tuning.rows * tokens > most_sums || tuning.rows * block_registers > kMostBlockRegisters)) {
-    tuning.rows /= 2;
-    if (2 * tuning.subgroups * gpu.subgroup_size <= most_threads) tuning.subgroups *= 2;
-  }
-  return tuning;
-}
-
-/// Rows of each matrix that a workgroup computes.
-uint32_t outputs_of(const FewTokensTuning& tuning, uint32_t lanes) {
-  return tuning.subgroups / tuning.split * (lanes / tuning.cluster) * tuning.rows;
-}
-
 /// The constants that both cooperative-matrix shaders begin with.
 std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding) {
   const MatrixTuning& t = plan.tuning;
@@ -57,12 +31,14 @@ std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding
 }  // namespace
 
 StepRecorder::Multiplication StepRecorder::multiplication(const Linear& op) const {
-  const bool is_short = width(op.out) < c_.tuning.short_rows;
+  const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
+  const bool is_short = width(op.out) < tuning.short_rows;
   return {.in = op.in,
           .out = op.out,
           .matrix = op.weight,
-          .bias = op.bias,
-          .tuning = is_short ? &c_.tuning.short_linear : &c_.tuning.linear};
+          .tuning = tuning,
+          .few = is_short ? tuning.short_linear : tuning.linear,
+          .bias = op.bias};
 }
 
 Result<void> StepRecorder::emit(const Linear& op) {
@@ -71,12 +47,14 @@ Result<void> StepRecorder::emit(const Linear& op) {
 }
 
 Result<void> StepRecorder::emit(const Logits& op) {
+  const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
   return multiply({.in = op.in,
                    .out = op.out,
                    .matrix = op.head,
+                   .tuning = tuning,
+                   .few = tuning.logits,
                    .scale = op.scale,
-                   .softcap = op.softcap,
-                   .tuning = &c_.tuning.logits});
+                   .softcap = op.softcap});
 }
 
 Result<void> StepRecorder::multiply(const Multiplication& m) {
@@ -115,8 +93,8 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   const std::array all_writes = {access(m.out)};
   const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  if (!few(m.in)) {
-    if (const auto plan = plan_matrix_path(c_.gpu.properties(), c_.tuning, encoding, 1, rows(m.in))) {
+  if (rows(m.in) > m.tuning.few_tokens_limit) {
+    if (const auto plan = plan_matrix_path(c_.gpu.properties(), m.tuning, encoding, 1, rows(m.in))) {
       PipelineKey key = {Shader::linear_matrix, plan->tuning.subgroups * lanes, matrix_constants(*plan, encoding)};
       key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
       return commands_.dispatch(
@@ -129,10 +107,11 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
     return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, kTileRows), divide_up(rows(m.in), tokens)},
                               reads, writes);
   }
-  const FewTokensTuning t = for_tokens(*m.tuning, encoding, 1, rows(m.in), c_.tuning.most_sums, c_.gpu.properties());
+  const FewPlan plan = plan_few_path(c_.gpu.properties(), m.few, m.tuning.most_sums, encoding, 1, rows(m.in));
+  const FewTokensTuning& t = plan.tuning;
   const PipelineKey key = {
-      Shader::linear_few, t.subgroups * lanes, {encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, flags}};
-  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, outputs_of(t, lanes))}, reads, writes);
+      Shader::linear_few, plan.threads, {encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, flags}};
+  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, plan.outputs)}, reads, writes);
 }
 
 Result<void> StepRecorder::emit(const GateUp& op) {
@@ -156,8 +135,9 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const std::array reads = {access(op.in)};
   const std::array writes = {access(op.out)};
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  if (!few(op.in)) {
-    if (const auto plan = plan_matrix_path(c_.gpu.properties(), c_.tuning, layout.encoding, 2, rows(op.in))) {
+  const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
+  if (rows(op.in) > tuning.few_tokens_limit) {
+    if (const auto plan = plan_matrix_path(c_.gpu.properties(), tuning, layout.encoding, 2, rows(op.in))) {
       PipelineKey key = {Shader::gate_up_matrix, plan->tuning.subgroups * lanes,
                          matrix_constants(*plan, layout.encoding)};
       key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
@@ -174,20 +154,20 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     return wants_bytes ? quantize(op.out) : Result<void>{};
   }
 
-  const FewTokensTuning t =
-      for_tokens(c_.tuning.gate_up, layout.encoding, 2, rows(op.in), c_.tuning.most_sums, c_.gpu.properties());
-  const uint32_t outputs = outputs_of(t, lanes);
+  const FewPlan plan =
+      plan_few_path(c_.gpu.properties(), tuning.gate_up, tuning.most_sums, layout.encoding, 2, rows(op.in));
+  const FewTokensTuning& t = plan.tuning;
   // A workgroup quantises whole blocks, and either all consumers read bytes or it leaves them to a pass of their own.
-  const bool makes_bytes = wants_bytes && !place(op.out).needs_floats && outputs % 32 == 0;
+  const bool makes_bytes = wants_bytes && !place(op.out).needs_floats && plan.outputs % 32 == 0;
   if (makes_bytes) {
     arguments.result_quants = quants(op.out);
     arguments.result_pairs = pairs(op.out);
   }
   const PipelineKey key = {
       Shader::gate_up_few,
-      t.subgroups * lanes,
+      plan.threads,
       {layout.encoding, rows(op.in), t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
-  if (auto done = commands_.dispatch(key, arguments, {divide_up(layout.rows, outputs)}, reads, writes); !done) {
+  if (auto done = commands_.dispatch(key, arguments, {divide_up(layout.rows, plan.outputs)}, reads, writes); !done) {
     return done;
   }
   return wants_bytes && !makes_bytes ? quantize(op.out) : Result<void>{};

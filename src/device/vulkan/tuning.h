@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -82,8 +85,20 @@ struct Tuning {
 /// What was measured to be best for a GPU of these properties, or a guess where nothing was (docs/performance.md).
 Tuning tuning_for(const GpuProperties& gpu);
 
-/// Changes `tuning` by "name=value,name=value" such as "gate_up.rows=8,attention_keys=32". Errors: invalid_argument.
-Result<void> change_tuning(std::string_view changes, Tuning& tuning);
+/// Fields by their names, such as "gate_up.rows" (tuning_fields.h), and what they should be.
+using TuningChanges = std::map<std::string, uint32_t, std::less<>>;
+
+/// From "name=value,name=value", and back. Errors: invalid_argument (no number, or a name that no field has).
+Result<TuningChanges> parse_changes(std::string_view text);
+std::string text_of(const TuningChanges& changes);
+
+/// Errors: invalid_argument for a name that no field has.
+Result<void> change_tuning(const TuningChanges& changes, Tuning& tuning);
+
+/// Whether one of them decides how matmuls run.
+bool changes_matmuls(const TuningChanges& changes);
+
+TuningChanges all_fields(const Tuning& tuning);
 
 /// The first bucket that holds `count` tokens: each count to 8, even ones to 16, then powers of two.
 constexpr uint32_t bucket_of(uint32_t count) {

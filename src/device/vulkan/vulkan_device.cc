@@ -37,10 +37,10 @@ class Implementation : public VulkanDevice {
   uint32_t pipelines_made() const override { return pipelines_->statistics().made; }
 
   Result<void> set_tuning(std::string_view changes) override {
-    Tuning tuning = tuning_for(gpu_->properties());
-    if (auto changed = change_tuning(changes, tuning); !changed) return changed;
-    tuning_ = tuning;
-    return {};
+    auto parsed = parse_changes(changes);
+    if (!parsed) return pass_on(parsed);
+    tuning_ = tuning_for(gpu_->properties());
+    return change_tuning(*parsed, tuning_);
   }
 
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override { return weights_.declare_matrix(spec); }

@@ -1,0 +1,83 @@
+#include "device/vulkan/matmul_tunings.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace hearth::vulkan {
+namespace {
+
+struct Matmul {
+  std::string_view kind;
+  TensorId in;
+  MatrixId matrix;
+};
+
+std::optional<Matmul> matmul_of(const Operation& operation) {
+  if (const auto* op = std::get_if<Linear>(&operation)) return Matmul{"linear", op->in, op->weight};
+  if (const auto* op = std::get_if<GateUp>(&operation)) return Matmul{"gate_up", op->in, op->gate_up};
+  if (const auto* op = std::get_if<Logits>(&operation)) return Matmul{"logits", op->in, op->head};
+  return {};
+}
+
+}  // namespace
+
+std::string matmul_shape(const Recording& recording, const Weights& weights, const Operation& operation) {
+  const auto matmul = matmul_of(operation);
+  if (!matmul) return {};
+  std::string shape = fmt::format("{} {} to", matmul->kind, recording.tensors[matmul->in.index].width);
+  const auto& runs = weights.matrix(matmul->matrix).runs;
+  // Up is as gate is, and the result as wide as one of them.
+  const size_t count = matmul->kind == "gate_up" ? 1 : runs.size();
+  for (size_t i = 0; i < count; ++i) {
+    shape += fmt::format("{} {} {}", i == 0 ? "" : " +", runs[i].layout.rows, traits(runs[i].format).name);
+  }
+  return shape;
+}
+
+std::string_view name_of(TuningOrigin origin) {
+  constexpr std::array<std::string_view, 4> kNames = {"table", "forced", "kept", "measured"};
+  return kNames[static_cast<size_t>(origin)];
+}
+
+const MatmulTunings::Choice* MatmulTunings::find(std::string_view shape, uint32_t tokens) const {
+  const auto of_shape = choices_.find(shape);
+  if (of_shape == choices_.end()) return nullptr;
+  const uint32_t bucket = bucket_of(tokens);
+  const auto& by_tokens = of_shape->second;
+  auto found = by_tokens.upper_bound(bucket);
+  if (found == by_tokens.begin()) return nullptr;
+  --found;
+  if (found->first != bucket && found->first <= kLastOwnKernel) return nullptr;
+  return &found->second;
+}
+
+const Tuning& MatmulTunings::of(std::string_view shape, uint32_t tokens) const {
+  const Choice* choice = find(shape, tokens);
+  return choice == nullptr ? base_ : choice->tuning;
+}
+
+TuningOrigin MatmulTunings::origin(std::string_view shape, uint32_t tokens) const {
+  const Choice* choice = find(shape, tokens);
+  return choice == nullptr ? base_origin_ : choice->measured.origin;
+}
+
+const MeasuredTuning* MatmulTunings::measured(std::string_view shape, uint32_t tokens) const {
+  const Choice* choice = find(shape, tokens);
+  return choice == nullptr ? nullptr : &choice->measured;
+}
+
+Result<void> MatmulTunings::set(const MeasuredTunings& measured) {
+  decltype(choices_) choices;
+  for (const auto& [shape, by_tokens] : measured) {
+    for (const auto& [tokens, one] : by_tokens) {
+      Choice choice = {one, base_};
+      if (auto changed = change_tuning(one.changes, choice.tuning); !changed) return changed;
+      choices[shape].emplace(tokens, std::move(choice));
+    }
+  }
+  choices_ = std::move(choices);
+  return {};
+}
+
+}  // namespace hearth::vulkan
