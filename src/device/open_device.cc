@@ -34,10 +34,27 @@ std::filesystem::path pipeline_cache_folder() {
   return home != nullptr && *home == '/' ? std::filesystem::path(home) / ".cache" / "hearth" / "pipelines" : "";
 }
 
+/// HEARTH_VULKAN_TUNE, where it is set: seconds. Errors: invalid_argument.
+Result<std::optional<double>> tune_seconds() {
+  const char* text = std::getenv("HEARTH_VULKAN_TUNE");
+  if (text == nullptr) return std::nullopt;
+  const std::string_view number = text;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), seconds);
+  if (error != std::errc() || end != number.data() + number.size() || !(seconds >= 0)) {
+    return fail(ErrorCode::invalid_argument, fmt::format("HEARTH_VULKAN_TUNE={} is no number of seconds", number),
+                "0 measures nothing, 60 is enough for most models");
+  }
+  return seconds;
+}
+
 /// "vulkan", "vulkan:N" or "vulkan:part of a name".
 Result<std::unique_ptr<Device>> open_vulkan(std::string_view name) {
   VulkanOptions options = {.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
                            .pipeline_cache = pipeline_cache_folder()};
+  auto seconds = tune_seconds();
+  if (!seconds) return pass_on(seconds);
+  options.tune_seconds = *seconds;
   if (const size_t colon = name.find(':'); colon != name.npos) {
     const std::string_view which = name.substr(colon + 1);
     uint32_t index = 0;

@@ -12,8 +12,9 @@ namespace hearth {
 /// Opens "auto", "cpu", "vulkan" (the best GPU), "vulkan:N" (by the loader's order), "vulkan:NAME" (by a part of its
 /// name) or "reference". `threads` 0 means one for each core that this process may use.
 ///
-/// The Vulkan device keeps compiled pipelines in $XDG_CACHE_HOME/hearth/pipelines (or ~/.cache/...), and heeds
-/// HEARTH_VULKAN_VALIDATION (any value: the validation layer is on) and HEARTH_VULKAN_TUNING (vulkan/tuning.h).
+/// The Vulkan device keeps compiled pipelines and measured tuning in $XDG_CACHE_HOME/hearth/pipelines (or
+/// ~/.cache/...), and heeds HEARTH_VULKAN_VALIDATION (any value: the validation layer is on), HEARTH_VULKAN_TUNING
+/// (vulkan/tuning.h) and HEARTH_VULKAN_TUNE (seconds that a prepared program may measure; 0 for none).
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads);
 
 /// All GPUs that the Vulkan loader lists, by the index of "vulkan:N", each an object of properties; also those that

@@ -1,43 +1,22 @@
 #include "device/vulkan/pipeline_cache_file.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <unistd.h>
-
-#include <atomic>
+#include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <system_error>
 
 #include "base/file.h"
+#include "device/vulkan/kept_file.h"
 
 namespace hearth::vulkan {
-namespace {
 
-namespace fs = std::filesystem;
-
-/// Different for every write of every process that shares the folder.
-fs::path temporary_name(const fs::path& path) {
-  static std::atomic<uint32_t> writes = 0;
-  return fs::path(path).concat(fmt::format(".{}.{}", getpid(), ++writes));
-}
-
-}  // namespace
-
-PipelineCacheFile::PipelineCacheFile(const fs::path& folder, const GpuProperties& properties, uint64_t shaders) {
+PipelineCacheFile::PipelineCacheFile(const std::filesystem::path& folder, const GpuProperties& properties,
+                                     uint64_t shaders) {
   header_.vendor_id = properties.vendor_id;
   header_.device_id = properties.device_id;
   header_.driver_version = properties.driver_version;
   header_.uuid = properties.pipeline_cache_uuid;
   header_.shaders = shaders;
   if (folder.empty()) return;
-  path_ = folder / fmt::format("{:04x}-{:04x}-{:08x}-{:02x}-{:016x}.bin", header_.vendor_id, header_.device_id,
-                               header_.driver_version, fmt::join(header_.uuid, ""), shaders);
-}
-
-uint64_t PipelineCacheFile::hash_of(std::span<const std::byte> bytes, uint64_t hash) {
-  for (const std::byte byte : bytes) hash = (hash ^ static_cast<uint64_t>(byte)) * 0x100000001b3;
-  return hash;
+  path_ = folder / (kept_name(properties, shaders) + ".bin");
 }
 
 std::vector<std::byte> PipelineCacheFile::read() const {
@@ -59,18 +38,10 @@ Result<void> PipelineCacheFile::write(std::span<const std::byte> data) const {
   Header header = header_;
   header.data_bytes = data.size();
   header.data_hash = hash_of(data);
-  std::error_code error;
-  fs::create_directories(path_.parent_path(), error);
-  const fs::path temporary = temporary_name(path_);
-  std::ofstream file(temporary, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(&header), sizeof(header));
-  file.write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
-  file.close();
-  if (file) fs::rename(temporary, path_, error);
-  if (file && !error) return {};
-  std::error_code ignored;
-  fs::remove(temporary, ignored);
-  return fail(ErrorCode::io, fmt::format("{}: compiled pipelines cannot be kept there", path_.string()));
+  std::vector<std::byte> bytes(sizeof(header) + data.size());
+  std::memcpy(bytes.data(), &header, sizeof(header));
+  std::ranges::copy(data, bytes.begin() + sizeof(header));
+  return replace_file(path_, bytes, "compiled pipelines");
 }
 
 }  // namespace hearth::vulkan

@@ -28,9 +28,6 @@ class PipelineCacheFile {
 
   const std::filesystem::path& path() const { return path_; }  ///< empty when nothing is kept
 
-  /// 64-bit FNV-1a; `hash` continues an earlier one.
-  static uint64_t hash_of(std::span<const std::byte> bytes, uint64_t hash = 0xcbf29ce484222325);
-
  private:
   struct Header {
     std::array<char, 8> magic = {'h', 'e', 'a', 'r', 't', 'h', 'P', '1'};

@@ -25,6 +25,7 @@
 #include <thread>
 
 #include "base/thread_pool.h"
+#include "device/vulkan/kept_file.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -55,13 +56,13 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
 
 const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shader)]; }
 
+}  // namespace
+
 uint64_t hash_of_shaders() {
-  uint64_t hash = PipelineCacheFile::hash_of({});
-  for (const ShaderCode& shader : kShaders) hash = PipelineCacheFile::hash_of(std::as_bytes(shader.spirv), hash);
+  uint64_t hash = hash_of({});
+  for (const ShaderCode& shader : kShaders) hash = hash_of(std::as_bytes(shader.spirv), hash);
   return hash;
 }
-
-}  // namespace
 
 std::string_view name_of(Shader shader) { return code(shader).name; }
 

@@ -38,6 +38,9 @@ enum class Shader : uint8_t {
 /// The name of its file.
 std::string_view name_of(Shader shader);
 
+/// Of the code of all shaders: what was compiled or measured with others says nothing about these.
+uint64_t hash_of_shaders();
+
 /// A shader and its specialisation constants: `threads` and the subgroup size are constants 0 and 1 of every shader,
 /// `constants` are those from 2 on, in the order of the shader's file.
 struct PipelineKey {

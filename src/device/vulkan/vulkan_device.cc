@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "device/vulkan/bandwidth.h"
+#include "device/vulkan/device_tunings.h"
 #include "device/vulkan/instance.h"
 #include "device/vulkan/program.h"
 
@@ -22,12 +23,18 @@ std::string summary(const GpuProperties& p) {
   return text;
 }
 
+double tune_seconds(const VulkanOptions& options, const GpuProperties& gpu) {
+  const bool executes = !gpu.compiles_only && gpu.timestamp_ns > 0;
+  const bool is_processor = gpu.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+  return executes ? options.tune_seconds.value_or(is_processor ? 0 : kTuneSeconds) : 0;
+}
+
 class Implementation : public VulkanDevice {
  public:
-  Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines)
+  Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines, const VulkanOptions& options)
       : gpu_(std::move(gpu)),
         pipelines_(std::move(pipelines)),
-        tuning_(tuning_for(gpu_->properties())),
+        tunings_(*gpu_, options.pipeline_cache, tune_seconds(options, gpu_->properties())),
         weights_(*gpu_) {
     info_ = {.kind = "vulkan", .name = gpu_->properties().name, .description = summary(gpu_->properties())};
   }
@@ -36,12 +43,7 @@ class Implementation : public VulkanDevice {
   uint32_t validation_messages() const override { return Instance::validation_messages(); }
   uint32_t pipelines_made() const override { return pipelines_->statistics().made; }
 
-  Result<void> set_tuning(std::string_view changes) override {
-    auto parsed = parse_changes(changes);
-    if (!parsed) return pass_on(parsed);
-    tuning_ = tuning_for(gpu_->properties());
-    return change_tuning(*parsed, tuning_);
-  }
+  Result<void> set_tuning(std::string_view changes) override { return tunings_.force(changes); }
 
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override { return weights_.declare_matrix(spec); }
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
@@ -58,9 +60,10 @@ class Implementation : public VulkanDevice {
 
   Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
     if (auto finished = weights_.finish(); !finished) return pass_on(finished);
-    auto program = VulkanProgram::create(*gpu_, *pipelines_, tuning_, recording, weights_, cache_, limits);
+    auto program = VulkanProgram::create(*gpu_, *pipelines_, tunings_.matmuls(), recording, weights_, cache_, limits);
     if (!program) return pass_on(program);
     if (limits.prepare) {
+      if (auto tuned = tunings_.tune(**program); !tuned) return pass_on(tuned);
       if (auto prepared = (*program)->prepare(); !prepared) return pass_on(prepared);
     }
     return std::move(*program);
@@ -74,7 +77,7 @@ class Implementation : public VulkanDevice {
  private:
   std::unique_ptr<Gpu> gpu_;
   std::unique_ptr<Pipelines> pipelines_;
-  Tuning tuning_;
+  DeviceTunings tunings_;
   Weights weights_;
   Cache cache_;
   DeviceInfo info_;
@@ -91,7 +94,7 @@ Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& op
   if (!gpu) return pass_on(gpu);
   auto pipelines = vulkan::Pipelines::create(**gpu, false, options.pipeline_cache);
   if (!pipelines) return pass_on(pipelines);
-  return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines));
+  return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines), options);
 }
 
 Result<nlohmann::ordered_json> describe_vulkan_devices() {

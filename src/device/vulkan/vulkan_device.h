@@ -19,15 +19,23 @@ struct VulkanOptions {
   std::optional<uint32_t> index;  ///< which device, in the loader's order; without it the best one
   std::string name;               ///< or a part of the device's name
   bool validation = false;        ///< the validation layer with synchronisation validation, its messages to stderr
-  std::filesystem::path pipeline_cache;             ///< the folder where compiled pipelines are kept; empty keeps none
+  /// The folder where compiled pipelines and measured tuning are kept; empty keeps none.
+  std::filesystem::path pipeline_cache;
+  /// Seconds that a program which is prepared may spend on measuring tunings that are not kept yet; 0 measures nothing.
+  /// Without it kTuneSeconds, and 0 on a CPU that passes for a GPU.
+  std::optional<double> tune_seconds;
   bool staging = false;                             ///< for tests: never writes weights to mapped memory
   std::function<void(VolkDeviceTable&)> wrap = {};  ///< for tests: puts functions before the driver's
 };
 
+/// Enough for the first counts of tokens of a large model on a large GPU; what is missing is measured by later starts.
+inline constexpr double kTuneSeconds = 5;
+
 /// A device that can tell how it was used, for tests.
 class VulkanDevice : public Device {
  public:
-  /// For programs compiled from now on, "name=value,..." over the defaults (tuning.h). Errors: invalid_argument.
+  /// For programs compiled from now on, "name=value,..." over the defaults (tuning.h). Where one of them is about
+  /// matmuls, measured tunings are neither made nor used. Errors: invalid_argument.
   virtual Result<void> set_tuning(std::string_view changes) = 0;
 
   /// Messages of the validation layer so far, in the whole process.

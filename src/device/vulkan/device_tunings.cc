@@ -1,0 +1,49 @@
+#include "device/vulkan/device_tunings.h"
+
+#include <spdlog/spdlog.h>
+
+#include "device/vulkan/matmul_tuner.h"
+
+namespace hearth::vulkan {
+
+DeviceTunings::DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds)
+    : gpu_(gpu),
+      seconds_(seconds),
+      file_(folder, gpu.properties(), tuning_for(gpu.properties()), hash_of_shaders()),
+      matmuls_(tuning_for(gpu.properties())) {
+  auto kept = file_.read();
+  if (!kept) {
+    spdlog::warn("measured tuning is ignored: {}", to_string(kept.error()));
+    return;
+  }
+  measured_ = std::move(*kept);
+  (void)matmuls_.set(measured_);  // reading has checked the names
+}
+
+Result<void> DeviceTunings::force(std::string_view text) {
+  auto changes = parse_changes(text);
+  if (!changes) return pass_on(changes);
+  Tuning base = tuning_for(gpu_.properties());
+  if (auto changed = change_tuning(*changes, base); !changed) return changed;
+  forced_ = changes_matmuls(*changes);
+  matmuls_ = MatmulTunings(base, forced_ ? TuningOrigin::forced : TuningOrigin::table);
+  return forced_ ? Result<void>{} : matmuls_.set(measured_);
+}
+
+Result<void> DeviceTunings::tune(VulkanProgram& program) {
+  if (forced_ || seconds_ <= 0) return {};
+  auto report = tune_matmuls(gpu_, program, seconds_, measured_);
+  if (!report && report.error().code == ErrorCode::device_lost) return pass_on(report);
+  if (!report) {
+    spdlog::warn("tuning was not measured: {}", to_string(report.error()));
+  } else if (report->measured > 0 || report->missing > 0) {
+    spdlog::info("tuning of {} kinds of matmuls: {} choices measured in {:.1f} s, {} left for later starts",
+                 report->shapes, report->measured, report->seconds, report->missing);
+  }
+  if (report && report->measured == 0) return {};
+  if (auto written = file_.write(measured_); !written) spdlog::warn("{}", to_string(written.error()));
+  if (auto set = matmuls_.set(measured_); !set) return set;
+  return program.set_matmuls(measured_);
+}
+
+}  // namespace hearth::vulkan

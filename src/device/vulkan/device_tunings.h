@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "device/vulkan/matmul_tunings.h"
+#include "device/vulkan/program.h"
+#include "device/vulkan/tuning_file.h"
+
+namespace hearth::vulkan {
+
+/// A device's tuning over its life: the table's, changed by hand or by what was measured, which outlives the process.
+/// For one thread.
+class DeviceTunings {
+ public:
+  /// Reads what is kept in `folder`; a file that cannot be used is named in the log and measured anew. `seconds` is how
+  /// long each program may measure.
+  DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds);
+
+  /// "name=value,..." over the table. Errors: invalid_argument.
+  Result<void> force(std::string_view changes);
+
+  /// For programs made from now on.
+  const MatmulTunings& matmuls() const { return matmuls_; }
+
+  /// Measures what is not known of the program's matmuls, keeps it and gives it to the program. Errors: device_lost;
+  /// others are logged, and the table holds.
+  Result<void> tune(VulkanProgram& program);
+
+ private:
+  const Gpu& gpu_;
+  const double seconds_;
+  TuningFile file_;
+  MeasuredTunings measured_;
+  MatmulTunings matmuls_;
+  bool forced_ = false;
+};
+
+}  // namespace hearth::vulkan

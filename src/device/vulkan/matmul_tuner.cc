@@ -1,0 +1,282 @@
+#include "device/vulkan/matmul_tuner.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <limits>
+#include <set>
+
+#include "device/vulkan/matmul_search.h"
+
+namespace hearth::vulkan {
+namespace {
+
+/// A count of tokens and whether fields are varied there; elsewhere only what won at its neighbours is compared, for
+/// there the border between paths must be found. The most frequent steps come first.
+struct Count {
+  uint32_t tokens = 1;
+  bool descend = false;
+};
+constexpr std::array<Count, 17> kCounts = {{{1, true},
+                                            {8, true},
+                                            {16, true},
+                                            {4, true},
+                                            {2, true},
+                                            {32, true},
+                                            {64, true},
+                                            {512, true},
+                                            {128, true},
+                                            {12, false},
+                                            {10, false},
+                                            {14, false},
+                                            {3, false},
+                                            {6, false},
+                                            {5, false},
+                                            {7, false},
+                                            {256, false}}};
+
+constexpr uint32_t kRepeats = 3;
+constexpr size_t kMostOperations = 64;        ///< of one trial
+constexpr double kMostWork = 20e9;            ///< floating-point operations of one trial, where it may be several
+constexpr uint64_t kTrialBytes = 256U << 20;  ///< weights of one trial: more than caches hold, so that none flatters
+constexpr uint64_t kSmallTrialBytes = 64U << 20;  ///< the same for GPUs that share the host's memory
+/// A GPU that has idled runs at half its speed for up to a second (an H100; docs/performance.md).
+constexpr double kWarmUpSeconds = 1.0;
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// All operations that multiply matrices of one shape.
+struct Target {
+  std::string shape;
+  std::string few_group;
+  std::vector<uint32_t> operations;
+  uint32_t most_tokens = 0;
+  uint64_t bytes = 0;  ///< of one matrix
+  double work = 0;     ///< floating-point operations for each token
+};
+
+class MatmulTuner {
+ public:
+  MatmulTuner(const Gpu& gpu, VulkanProgram& program, double seconds, MeasuredTunings& kept)
+      : gpu_(gpu), program_(program), seconds_(seconds), kept_(kept) {
+    for (uint32_t i = 0; i < program.recording().operations.size(); ++i) add(i);
+  }
+
+  Result<TuningReport> run();
+
+ private:
+  /// A search on its way, and what it has measured.
+  struct Work {
+    const Target* target = nullptr;
+    uint32_t tokens = 1;
+    MatmulSearch search;
+    std::set<std::vector<PipelineKey>> seen = {};  ///< what candidates launch; many come to the same
+  };
+
+  void add(uint32_t operation);
+  bool wants(const Target& target, uint32_t tokens) const;
+  std::vector<TuningChanges> starts(const Target& target, uint32_t tokens) const;
+  std::vector<Work> begin(const Count& count) const;
+  MatmulTrial trial(const Target& target, uint32_t tokens, const TuningChanges& changes) const;
+  Result<void> warm_up();
+  Result<void> step(std::vector<Work>& works);
+  Result<std::vector<size_t>> choose_new(Work& work, std::set<PipelineKey>& keys);
+  Result<void> measure(Work& work, const std::vector<size_t>& chosen);
+  bool late() const { return seconds_since(begin_) > seconds_; }
+
+  const Gpu& gpu_;
+  VulkanProgram& program_;
+  const double seconds_;
+  MeasuredTunings& kept_;
+  std::vector<Target> targets_;
+  std::unique_ptr<Pipelines> pipelines_;
+  Clock::time_point begin_ = Clock::now();
+};
+
+void MatmulTuner::add(uint32_t index) {
+  const Recording& recording = program_.recording();
+  const Operation& operation = recording.operations[index];
+  const std::string shape = matmul_shape(recording, program_.weights(), operation);
+  if (shape.empty()) return;
+  const auto width = [&](TensorId tensor) { return recording.tensors[tensor.index].width; };
+  Target made = {.shape = shape};
+  TensorId in;
+  MatrixId matrix;
+  if (const auto* linear = std::get_if<Linear>(&operation)) {
+    in = linear->in, matrix = linear->weight;
+    made.few_group = width(linear->out) < program_.matmuls().base().short_rows ? "short_linear" : "linear";
+  } else if (const auto* gate_up = std::get_if<GateUp>(&operation)) {
+    in = gate_up->in, matrix = gate_up->gate_up, made.few_group = "gate_up";
+  } else {
+    in = std::get<Logits>(operation).in, matrix = std::get<Logits>(operation).head, made.few_group = "logits";
+  }
+  const bool logits = recording.tensors[in.index].rows == Rows::logits;
+  made.most_tokens = bucket_of(logits ? program_.limits().logit_rows : program_.limits().tokens);
+  made.bytes = program_.weights().matrix(matrix).bytes;
+  made.work = 2.0 * program_.weights().matrix(matrix).rows * width(in);
+  auto found = std::ranges::find(targets_, shape, &Target::shape);
+  if (found == targets_.end()) found = targets_.insert(targets_.end(), std::move(made));
+  // The last layer's, which only rows of logits reach, would limit the tokens of all.
+  if (found->most_tokens < made.most_tokens) found->operations.clear(), found->most_tokens = made.most_tokens;
+  if (found->most_tokens == made.most_tokens || found->operations.empty()) found->operations.push_back(index);
+}
+
+bool MatmulTuner::wants(const Target& target, uint32_t tokens) const {
+  if (tokens > target.most_tokens) return false;
+  const auto known = kept_.find(target.shape);
+  return known == kept_.end() || !known->second.contains(tokens);
+}
+
+/// The table's choice, each path as the table has it, and what won at the nearest counts.
+std::vector<TuningChanges> MatmulTuner::starts(const Target& target, uint32_t tokens) const {
+  std::vector<TuningChanges> starts = {{}};
+  const bool few = tokens <= 16;
+  starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
+  starts.push_back(force_path(MatmulPath::matrix));
+  const auto known = kept_.find(target.shape);
+  if (known == kept_.end()) return starts;
+  const auto add_neighbour = [&](const std::pair<const uint32_t, MeasuredTuning>& neighbour) {
+    Tuning tuning = program_.matmuls().base();
+    if (!change_tuning(neighbour.second.changes, tuning)) return;
+    const MatmulPath path = path_of(tuning, neighbour.first);
+    if (path == MatmulPath::few && !few) return;
+    TuningChanges start = neighbour.second.changes;
+    for (const auto& [name, value] : force_path(path)) start[name] = value;
+    starts.push_back(std::move(start));
+  };
+  const auto above = known->second.upper_bound(tokens);
+  if (above != known->second.end()) add_neighbour(*above);
+  if (above != known->second.begin()) add_neighbour(*std::prev(above));
+  return starts;
+}
+
+std::vector<MatmulTuner::Work> MatmulTuner::begin(const Count& count) const {
+  std::vector<Work> works;
+  for (const Target& target : targets_) {
+    if (!wants(target, count.tokens)) continue;
+    works.push_back({.target = &target,
+                     .tokens = count.tokens,
+                     .search = MatmulSearch(program_.matmuls().base(), starts(target, count.tokens), target.few_group,
+                                            count.tokens, count.descend)});
+  }
+  return works;
+}
+
+MatmulTrial MatmulTuner::trial(const Target& target, uint32_t tokens, const TuningChanges& changes) const {
+  const bool one_memory = gpu_.properties().one_memory;
+  const uint64_t bytes = one_memory ? kSmallTrialBytes : kTrialBytes;
+  const auto by_bytes = static_cast<size_t>(bytes / std::max<uint64_t>(target.bytes, 1) + 1);
+  const auto by_work = std::max<size_t>(1, static_cast<size_t>(kMostWork / (target.work * tokens)));
+  const size_t count = std::min({target.operations.size(), by_bytes, by_work, kMostOperations});
+  MatmulTrial trial = {
+      .operations = {target.operations.begin(), target.operations.begin() + static_cast<ptrdiff_t>(count)},
+      .tokens = tokens,
+      .tuning = program_.matmuls().base()};
+  (void)change_tuning(changes, trial.tuning);  // the search makes no names of its own
+  return trial;
+}
+
+/// The candidates that launch something new; the first one and the table's always, as they are what others are compared
+/// with. Their pipelines are added to `keys`.
+Result<std::vector<size_t>> MatmulTuner::choose_new(Work& work, std::set<PipelineKey>& keys) {
+  std::vector<size_t> chosen;
+  const auto& candidates = work.search.candidates();
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    MatmulTrial one = trial(*work.target, work.tokens, candidates[i]);
+    one.operations.resize(1);
+    auto launches = program_.launches(one);
+    if (!launches) return pass_on(launches);
+    std::vector<PipelineKey> signature;
+    for (const Launch& launch : *launches) signature.push_back(launch.key);
+    const bool is_new = work.seen.insert(signature).second;
+    if (i > 0 && !is_new && !candidates[i].empty()) continue;
+    keys.insert(signature.begin(), signature.end());
+    chosen.push_back(i);
+  }
+  return chosen;
+}
+
+Result<void> MatmulTuner::measure(Work& work, const std::vector<size_t>& chosen) {
+  // What was seen before has lost before, or is the first candidate itself.
+  std::vector<double> seconds(work.search.candidates().size(), std::numeric_limits<double>::infinity());
+  std::vector<MatmulTrial> trials;
+  if (chosen.size() == 1 && work.search.table_seconds() > 0) {  // nothing new to compare with
+    seconds.front() = work.search.best_seconds();
+    work.search.learn(seconds);
+    return {};
+  }
+  for (const size_t i : chosen) trials.push_back(trial(*work.target, work.tokens, work.search.candidates()[i]));
+  auto timed = program_.time(trials, kRepeats, *pipelines_);
+  if (!timed) return pass_on(timed);
+  for (size_t i = 0; i < chosen.size(); ++i) seconds[chosen[i]] = (*timed)[i];
+  work.search.learn(seconds);
+  return {};
+}
+
+/// One step of every search, so that the pipelines of all are compiled side by side.
+Result<void> MatmulTuner::step(std::vector<Work>& works) {
+  std::set<PipelineKey> keys;
+  std::vector<std::vector<size_t>> chosen;
+  for (Work& work : works) {
+    auto candidates = choose_new(work, keys);
+    if (!candidates) return pass_on(candidates);
+    chosen.push_back(std::move(*candidates));
+  }
+  if (auto made = pipelines_->prepare(keys); !made) return made;
+  for (size_t i = 0; i < works.size() && !late(); ++i) {
+    if (works[i].search.candidates().empty()) continue;
+    if (auto measured = measure(works[i], chosen[i]); !measured) return measured;
+  }
+  return {};
+}
+
+Result<void> MatmulTuner::warm_up() {
+  if (gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return {};
+  const std::array trials = {trial(targets_.front(), 1, {})};
+  const auto begin = Clock::now();
+  while (seconds_since(begin) < kWarmUpSeconds) {
+    if (auto ran = program_.time(trials, 16, *pipelines_); !ran) return pass_on(ran);
+  }
+  return {};
+}
+
+Result<TuningReport> MatmulTuner::run() {
+  TuningReport report = {.shapes = static_cast<uint32_t>(targets_.size())};
+  bool warm = false;
+  for (const Count& count : kCounts) {
+    std::vector<Work> works = begin(count);
+    if (works.empty()) continue;
+    if (!warm) {
+      auto pipelines = Pipelines::create(gpu_);
+      if (!pipelines) return pass_on(pipelines);
+      pipelines_ = std::move(*pipelines);
+      if (auto done = warm_up(); !done) return pass_on(done);
+      warm = true;
+      begin_ = Clock::now();
+    }
+    const auto is_searching = [](const Work& work) { return !work.search.candidates().empty(); };
+    while (!late() && std::ranges::any_of(works, is_searching)) {
+      if (auto done = step(works); !done) return pass_on(done);
+    }
+    for (const Work& work : works) {
+      if (is_searching(work)) {
+        ++report.missing;
+        continue;
+      }
+      const MatmulSearch& search = work.search;
+      kept_[work.target->shape][work.tokens] = {search.best(), search.best_seconds(), search.table_seconds()};
+      ++report.measured;
+    }
+  }
+  report.seconds = seconds_since(begin_);
+  return report;
+}
+
+}  // namespace
+
+Result<TuningReport> tune_matmuls(const Gpu& gpu, VulkanProgram& program, double seconds, MeasuredTunings& kept) {
+  return MatmulTuner(gpu, program, seconds, kept).run();
+}
+
+}  // namespace hearth::vulkan

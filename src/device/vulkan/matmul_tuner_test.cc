@@ -1,0 +1,158 @@
+// Tuning that is measured when a program is prepared: that it is kept, heeded and overridden.
+
+#include "device/vulkan/matmul_tuner.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/file.h"
+#include "device/vulkan/test_model.h"
+#include "device/vulkan/tuning_file.h"
+#include "device/vulkan/vulkan_device.h"
+
+namespace hearth::vulkan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class MatmulTunerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / ("hearth_tuner_" + std::to_string(getpid()));
+    fs::remove_all(folder_);
+    auto opened = open(0);
+    if (!opened && may_be_missing(opened.error())) GTEST_SKIP() << to_string(opened.error());
+    ASSERT_TRUE(opened) << to_string(opened.error());
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  Result<std::unique_ptr<VulkanDevice>> open(double seconds) const {
+    return open_vulkan_device({.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
+                               .pipeline_cache = folder_,
+                               .tune_seconds = seconds});
+  }
+
+  /// Two products of one shape and a head; single tokens only, to have few pipelines.
+  static TestModel model() {
+    TestModel model(1);
+    const TensorId in = model.input(256);
+    const TensorId once = model.tensor(Rows::tokens, 256), twice = model.tensor(Rows::tokens, 256);
+    for (const auto& [from, to] : {std::pair(in, once), std::pair(once, twice)}) {
+      const MatrixId weight = model.matrix({{NumberFormat::q4_0, 256}}, 256);
+      model.recording.operations.push_back(Linear{.in = from, .weight = weight, .out = to});
+    }
+    const TensorId selected = model.tensor(Rows::logits, 256);
+    model.recording.operations.push_back(SelectRows{.in = twice, .out = selected});
+    model.recording.logits = model.tensor(Rows::logits, 64);
+    model.recording.operations.push_back(
+        Logits{.in = selected, .head = model.matrix({{NumberFormat::f32, 64}}, 256), .out = model.recording.logits});
+    return model;
+  }
+
+  std::unique_ptr<Program> compile(Device& device) const {
+    auto program = model_.compile(device, {.tokens = 1, .logit_rows = 1, .sequences = 1, .prepare = true});
+    EXPECT_TRUE(program) << to_string(program.error());
+    return program ? std::move(*program) : nullptr;
+  }
+
+  static const MatmulTunings& tunings(Program& program) { return static_cast<VulkanProgram&>(program).matmuls(); }
+
+  static std::vector<float> run(Program& program) {
+    TestSteps steps(1, 0, 0, 3);
+    const auto step = steps.next({1}, 64);
+    const auto output = program.run(step.input());
+    EXPECT_TRUE(output) << to_string(output.error());
+    return output ? std::vector<float>(output->logits.begin(), output->logits.end()) : std::vector<float>();
+  }
+
+  /// The only file of tunings.
+  fs::path file() const {
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      if (entry.path().extension() == ".json") return entry.path();
+    }
+    return {};
+  }
+
+  const TestModel model_ = model();
+  fs::path folder_;
+};
+
+constexpr const char* kLinear = "linear 256 to 256 q4_0";
+constexpr const char* kLogits = "logits 256 to 64 f32";
+
+TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
+  std::vector<float> untuned;
+  {
+    auto device = *open(0);
+    auto program = compile(*device);
+    ASSERT_TRUE(program);
+    EXPECT_EQ(tunings(*program).origin(kLinear, 1), TuningOrigin::table);
+    untuned = run(*program);
+    EXPECT_TRUE(file().empty()) << "nothing was measured";
+  }
+  TuningChanges chosen;
+  {
+    auto device = *open(1000);
+    auto program = compile(*device);
+    ASSERT_TRUE(program);
+    for (const char* shape : {kLinear, kLogits}) {
+      ASSERT_EQ(tunings(*program).origin(shape, 1), TuningOrigin::measured) << shape;
+      EXPECT_GT(tunings(*program).measured(shape, 1)->seconds, 0);
+      EXPECT_LE(tunings(*program).measured(shape, 1)->seconds, tunings(*program).measured(shape, 1)->table_seconds);
+    }
+    chosen = tunings(*program).measured(kLinear, 1)->changes;
+    EXPECT_LT(relative_error(run(*program), untuned), 1e-5) << "only the order of sums may change";
+    EXPECT_EQ(device->validation_messages(), 0U);
+  }
+  const std::string written = read_whole_file(file()).value();
+  {
+    auto device = *open(1000);
+    auto program = compile(*device);
+    ASSERT_TRUE(program);
+    EXPECT_EQ(tunings(*program).origin(kLinear, 1), TuningOrigin::kept);
+    EXPECT_EQ(tunings(*program).measured(kLinear, 1)->changes, chosen);
+    EXPECT_EQ(read_whole_file(file()).value(), written);
+  }
+  {
+    auto device = *open(1000);
+    ASSERT_TRUE(device->set_tuning("short_linear.rows=2"));
+    EXPECT_EQ(tunings(*compile(*device)).origin(kLinear, 1), TuningOrigin::forced);
+    ASSERT_TRUE(device->set_tuning("norm_threads=64"));
+    EXPECT_EQ(tunings(*compile(*device)).origin(kLinear, 1), TuningOrigin::kept) << "that is not about matmuls";
+  }
+}
+
+/// A file made by hand: what it says is what runs, and what it does not know is not measured without time.
+TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
+  {
+    auto gpu = Gpu::open({});
+    ASSERT_TRUE(gpu);
+    const TuningFile kept(folder_, (*gpu)->properties(), tuning_for((*gpu)->properties()), hash_of_shaders());
+    ASSERT_TRUE(kept.write({{kLinear, {{1, {{{"few_tokens_limit", 0}, {"many_tokens_path", 1}}, 1e-5, 2e-5}}}}}));
+  }
+  const auto shaders = [&](Program& program) {
+    std::vector<std::string> names;
+    const auto statistics = static_cast<VulkanProgram&>(program).statistics(1, 1);
+    EXPECT_TRUE(statistics);
+    for (const Launch& launch : statistics->launches) names.emplace_back(name_of(launch.key.shader));
+    return names;
+  };
+  {
+    auto device = *open(0);
+    auto program = compile(*device);
+    ASSERT_TRUE(program);
+    EXPECT_EQ(std::ranges::count(shaders(*program), "linear_many"), 2);
+    EXPECT_EQ(std::ranges::count(shaders(*program), "linear_few"), 1) << "the head, of which the file says nothing";
+  }
+  std::ofstream(file(), std::ios::trunc) << "{";
+  auto device = *open(0);
+  auto program = compile(*device);
+  ASSERT_TRUE(program);
+  EXPECT_EQ(std::ranges::count(shaders(*program), "linear_many"), 0) << "a damaged file is ignored";
+  run(*program);
+}
+
+}  // namespace
+}  // namespace hearth::vulkan
