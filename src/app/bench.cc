@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "app/commands.h"
+#include "app/explain.h"
 #include "app/measure.h"
 #include "app/open_model.h"
 #include "app/print_profile.h"
@@ -24,6 +25,7 @@ struct Options {
   uint32_t context = 0;
   uint32_t repeat = 3;
   bool profile = false;
+  bool explain = false;
   bool json = false;
 };
 
@@ -169,7 +171,25 @@ Result<void> run_profile(const Options& options) {
   return {};
 }
 
+/// Which ways the device takes, instead of how fast they are.
+Result<void> run_explain(const Options& options) {
+  auto opened = open_model(options.model, options.device, {});
+  if (!opened) return pass_on(opened);
+  auto choices = explain(*opened->model, std::ranges::max(options.prompts), std::ranges::max(options.sequences));
+  if (!choices) return pass_on(choices);
+  if (options.json) {
+    auto json = describe(options, *opened->device, 0);
+    json["choices"] = choices_json(*choices);
+    fmt::print("{}\n", json.dump());
+    return {};
+  }
+  print_heading(options, *opened->device, 0);
+  fmt::print("{}", choices->empty() ? "every operation has one way on this device\n" : choices_table(*choices));
+  return {};
+}
+
 Result<void> run(const Options& options) {
+  if (options.explain) return run_explain(options);
   if (options.profile) return run_profile(options);
   auto opened = open_model(options.model, options.device, {});
   if (!opened) return pass_on(opened);
@@ -228,6 +248,8 @@ void add_bench(CLI::App& app, Command& chosen) {
       ->capture_default_str();
   add_device_options(*command, options->device);
   command->add_flag("--profile", options->profile, "print where the time of a step goes, operation by operation");
+  command->add_flag("--explain", options->explain,
+                    "print how each operation runs at each count of tokens, and whether that was measured");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Example: hearth bench model.gguf --prompt 128,512 --sequences 1,8 --json");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

@@ -110,6 +110,25 @@ void print_heaps(const Json& heaps) {
   }
 }
 
+/// What was measured on a device at earlier starts, a line for each kind of matmul.
+void print_kept_tuning(const Json& kept) {
+  const char* name = "measured tuning";
+  if (kept.is_null()) return fmt::print("  {:26} none kept; the first start with a model measures\n", name);
+  const std::string file = kept["file"];
+  if (kept.contains("ignored")) return fmt::print("  {:26} ignored: {}\n", name, kept["ignored"].get<std::string>());
+  fmt::print("  {:26} {}\n", name, file);
+  for (const Json& operation : kept["operations"]) {
+    std::string counts;
+    size_t changed = 0;
+    for (const Json& choice : operation["choices"]) {
+      counts += (counts.empty() ? "" : ", ") + choice["tokens"].dump();
+      changed += choice["tuning"].empty() ? 0 : 1;
+    }
+    fmt::print("    {}: {} of {} choices differ from the table's; for {} tokens\n",
+               operation["operation"].get<std::string>(), changed, operation["choices"].size(), counts);
+  }
+}
+
 void print_gpus(const Json& report) {
   const Json& gpus = report["gpus"];
   if (gpus.empty()) fmt::print("\nGPU: none for Vulkan\n");
@@ -122,6 +141,8 @@ void print_gpus(const Json& report) {
     for (const auto& [name, value] : gpu.items()) {
       if (name == "heaps") {
         print_heaps(value);
+      } else if (name == "kept_tuning") {
+        print_kept_tuning(value);
       } else if (name != "name" && name != "usable" && name != "obstacle") {
         std::string label = name;
         std::ranges::replace(label, '_', ' ');

@@ -90,7 +90,7 @@ Result<std::unique_ptr<Device>> open_vulkan(std::string_view) { return no_vulkan
 }  // namespace
 
 #ifdef HEARTH_VULKAN
-Result<nlohmann::ordered_json> describe_gpus() { return describe_vulkan_devices(); }
+Result<nlohmann::ordered_json> describe_gpus() { return describe_vulkan_devices(pipeline_cache_folder()); }
 #else
 Result<nlohmann::ordered_json> describe_gpus() { return no_vulkan(); }
 #endif

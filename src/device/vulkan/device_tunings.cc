@@ -5,12 +5,16 @@
 #include "device/vulkan/matmul_tuner.h"
 
 namespace hearth::vulkan {
+namespace {
+
+TuningFile file_for(const GpuProperties& properties, const std::filesystem::path& folder) {
+  return {folder, properties, tuning_for(properties), hash_of_shaders()};
+}
+
+}  // namespace
 
 DeviceTunings::DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds)
-    : gpu_(gpu),
-      seconds_(seconds),
-      file_(folder, gpu.properties(), tuning_for(gpu.properties()), hash_of_shaders()),
-      matmuls_(tuning_for(gpu.properties())) {
+    : gpu_(gpu), seconds_(seconds), file_(file_for(gpu.properties(), folder)), matmuls_(tuning_for(gpu.properties())) {
   auto kept = file_.read();
   if (!kept) {
     spdlog::warn("measured tuning is ignored: {}", to_string(kept.error()));
@@ -20,13 +24,22 @@ DeviceTunings::DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder
   (void)matmuls_.set(measured_);  // reading has checked the names
 }
 
+nlohmann::ordered_json DeviceTunings::describe_kept(const GpuProperties& properties,
+                                                    const std::filesystem::path& folder) {
+  const TuningFile file = file_for(properties, folder);
+  auto kept = file.read();
+  if (!kept) return {{"file", file.path().string()}, {"ignored", to_string(kept.error())}};
+  if (kept->empty()) return nullptr;
+  return {{"file", file.path().string()}, {"operations", to_json(*kept)}};
+}
+
 Result<void> DeviceTunings::force(std::string_view text) {
   auto changes = parse_changes(text);
   if (!changes) return pass_on(changes);
   Tuning base = tuning_for(gpu_.properties());
   if (auto changed = change_tuning(*changes, base); !changed) return changed;
   forced_ = changes_matmuls(*changes);
-  matmuls_ = MatmulTunings(base, forced_ ? TuningOrigin::forced : TuningOrigin::table);
+  matmuls_ = MatmulTunings(base, *changes);
   return forced_ ? Result<void>{} : matmuls_.set(measured_);
 }
 

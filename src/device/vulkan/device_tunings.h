@@ -17,6 +17,10 @@ class DeviceTunings {
   /// long each program may measure.
   DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds);
 
+  /// {"file", "operations" (tuning_file.h)} of what is kept for a device, {"file", "ignored"} with the reason where it
+  /// cannot be used, null where nothing is.
+  static nlohmann::ordered_json describe_kept(const GpuProperties& properties, const std::filesystem::path& folder);
+
   /// "name=value,..." over the table. Errors: invalid_argument.
   Result<void> force(std::string_view changes);
 

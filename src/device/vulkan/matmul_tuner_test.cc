@@ -67,6 +67,16 @@ class MatmulTunerTest : public testing::Test {
     return output ? std::vector<float>(output->logits.begin(), output->logits.end()) : std::vector<float>();
   }
 
+  /// What doctor gets to know of the best device's tuning.
+  nlohmann::ordered_json described() const {
+    auto gpu = Gpu::open({});
+    EXPECT_TRUE(gpu);
+    const auto all = describe_vulkan_devices(folder_).value();
+    const auto mine =
+        std::ranges::find_if(all, [&](const auto& device) { return device["name"] == (*gpu)->properties().name; });
+    return mine->at("kept_tuning");
+  }
+
   /// The only file of tunings.
   fs::path file() const {
     for (const auto& entry : fs::directory_iterator(folder_)) {
@@ -126,6 +136,7 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
 
 /// A file made by hand: what it says is what runs, and what it does not know is not measured without time.
 TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
+  EXPECT_TRUE(described().is_null());
   {
     auto gpu = Gpu::open({});
     ASSERT_TRUE(gpu);
@@ -139,6 +150,7 @@ TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
     for (const Launch& launch : statistics->launches) names.emplace_back(name_of(launch.key.shader));
     return names;
   };
+  EXPECT_TRUE(described().contains("operations"));
   {
     auto device = *open(0);
     auto program = compile(*device);
@@ -147,6 +159,7 @@ TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
     EXPECT_EQ(std::ranges::count(shaders(*program), "linear_few"), 1) << "the head, of which the file says nothing";
   }
   std::ofstream(file(), std::ios::trunc) << "{";
+  EXPECT_TRUE(described().contains("ignored"));
   auto device = *open(0);
   auto program = compile(*device);
   ASSERT_TRUE(program);

@@ -40,6 +40,11 @@ std::string_view name_of(TuningOrigin origin) {
   return kNames[static_cast<size_t>(origin)];
 }
 
+MatmulTunings::MatmulTunings(const Tuning& base, const TuningChanges& changes) : base_(base) {
+  if (changes_matmuls(changes)) base_origin_ = TuningOrigin::forced;
+  if (changes_others(changes)) other_origin_ = TuningOrigin::forced;
+}
+
 const MatmulTunings::Choice* MatmulTunings::find(std::string_view shape, uint32_t tokens) const {
   const auto of_shape = choices_.find(shape);
   if (of_shape == choices_.end()) return nullptr;

@@ -38,14 +38,17 @@ using MeasuredTunings = std::map<std::string, std::map<uint32_t, MeasuredTuning>
 /// Each matmul's tuning: what was measured for its shape and count of tokens, else the table's.
 class MatmulTunings {
  public:
-  /// `origin` is that of the base: table or forced.
-  MatmulTunings(const Tuning& base, TuningOrigin origin = TuningOrigin::table) : base_(base), base_origin_(origin) {}
+  /// `changes` are what was forced in `base`.
+  MatmulTunings(const Tuning& base, const TuningChanges& changes = {});
 
   const Tuning& base() const { return base_; }
 
   /// For a matmul over `tokens` tokens. Beyond kLastOwnKernel the next lower count that was measured speaks for more.
   const Tuning& of(std::string_view shape, uint32_t tokens) const;
   TuningOrigin origin(std::string_view shape, uint32_t tokens) const;
+
+  /// Of what other operations take from the base.
+  TuningOrigin other_origin() const { return other_origin_; }
 
   /// Nothing where the choice is the base's.
   const MeasuredTuning* measured(std::string_view shape, uint32_t tokens) const;
@@ -64,7 +67,8 @@ class MatmulTunings {
   const Choice* find(std::string_view shape, uint32_t tokens) const;
 
   Tuning base_;
-  TuningOrigin base_origin_;
+  TuningOrigin base_origin_ = TuningOrigin::table;
+  TuningOrigin other_origin_ = TuningOrigin::table;
   std::map<std::string, std::map<uint32_t, Choice>, std::less<>> choices_;
 };
 

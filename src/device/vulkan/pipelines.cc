@@ -18,6 +18,7 @@
 #include <shaders/rope_and_store.h>
 #include <shaders/select_rows.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
@@ -57,6 +58,15 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
 const ShaderCode& code(Shader shader) { return kShaders[static_cast<size_t>(shader)]; }
 
 }  // namespace
+
+const std::vector<ShaderConstant>& constants_of(Shader shader) {
+  static const auto kAll = [] {
+    std::array<std::vector<ShaderConstant>, kShaders.size()> all;
+    std::ranges::transform(kShaders, all.begin(), [](const ShaderCode& code) { return shader_constants(code.spirv); });
+    return all;
+  }();
+  return kAll[static_cast<size_t>(shader)];
+}
 
 uint64_t hash_of_shaders() {
   uint64_t hash = hash_of({});

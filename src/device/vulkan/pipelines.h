@@ -11,6 +11,7 @@
 
 #include "device/vulkan/gpu.h"
 #include "device/vulkan/pipeline_cache_file.h"
+#include "device/vulkan/shader_constants.h"
 
 namespace hearth::vulkan {
 
@@ -37,6 +38,9 @@ enum class Shader : uint8_t {
 
 /// The name of its file.
 std::string_view name_of(Shader shader);
+
+/// Its specialisation constants by constant_id.
+const std::vector<ShaderConstant>& constants_of(Shader shader);
 
 /// Of the code of all shaders: what was compiled or measured with others says nothing about these.
 uint64_t hash_of_shaders();

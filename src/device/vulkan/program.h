@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "device/explained_program.h"
 #include "device/vulkan/buffer_pool.h"
 #include "device/vulkan/step_recorder.h"
 #include "device/vulkan/step_work.h"
@@ -39,7 +40,7 @@ struct MatmulTrial {
 /// on. One submit for each step, unless its work is so much that it is cut. Two steps may be in flight: the host writes
 /// the input of one and reads the results of the other in slots that take turns, each with recordings of its own;
 /// everything else is shared, and steps pass through it one after another.
-class VulkanProgram : public Program {
+class VulkanProgram : public Program, public ExplainedProgram {
  public:
   /// `tunings` with a base alone may be written as a Tuning.
   static Result<std::unique_ptr<VulkanProgram>> create(Gpu& gpu, Pipelines& pipelines, const MatmulTunings& tunings,
@@ -58,6 +59,9 @@ class VulkanProgram : public Program {
 
   /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are.
   Result<void> prepare();
+
+  /// program_choices.cc
+  Result<std::vector<OperationChoice>> choices() override;
 
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
   Result<std::vector<DispatchTime>> profile_dispatches(const StepInput& input) { return measure(input, nullptr); }
@@ -123,6 +127,7 @@ class VulkanProgram : public Program {
   Result<VkCommandBuffer> allocate_commands();
   Result<void> record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
+  OperationChoice choice(std::string name, bool is_matmul, uint32_t tokens) const;
   Result<void> record_trial(const MatmulTrial& trial, CommandRecorder& commands);
   Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);

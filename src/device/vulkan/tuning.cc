@@ -74,6 +74,13 @@ bool changes_matmuls(const TuningChanges& changes) {
   return found;
 }
 
+bool changes_others(const TuningChanges& changes) {
+  const Tuning any;
+  bool found = false;
+  visit_other_fields(any, [&](const char* name, const uint32_t&) { found = found || changes.contains(name); });
+  return found;
+}
+
 TuningChanges all_fields(const Tuning& tuning) {
   TuningChanges all;
   visit_fields(tuning, by_full_name([&](const std::string& name, const uint32_t& value) { all[name] = value; }));

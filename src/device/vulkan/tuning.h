@@ -95,8 +95,9 @@ std::string text_of(const TuningChanges& changes);
 /// Errors: invalid_argument for a name that no field has.
 Result<void> change_tuning(const TuningChanges& changes, Tuning& tuning);
 
-/// Whether one of them decides how matmuls run.
+/// Whether one of them decides how matmuls run, or how anything else does.
 bool changes_matmuls(const TuningChanges& changes);
+bool changes_others(const TuningChanges& changes);
 
 TuningChanges all_fields(const Tuning& tuning);
 

@@ -48,6 +48,8 @@ TEST(Tuning, KnowsWhatConcernsMatmuls) {
   EXPECT_TRUE(changes_matmuls({{"attention_path", 2}, {"matrix.depth", 1}}));
   EXPECT_FALSE(changes_matmuls({{"attention_path", 2}, {"norm_threads", 128}}));
   EXPECT_FALSE(changes_matmuls({}));
+  EXPECT_TRUE(changes_others({{"attention_path", 2}, {"matrix.depth", 1}}));
+  EXPECT_FALSE(changes_others({{"matrix.depth", 1}, {"few_tokens_limit", 0}}));
 }
 
 /// Whatever is asked for, the few-token shaders get numbers that they can divide by and the device can hold.

@@ -97,11 +97,14 @@ Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& op
   return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines), options);
 }
 
-Result<nlohmann::ordered_json> describe_vulkan_devices() {
+Result<nlohmann::ordered_json> describe_vulkan_devices(const std::filesystem::path& pipeline_cache) {
   auto found = vulkan::Gpu::list();
   if (!found) return pass_on(found);
   auto all = nlohmann::ordered_json::array();
-  for (const vulkan::GpuProperties& properties : *found) all.push_back(vulkan::describe(properties));
+  for (const vulkan::GpuProperties& properties : *found) {
+    all.push_back(vulkan::describe(properties));
+    all.back()["kept_tuning"] = vulkan::DeviceTunings::describe_kept(properties, pipeline_cache);
+  }
   return all;
 }
 

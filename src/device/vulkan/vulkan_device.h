@@ -48,8 +48,9 @@ class VulkanDevice : public Device {
 /// Opens a GPU. Errors: unsupported (no loader, no such device, too old a driver), out_of_memory.
 Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& options);
 
-/// All devices that the loader lists, by index, each an object with all that was found (gpu_properties.h). Errors:
-/// unsupported (no loader, no driver).
-Result<nlohmann::ordered_json> describe_vulkan_devices();
+/// All devices that the loader lists, by index, each an object with all that was found (gpu_properties.h) and, as
+/// "kept_tuning", what is kept of it in `pipeline_cache`: null, or an object of the file and the choices in it, or of
+/// the file and the reason why it is ignored. Errors: unsupported (no loader, no driver).
+Result<nlohmann::ordered_json> describe_vulkan_devices(const std::filesystem::path& pipeline_cache);
 
 }  // namespace hearth

@@ -4,8 +4,8 @@
 
 #include <array>
 
+#include "device/vulkan/pipeline_name.h"
 #include "device/vulkan/pipeline_statistics.h"
-#include "device/vulkan/rdna3/pipeline_name.h"
 
 namespace hearth::vulkan {
 namespace {

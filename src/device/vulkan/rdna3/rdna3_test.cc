@@ -11,7 +11,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "device/vulkan/rdna3/pipeline_name.h"
+#include "device/vulkan/pipeline_name.h"
 #include "device/vulkan/rdna3/prediction.h"
 #include "device/vulkan/test_decoder.h"
 

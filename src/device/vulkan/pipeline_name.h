@@ -7,7 +7,7 @@
 namespace hearth::vulkan {
 
 /// A pipeline for people and for sorting: its shader and specialisation constants by the names that they have in the
-/// shader's source under HEARTH_SOURCE_DIR, such as "linear_few q4_0 threads=128 tokens=1 rows=4 split=1 unroll=1".
+/// shader's source, such as "linear_few q4_0 threads=128 tokens=1 rows=4 split=1 unroll=1".
 /// Switches are named where they are on.
 std::string pipeline_name(const PipelineKey& key);
 

@@ -1,49 +1,14 @@
-#include "device/vulkan/rdna3/pipeline_name.h"
+#include "device/vulkan/pipeline_name.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
-#include <filesystem>
-#include <fstream>
-#include <regex>
 
 #include "device/vulkan/weight_layout.h"
 
 namespace hearth::vulkan {
 namespace {
-
-struct Constant {
-  std::string name;  ///< as in the source; empty where the shader does not use the number
-  bool is_switch = false;
-};
-
-/// By constant_id, from a shader's source and what it includes.
-void find_constants(const std::filesystem::path& file, std::vector<Constant>& found) {
-  static const std::regex kConstant(R"(layout\(constant_id = (\d+)\) const (\w+) (\w+))");
-  static const std::regex kInclude(R"(^#include \"(.+)\")");
-  std::ifstream source(file);
-  for (std::string line; std::getline(source, line);) {
-    std::smatch match;
-    if (std::regex_search(line, match, kInclude)) {
-      find_constants(file.parent_path() / match[1].str(), found);
-    } else if (std::regex_search(line, match, kConstant)) {
-      const auto id = static_cast<size_t>(std::stoul(match[1]));
-      if (found.size() <= id) found.resize(id + 1);
-      found[id] = {match[3], match[2] == "bool"};
-    }
-  }
-}
-
-const std::vector<Constant>& constants(Shader shader) {
-  static std::map<Shader, std::vector<Constant>> all;
-  const auto [found, added] = all.try_emplace(shader);
-  if (added) {
-    const auto folder = std::filesystem::path(HEARTH_SOURCE_DIR) / "src/device/vulkan/shaders";
-    find_constants(folder / fmt::format("{}.comp", name_of(shader)), found->second);
-  }
-  return found->second;
-}
 
 std::string encoding_name(uint32_t encoding) {
   for (int i = 0; i < kNumberFormatCount; ++i) {
@@ -57,10 +22,10 @@ std::string encoding_name(uint32_t encoding) {
 
 std::string pipeline_name(const PipelineKey& key) {
   std::string name(name_of(key.shader));
-  const auto& all = constants(key.shader);
+  const auto& all = constants_of(key.shader);
   std::string sizes = fmt::format(" threads={}", key.threads);
   for (size_t i = 0; i < key.constants.size(); ++i) {
-    const Constant constant = i + 2 < all.size() ? all[i + 2] : Constant{};
+    const ShaderConstant constant = i + 2 < all.size() ? all[i + 2] : ShaderConstant{};
     if (constant.name.empty()) continue;
     std::string lower = constant.name;
     std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -76,7 +41,7 @@ std::string pipeline_name(const PipelineKey& key) {
 }
 
 uint32_t constant_of(const PipelineKey& key, std::string_view name) {
-  const auto& all = constants(key.shader);
+  const auto& all = constants_of(key.shader);
   for (size_t i = 0; i < key.constants.size() && i + 2 < all.size(); ++i) {
     if (all[i + 2].name == name) return key.constants[i];
   }
