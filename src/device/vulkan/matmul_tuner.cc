@@ -5,6 +5,7 @@
 #include <chrono>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "device/vulkan/matmul_search.h"
 
@@ -92,6 +93,7 @@ class MatmulTuner {
   std::vector<Target> targets_;
   std::unique_ptr<Pipelines> pipelines_;
   Clock::time_point begin_ = Clock::now();
+  bool is_first_step_ = true;
 };
 
 void MatmulTuner::add(uint32_t index) {
@@ -224,7 +226,9 @@ Result<void> MatmulTuner::step(std::vector<Work>& works) {
     chosen.push_back(std::move(*candidates));
   }
   if (auto made = pipelines_->prepare(keys); !made) return made;
-  for (size_t i = 0; i < works.size() && !late(); ++i) {
+  // However short the time, the first step is taken whole: every start gets further than the one before.
+  const bool first = std::exchange(is_first_step_, false);
+  for (size_t i = 0; i < works.size() && (first || !late()); ++i) {
     if (works[i].search.candidates().empty()) continue;
     if (auto measured = measure(works[i], chosen[i]); !measured) return measured;
   }
@@ -256,15 +260,16 @@ Result<TuningReport> MatmulTuner::run() {
       begin_ = Clock::now();
     }
     const auto is_searching = [](const Work& work) { return !work.search.candidates().empty(); };
-    while (!late() && std::ranges::any_of(works, is_searching)) {
+    while ((is_first_step_ || !late()) && std::ranges::any_of(works, is_searching)) {
       if (auto done = step(works); !done) return pass_on(done);
     }
     for (const Work& work : works) {
-      if (is_searching(work)) {
+      const MatmulSearch& search = work.search;
+      if (search.table_seconds() == 0) {
         ++report.missing;
         continue;
       }
-      const MatmulSearch& search = work.search;
+      // Where the time was up before the end, the best so far.
       kept_[work.target->shape][work.tokens] = {search.best(), search.best_seconds(), search.table_seconds()};
       ++report.measured;
     }

@@ -134,6 +134,17 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
   }
 }
 
+TEST_F(MatmulTunerTest, EveryStartGetsFurtherHoweverShortItsTime) {
+  for (uint32_t start = 0; start < 2; ++start) {
+    auto device = *open(1e-9);
+    auto program = model_.compile(*device, {.tokens = 2, .logit_rows = 1, .sequences = 1, .prepare = true});
+    ASSERT_TRUE(program) << to_string(program.error());
+    const MatmulTunings& now = tunings(**program);
+    EXPECT_EQ(now.origin(kLinear, 1), start == 0 ? TuningOrigin::measured : TuningOrigin::kept);
+    EXPECT_EQ(now.origin(kLinear, 2), start == 0 ? TuningOrigin::table : TuningOrigin::measured);
+  }
+}
+
 /// A file made by hand: what it says is what runs, and what it does not know is not measured without time.
 TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
   EXPECT_TRUE(described().is_null());
