@@ -29,8 +29,9 @@ class Countdown {
 /// What fails on the devices opened with `wrap`; one set of faults for the process.
 struct Faults {
   Countdown allocation;  ///< of anything that a driver may have no memory for: VK_ERROR_OUT_OF_DEVICE_MEMORY
-  Countdown submit;      ///< the device is lost from here on
-  Countdown wait;        ///< the same, once the work has ended
+  std::atomic<uint64_t> allocations = 0;  ///< calls of such functions, failed or not
+  Countdown submit;                       ///< the device is lost from here on
+  Countdown wait;                         ///< the same, once the work has ended
   std::atomic<bool> lost = false;
 
   void reset() {
@@ -41,6 +42,10 @@ struct Faults {
   }
 };
 
+/// Calls so far of a function that may run out of memory, in the whole process.
+template <auto Entry>
+inline std::atomic<uint64_t> calls_of = 0;
+
 inline Faults faults;
 inline VolkDeviceTable driver_table;  ///< the driver's own functions
 
@@ -50,6 +55,8 @@ struct MayRunOut;
 template <auto Entry, class... Arguments>
 struct MayRunOut<Entry, VkResult(VKAPI_PTR*)(Arguments...)> {
   static VKAPI_ATTR VkResult VKAPI_CALL call(Arguments... arguments) {
+    ++calls_of<Entry>;
+    ++faults.allocations;
     if (faults.allocation.fires()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
     return (driver_table.*Entry)(arguments...);
   }

@@ -155,6 +155,30 @@ Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
 }
 
 Result<void> VulkanProgram::prepare() {
+  if (auto made = prepare_pipelines(); !made) return made;
+  return record_decoding();
+}
+
+/// Steps in which every sequence has one token and wants its best candidates.
+Result<void> VulkanProgram::record_decoding() {
+  if (gpu_.properties().compiles_only) return {};
+  const auto begin = std::chrono::steady_clock::now();
+  const uint32_t most = std::min({limits_.sequences, limits_.tokens, limits_.logit_rows});
+  uint32_t recorded_steps = 0;
+  for (Slot& slot : slots_) {
+    for (uint32_t tokens = 1; tokens <= bucket_of(most); tokens = bucket_of(tokens + 1)) {
+      const Bucket bucket = {.tokens = tokens, .logit_rows = tokens, .candidates = true};
+      if (auto made = recorded(slot, bucket); !made) return pass_on(made);
+      ++recorded_steps;
+    }
+  }
+  spdlog::debug("{} kinds of steps recorded, {:.3f} ms each", recorded_steps,
+                std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count() /
+                    std::max(recorded_steps, 1U));
+  return {};
+}
+
+Result<void> VulkanProgram::prepare_pipelines() {
   const auto begin = std::chrono::steady_clock::now();
   const PipelineStatistics before = pipelines_.statistics();
   std::set<PipelineKey> keys;

@@ -57,7 +57,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
 
   std::vector<BufferPoolStatistics> buffer_pools() const override { return gpu_.pool().statistics(); }
 
-  /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are.
+  /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are, and records the steps
+  /// of greedy decoding. Other steps are recorded when they are first met.
   Result<void> prepare();
 
   /// program_choices.cc
@@ -123,6 +124,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Slot& oldest() { return slots_[(next_slot_ + slots_.size() - in_flight_) % slots_.size()]; }
   Result<void> write_input(Slot& slot, const StepInput& input);
   Result<Recorded*> recorded(Slot& slot, const Bucket& bucket);
+  Result<void> prepare_pipelines();
+  Result<void> record_decoding();
   Result<void> record(Slot& slot, const Bucket& bucket, Recorded& recorded);
   Result<VkCommandBuffer> allocate_commands();
   Result<void> record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end, CommandRecorder& commands);

@@ -10,8 +10,14 @@ namespace {
 
 uint64_t align(uint64_t offset) { return (offset + 255) / 256 * 256; }
 
-/// Steps usually need fewer; more make the buffer grow.
-constexpr uint64_t kFirstTableEntries = 16384;
+/// Entries of block tables that a step can have when every block of the cache belongs to one sequence; a group's tables
+/// are as long as the others' even where it keeps only a window. Sequences that share prefixes may have more.
+uint64_t table_entries(const Cache& cache, uint32_t sequences) {
+  constexpr uint64_t kLeast = 16384;
+  uint64_t most = 0;
+  for (uint32_t g = 0; g < cache.groups(); ++g) most = std::max<uint64_t>(most, cache.blocks(g));
+  return std::max(kLeast, cache.groups() * (most + sequences));
+}
 
 }  // namespace
 
@@ -27,7 +33,7 @@ Result<void> StepBuffer::create(const Gpu& gpu, const ProgramLimits& limits, con
   slots_ = align(candidates_ + uint64_t{limits.logit_rows} * 4);
   tiles_ = align(slots_ + cache.groups() * tokens_ * 4);
   tables_ = align(tiles_ + cache.groups() * tokens_ * sizeof(shared::AttentionTile));
-  return make_room(kFirstTableEntries);
+  return make_room(table_entries(cache, limits.sequences));
 }
 
 Result<void> StepBuffer::make_room(uint64_t table_entries) {
