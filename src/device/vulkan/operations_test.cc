@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "device/vulkan/device_fixture.h"
+#include "device/vulkan/matmul_search.h"
+#include "device/vulkan/program.h"
 #include "device/vulkan/test_model.h"
 
 namespace hearth::vulkan {
@@ -118,6 +122,45 @@ TEST_P(EncodingTest, GateUp) {
 
 INSTANTIATE_TEST_SUITE_P(Encodings, EncodingTest, testing::ValuesIn(all_formats()),
                          [](const auto& test) { return std::string(traits(test.param).name); });
+
+/// Each path by force, at counts of tokens where another one would be taken too.
+class MatmulPathTest : public OperationsTest, public testing::WithParamInterface<MatmulPath> {
+ protected:
+  /// Shaders that steps of `tokens` tokens launch.
+  std::set<std::string> shaders(uint32_t tokens) {
+    std::set<std::string> names;
+    const auto listed = static_cast<VulkanProgram&>(*program_).statistics(tokens, tokens);
+    EXPECT_TRUE(listed) << to_string(listed.error());
+    for (const Launch& launch : listed->launches) names.emplace(name_of(launch.key.shader));
+    return names;
+  }
+};
+
+TEST_P(MatmulPathTest, IsTakenAndRight) {
+  ASSERT_TRUE(device_->set_tuning(text_of(force_path(GetParam()))));
+  TestModel model(11);
+  const TensorId in = model.input(416);
+  const TensorId activated = model.tensor(Rows::tokens, 96), out = model.tensor(Rows::tokens, 77);
+  const MatrixId gate_up = model.matrix({{NumberFormat::q4_0, 96}, {NumberFormat::q4_0, 96}}, 416);
+  model.recording.operations.push_back(GateUp{.in = in, .gate_up = gate_up, .out = activated});
+  model.recording.operations.push_back(
+      Linear{.in = activated, .weight = model.matrix({{NumberFormat::q8_0, 77}}, 96), .out = out});
+  model.result(out);
+  const bool few = GetParam() == MatmulPath::few;
+  compare_token_counts(model, 3 * kByteTolerance, "path", few ? std::vector{2U, 15U} : std::vector{1U, 5U, 40U});
+  const std::string path = few ? "few" : GetParam() == MatmulPath::tiled ? "many" : "matrix";
+  const auto taken = shaders(5);
+  if (path == "matrix" && taken.contains("linear_many")) GTEST_SKIP() << "this device multiplies no matrices of bytes";
+  EXPECT_TRUE(taken.contains("linear_" + path));
+  EXPECT_TRUE(taken.contains("gate_up_" + path));
+}
+
+INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest, testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix),
+                         [](const auto& test) {
+                           return test.param == MatmulPath::few     ? "few"
+                                  : test.param == MatmulPath::tiled ? "tiled"
+                                                                    : "matrix";
+                         });
 
 TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
   for (const NumberFormat format : {NumberFormat::q4_0, NumberFormat::q6_k}) {
