@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "device/vulkan/buffer_pool.h"
 #include "device/vulkan/instance.h"
@@ -48,6 +49,7 @@ Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions& options) {
   gpu->physical_ = devices[*chosen];
   gpu->properties_ = std::move(found[*chosen]);
   if (options.staging) gpu->properties_.one_memory = false;
+  if (gpu->properties_.one_memory) gpu->properties_.transfer_queue_family.reset();  // nothing is copied
   vkGetPhysicalDeviceMemoryProperties(gpu->physical_, &gpu->memory_);
   if (auto made = gpu->create_device(); !made) return pass_on(made);
   if (options.wrap) options.wrap(gpu->table_);
@@ -99,21 +101,25 @@ Result<void> Gpu::create_device() {
   if (!p.cooperative_matrices.empty()) extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
 
   const float priority = 1.0F;
-  const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-                                         .queueFamilyIndex = queue_family(),
-                                         .queueCount = 1,
-                                         .pQueuePriorities = &priority};
+  std::vector<VkDeviceQueueCreateInfo> queues;
+  for (const uint32_t family : std::set{queue_family(), upload_queue_family()}) {
+    queues.push_back({.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+                      .queueFamilyIndex = family,
+                      .queueCount = 1,
+                      .pQueuePriorities = &priority});
+  }
   const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                    .pNext = &wanted.core,
-                                   .queueCreateInfoCount = 1,
-                                   .pQueueCreateInfos = &queue,
+                                   .queueCreateInfoCount = static_cast<uint32_t>(queues.size()),
+                                   .pQueueCreateInfos = queues.data(),
                                    .enabledExtensionCount = static_cast<uint32_t>(extensions.size()),
                                    .ppEnabledExtensionNames = extensions.data()};
   if (const VkResult made = vkCreateDevice(physical_, &info, nullptr, &device_); made != VK_SUCCESS) {
     return fail_vulkan(made, fmt::format("opening {}", p.name));
   }
   volkLoadDeviceTable(&table_, device_);
-  table_.vkGetDeviceQueue(device_, queue_family(), 0, &queue_);
+  table_.vkGetDeviceQueue(device_, queue_family(), 0, &queue_.handle);
+  if (p.transfer_queue_family) table_.vkGetDeviceQueue(device_, upload_queue_family(), 0, &upload_queue_.handle);
   return {};
 }
 
@@ -125,13 +131,19 @@ uint64_t Gpu::available_bytes(uint32_t heap) const {
   return budget.heapBudget[heap] > budget.heapUsage[heap] ? budget.heapBudget[heap] - budget.heapUsage[heap] : 0;
 }
 
-Result<void> Gpu::submit(VkCommandBuffer commands, VkFence fence) {
+Result<void> Gpu::submit(VkCommandBuffer commands, VkFence fence) { return submit_to(queue_, commands, fence); }
+
+Result<void> Gpu::submit_upload(VkCommandBuffer commands, VkFence fence) {
+  return submit_to(properties_.transfer_queue_family ? upload_queue_ : queue_, commands, fence);
+}
+
+Result<void> Gpu::submit_to(Queue& queue, VkCommandBuffer commands, VkFence fence) {
   const VkCommandBufferSubmitInfo buffer = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO,
                                             .commandBuffer = commands};
   const VkSubmitInfo2 info = {
       .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1, .pCommandBufferInfos = &buffer};
-  const std::scoped_lock lock(queue_mutex_);
-  const VkResult submitted = table_.vkQueueSubmit2(queue_, 1, &info, fence);
+  const std::scoped_lock lock(queue.mutex);
+  const VkResult submitted = table_.vkQueueSubmit2(queue.handle, 1, &info, fence);
   if (submitted != VK_SUCCESS) return fail_vulkan(submitted, "submitting work");
   ++submits_;
   return {};

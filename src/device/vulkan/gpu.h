@@ -29,7 +29,8 @@ struct GpuOptions {
   std::function<void(VolkDeviceTable&)> wrap = {};
 };
 
-/// One device, one queue of it, and its pool of staging buffers. Thread-safe but for the queue, which `submit` locks.
+/// One device, a queue of it for compute and, where uploads need it and the device has it, one for copies beside it;
+/// and its pool of staging buffers. Thread-safe.
 class Gpu {
  public:
   /// Errors: unsupported (no loader, no such device, too old, no validation layer when asked for), out_of_memory.
@@ -46,6 +47,8 @@ class Gpu {
   VkPhysicalDevice physical() const { return physical_; }
   const VolkDeviceTable& vk() const { return table_; }
   uint32_t queue_family() const { return properties_.compute_queue_family; }
+  /// Of the queue for uploads: the same as queue_family() where there is no other.
+  uint32_t upload_queue_family() const { return properties_.transfer_queue_family.value_or(queue_family()); }
   const GpuProperties& properties() const { return properties_; }
   const VkPhysicalDeviceMemoryProperties& memory() const { return memory_; }
 
@@ -56,6 +59,10 @@ class Gpu {
 
   /// Submits and signals `fence`. Thread-safe.
   Result<void> submit(VkCommandBuffer commands, VkFence fence);
+
+  /// The same to the queue for uploads. Of the work that is submitted to the other one once the fence was waited for,
+  /// all sees what was copied.
+  Result<void> submit_upload(VkCommandBuffer commands, VkFence fence);
 
   /// Submits so far.
   uint64_t submits() const { return submits_; }
@@ -69,12 +76,17 @@ class Gpu {
 
   VkPhysicalDevice physical_ = VK_NULL_HANDLE;
   VkDevice device_ = VK_NULL_HANDLE;
-  VkQueue queue_ = VK_NULL_HANDLE;
+  struct Queue {
+    VkQueue handle = VK_NULL_HANDLE;
+    std::mutex mutex;  ///< a queue is for one thread at a time
+  };
+  Result<void> submit_to(Queue& queue, VkCommandBuffer commands, VkFence fence);
+
+  Queue queue_, upload_queue_;
   VolkDeviceTable table_ = {};
   VkPhysicalDeviceMemoryProperties memory_ = {};
   GpuProperties properties_;
   std::atomic<uint64_t> submits_ = 0;
-  std::mutex queue_mutex_;
   std::unique_ptr<BufferPool> pool_;
 };
 

@@ -71,5 +71,35 @@ TEST(GpuChoice, SaysWhyNot) {
   EXPECT_THAT(refusal({}, {}), HasSubstr("none found"));
 }
 
+QueueFamilies families(const std::vector<VkQueueFlags>& flags) {
+  std::vector<VkQueueFamilyProperties> all;
+  for (const VkQueueFlags one : flags) all.push_back({.queueFlags = one, .queueCount = 1});
+  return choose_queue_families(all);
+}
+
+constexpr VkQueueFlags kAll = VK_QUEUE_GRAPHICS_BIT | VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT;
+
+TEST(QueueFamilies, UploadsGoToAnEngineThatOnlyCopies) {
+  // As an NVIDIA card lists them: everything, copies, compute, video.
+  const auto nvidia =
+      families({kAll | VK_QUEUE_SPARSE_BINDING_BIT, VK_QUEUE_TRANSFER_BIT | VK_QUEUE_SPARSE_BINDING_BIT,
+                VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT, VK_QUEUE_TRANSFER_BIT | VK_QUEUE_VIDEO_DECODE_BIT_KHR});
+  EXPECT_EQ(nvidia.compute, 0U);
+  EXPECT_EQ(nvidia.transfer, 1U);
+  const auto video_first =
+      families({VK_QUEUE_TRANSFER_BIT | VK_QUEUE_VIDEO_DECODE_BIT_KHR, VK_QUEUE_TRANSFER_BIT, VK_QUEUE_COMPUTE_BIT});
+  EXPECT_EQ(video_first.compute, 2U);
+  EXPECT_EQ(video_first.transfer, 1U);
+}
+
+TEST(QueueFamilies, OneFamilyDoesAllWhereThereIsNoOther) {
+  EXPECT_EQ(families({kAll}).compute, 0U);
+  EXPECT_EQ(families({kAll}).transfer, std::nullopt);
+  // A second family for compute is no copy engine.
+  EXPECT_EQ(families({kAll, VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT}).transfer, std::nullopt);
+  EXPECT_EQ(families({VK_QUEUE_GRAPHICS_BIT, VK_QUEUE_TRANSFER_BIT}).compute, std::nullopt);
+  EXPECT_EQ(families({}).compute, std::nullopt);
+}
+
 }  // namespace
 }  // namespace hearth::vulkan

@@ -123,14 +123,14 @@ void read_queues(VkPhysicalDevice physical, GpuProperties& p) {
   vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, nullptr);
   std::vector<VkQueueFamilyProperties> families(count);
   vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families.data());
-  const auto family =
-      std::ranges::find_if(families, [](const auto& f) { return (f.queueFlags & VK_QUEUE_COMPUTE_BIT) != 0; });
-  if (family == families.end()) {
+  const QueueFamilies chosen = choose_queue_families(families);
+  if (!chosen.compute) {
     p.obstacle = "no queue for compute shaders";
     return;
   }
-  p.compute_queue_family = static_cast<uint32_t>(family - families.begin());
-  if (family->timestampValidBits == 0) p.timestamp_ns = 0;
+  p.compute_queue_family = *chosen.compute;
+  p.transfer_queue_family = chosen.transfer;
+  if (families[*chosen.compute].timestampValidBits == 0) p.timestamp_ns = 0;
 }
 
 void read_memory(VkPhysicalDevice physical, GpuProperties& p) {
@@ -192,6 +192,20 @@ FeatureChain::FeatureChain(bool has_matrix, bool has_executables) {
   if (has_executables) *tail = &executables;
 }
 
+QueueFamilies choose_queue_families(std::span<const VkQueueFamilyProperties> families) {
+  QueueFamilies chosen;
+  for (uint32_t i = 0; i < families.size(); ++i) {
+    const VkQueueFlags flags = families[i].queueFlags;
+    // Those that also decode video or the like are engines made for something else.
+    constexpr VkQueueFlags kOfCopyEngines =
+        VK_QUEUE_TRANSFER_BIT | VK_QUEUE_SPARSE_BINDING_BIT | VK_QUEUE_PROTECTED_BIT;
+    const bool copies_only = (flags & VK_QUEUE_TRANSFER_BIT) != 0 && (flags & ~kOfCopyEngines) == 0;
+    if ((flags & VK_QUEUE_COMPUTE_BIT) != 0 && !chosen.compute) chosen.compute = i;
+    if (copies_only && !chosen.transfer) chosen.transfer = i;
+  }
+  return chosen;
+}
+
 GpuProperties read_properties(VkPhysicalDevice physical) {
   VkPhysicalDeviceProperties core;
   vkGetPhysicalDeviceProperties(physical, &core);
@@ -243,6 +257,7 @@ nlohmann::ordered_json describe(const GpuProperties& p) {
           {"workgroup_threads", p.max_workgroup_threads},
           {"largest_allocation_bytes", p.max_allocation_bytes},
           {"one_memory", p.one_memory},
+          {"transfer_queue", p.transfer_queue_family.has_value()},
           {"heaps", heaps},
           {"memory_budget", p.memory_budget},
           {"external_host_memory", p.external_host_memory},

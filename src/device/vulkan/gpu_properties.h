@@ -37,7 +37,8 @@ struct GpuProperties {
   std::array<uint8_t, VK_UUID_SIZE> pipeline_cache_uuid = {};
   VkPhysicalDeviceType type = VK_PHYSICAL_DEVICE_TYPE_OTHER;
   uint32_t compute_queue_family = 0;
-  uint32_t subgroup_size = 0;  ///< that shaders are compiled for
+  std::optional<uint32_t> transfer_queue_family;  ///< of an engine that copies beside compute, where there is one
+  uint32_t subgroup_size = 0;                     ///< that shaders are compiled for
   uint32_t subgroup_min = 0, subgroup_max = 0;
   uint32_t shared_memory_bytes = 0;
   uint32_t max_workgroup_threads = 0;
@@ -60,6 +61,15 @@ struct GpuProperties {
 };
 
 GpuProperties read_properties(VkPhysicalDevice physical);
+
+/// Where work is submitted.
+struct QueueFamilies {
+  std::optional<uint32_t> compute;
+  std::optional<uint32_t> transfer;  ///< one that does nothing but copy
+};
+
+/// The first of each kind.
+QueueFamilies choose_queue_families(std::span<const VkQueueFamilyProperties> families);
 
 /// The structures through which a device's features are asked for and switched on, in one chain.
 struct FeatureChain {

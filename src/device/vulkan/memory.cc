@@ -55,12 +55,18 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
   result.gpu_ = &gpu;
   result.bytes_ = bytes;
   const VolkDeviceTable& vk = gpu.vk();
+  // Either queue may use any buffer: sharing costs nothing for buffers, while ownership would have to be handed over
+  // with a submit on both sides for each piece of an upload.
+  const std::array families = {gpu.queue_family(), gpu.upload_queue_family()};
+  const bool two_queues = families[0] != families[1];
   const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                    .size = bytes,
                                    .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                             VK_BUFFER_USAGE_TRANSFER_DST_BIT |
                                             VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT,
-                                   .sharingMode = VK_SHARING_MODE_EXCLUSIVE};
+                                   .sharingMode = two_queues ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
+                                   .queueFamilyIndexCount = two_queues ? 2U : 0U,
+                                   .pQueueFamilyIndices = families.data()};
   if (const VkResult made = vk.vkCreateBuffer(gpu.device(), &info, nullptr, &result.buffer_); made != VK_SUCCESS) {
     return fail_vulkan(made, fmt::format("a buffer of {}", megabytes(bytes)));
   }

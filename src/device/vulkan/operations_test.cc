@@ -151,8 +151,8 @@ TEST_P(MatmulPathTest, IsTakenAndRight) {
   const std::string path = few ? "few" : GetParam() == MatmulPath::tiled ? "many" : "matrix";
   const auto taken = shaders(5);
   if (path == "matrix" && taken.contains("linear_many")) GTEST_SKIP() << "this device multiplies no matrices of bytes";
-  EXPECT_TRUE(taken.contains("linear_" + path));
-  EXPECT_TRUE(taken.contains("gate_up_" + path));
+  EXPECT_TRUE(taken.contains(fmt::format("linear_{}", path)));
+  EXPECT_TRUE(taken.contains(fmt::format("gate_up_{}", path)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest, testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix),

@@ -49,7 +49,7 @@ Result<void> Uploader::copy_through(Staging& staging, const Slice& slice, uint64
     made = vk.vkEndCommandBuffer(staging.commands);
   }
   if (made != VK_SUCCESS) return fail_vulkan(made, "recording an upload");
-  if (auto submitted = gpu_.submit(staging.commands, staging.fence); !submitted) return submitted;
+  if (auto submitted = gpu_.submit_upload(staging.commands, staging.fence); !submitted) return submitted;
   staging.in_flight = true;
   return {};
 }
@@ -83,7 +83,7 @@ void Uploader::give_back(Staging* staging) {
 Result<void> Uploader::open_staging(Staging& staging) {
   const VolkDeviceTable& vk = gpu_.vk();
   const VkCommandPoolCreateInfo pool = {.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                        .queueFamilyIndex = gpu_.queue_family()};
+                                        .queueFamilyIndex = gpu_.upload_queue_family()};
   const VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
   VkResult made = vk.vkCreateCommandPool(gpu_.device(), &pool, nullptr, &staging.pool);
   if (made == VK_SUCCESS) made = vk.vkCreateFence(gpu_.device(), &fence, nullptr, &staging.fence);

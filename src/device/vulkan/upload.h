@@ -13,7 +13,7 @@
 namespace hearth::vulkan {
 
 /// Fills device memory from the host: straight into it where it is mapped, through a ring of the pool's buffers
-/// elsewhere. Thread-safe; several threads keep several staging buffers in flight.
+/// elsewhere, on the queue for uploads. Thread-safe; several threads keep several staging buffers in flight.
 class Uploader {
  public:
   static constexpr uint64_t kStagingBytes = uint64_t{16} << 20;
