@@ -10,6 +10,7 @@ constexpr uint32_t kMostFewTokens = 16;
 
 /// The field of Tuning that holds the matrix tiles for so many tokens.
 std::string matrix_group(uint32_t tokens) {
+  if (tokens <= 8) return "matrix8";
   if (tokens <= 16) return "matrix16";
   if (tokens <= 32) return "matrix32";
   return tokens <= 64 ? "matrix64" : "matrix";
@@ -41,9 +42,14 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
   }
   if (path == MatmulPath::tiled) return {};
   const std::string group = matrix_group(tokens);
-  return {{group + ".tile_rows", {32, 64, 128}}, {group + ".sub_rows", {16, 32, 64}},
-          {group + ".sub_tokens", {16, 32, 64}}, {group + ".tile_tokens", {16, 32, 64, 128}},
-          {group + ".depth", {1, 2, 4}},         {group + ".ahead", {1, 2}}};
+  std::vector<TuningAxis> axes = {{group + ".teams", {1, 2, 4, 8}},
+                                  {group + ".tile_rows", {16, 32, 64, 128}},
+                                  {group + ".sub_rows", {16, 32, 64}},
+                                  {group + ".depth", {1, 2, 4, 8}},
+                                  {group + ".buffers", {1, 2}}};
+  if (tokens > 16) axes.push_back({group + ".sub_tokens", {16, 32, 64}});
+  if (tokens > 64) axes.push_back({group + ".tile_tokens", {64, 128}});
+  return axes;
 }
 
 MatmulSearch::MatmulSearch(const Tuning& table, std::vector<TuningChanges> starts, std::string few_group,

@@ -54,14 +54,14 @@ TEST(MatmulSearch, VariesTheFieldsOfThePathThatWins) {
   const Tuning table;  // 16 tokens take the few-token shaders
   const auto cost = [](const Tuning& t) {
     if (path_of(t, 16) != MatmulPath::matrix) return 5.0;
-    return 1 + distance(t.matrix16.tile_rows, 128) + distance(t.matrix16.ahead, 1);
+    return 1 + distance(t.matrix16.tile_rows, 128) + distance(t.matrix16.buffers, 1);
   };
   const auto found = search(table, {{}, force_path(MatmulPath::matrix)}, 16, true, cost);
   Tuning tuning = table;
   ASSERT_TRUE(change_tuning(found.best(), tuning));
   EXPECT_EQ(path_of(tuning, 16), MatmulPath::matrix);
   EXPECT_EQ(tuning.matrix16.tile_rows, 128U);
-  EXPECT_EQ(tuning.matrix16.ahead, 1U);
+  EXPECT_EQ(tuning.matrix16.buffers, 1U);
 }
 
 TEST(MatmulSearch, KeepsTheTableWhereNothingIsClearlyBetter) {

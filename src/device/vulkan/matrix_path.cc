@@ -8,20 +8,20 @@
 namespace hearth::vulkan {
 namespace {
 
-/// The largest shape that divides tiles of 16 and blocks of 32 values.
-std::optional<CooperativeMatrixShape> byte_shape(const GpuProperties& gpu) {
+/// The largest shape that divides tiles of 16 rows and of `tokens` tokens, and blocks of 32 values.
+std::optional<CooperativeMatrixShape> byte_shape(const GpuProperties& gpu, uint32_t tokens) {
   std::optional<CooperativeMatrixShape> best;
   for (const CooperativeMatrixShape& shape : gpu.cooperative_matrices) {
     const bool usable = shape.inputs == "i8" && shape.results == "i32" && 16 % shape.m == 0 && 16 % shape.n == 0 &&
-                        32 % shape.k == 0 && shape.k >= 8;
+                        tokens % shape.n == 0 && 32 % shape.k == 0 && shape.k >= 8;
     const auto size = [](const CooperativeMatrixShape& s) { return s.m * s.n * s.k; };
     if (usable && (!best || size(shape) > size(*best))) best = shape;
   }
   return best;
 }
 
-/// Whether subgroups take turns along the row instead of sharing a tile.
-bool take_turns(const MatrixTuning& t) { return t.tile_rows == t.sub_rows && t.tile_tokens == t.sub_tokens; }
+/// Subgroups that share a tile.
+uint32_t parts_of(const MatrixTuning& t) { return t.tile_rows / t.sub_rows * (t.tile_tokens / t.sub_tokens); }
 
 /// Bytes of shared memory; the arrays of shaders/matrix_tokens.glsl.
 uint64_t shared_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape, uint32_t encoding) {
@@ -30,15 +30,32 @@ uint64_t shared_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape
   const uint64_t weights = uint64_t{t.tile_rows} * (t.depth * weight_octets + 2) * 8;
   const uint64_t vectors = uint64_t{t.tile_tokens} * (t.depth * 4 + 2) * 8;
   const uint64_t scales = uint64_t{t.depth} * 4 * (2 * t.tile_rows + 2 * t.tile_tokens);  // with halves or offsets
-  const uint64_t stages = take_turns(t) ? t.subgroups : 1;
-  return stages * (weights + vectors + scales) + uint64_t{t.subgroups} * shape.m * shape.n * 4;
+  const uint64_t stage = weights + vectors + scales;
+  return t.teams * (t.buffers * stage + uint64_t{parts_of(t)} * shape.m * shape.n * 4);
 }
+
+constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 /// Sums that a lane holds in registers.
 uint32_t sums_of_lane(const MatrixTuning& t, uint32_t lanes) { return t.sub_rows * t.sub_tokens / lanes; }
 constexpr uint32_t kMostSums = 64;
 
+/// The most tokens of a subgroup's part, at most `most`, of a tile that is whole parts of whole matrices of `n`.
+uint32_t part_tokens(uint32_t tile, uint32_t n, uint32_t most) {
+  uint32_t part = tile;
+  while (part > n && (part > most || tile % part != 0)) part -= n;
+  return part;
+}
+
+/// The tile of so many tokens, no larger than they need where `step` divides it: so a step of one more token is hardly
+/// slower. More than 64 take `most`.
+uint32_t tile_tokens(uint32_t tokens, uint32_t step, uint32_t most) {
+  if (tokens > 64) return most;
+  return tokens > 48 ? 64 : divide_up(tokens, step) * step;
+}
+
 const MatrixTuning& tuning_for(const Tuning& tuning, uint32_t tokens) {
+  if (tokens <= 8) return tuning.matrix8;
   if (tokens <= 16) return tuning.matrix16;
   if (tokens <= 32) return tuning.matrix32;
   return tokens <= 64 ? tuning.matrix64 : tuning.matrix;
@@ -47,33 +64,40 @@ const MatrixTuning& tuning_for(const Tuning& tuning, uint32_t tokens) {
 }  // namespace
 
 std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, uint32_t encoding,
-                                           uint32_t matrices, uint32_t tokens) {
+                                           uint32_t matrices, uint32_t tokens, uint32_t blocks) {
   if (!uses_quantized_activations(encoding) || tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) {
     return {};
   }
-  const auto shape = byte_shape(gpu);
-  if (!shape) return {};
   MatrixTuning t = tuning_for(tuning, tokens);
+  const uint32_t most_tokens = t.tile_tokens;
+  t.tile_tokens = tile_tokens(tokens, 8, most_tokens);
+  auto shape = byte_shape(gpu, t.tile_tokens);
+  if (!shape) {
+    t.tile_tokens = tile_tokens(tokens, 16, most_tokens);
+    shape = byte_shape(gpu, t.tile_tokens);
+  }
+  if (!shape) return {};
   t.sub_rows = std::max(t.sub_rows, matrices * shape->m);
-  while (sums_of_lane(t, gpu.subgroup_size) > kMostSums && t.sub_tokens > shape->n) t.sub_tokens /= 2;
+  t.sub_tokens = part_tokens(t.tile_tokens, shape->n, t.sub_tokens);
+  while (sums_of_lane(t, gpu.subgroup_size) > kMostSums && t.sub_tokens > shape->n) {
+    t.sub_tokens = part_tokens(t.tile_tokens, shape->n, t.sub_tokens - shape->n);
+  }
   while (sums_of_lane(t, gpu.subgroup_size) > kMostSums && t.sub_rows > matrices * shape->m) t.sub_rows /= 2;
   t.tile_rows = std::max(t.tile_rows, t.sub_rows);
-  t.tile_tokens = std::max(t.tile_tokens, t.sub_tokens);
   const auto fits = [&] { return shared_bytes(t, *shape, encoding) <= gpu.shared_memory_bytes; };
   const uint32_t most_subgroups = gpu.max_workgroup_threads / gpu.subgroup_size;
-  if (take_turns(t)) {
-    t.subgroups = std::min(t.subgroups, most_subgroups);
-    while (t.subgroups > 1 && !fits()) t.subgroups /= 2;
-  } else {
-    while (t.depth > 1 && !fits()) t.depth /= 2;
-    while (t.tile_tokens > t.sub_tokens && !fits()) t.tile_tokens /= 2;
-    t.subgroups = t.tile_rows / t.sub_rows * (t.tile_tokens / t.sub_tokens);
-    // Mesa does not unroll the staging of several blocks of q6_k: they would lie in memory (RDNA3).
-    const uint32_t threads = t.subgroups * gpu.subgroup_size;
-    while (encoding == shared::kEncodingQ6_K && t.depth > 1 && t.tile_rows * t.depth > threads) t.depth /= 2;
-  }
-  if (!fits() || t.subgroups > most_subgroups) return {};
-  return MatrixPlan{t, *shape};
+  while (blocks % t.depth != 0) t.depth /= 2;
+  while (t.teams > 1 && (blocks % (t.teams * t.depth) != 0 || t.teams * parts_of(t) > most_subgroups)) t.teams /= 2;
+  if (parts_of(t) == 1 || !fits()) t.buffers = 1;  // a subgroup alone waits for nobody
+  while (t.teams > 1 && !fits()) t.teams /= 2;
+  while (t.depth > 1 && !fits()) t.depth /= 2;
+  while (t.tile_tokens > t.sub_tokens && !fits()) t.tile_tokens -= t.sub_tokens;
+  // Mesa does not unroll the staging of several blocks of q6_k: they would lie in memory (RDNA3).
+  const uint32_t threads = parts_of(t) * gpu.subgroup_size;
+  while (encoding == shared::kEncodingQ6_K && t.depth > 1 && t.tile_rows * t.depth > threads) t.depth /= 2;
+  const uint32_t subgroups = t.teams * parts_of(t);
+  if (!fits() || subgroups > most_subgroups) return {};
+  return MatrixPlan{t, subgroups, *shape};
 }
 
 }  // namespace hearth::vulkan

@@ -25,7 +25,7 @@ shared::WeightRef reference(const Slice& slice, const WeightLayout& layout) {
 std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding) {
   const MatrixTuning& t = plan.tuning;
   return {encoding, t.tile_rows,  t.tile_tokens, t.sub_rows,   t.sub_tokens,
-          t.depth,  plan.shape.m, plan.shape.n,  plan.shape.k, t.ahead};
+          t.depth,  plan.shape.m, plan.shape.n,  plan.shape.k, t.buffers};
 }
 
 }  // namespace
@@ -94,8 +94,9 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
   if (rows(m.in) > m.tuning.few_tokens_limit) {
-    if (const auto plan = plan_matrix_path(c_.gpu.properties(), m.tuning, encoding, 1, rows(m.in))) {
-      PipelineKey key = {Shader::linear_matrix, plan->tuning.subgroups * lanes, matrix_constants(*plan, encoding)};
+    if (const auto plan =
+            plan_matrix_path(c_.gpu.properties(), m.tuning, encoding, 1, rows(m.in), run.layout.blocks())) {
+      PipelineKey key = {Shader::linear_matrix, plan->subgroups * lanes, matrix_constants(*plan, encoding)};
       key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
       return commands_.dispatch(
           key, arguments,
@@ -137,9 +138,9 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
   const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
   if (rows(op.in) > tuning.few_tokens_limit) {
-    if (const auto plan = plan_matrix_path(c_.gpu.properties(), tuning, layout.encoding, 2, rows(op.in))) {
-      PipelineKey key = {Shader::gate_up_matrix, plan->tuning.subgroups * lanes,
-                         matrix_constants(*plan, layout.encoding)};
+    if (const auto plan =
+            plan_matrix_path(c_.gpu.properties(), tuning, layout.encoding, 2, rows(op.in), layout.blocks())) {
+      PipelineKey key = {Shader::gate_up_matrix, plan->subgroups * lanes, matrix_constants(*plan, layout.encoding)};
       key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
       const Groups groups = {divide_up(rows(op.in), plan->tuning.tile_tokens),
                              divide_up(layout.rows, plan->tuning.tile_rows / 2)};

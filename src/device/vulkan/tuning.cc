@@ -19,12 +19,15 @@ bool read_number(std::string_view text, uint32_t& value) {
 
 Tuning tuning_for(const GpuProperties& gpu) {
   Tuning tuning;
-  // Cooperative matrices cost the same for 1 to 16 tokens: on an H100 as much as dot products at about ten.
-  if (!gpu.cooperative_matrices.empty()) tuning.few_tokens_limit = 8;
+  // Cooperative matrices of 16 tokens cost what dot products do at about eight, those of 8 at about five (H100).
+  for (const CooperativeMatrixShape& shape : gpu.cooperative_matrices) {
+    if (shape.inputs == "i8") tuning.few_tokens_limit = std::min(tuning.few_tokens_limit, shape.n > 8 ? 8U : 4U);
+  }
   // A hundred processors and more: rows alone do not keep them busy, so subgroups share rows (H100).
   if (gpu.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU && gpu.subgroup_size >= 32) {
     tuning.short_linear = {.subgroups = 8, .rows = 2, .split = 8};
     tuning.gate_up = {.subgroups = 16, .rows = 2, .split = 4};
+    tuning.matrix64 = {.teams = 2, .tile_rows = 64, .sub_rows = 32, .sub_tokens = 64, .depth = 4, .buffers = 1};
     tuning.attention_rounds = 2;
     tuning.attention_heads = 1;
   }

@@ -23,17 +23,16 @@ struct FewTokensTuning {
   uint32_t cluster = 8;
 };
 
-/// A matmul on cooperative matrices (shaders/matrix_tokens.glsl): the workgroup's tile, a subgroup's part of it, blocks
-/// of a row staged at once, stages on their way into registers. Where the tile is one part, `subgroups` of them take
-/// turns.
+/// A matmul on cooperative matrices (shaders/matrix_tokens.glsl): the workgroup's tile, a subgroup's part of it, teams
+/// of subgroups that take turns along the row, blocks of a row staged at once, stages of a team in shared memory.
 struct MatrixTuning {
-  uint32_t subgroups = 8;
+  uint32_t teams = 1;
   uint32_t tile_rows = 64;
   uint32_t tile_tokens = 64;
   uint32_t sub_rows = 32;
   uint32_t sub_tokens = 32;
   uint32_t depth = 2;
-  uint32_t ahead = 1;
+  uint32_t buffers = 2;
 };
 
 /// How matmuls over many tokens are computed.
@@ -53,11 +52,11 @@ struct Tuning {
   uint32_t most_sums = 32;       ///< rows * tokens of all matrices that a lane holds in registers with few tokens
   uint32_t norm_threads = 1024;  ///< of a row, at most
   uint32_t short_rows = 16384;   ///< a Linear of fewer rows takes short_linear
-  /// By the tokens of a step: up to 16, 32, 64, and more.
-  MatrixTuning matrix16 = {
-      .subgroups = 4, .tile_rows = 32, .tile_tokens = 16, .sub_rows = 32, .sub_tokens = 16, .ahead = 2};
-  MatrixTuning matrix32 = {.tile_rows = 64, .tile_tokens = 32, .sub_rows = 32, .sub_tokens = 32, .depth = 4};
-  MatrixTuning matrix64 = {.tile_rows = 64, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 32};
+  /// By the tokens of a step: up to 8, 16, 32, 64, and more. Up to 64 are one tile, as small as it can be.
+  MatrixTuning matrix8 = {.teams = 2, .tile_rows = 32, .sub_rows = 16, .sub_tokens = 8, .depth = 4, .buffers = 1};
+  MatrixTuning matrix16 = {.teams = 2, .tile_rows = 32, .sub_rows = 16, .sub_tokens = 16, .depth = 4, .buffers = 1};
+  MatrixTuning matrix32 = {.teams = 2, .tile_rows = 64, .sub_rows = 32, .sub_tokens = 32, .depth = 4, .buffers = 1};
+  MatrixTuning matrix64 = {.tile_rows = 64, .sub_rows = 32, .sub_tokens = 32};
   MatrixTuning matrix = {.tile_rows = 128, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 64};
 
   // Attention of single tokens (attention_few.comp).
@@ -101,10 +100,12 @@ bool changes_others(const TuningChanges& changes);
 
 TuningChanges all_fields(const Tuning& tuning);
 
-/// The first bucket that holds `count` tokens: each count to 8, even ones to 16, then powers of two.
+/// The first bucket that holds `count` tokens: each count to 8, even ones to 16, whole eights to 48, then powers of
+/// two.
 constexpr uint32_t bucket_of(uint32_t count) {
   if (count <= 8) return count;
   if (count <= 16) return (count + 1) / 2 * 2;
+  if (count <= 48) return (count + 7) / 8 * 8;
   return std::bit_ceil(count);
 }
 

@@ -27,13 +27,13 @@ constexpr void visit_fields(T& t, Visit&& visit) {
 
 template <MaybeConst<MatrixTuning> T, class Visit>
 constexpr void visit_fields(T& t, Visit&& visit) {
-  visit("subgroups", t.subgroups);
+  visit("teams", t.teams);
   visit("tile_rows", t.tile_rows);
   visit("tile_tokens", t.tile_tokens);
   visit("sub_rows", t.sub_rows);
   visit("sub_tokens", t.sub_tokens);
   visit("depth", t.depth);
-  visit("ahead", t.ahead);
+  visit("buffers", t.buffers);
 }
 
 /// Those that decide how matmuls run, which are measured for each shape.
@@ -47,6 +47,7 @@ constexpr void visit_matmul_fields(T& t, Visit&& visit) {
   visit("gate_up", t.gate_up);
   visit("most_sums", t.most_sums);
   visit("short_rows", t.short_rows);
+  visit("matrix8", t.matrix8);
   visit("matrix16", t.matrix16);
   visit("matrix32", t.matrix32);
   visit("matrix64", t.matrix64);

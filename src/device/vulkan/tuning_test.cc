@@ -19,7 +19,7 @@ TEST(Tuning, EveryFieldCanBeSetByItsName) {
   TuningChanges changes = all_fields(Tuning());
   EXPECT_TRUE(changes.contains("few_tokens_limit"));
   EXPECT_TRUE(changes.contains("gate_up.split"));
-  EXPECT_TRUE(changes.contains("matrix16.ahead"));
+  EXPECT_TRUE(changes.contains("matrix16.buffers"));
   uint32_t next = 1000;
   for (auto& [name, value] : changes) value = next++;
   Tuning tuning;

@@ -31,7 +31,7 @@ uint first_output() {
 }
 
 void load_rows(WeightMatrix m, uint row, uint block, out RawBlock raw[ROWS]) {
-  [[unroll]] for (uint r = 0; r < ROWS; ++r) raw[r] = load_units(m, row + r, block);
+  [[unroll]] for (uint r = 0; r < ROWS; ++r) raw[r] = load_units(m, place_block(m, row + r, block));
   if (!HAS_GROUPED_SCALE) return;
   if (ROWS % 4 == 0) {
     [[unroll]] for (uint r = 0; r < ROWS; r += 4) {

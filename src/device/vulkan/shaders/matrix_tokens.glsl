@@ -3,11 +3,11 @@
 // are those of the few-token kernels but for the order of additions.
 //
 // A workgroup computes TILE_ROWS rows of weights by TILE_TOKENS tokens, a subgroup of it SUB_ROWS by SUB_TOKENS. DEPTH blocks
-// of every row are a stage, in shared memory at once, while AHEAD stages are on their way into registers. Where a tile is
-// one subgroup's part, the subgroups take turns along the row instead: each stages blocks of its own, and none waits for
-// another until their sums are added up.
+// of every row are a stage, in shared memory at once, while the next is on its way into registers. With two BUFFERS one barrier
+// a stage is enough. A workgroup of more subgroups than the tile has parts is several teams, which take turns along the row,
+// each with stages of its own, until their sums are added up.
 // With two MATRICES (gate and up) the first half of each subgroup's rows is the gate's, the second half the up's of the
-// same outputs.
+// same outputs. Rows are whole numbers of blocks for all teams.
 
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
@@ -21,17 +21,17 @@ layout(constant_id = 7) const uint DEPTH = 2;
 layout(constant_id = 8) const uint M = 16;  ///< rows, tokens and values of one cooperative matrix
 layout(constant_id = 9) const uint N = 16;
 layout(constant_id = 10) const uint K = 16;
-layout(constant_id = 11) const uint AHEAD = 1;
+layout(constant_id = 11) const uint BUFFERS = 1;  ///< stages of a team in shared memory
 
 #include "weights.glsl"
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 const uint ROW_PARTS = TILE_ROWS / SUB_ROWS;
 const uint TOKEN_PARTS = TILE_TOKENS / SUB_TOKENS;
-const bool ALONE = ROW_PARTS * TOKEN_PARTS == 1;
-const uint TURNS = ALONE ? SUBGROUPS : 1;
-const uint TEAM = ALONE ? SUBGROUP : THREADS;  ///< threads that fill a stage together
-const uint TEAMS = ALONE ? SUBGROUPS : 1;
+const uint PARTS_OF_TILE = ROW_PARTS * TOKEN_PARTS;
+const uint TEAMS = SUBGROUPS / PARTS_OF_TILE;  ///< that take turns along the row
+const uint TEAM = THREADS / TEAMS;             ///< threads that fill a stage together
+const bool ALONE = TEAM == SUBGROUP;
 const uint ROW_TILES = SUB_ROWS / M;
 const uint TOKEN_TILES = SUB_TOKENS / N;
 const uint TILES = ROW_TILES * TOKEN_TILES;
@@ -49,12 +49,13 @@ const bool HAS_OFFSET = HAS_GROUPED_MINIMUM || ENCODING == kEncodingQ4_K || ENCO
 const uint WEIGHT_OCTETS = PADDED ? 8 : 4;  ///< of a block
 const uint WEIGHT_STRIDE = DEPTH * WEIGHT_OCTETS + 2;
 const uint X_STRIDE = DEPTH * 4 + 2;
-shared uvec2 weight_bytes[TEAMS * TILE_ROWS * WEIGHT_STRIDE];
-shared uvec2 x_bytes[TEAMS * TILE_TOKENS * X_STRIDE];
-shared float weight_scales[TEAMS * PARTS * DEPTH * TILE_ROWS];  ///< [block][part][row]
-shared float weight_offsets[HAS_OFFSET ? TEAMS * DEPTH * TILE_ROWS : 4];
-shared float x_scales[TEAMS * DEPTH * TILE_TOKENS];  ///< [block][token]
-shared float x_sums[HAS_OFFSET ? TEAMS * DEPTH * TILE_TOKENS : 4];
+const uint STAGES = TEAMS * BUFFERS;
+shared uvec2 weight_bytes[STAGES * TILE_ROWS * WEIGHT_STRIDE];
+shared uvec2 x_bytes[STAGES * TILE_TOKENS * X_STRIDE];
+shared float weight_scales[STAGES * PARTS * DEPTH * TILE_ROWS];  ///< [stage][block][part][row]
+shared float weight_offsets[HAS_OFFSET ? STAGES * DEPTH * TILE_ROWS : 4];
+shared float x_scales[STAGES * DEPTH * TILE_TOKENS];  ///< [stage][block][token]
+shared float x_sums[HAS_OFFSET ? STAGES * DEPTH * TILE_TOKENS : 4];
 shared float scratch[SUBGROUPS * M * N];
 
 #define Weights coopmat<int8_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
@@ -70,11 +71,25 @@ struct MatrixInput {
   uint blocks;
 };
 
-const uint WEIGHT_LOADS = (TILE_ROWS * DEPTH + TEAM - 1) / TEAM;  ///< blocks of a thread
-const uint X_LOADS = (TILE_TOKENS * DEPTH + TEAM - 1) / TEAM;
+// A thread stages one block of the rows, and of the tokens, row_of_thread, that + ROWS_AT_ONCE and so on.
+const uint ROWS_AT_ONCE = TEAM / DEPTH;
+const uint WEIGHT_LOADS = (TILE_ROWS + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+const uint X_LOADS = (TILE_TOKENS + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
 
-uint team_index() { return ALONE ? gl_SubgroupID : 0; }
-uint team_thread() { return ALONE ? gl_SubgroupInvocationID : thread_index(); }
+uint team_index() { return gl_SubgroupID / PARTS_OF_TILE; }
+uint team_thread() { return thread_index() % TEAM; }
+
+// Time goes by the lines and banks that each load and store touches (docs/performance.md), so lanes are dealt out to touch few:
+// neighbouring lanes take neighbouring blocks, which share lines of memory, and each eight lanes, which write to shared memory
+// together, four blocks of two rows, as eight blocks of one row would meet on the same banks.
+uint block_of_thread() {
+  const uint t = team_thread();
+  return DEPTH == 8 ? t % 4 + 4 * (t / 8 % 2) : t % DEPTH;
+}
+uint row_of_thread() {
+  const uint t = team_thread();
+  return DEPTH == 8 ? t / 4 % 2 + 2 * (t / 16) : t / DEPTH;
+}
 
 /// A stage is written, or read, by all of its team.
 void team_barrier() {
@@ -97,57 +112,31 @@ uvec2 place_of(uint i) {
   return uvec2(i / SUB_ROWS * (SUB_ROWS / 2) + within % (SUB_ROWS / 2), within / (SUB_ROWS / 2));
 }
 
-RawBlock load_weights(WeightMatrix m[MATRICES], uint first_row, uint i, uint first_block) {
-  const uvec2 place = place_of(min(i / DEPTH, TILE_ROWS - 1));
-  const uint row = min(first_row + place.x, m[0].padded_rows - 1);
-  const uint block = min(first_block + i % DEPTH, m[0].blocks - 1);
-  if (MATRICES == 1 || place.y == 0) return load_block(m[0], row, block);
-  return load_block(m[MATRICES - 1], row, block);
-}
+/// Where a thread's blocks of the next stage to be loaded are, in memory.
+struct Source {
+  BlockPlace weights[WEIGHT_LOADS];
+  WeightMatrix matrices[MATRICES == 1 ? 1 : WEIGHT_LOADS];
+  uint x[X_LOADS];
+};
 
-XBlock load_x(MatrixInput x, uint i, uint first_block) {
-  const uint token = min(x.first_token + min(i / DEPTH, TILE_TOKENS - 1), x.tokens - 1);
-  const uint at = token * x.blocks + min(first_block + i % DEPTH, x.blocks - 1);
-  return XBlock(x.x.v[2 * at], x.x.v[2 * at + 1], x.pairs.v[at]);
-}
-
-/// Takes 16 from each byte where the encoding's offset is that, so that it needs no products of its own.
-uint centred(uint word) { return ENCODING == kEncodingQ5_0 ? (word + 0x70707070u) ^ 0x80808080u : word; }
-
-void store_weights(uint i, RawBlock raw, uint first_block, uint blocks) {
-  if (i >= TILE_ROWS * DEPTH) return;
-  const uint row = i / DEPTH, d = i % DEPTH;
-  const bool exists = first_block + d < blocks;
-  const ByteBlock bytes = unpack_bytes(raw, first_block + d);
-  const uint team_row = team_index() * TILE_ROWS + row;
-  const uint at = team_row * WEIGHT_STRIDE + d * WEIGHT_OCTETS;
-  [[unroll]] for (uint o = 0; o < 4; ++o) {
-    const uvec2 octet = uvec2(centred(bytes.words[2 * o]), centred(bytes.words[2 * o + 1]));
-    if (PADDED) {
-      const bool first_half = o < 2;
-      weight_bytes[at + o] = first_half ? octet : uvec2(0);
-      weight_bytes[at + o + WEIGHT_OCTETS - 4] = first_half ? uvec2(0) : octet;
-    } else {
-      weight_bytes[at + o] = octet;
-    }
+void find_source(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, out Source source) {
+  const uint block = min(team_index() * DEPTH + block_of_thread(), x.blocks - 1);
+  [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
+    const uvec2 place = place_of(min(i * ROWS_AT_ONCE + row_of_thread(), TILE_ROWS - 1));
+    if (MATRICES == 1 || i == 0) source.matrices[0] = m[0];
+    if (MATRICES == 2) source.matrices[i] = m[0];
+    if (place.y != 0) source.matrices[i] = m[MATRICES - 1];
+    source.weights[i] = place_block(m[0], min(first_row + place.x, m[0].padded_rows - 1), block);
   }
-  [[unroll]] for (uint p = 0; p < PARTS; ++p) {
-    weight_scales[((team_index() * DEPTH + d) * PARTS + p) * TILE_ROWS + row] = exists ? bytes.scales[p] : 0;
+  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) {
+    const uint token = min(x.first_token + min(i * ROWS_AT_ONCE + row_of_thread(), TILE_TOKENS - 1), x.tokens - 1);
+    source.x[i] = token * x.blocks + block;
   }
-  if (HAS_OFFSET) weight_offsets[(team_index() * DEPTH + d) * TILE_ROWS + row] = exists ? bytes.offset : 0;
 }
 
-void store_x(uint i, XBlock x) {
-  if (i >= TILE_TOKENS * DEPTH) return;
-  const uint token = i / DEPTH, d = i % DEPTH;
-  const uint at = (team_index() * TILE_TOKENS + token) * X_STRIDE + 4 * d;
-  x_bytes[at] = x.low.xy;
-  x_bytes[at + 1] = x.low.zw;
-  x_bytes[at + 2] = x.high.xy;
-  x_bytes[at + 3] = x.high.zw;
-  const uint team_block = team_index() * DEPTH + d;
-  x_scales[team_block * TILE_TOKENS + token] = x.pair.x;
-  if (HAS_OFFSET) x_sums[team_block * TILE_TOKENS + token] = x.pair.y;
+void advance(inout Source source, uint blocks) {
+  [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) advance(source.weights[i], blocks);
+  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) source.x[i] += blocks;
 }
 
 /// What a thread loads of a stage.
@@ -156,22 +145,58 @@ struct Stage {
   XBlock x[X_LOADS];
 };
 
-/// This team's blocks of the round that begins at `round`. Beyond the row's end it loads the last block again: what is not
-/// there must still be numbers, for no scale of zero takes away a NaN.
-void load_stage(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, uint round, inout Stage stage) {
-  if (round >= x.blocks) return;
-  const uint block = round + team_index() * DEPTH;
+void load_stage(Source source, MatrixInput x, out Stage stage) {
   [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
-    stage.weights[i] = load_weights(m, first_row, i * TEAM + team_thread(), block);
+    stage.weights[i] = load_words(source.matrices[MATRICES == 1 ? 0 : i], source.weights[i]);
   }
-  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) stage.x[i] = load_x(x, i * TEAM + team_thread(), block);
+  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) {
+    stage.x[i] = XBlock(x.x.v[2 * source.x[i]], x.x.v[2 * source.x[i] + 1], x.pairs.v[source.x[i]]);
+  }
 }
 
-void store_stage(Stage stage, uint block, uint blocks) {
-  [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
-    store_weights(i * TEAM + team_thread(), stage.weights[i], block, blocks);
+/// Takes 16 from each byte where the encoding's offset is that, so that it needs no products of its own.
+uint centred(uint word) { return ENCODING == kEncodingQ5_0 ? (word + 0x70707070u) ^ 0x80808080u : word; }
+
+/// `first_block` is the stage's, `source_row` the row of the matrix.
+void store_weights(uint buffer_index, uint i, RawBlock raw, uint source_row, uint first_block) {
+  const uint row = i * ROWS_AT_ONCE + row_of_thread(), d = block_of_thread();
+  if (TILE_ROWS % ROWS_AT_ONCE != 0 && row >= TILE_ROWS) return;
+  split_words(raw, source_row);
+  const ByteBlock bytes = unpack_bytes(raw, first_block + d);
+  const uint to = (buffer_index * TILE_ROWS + row) * WEIGHT_STRIDE + d * WEIGHT_OCTETS;
+  [[unroll]] for (uint o = 0; o < 4; ++o) {
+    const uvec2 octet = uvec2(centred(bytes.words[2 * o]), centred(bytes.words[2 * o + 1]));
+    if (PADDED) {
+      const bool first_half = o < 2;
+      weight_bytes[to + o] = first_half ? octet : uvec2(0);
+      weight_bytes[to + o + WEIGHT_OCTETS - 4] = first_half ? uvec2(0) : octet;
+    } else {
+      weight_bytes[to + o] = octet;
+    }
   }
-  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) store_x(i * TEAM + team_thread(), stage.x[i]);
+  const uint stage_block = buffer_index * DEPTH + d;
+  [[unroll]] for (uint p = 0; p < PARTS; ++p) weight_scales[(stage_block * PARTS + p) * TILE_ROWS + row] = bytes.scales[p];
+  if (HAS_OFFSET) weight_offsets[stage_block * TILE_ROWS + row] = bytes.offset;
+}
+
+void store_x(uint buffer_index, uint i, XBlock x) {
+  const uint token = i * ROWS_AT_ONCE + row_of_thread(), d = block_of_thread();
+  if (TILE_TOKENS % ROWS_AT_ONCE != 0 && token >= TILE_TOKENS) return;
+  const uint to = (buffer_index * TILE_TOKENS + token) * X_STRIDE + 4 * d;
+  x_bytes[to] = x.low.xy;
+  x_bytes[to + 1] = x.low.zw;
+  x_bytes[to + 2] = x.high.xy;
+  x_bytes[to + 3] = x.high.zw;
+  const uint stage_block = buffer_index * DEPTH + d;
+  x_scales[stage_block * TILE_TOKENS + token] = x.pair.x;
+  if (HAS_OFFSET) x_sums[stage_block * TILE_TOKENS + token] = x.pair.y;
+}
+
+void store_stage(uint buffer_index, Stage stage, Source source, uint first_block) {
+  [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
+    store_weights(buffer_index, i, stage.weights[i], source.weights[i].row, first_block);
+  }
+  [[unroll]] for (uint i = 0; i < X_LOADS; ++i) store_x(buffer_index, i, stage.x[i]);
 }
 
 /// This subgroup's part of the tile.
@@ -180,43 +205,43 @@ struct Part {
 };
 
 Part my_part() {
-  if (ALONE) return Part(0, 0);
-  return Part(gl_SubgroupID / TOKEN_PARTS * SUB_ROWS, gl_SubgroupID % TOKEN_PARTS * SUB_TOKENS);
+  const uint part = gl_SubgroupID % PARTS_OF_TILE;
+  return Part(part / TOKEN_PARTS * SUB_ROWS, part % TOKEN_PARTS * SUB_TOKENS);
 }
 
-/// Of the subgroups that take turns, the first has the whole sums in the end. The others stay: lavapipe loses what a
-/// subgroup does behind a subgroupBarrier that others have left before.
-bool has_result() { return !ALONE || gl_SubgroupID == 0; }
+/// The first team has the whole sums in the end. The others stay: lavapipe loses what a subgroup does behind a barrier that
+/// others have left before.
+bool has_result() { return team_index() == 0; }
 
 // A stride of 0 gives every column (or row) of a matrix the same values, in the layout of the sums.
 #define LOAD_ROWS(matrix, values, at) coopMatLoad(matrix, values, at, 0, gl_CooperativeMatrixLayoutColumnMajor)
 #define LOAD_TOKENS(matrix, values, at) coopMatLoad(matrix, values, at, 0, gl_CooperativeMatrixLayoutRowMajor)
 
-void add_part(Part part, uint d, uint p, inout Sums sums[TILES]) {
+void add_part(Part part, uint buffer_index, uint d, uint p, inout Sums sums[TILES]) {
   Weights weights[ROW_TILES * PART_STEPS];
   Sums row_scales[ROW_TILES], row_offsets[HAS_OFFSET ? ROW_TILES : 1];
-  const uint team_block = team_index() * DEPTH + d;
+  const uint stage_block = buffer_index * DEPTH + d;
   const uint first_octet = PADDED ? 4 * p : 2 * p * (PARTS - 1);  // of the part, in the block
   [[unroll]] for (uint r = 0; r < ROW_TILES; ++r) {
     const uint row = part.row + r * M;
     [[unroll]] for (uint s = 0; s < PART_STEPS; ++s) {
       coopMatLoad(weights[r * PART_STEPS + s], weight_bytes,
-                  (team_index() * TILE_ROWS + row) * WEIGHT_STRIDE + d * WEIGHT_OCTETS + first_octet + s * (K / 8), WEIGHT_STRIDE,
+                  (buffer_index * TILE_ROWS + row) * WEIGHT_STRIDE + d * WEIGHT_OCTETS + first_octet + s * (K / 8), WEIGHT_STRIDE,
                   gl_CooperativeMatrixLayoutRowMajor);
     }
-    LOAD_ROWS(row_scales[r], weight_scales, (team_block * PARTS + p) * TILE_ROWS + row);
-    if (HAS_OFFSET) LOAD_ROWS(row_offsets[r], weight_offsets, team_block * TILE_ROWS + row);
+    LOAD_ROWS(row_scales[r], weight_scales, (stage_block * PARTS + p) * TILE_ROWS + row);
+    if (HAS_OFFSET) LOAD_ROWS(row_offsets[r], weight_offsets, stage_block * TILE_ROWS + row);
   }
   [[unroll]] for (uint t = 0; t < TOKEN_TILES; ++t) {
     const uint token = part.token + t * N;
     Vectors vectors[PART_STEPS];
     [[unroll]] for (uint s = 0; s < PART_STEPS; ++s) {
-      coopMatLoad(vectors[s], x_bytes, (team_index() * TILE_TOKENS + token) * X_STRIDE + d * 4 + (PADDED ? 0 : first_octet) + s * (K / 8), X_STRIDE,
+      coopMatLoad(vectors[s], x_bytes, (buffer_index * TILE_TOKENS + token) * X_STRIDE + d * 4 + (PADDED ? 0 : first_octet) + s * (K / 8), X_STRIDE,
                   gl_CooperativeMatrixLayoutColumnMajor);
     }
     Sums token_scales, token_sums;
-    LOAD_TOKENS(token_scales, x_scales, team_block * TILE_TOKENS + token);
-    if (HAS_OFFSET) LOAD_TOKENS(token_sums, x_sums, team_block * TILE_TOKENS + token);
+    LOAD_TOKENS(token_scales, x_scales, stage_block * TILE_TOKENS + token);
+    if (HAS_OFFSET) LOAD_TOKENS(token_sums, x_sums, stage_block * TILE_TOKENS + token);
     [[unroll]] for (uint r = 0; r < ROW_TILES; ++r) {
       IntSums exact = IntSums(0);
       [[unroll]] for (uint s = 0; s < PART_STEPS; ++s) {
@@ -231,16 +256,16 @@ void add_part(Part part, uint d, uint p, inout Sums sums[TILES]) {
   }
 }
 
-/// Adds up the sums of the subgroups that took turns, in the first of them.
+/// Adds up the teams' sums, in the first of them.
 void add_turns(inout Sums sums[TILES]) {
-  if (TURNS == 1) return;
+  if (TEAMS == 1) return;
   [[unroll]] for (uint i = 0; i < TILES; ++i) {
     coopMatStore(sums[i], scratch, gl_SubgroupID * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
     barrier();
-    if (gl_SubgroupID == 0) {
-      for (uint turn = 1; turn < TURNS; ++turn) {
+    if (has_result()) {
+      for (uint team = 1; team < TEAMS; ++team) {
         Sums other;
-        coopMatLoad(other, scratch, turn * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
+        coopMatLoad(other, scratch, (team * PARTS_OF_TILE + gl_SubgroupID) * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
         sums[i] += other;
       }
     }
@@ -248,23 +273,29 @@ void add_turns(inout Sums sums[TILES]) {
   }
 }
 
-/// This subgroup's sums; where subgroups take turns, whole in the one that has the result.
+/// This subgroup's sums, whole in the team that has the result.
 void multiply_tile(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, Part part, out Sums sums[TILES]) {
   [[unroll]] for (uint i = 0; i < TILES; ++i) sums[i] = Sums(0);
-  // All subgroups make the same number of rounds; blocks beyond the end count nothing.
-  Stage stages[AHEAD];
-  [[unroll]] for (uint i = 0; i < AHEAD; ++i) load_stage(m, first_row, x, i * TEAMS * DEPTH, stages[i]);
-  for (uint first = 0; first < x.blocks; first += AHEAD * TEAMS * DEPTH) {
-    [[unroll]] for (uint i = 0; i < AHEAD; ++i) {
-      const uint block = first + i * TEAMS * DEPTH;
-      if (block >= x.blocks) break;
-      store_stage(stages[i], block + team_index() * DEPTH, x.blocks);
+  const uint round = TEAMS * DEPTH;
+  Source source;
+  find_source(m, first_row, x, source);
+  Stage next;
+  load_stage(source, x, next);
+  uint buffer_index = team_index() * BUFFERS;
+  for (uint block = team_index() * DEPTH; block < x.blocks; block += round) {
+    store_stage(buffer_index, next, source, block);
+    team_barrier();
+    // Behind the last stage it is loaded once more: a load without a condition is one that the compiler can move.
+    advance(source, block + round < x.blocks ? round : 0);
+    load_stage(source, x, next);
+    // Not unrolled: NVIDIA's compiler would load all blocks' matrices at once and run out of registers.
+    [[dont_unroll]] for (uint d = 0; d < DEPTH; ++d) {
+      [[unroll]] for (uint p = 0; p < PARTS; ++p) add_part(part, buffer_index, d, p, sums);
+    }
+    if (BUFFERS == 1) {
       team_barrier();
-      load_stage(m, first_row, x, block + AHEAD * TEAMS * DEPTH, stages[i]);
-      for (uint d = 0; d < DEPTH; ++d) {
-        [[unroll]] for (uint p = 0; p < PARTS; ++p) add_part(part, d, p, sums);
-      }
-      team_barrier();
+    } else {
+      buffer_index ^= 1;
     }
   }
   add_turns(sums);

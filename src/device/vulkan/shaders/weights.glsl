@@ -19,8 +19,17 @@ struct RawBlock {
   uvec4 units[8];  ///< the first UNITS are used: a size by specialisation constant cannot be assigned
   uvec2 extra;
   uvec4 header;
+  uvec2 words;  ///< that hold the grouped scale and minimum, until split_words
   float scale;
   float minimum;
+};
+
+/// Where a block's parts lie in their planes. Carried along a row, it costs an addition a step, where indices made anew cost
+/// many.
+struct BlockPlace {
+  uint row, block;
+  uint unit;  ///< the first; of the extra plane too, which only encodings of one unit have
+  uint word;  ///< of grouped scales
 };
 
 /// A block ready for dot products with signed bytes: value = ((first or second half's scale) * byte + offset) * BYTE_UNIT.
@@ -55,30 +64,53 @@ vec2 load_grouped2(WeightMatrix m, uint row, uint block, uint first_group) {
 const bool HAS_GROUPED_SCALE = ENCODING >= kEncodingQ8_0 && ENCODING <= kEncodingQ5_1;
 const bool HAS_GROUPED_MINIMUM = ENCODING == kEncodingQ4_1 || ENCODING == kEncodingQ5_1;
 
+BlockPlace place_block(WeightMatrix m, uint row, uint block) {
+  return BlockPlace(row, block, row * UNITS * m.blocks + block, ((row >> 2) * m.blocks + block) * 2 + ((row >> 1) & 1));
+}
+
+void advance(inout BlockPlace at, uint blocks) {
+  at.block += blocks;
+  at.unit += blocks;
+  at.word += 2 * blocks;
+}
+
 /// Everything of a block but its grouped scale and minimum.
-RawBlock load_units(WeightMatrix m, uint row, uint block) {
+RawBlock load_units(WeightMatrix m, BlockPlace at) {
   RawBlock raw;
-  [[unroll]] for (uint u = 0; u < UNITS; ++u) raw.units[u] = m.at.quants.v[(row * UNITS + u) * m.blocks + block];
+  [[unroll]] for (uint u = 0; u < UNITS; ++u) raw.units[u] = m.at.quants.v[at.unit + u * m.blocks];
   raw.extra = uvec2(0);
   raw.header = uvec4(0);
+  raw.words = uvec2(0);
   raw.scale = 0;
   raw.minimum = 0;
   if (ENCODING == kEncodingQ5_0 || ENCODING == kEncodingQ5_1 || ENCODING == kEncodingQ5_K) {
-    raw.extra.x = m.at.extra.v[row * m.blocks + block];
+    raw.extra.x = m.at.extra.v[at.unit];
   }
-  if (ENCODING == kEncodingQ6_K) raw.extra = Uvec2sIn(m.at.extra).v[row * m.blocks + block];
-  if (IS_K) raw.header = Uvec4sIn(m.at.scales).v[row * (m.blocks >> 3) + (block >> 3)];
-  if (ENCODING == kEncodingQ6_K) {
-    const uint superblocks = m.blocks >> 3;
-    raw.scale = FloatsIn(m.at.scales).v[m.padded_rows * superblocks * 4 + row * superblocks + (block >> 3)];
-  }
+  if (ENCODING == kEncodingQ6_K) raw.extra = Uvec2sIn(m.at.extra).v[at.unit];
+  const uint superblocks = m.blocks >> 3, superblock = at.row * superblocks + (at.block >> 3);
+  if (IS_K) raw.header = Uvec4sIn(m.at.scales).v[superblock];
+  if (ENCODING == kEncodingQ6_K) raw.scale = FloatsIn(m.at.scales).v[m.padded_rows * superblocks * 4 + superblock];
   return raw;
 }
 
+/// A block whose grouped scale and minimum are still words: nothing is computed from what is loaded, so that nothing waits
+/// for it before split_words.
+RawBlock load_words(WeightMatrix m, BlockPlace at) {
+  RawBlock raw = load_units(m, at);
+  if (HAS_GROUPED_SCALE) raw.words.x = m.at.scales.v[at.word];
+  if (HAS_GROUPED_MINIMUM) raw.words.y = m.at.scales.v[at.word + (m.padded_rows >> 1) * m.blocks];
+  return raw;
+}
+
+void split_words(inout RawBlock raw, uint row) {
+  const uint half_of = row & 1;
+  if (HAS_GROUPED_SCALE) raw.scale = unpackHalf2x16(raw.words.x)[half_of];
+  if (HAS_GROUPED_MINIMUM) raw.minimum = unpackHalf2x16(raw.words.y)[half_of];
+}
+
 RawBlock load_block(WeightMatrix m, uint row, uint block) {
-  RawBlock raw = load_units(m, row, block);
-  if (HAS_GROUPED_SCALE) raw.scale = load_grouped(m, row, block, 0);
-  if (HAS_GROUPED_MINIMUM) raw.minimum = load_grouped(m, row, block, m.padded_rows >> 2);
+  RawBlock raw = load_words(m, place_block(m, row, block));
+  split_words(raw, row);
   return raw;
 }
 
