@@ -12,6 +12,7 @@
 #include "device/reference/reference_operations.h"
 #include "device/reference/reference_storage.h"
 #include "device/step_results.h"
+#include "device/system_memory.h"
 
 namespace hearth {
 namespace reference {
@@ -73,6 +74,14 @@ class ReferenceDevice : public Device {
 
   const DeviceInfo& info() const override { return info_; }
 
+  std::vector<DeviceMemory> memories() const override { return {system_memory()}; }
+
+  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override {
+    uint64_t bytes = 0;
+    for (const MatrixPart& part : spec.parts) bytes += part.rows * bytes_of(part.format, spec.cols);
+    return bytes;
+  }
+
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override {
     for (const MatrixPart& part : spec.parts) {
       if (spec.cols % traits(part.format).block_values != 0) {
@@ -94,7 +103,7 @@ class ReferenceDevice : public Device {
     return {};
   }
 
-  Result<VectorId> upload_vector(const std::string&, std::span<const float> values) override {
+  Result<VectorId> upload_vector(const std::string&, std::span<const float> values, uint32_t) override {
     storage_.vectors.emplace_back(values.begin(), values.end());
     return VectorId{static_cast<uint32_t>(storage_.vectors.size() - 1)};
   }

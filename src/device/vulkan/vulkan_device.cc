@@ -29,10 +29,12 @@ class Implementation : public VulkanDevice {
         pipelines_(std::move(pipelines)),
         tuning_(tuning_for(gpu_->properties())),
         weights_(*gpu_) {
-    info_ = {.kind = "vulkan", .name = gpu_->properties().name, .description = summary(gpu_->properties())};
+    info_ = {
+        .kind = "vulkan", .name = gpu_->properties().name, .description = summary(gpu_->properties()), .is_gpu = true};
   }
 
   const DeviceInfo& info() const override { return info_; }
+  std::vector<DeviceMemory> memories() const override { return {device_memory(*gpu_)}; }
   uint32_t validation_messages() const override { return Instance::validation_messages(); }
   uint32_t pipelines_made() const override { return pipelines_->statistics().made; }
 
@@ -43,12 +45,13 @@ class Implementation : public VulkanDevice {
     return {};
   }
 
+  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override { return weights_.declared_bytes(spec); }
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override { return weights_.declare_matrix(spec); }
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
                           std::span<const std::byte> rows_bytes) override {
     return weights_.write_rows(matrix, part, first_row, rows_bytes);
   }
-  Result<VectorId> upload_vector(const std::string& name, std::span<const float> values) override {
+  Result<VectorId> upload_vector(const std::string& name, std::span<const float> values, uint32_t) override {
     return weights_.upload_vector(name, values);
   }
   uint64_t weight_bytes() const override { return weights_.bytes(); }
