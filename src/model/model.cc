@@ -17,7 +17,8 @@ std::vector<CacheLayerSpec> group_layers(const DecoderConfig& config, const Devi
     if (group == groups.end()) group = groups.insert(groups.end(), {.window = attention.window});
     layers.push_back({.group = static_cast<uint32_t>(group - groups.begin()),
                       .kv_heads = config.kv_heads,
-                      .head_dim = config.head_dim});
+                      .head_dim = config.head_dim,
+                      .layer = static_cast<uint32_t>(layers.size())});
     group->bytes_per_block += device.cache_bytes_per_token(layers.back()) * kBlockTokens;
   }
   return layers;

@@ -1,0 +1,134 @@
+// A decoder whose layers are spread over several devices gives what it gives on one: the same bits where all of them
+// are the CPU, the families' goldens within the devices' tolerances elsewhere.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "base/testing/source_folder.h"
+#include "device/open_device.h"
+#include "device/split/split_device.h"
+#include "model/evaluate.h"
+#include "model/families/family.h"
+#include "model/model.h"
+
+namespace hearth {
+namespace {
+
+const std::vector<std::string> kFamilies = {"llama",   "llama3_rope", "qwen2",      "qwen3",
+                                            "mistral", "gemma2",      "gemma3_text"};
+/// Two that differ in most: each costs a software GPU seconds of compiling.
+const std::vector<std::string> kFamiliesOnVulkan = {"llama", "gemma3_text"};
+
+/// A device of the golden tests, and from which layer on it is used.
+struct Part {
+  std::string device;
+  uint32_t first_layer = 0;
+};
+
+std::string text_of(const std::vector<Part>& parts) {
+  std::string text;
+  for (const Part& part : parts) text += fmt::format(" {} from layer {}", part.device, part.first_layer);
+  return text;
+}
+
+class SplitTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    auto checkpoint = open_checkpoint(source_folder() / "tests" / "golden" / GetParam());
+    ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
+    checkpoint_ = std::move(*checkpoint);
+    layers_ = static_cast<uint32_t>(describe_decoder(*checkpoint_)->config.layers.size());
+  }
+
+  /// Nothing where one of the devices cannot be opened here.
+  std::unique_ptr<Device> open(const std::vector<Part>& parts) const {
+    std::vector<SplitStage> stages;
+    for (const Part& part : parts) {
+      auto device = open_device(part.device, 2);
+      if (!device) return nullptr;
+      stages.push_back({std::move(*device), part.first_layer});
+    }
+    auto split = make_split_device(std::move(stages), layers_);
+    EXPECT_TRUE(split) << to_string(split.error());
+    return std::move(*split);
+  }
+
+  /// Logits of all tokens, read in chunks of different lengths.
+  std::vector<float> logits_on(Device& device, std::span<const int32_t> tokens) const {
+    LatestProgress progress;
+    const auto model = Model::load(*checkpoint_, device, {}, progress, {});
+    EXPECT_TRUE(model) << to_string(model.error());
+    auto sequence = SingleSequence::create(**model, 128, 32);
+    EXPECT_TRUE(sequence) << to_string(sequence.error());
+    std::vector<float> all;
+    const auto keep = [&](size_t, std::span<const float> row) { all.insert(all.end(), row.begin(), row.end()); };
+    size_t done = 0;
+    for (const size_t length : {size_t{1}, size_t{19}, size_t{2}, tokens.size() - 22}) {
+      const auto ran = sequence->append(tokens.subspan(done, length), keep);
+      EXPECT_TRUE(ran) << to_string(ran.error());
+      done += length;
+    }
+    return all;
+  }
+
+  std::vector<int32_t> some_tokens() const {
+    const uint32_t vocabulary = describe_decoder(*checkpoint_)->config.vocabulary;
+    std::mt19937 random(7);
+    std::vector<int32_t> tokens(48);
+    for (int32_t& token : tokens) token = static_cast<int32_t>(random() % vocabulary);
+    return tokens;
+  }
+
+  std::unique_ptr<Checkpoint> checkpoint_;
+  uint32_t layers_ = 0;
+};
+
+TEST_P(SplitTest, EveryCutGivesTheBitsOfOneDevice) {
+  const std::vector<int32_t> tokens = some_tokens();
+  for (const std::string device : {"cpu", "reference"}) {
+    const auto one = open_device(device, 2);
+    const std::vector<float> expected = logits_on(**one, tokens);
+    std::vector<std::vector<Part>> cuts;
+    for (uint32_t layer = 1; layer < layers_; ++layer) cuts.push_back({{device, 0}, {device, layer}});
+    cuts.emplace_back();  // a device for each layer
+    for (uint32_t layer = 0; layer < layers_; ++layer) cuts.back().push_back({device, layer});
+    for (const std::vector<Part>& cut : cuts) {
+      const auto split = open(cut);
+      ASSERT_EQ(logits_on(*split, tokens), expected) << text_of(cut);
+    }
+  }
+}
+
+TEST_P(SplitTest, DevicesOfDifferentKindsAgree) {
+  const std::vector<int32_t> tokens = some_tokens();
+  const std::vector<float> expected = logits_on(**open_device("reference", 2), tokens);
+  double size = 0;
+  for (const float logit : expected) size += static_cast<double>(logit) * logit;
+  struct Case {
+    std::string first, second;
+    double tolerance;  // as golden_test's for the worse of the two
+  };
+  const bool on_vulkan = std::ranges::find(kFamiliesOnVulkan, GetParam()) != kFamiliesOnVulkan.end();
+  for (const Case& pair : {Case{"reference", "cpu", 2e-2}, Case{"cpu", "reference", 2e-2}, Case{"vulkan", "cpu", 2e-2},
+                           Case{"cpu", "vulkan", 2e-2}, Case{"vulkan", "vulkan", 4e-3}}) {
+    if (!on_vulkan && (pair.first == "vulkan" || pair.second == "vulkan")) continue;
+    const uint32_t cut = layers_ / 2;
+    const auto split = open({{pair.first, 0}, {pair.second, cut}});
+    if (!split) continue;  // no Vulkan here
+    const std::vector<float> logits = logits_on(*split, tokens);
+    ASSERT_EQ(logits.size(), expected.size());
+    double error = 0;
+    for (size_t i = 0; i < logits.size(); ++i) error += std::pow(static_cast<double>(logits[i]) - expected[i], 2);
+    EXPECT_LT(std::sqrt(error / size), pair.tolerance) << pair.first << ", then " << pair.second;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, SplitTest, testing::ValuesIn(kFamilies),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace hearth
