@@ -66,6 +66,21 @@ Result<void> Model::create_cache(const std::vector<uint32_t>& blocks_per_group) 
   return device_->create_cache({.layers = cache_layers_, .blocks_per_group = blocks_per_group});
 }
 
+std::vector<CacheMemory> Model::cache_memories() const {
+  std::vector<CacheMemory> all;
+  for (const DeviceMemory& memory : device_->memories()) {
+    const std::vector<uint64_t> nothing(cache_groups_.size());
+    all.push_back({.memory = memory, .bytes_per_block = nothing, .most_layer_bytes = nothing});
+  }
+  for (const CacheLayerSpec& layer : cache_layers_) {
+    CacheMemory& memory = all[device_->memory_of(layer.layer)];
+    const uint64_t bytes = device_->cache_bytes_per_token(layer) * kBlockTokens;
+    memory.bytes_per_block[layer.group] += bytes;
+    memory.most_layer_bytes[layer.group] = std::max(memory.most_layer_bytes[layer.group], bytes);
+  }
+  return all;
+}
+
 Result<std::unique_ptr<Program>> Model::compile(const ProgramLimits& limits) const {
   return device_->compile(recording_, limits);
 }

@@ -6,7 +6,7 @@
 #include "device/cpu/bandwidth.h"
 #include "device/cpu/cpu_isa.h"
 #include "device/cpu/program.h"
-#include "device/system_memory.h"
+#include "device/device_memory.h"
 
 namespace hearth {
 namespace cpu {

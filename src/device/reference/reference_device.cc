@@ -13,7 +13,7 @@
 #include "device/reference/reference_storage.h"
 #include "device/step_activations.h"
 #include "device/step_results.h"
-#include "device/system_memory.h"
+#include "device/device_memory.h"
 
 namespace hearth {
 namespace reference {

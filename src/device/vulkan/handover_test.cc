@@ -42,7 +42,7 @@ TEST_F(HandoverTest, TakesAndHandsOnWhatTheReferenceDoes) {
     TestSteps steps(1, 0, 0, 1);
     std::mt19937 random(5);
     std::normal_distribution<float> normal(0, 1);
-    for (const uint32_t tokens : {1U, 5U, 40U, 2U}) {
+    for (const uint32_t tokens : {1U, 40U, 2U}) {
       std::vector<std::vector<float>> values(2, std::vector<float>(size_t{tokens} * 64));
       for (auto& rows : values) std::ranges::generate(rows, [&] { return normal(random); });
       const std::vector<std::span<const float>> spans(values.begin(), values.end());

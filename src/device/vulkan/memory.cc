@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "device/system_memory.h"
+#include "device/device_memory.h"
 
 namespace hearth::vulkan {
 namespace {
