@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "device/device.h"
 #include "formats/checkpoint.h"
 #include "model/model.h"
+#include "model/place_layers.h"
 
 namespace hearth::app {
 
@@ -19,10 +21,17 @@ namespace hearth::app {
 struct DeviceOptions {
   std::string device = "auto";
   uint32_t threads = 0;  ///< 0 is one for each core
+  std::optional<uint32_t> gpu_layers;
 };
 
-/// Adds --device and --threads.
+/// Adds --device, --gpu-layers and --threads.
 void add_device_options(CLI::App& command, DeviceOptions& options);
+
+/// Opens the devices that the options name and makes one of those that take layers of the checkpoint's decoder: the
+/// processor takes the first ones where the GPUs' memory does not hold all, and a line of the log says so. `place`
+/// tells what must fit beside the weights. Errors: as open_device and plan_layers_of.
+Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, const DeviceOptions& options,
+                                                PlaceOptions place);
 
 /// A model on the device that it needs.
 struct OpenModel {

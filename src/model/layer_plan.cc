@@ -9,7 +9,10 @@
 namespace hearth {
 namespace {
 
-std::string gigabytes(uint64_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9); }
+std::string size_text(uint64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  return bytes < 1'000'000'000 ? fmt::format("{:.1f} MB", value / 1e6) : fmt::format("{:.2f} GB", value / 1e9);
+}
 
 class Planner {
  public:
@@ -75,10 +78,10 @@ std::unexpected<Error> does_not_fit(std::span<const PlannedDevice> devices, cons
   std::string text;
   for (const PlannedDevice& device : devices) {
     const auto layers = static_cast<uint32_t>(device.layer_bytes.size());
-    text += fmt::format("{}{} has {} for the {} that all of it takes there", text.empty() ? "" : ", ", device.name,
-                        gigabytes(device.usable_bytes), gigabytes(device.bytes_of(0, layers)));
+    text += fmt::format("{} {} on {}, which has {} for it", text.empty() ? "" : ", and",
+                        size_text(device.bytes_of(0, layers)), device.name, size_text(device.usable_bytes));
   }
-  return fail(ErrorCode::out_of_memory, fmt::format("the model does not fit: {}", text), hint);
+  return fail(ErrorCode::out_of_memory, fmt::format("the model does not fit: it takes{}", text), hint);
 }
 
 }  // namespace

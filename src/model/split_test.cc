@@ -127,8 +127,88 @@ TEST_P(SplitTest, DevicesOfDifferentKindsAgree) {
   }
 }
 
+/// A step of one sequence from position 0, with its wishes.
+struct WholeStep {
+  std::vector<int32_t> tokens, blocks = {0, 1, 2, 3};
+  std::vector<std::span<const int32_t>> tables;
+  std::vector<SequenceInput> sequences;
+  std::vector<uint32_t> logit_rows, candidates;
+
+  StepInput input() const { return {tokens, sequences, logit_rows, candidates}; }
+};
+
+TEST_P(SplitTest, StepsProfilesAndErrorsAreThoseOfOneDevice) {
+  WholeStep step = {.tokens = some_tokens(), .logit_rows = {3, 9, 40, 47}, .candidates = {1, 0, 5, 1}};
+  const auto one = open_device("cpu", 1).value();
+  const auto split = open({{"cpu", 0}, {"cpu", 1}, {"cpu", layers_ - 1}});
+  LatestProgress progress;
+  std::vector<std::vector<float>> logits;
+  std::vector<std::vector<int32_t>> tokens;
+  for (Device* device : {one.get(), split.get()}) {
+    const auto model = Model::load(*checkpoint_, *device, {}, progress, {}).value();
+    const size_t groups = model->cache_groups().size();
+    ASSERT_TRUE(model->create_cache(std::vector<uint32_t>(groups, 4)));
+    const auto program = model->compile({.tokens = 48, .logit_rows = 4, .sequences = 1}).value();
+    step.tables.assign(groups, step.blocks);
+    step.sequences = {{.token_count = 48, .block_tables = step.tables}};
+
+    // A step that cannot be ends with an error, and the next one is as if it had never been.
+    WholeStep wrong = step;
+    wrong.tokens[5] = -7;
+    EXPECT_EQ(program->run(wrong.input()).error().code, ErrorCode::internal);
+    EXPECT_EQ(program->wait().error().code, ErrorCode::internal);
+    ASSERT_TRUE(program->submit(step.input()));
+    EXPECT_EQ(program->submit(step.input()).error().code, ErrorCode::internal) << "one is in flight";
+    const auto output = program->wait();
+    ASSERT_TRUE(output) << to_string(output.error());
+    logits.emplace_back(output->logits.begin(), output->logits.end());
+    tokens.emplace_back();
+    for (const TokenLogit& candidate : output->candidates) tokens.back().push_back(candidate.token);
+
+    const auto profile = program->profile(step.input());
+    ASSERT_TRUE(profile) << to_string(profile.error());
+    ASSERT_EQ(profile->operation_seconds.size(), model->recording().operations.size());
+    EXPECT_GT(std::ranges::min(profile->operation_seconds), 0);
+  }
+  EXPECT_EQ(logits[1], logits[0]);
+  EXPECT_EQ(tokens[1], tokens[0]);
+  EXPECT_EQ(tokens[0].size(), 7U);
+}
+
+TEST_P(SplitTest, TellsWhatItsDevicesHold) {
+  const auto one = open_device("cpu", 1).value();
+  const auto split = open({{"cpu", 0}, {"reference", 2}});
+  LatestProgress progress;
+  const auto on_one = Model::load(*checkpoint_, *one, {}, progress, {}).value();
+  const auto on_both = Model::load(*checkpoint_, *split, {}, progress, {}).value();
+  const DecoderConfig& config = on_one->config();
+  EXPECT_GE(split->weight_bytes(), one->weight_bytes() / 2);
+  EXPECT_EQ(split->memories().size(), 1U) << "both live in the host's";
+  EXPECT_EQ(split->memory_of(0), split->memory_of(layers_ - 1));
+  // The reference device's cache is float32, the CPU's f16.
+  const uint64_t block = uint64_t{2} * config.kv_heads * config.head_dim * 2 * kBlockTokens;
+  uint64_t bytes = 0, together = 0;
+  for (const CacheGroup& group : on_both->cache_groups()) bytes += group.bytes_per_block;
+  for (const uint64_t group : on_both->cache_memories()[0].bytes_per_block) together += group;
+  EXPECT_EQ(bytes, 2 * block + (layers_ - 2) * 2 * block);
+  EXPECT_EQ(together, bytes);
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, SplitTest, testing::ValuesIn(kFamilies),
                          [](const auto& test) { return test.param; });
+
+TEST(SplitDevice, RefusesStagesThatDoNotShareTheLayers) {
+  const auto make = [](std::vector<uint32_t> first_layers, uint32_t layers) {
+    std::vector<SplitStage> stages;
+    for (const uint32_t first : first_layers) stages.push_back({open_device("reference", 1).value(), first});
+    return make_split_device(std::move(stages), layers).has_value();
+  };
+  EXPECT_TRUE(make({0, 2}, 3));
+  EXPECT_FALSE(make({}, 3));
+  EXPECT_FALSE(make({1, 2}, 3));
+  EXPECT_FALSE(make({0, 3}, 3));
+  EXPECT_FALSE(make({0, 2, 2}, 3));
+}
 
 }  // namespace
 }  // namespace hearth

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "device/vulkan/bandwidth.h"
 #include "device/vulkan/instance.h"
 #include "device/vulkan/program.h"
@@ -24,8 +26,9 @@ std::string summary(const GpuProperties& p) {
 
 class Implementation : public VulkanDevice {
  public:
-  Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines)
-      : gpu_(std::move(gpu)),
+  Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines, std::optional<uint64_t> memory_bytes)
+      : memory_bytes_(memory_bytes),
+        gpu_(std::move(gpu)),
         pipelines_(std::move(pipelines)),
         tuning_(tuning_for(gpu_->properties())),
         weights_(*gpu_) {
@@ -34,7 +37,14 @@ class Implementation : public VulkanDevice {
   }
 
   const DeviceInfo& info() const override { return info_; }
-  std::vector<DeviceMemory> memories() const override { return {device_memory(*gpu_)}; }
+  std::vector<DeviceMemory> memories() const override {
+    DeviceMemory memory = device_memory(*gpu_);
+    if (memory_bytes_) {
+      const uint64_t left = *memory_bytes_ - std::min(*memory_bytes_, weights_.bytes());
+      memory.free_bytes = std::min(left, memory.free_bytes.value_or(left));
+    }
+    return {memory};
+  }
   uint32_t validation_messages() const override { return Instance::validation_messages(); }
   uint32_t pipelines_made() const override { return pipelines_->statistics().made; }
 
@@ -75,6 +85,7 @@ class Implementation : public VulkanDevice {
   }
 
  private:
+  std::optional<uint64_t> memory_bytes_;
   std::unique_ptr<Gpu> gpu_;
   std::unique_ptr<Pipelines> pipelines_;
   Tuning tuning_;
@@ -94,7 +105,7 @@ Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& op
   if (!gpu) return pass_on(gpu);
   auto pipelines = vulkan::Pipelines::create(**gpu, false, options.pipeline_cache);
   if (!pipelines) return pass_on(pipelines);
-  return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines));
+  return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines), options.memory_bytes);
 }
 
 Result<nlohmann::ordered_json> describe_vulkan_devices() {

@@ -19,7 +19,10 @@ struct VulkanOptions {
   std::optional<uint32_t> index;  ///< which device, in the loader's order; without it the best one
   std::string name;               ///< or a part of the device's name
   bool validation = false;        ///< the validation layer with synchronisation validation, its messages to stderr
-  std::filesystem::path pipeline_cache;             ///< the folder where compiled pipelines are kept; empty keeps none
+  std::filesystem::path pipeline_cache;  ///< the folder where compiled pipelines are kept; empty keeps none
+  /// Tells no more free memory than this less the weights (Device::memories), so that other programs keep the rest. The
+  /// KV cache is what fits then.
+  std::optional<uint64_t> memory_bytes;
   bool staging = false;                             ///< for tests: never writes weights to mapped memory
   std::function<void(VolkDeviceTable&)> wrap = {};  ///< for tests: puts functions before the driver's
 };
