@@ -22,6 +22,12 @@ std::string shares_text(std::span<const std::unique_ptr<Device>> devices, const 
   return text;
 }
 
+uint32_t layers_on_gpus(std::span<const std::unique_ptr<Device>> devices, const LayerPlan& plan) {
+  uint32_t layers = 0;
+  for (size_t d = 0; d < devices.size(); ++d) layers += devices[d]->info().is_gpu ? plan[d] : 0;
+  return layers;
+}
+
 }  // namespace
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
@@ -35,7 +41,7 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
   command.add_option("--threads", options.threads, "threads of the CPU; 0 is one for each core")->capture_default_str();
 }
 
-Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, const DeviceOptions& options,
+Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
                                                 PlaceOptions place) {
   place.gpu_layers = options.gpu_layers;
   const bool automatic = options.device == "auto" && options.gpu_layers.value_or(0) > 0;
@@ -51,13 +57,15 @@ Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, co
   }
   if (!plan) return pass_on(plan);
   if (devices->size() > 1) spdlog::info("layers: {}", shares_text(*devices, *plan));
+  if (!options.gpu_layers) options.gpu_layers = layers_on_gpus(*devices, *plan);
   return join_devices(std::move(*devices), *plan);
 }
 
 Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& options, LoadOptions load,
                              ProgressSink& progress, std::stop_token stop) {
   OpenModel opened;
-  auto device = open_device_for(checkpoint, options, {.max_layers = load.max_layers});
+  DeviceOptions chosen = options;
+  auto device = open_device_for(checkpoint, chosen, {.max_layers = load.max_layers});
   if (!device) return pass_on(device);
   opened.device = std::move(*device);
   auto model = Model::load(checkpoint, *opened.device, load, progress, std::move(stop));

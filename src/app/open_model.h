@@ -30,7 +30,7 @@ void add_device_options(CLI::App& command, DeviceOptions& options);
 /// Opens the devices that the options name and makes one of those that take layers of the checkpoint's decoder: the
 /// processor takes the first ones where the GPUs' memory does not hold all, and a line of the log says so. `place`
 /// tells what must fit beside the weights. Errors: as open_device and plan_layers_of.
-Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, const DeviceOptions& options,
+Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
                                                 PlaceOptions place);
 
 /// A model on the device that it needs.

@@ -16,7 +16,7 @@ namespace {
 class OpenDeviceForTest : public testing::Test {
  protected:
   /// The kinds of the devices that take layers, or the error.
-  std::string kind_of(const DeviceOptions& options, const PlaceOptions& place = {}) const {
+  std::string kind_of(DeviceOptions options, const PlaceOptions& place = {}) const {
     const auto device = open_device_for(*checkpoint_, options, place);
     return device ? (*device)->info().kind : to_string(device.error());
   }
@@ -48,6 +48,16 @@ TEST_F(OpenGpuForTest, GpuLayersAreTheLastOnes) {
   EXPECT_EQ(kind_of({.device = "vulkan", .gpu_layers = 4}), "vulkan");
   EXPECT_EQ(kind_of({.device = "vulkan", .gpu_layers = 0}), "cpu");
   EXPECT_EQ(kind_of({.device = "vulkan+vulkan"}), "vulkan+vulkan");
+}
+
+TEST_F(OpenGpuForTest, ChoosesOnceAndKeepsToIt) {
+  DeviceOptions options = {.device = "vulkan"};
+  ASSERT_TRUE(open_device_for(*checkpoint_, options, {}));
+  EXPECT_EQ(options.gpu_layers, 4U);
+  setenv("HEARTH_VULKAN_MEMORY_MB", "0", 1);
+  EXPECT_EQ(open_device_for(*checkpoint_, options, {}).error().code, ErrorCode::out_of_memory)
+      << "what was on the GPU does not wander to the processor";
+  EXPECT_EQ(kind_of({.device = "vulkan"}), "cpu");
 }
 
 TEST_F(OpenGpuForTest, TheProcessorTakesWhatTheGpuCannotHold) {

@@ -170,7 +170,8 @@ TEST(ServingModel, AnswersOnSeveralDevicesAsOnOne) {
   for (const char* devices : {"cpu", "cpu+cpu", "cpu+cpu+cpu"}) {
     ServedModel served("m");
     ServingModel serving(options_for([&](const Checkpoint& checkpoint) {
-                           return open_device_for(checkpoint, {.device = devices, .threads = 1}, {});
+                           DeviceOptions options = {.device = devices, .threads = 1};
+                           return open_device_for(checkpoint, options, {});
                          }),
                          served);
     const auto loaded = serving.load({});

@@ -189,7 +189,8 @@ TEST_P(SplitTest, TellsWhatItsDevicesHold) {
   const uint64_t block = uint64_t{2} * config.kv_heads * config.head_dim * 2 * kBlockTokens;
   uint64_t bytes = 0, together = 0;
   for (const CacheGroup& group : on_both->cache_groups()) bytes += group.bytes_per_block;
-  for (const uint64_t group : on_both->cache_memories()[0].bytes_per_block) together += group;
+  const std::vector<CacheMemory> memories = on_both->cache_memories();
+  for (const uint64_t group : memories[0].bytes_per_block) together += group;
   EXPECT_EQ(bytes, 2 * block + (layers_ - 2) * 2 * block);
   EXPECT_EQ(together, bytes);
 }
