@@ -62,23 +62,25 @@ Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, De
 }
 
 Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& options, LoadOptions load,
-                             ProgressSink& progress, std::stop_token stop) {
+                             PlaceOptions place, ProgressSink& progress) {
   OpenModel opened;
   DeviceOptions chosen = options;
-  auto device = open_device_for(checkpoint, chosen, {.max_layers = load.max_layers});
+  place.max_layers = load.max_layers;
+  auto device = open_device_for(checkpoint, chosen, place);
   if (!device) return pass_on(device);
   opened.device = std::move(*device);
-  auto model = Model::load(checkpoint, *opened.device, load, progress, std::move(stop));
+  auto model = Model::load(checkpoint, *opened.device, load, progress, {});
   if (!model) return pass_on(model);
   opened.model = std::move(*model);
   return opened;
 }
 
-Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load) {
+Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load,
+                             PlaceOptions place) {
   auto checkpoint = open_checkpoint(path);
   if (!checkpoint) return pass_on(checkpoint);
   TerminalProgress progress;
-  return open_model(**checkpoint, options, load, progress);
+  return open_model(**checkpoint, options, load, place, progress);
 }
 
 TerminalProgress::TerminalProgress() : terminal_(isatty(STDERR_FILENO) == 1) {}

@@ -50,8 +50,8 @@ Result<PlannedDevice> needs_of(const DecoderConfig& config, std::span<const Matr
                                                       : std::min(config.context_length, kUsualContext);
   for (uint32_t i = 0; i < config.layers.size(); ++i) {
     const CacheLayerSpec layer = {.kv_heads = config.kv_heads, .head_dim = config.head_dim, .layer = i};
-    planned.layer_bytes[i] +=
-        device.cache_bytes_per_token(layer) * cache_tokens(config.layers[i], context, options.limits);
+    planned.layer_bytes[i] += options.sequences * device.cache_bytes_per_token(layer) *
+                              cache_tokens(config.layers[i], context, options.limits);
   }
   return planned;
 }
