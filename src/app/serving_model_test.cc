@@ -49,11 +49,11 @@ ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>(
           .rebuild_delays = {std::chrono::milliseconds(0), std::chrono::milliseconds(1)}};
 }
 
+#ifdef HEARTH_VULKAN
+
 void wait_until_ready(const ServedModel& served) {
   while (health(served).status != 200) std::this_thread::yield();
 }
-
-#ifdef HEARTH_VULKAN
 
 Result<std::unique_ptr<Device>> open_faulty_gpu() {
   auto device = open_vulkan_device({.wrap = vulkan::inject_faults});

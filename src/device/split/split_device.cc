@@ -155,8 +155,8 @@ class SplitDevice : public Device {
 
   /// Ascending, each once.
   std::vector<uint32_t> stages_of(const MatrixSpec& spec) const {
-    std::vector<uint32_t> stages;
-    for (const uint32_t layer : spec.layers) stages.push_back(stage_of(layer));
+    std::vector<uint32_t> stages(spec.layers.size());
+    std::ranges::transform(spec.layers, stages.begin(), [this](uint32_t layer) { return stage_of(layer); });
     std::ranges::sort(stages);
     const auto repeated = std::ranges::unique(stages);
     stages.erase(repeated.begin(), repeated.end());
