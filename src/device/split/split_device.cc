@@ -29,7 +29,7 @@ class SplitDevice : public Device {
 
   const DeviceInfo& info() const override { return info_; }
 
-  /// A memory that several of the devices share is told once.
+  /// A memory that several of the devices share is told once, as the most modest of them sees it.
   std::vector<DeviceMemory> memories() const override {
     std::vector<DeviceMemory> all;
     for (const SplitStage& stage : stages_) {
@@ -38,6 +38,8 @@ class SplitDevice : public Device {
       if (same == all.end()) {
         all.push_back(one);
       } else {
+        same->free_bytes =
+            same->free_bytes && one.free_bytes ? std::min(same->free_bytes, one.free_bytes) : std::nullopt;
         same->largest_cache_bytes = std::min(same->largest_cache_bytes, one.largest_cache_bytes);
       }
     }
@@ -45,7 +47,7 @@ class SplitDevice : public Device {
   }
 
   uint32_t memory_of(uint32_t layer) const override {
-    std::vector<DeviceMemory> all = memories();
+    auto all = memories();
     return static_cast<uint32_t>(find_memory(all, device_of(layer).memories().front()) - all.begin());
   }
 
