@@ -60,6 +60,23 @@ def test_logits_agree_with_the_golden(family, device, tolerance, tmp_path):
     assert np.linalg.norm(ours - golden) / np.linalg.norm(golden) < tolerance
 
 
+def test_layers_on_several_devices_give_the_same_bits(tmp_path):
+    runs = {}
+    for device in ["cpu", "cpu+cpu", "cpu+cpu+cpu+cpu"]:
+        out = tmp_path / f"{device}.npy"
+        run = hearth("logits", GOLDENS / "gemma3_text", "--ids", "1,2,3,4,5", "--out", out, "--device", device)
+        assert run.returncode == 0, run.stderr
+        assert ("layers: " in run.stderr) == (device != "cpu")
+        runs[device] = out.read_bytes()
+    assert runs["cpu+cpu"] == runs["cpu"] == runs["cpu+cpu+cpu+cpu"]
+
+
+def test_layers_for_a_gpu_need_one():
+    run = hearth("logits", GOLDENS / "llama", "--ids", "1", "--out", "unused.npy", "--device", "cpu", "--gpu-layers", "2")
+    assert run.returncode == 2
+    assert "--device vulkan" in error_of(run)
+
+
 def test_ids_from_a_file_are_the_same_ids(tmp_path):
     (tmp_path / "ids").write_text("1 2\n3\n")
     for name, arguments in (("a", ["--ids", "1,2,3"]), ("b", ["--ids-file", tmp_path / "ids"])):

@@ -12,6 +12,7 @@
 #include "app/open_model.h"
 #include "app/print_profile.h"
 #include "app/step_profiler.h"
+#include "engine/engine_loop.h"
 
 namespace hearth::app {
 namespace {
@@ -139,9 +140,18 @@ void print_table(const Options& options, const Device& device, double bandwidth,
   }
 }
 
+/// All sequences side by side.
+PlaceOptions room_for(const Options& options) {
+  const uint32_t prompt = std::ranges::max(options.prompts);
+  const uint32_t sequences = std::ranges::max(options.sequences);
+  return {.context_tokens = std::max(prompt, options.context + 2 * options.decode) + kBlockTokens,
+          .sequences = sequences,
+          .limits = program_limits({.max_sequences = sequences})};
+}
+
 /// Where the time of steps goes, operation by operation, instead of how fast they are.
 Result<void> run_profile(const Options& options) {
-  auto opened = open_model(options.model, options.device, {});
+  auto opened = open_model(options.model, options.device, {}, room_for(options));
   if (!opened) return pass_on(opened);
   auto profiler = StepProfiler::create(*opened->model, {.sequences = std::ranges::max(options.sequences),
                                                         .context = options.context,
@@ -191,7 +201,7 @@ Result<void> run_explain(const Options& options) {
 Result<void> run(const Options& options) {
   if (options.explain) return run_explain(options);
   if (options.profile) return run_profile(options);
-  auto opened = open_model(options.model, options.device, {});
+  auto opened = open_model(options.model, options.device, {}, room_for(options));
   if (!opened) return pass_on(opened);
   EngineOptions engine_options;
   engine_options.max_sequences = std::max(1U, std::ranges::max(options.sequences));

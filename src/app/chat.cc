@@ -13,7 +13,7 @@
 #include "app/line_editor.h"
 #include "app/load_text.h"
 #include "app/open_model.h"
-#include "engine/engine.h"
+#include "engine/engine_loop.h"
 
 namespace hearth::app {
 namespace {
@@ -165,7 +165,9 @@ Result<void> run(const Options& options) {
   auto loading_text = std::async(std::launch::async, [&] { return load_text(**checkpoint); });
   auto opened = [&] {
     TerminalProgress progress;
-    return open_model(**checkpoint, options.device, {}, progress);
+    const PlaceOptions place = {.context_tokens = options.engine.context_length,
+                                .limits = program_limits(options.engine)};
+    return open_model(**checkpoint, options.device, {}, place, progress);
   }();
   if (!opened) return pass_on(opened);
   const auto text = loading_text.get();

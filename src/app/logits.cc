@@ -57,11 +57,13 @@ Result<void> run(const Options& options) {
   const auto ids = read_ids(options);
   if (!ids) return std::unexpected(ids.error());
   if (ids->empty()) return fail(ErrorCode::invalid_argument, "no token ids", "give --ids 1,2,3 or --ids-file F");
-  auto opened = open_model(options.model, options.device,
-                           {.max_layers = options.max_layers, .round_ropes_to_bf16 = rounds_ropes(options)});
-  if (!opened) return pass_on(opened);
   constexpr uint32_t kChunk = 128;
-  auto sequence = SingleSequence::create(*opened->model, static_cast<uint32_t>(ids->size()), kChunk);
+  const auto tokens = static_cast<uint32_t>(ids->size());
+  auto opened = open_model(options.model, options.device,
+                           {.max_layers = options.max_layers, .round_ropes_to_bf16 = rounds_ropes(options)},
+                           {.context_tokens = tokens, .limits = {.tokens = kChunk, .logit_rows = kChunk}});
+  if (!opened) return pass_on(opened);
+  auto sequence = SingleSequence::create(*opened->model, tokens, kChunk);
   if (!sequence) return pass_on(sequence);
 
   // Written as they come: all logits of a long text are larger than the model.

@@ -16,7 +16,10 @@ TEST(Measure, CacheHoldsAllSequencesSideBySide) {
     for (const uint32_t tokens_each : {48U, 270U}) {
       EngineOptions options{.context_length = 2064, .max_sequences = sequences};
       options.cache_bytes = cache_bytes_side_by_side(groups, options.context_length, sequences, tokens_each);
-      const auto plan = plan_cache(groups, 131072, options, uint64_t{80} << 30);
+      const CacheMemory memory = {.memory = {.free_bytes = uint64_t{80} << 30},
+                                  .bytes_per_block = {groups[0].bytes_per_block, groups[1].bytes_per_block},
+                                  .most_layer_bytes = {16 * 8192, 16 * 8192}};
+      const auto plan = plan_cache(groups, 131072, options, {{memory}}, 0);
       ASSERT_TRUE(plan) << to_string(plan.error());
       for (size_t g = 0; g < groups.size(); ++g) {
         const uint64_t needed =

@@ -1,38 +1,86 @@
 #include "app/open_model.h"
 
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "device/open_device.h"
 
 namespace hearth::app {
 
+namespace {
+
+/// "3 on a processor, 21 on a GPU"
+std::string shares_text(std::span<const std::unique_ptr<Device>> devices, const LayerPlan& plan) {
+  std::string text;
+  for (size_t d = 0; d < devices.size(); ++d) {
+    text += fmt::format("{}{} on {}", d == 0 ? "" : ", ", plan[d], devices[d]->info().name);
+  }
+  return text;
+}
+
+uint32_t layers_on_gpus(std::span<const std::unique_ptr<Device>> devices, const LayerPlan& plan) {
+  uint32_t layers = 0;
+  for (size_t d = 0; d < devices.size(); ++d) layers += devices[d]->info().is_gpu ? plan[d] : 0;
+  return layers;
+}
+
+}  // namespace
+
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
       .add_option("--device", options.device,
-                  "auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference; `hearth doctor` lists GPUs")
+                  "auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference, or several joined by +, over which layers go "
+                  "in this order; `hearth doctor` lists GPUs")
       ->capture_default_str();
+  command.add_option("--gpu-layers", options.gpu_layers,
+                     "layers that GPUs take, the processor the ones before; without it as many as fit");
   command.add_option("--threads", options.threads, "threads of the CPU; 0 is one for each core")->capture_default_str();
 }
 
+Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
+                                                PlaceOptions place) {
+  place.gpu_layers = options.gpu_layers;
+  const bool automatic = options.device == "auto" && options.gpu_layers.value_or(0) > 0;
+  auto devices = open_devices(automatic ? "vulkan" : options.device, options.threads);
+  if (!devices) return pass_on(devices);
+  auto plan = plan_layers_of(checkpoint, *devices, place);
+  const bool only_gpus = std::ranges::all_of(*devices, [](const auto& device) { return device->info().is_gpu; });
+  if (!plan && only_gpus) {
+    auto processor = open_device("cpu", options.threads);
+    if (!processor) return pass_on(processor);
+    devices->insert(devices->begin(), std::move(*processor));
+    plan = plan_layers_of(checkpoint, *devices, place);
+  }
+  if (!plan) return pass_on(plan);
+  if (devices->size() > 1) spdlog::info("layers: {}", shares_text(*devices, *plan));
+  if (!options.gpu_layers) options.gpu_layers = layers_on_gpus(*devices, *plan);
+  return join_devices(std::move(*devices), *plan);
+}
+
 Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& options, LoadOptions load,
-                             ProgressSink& progress, std::stop_token stop) {
+                             PlaceOptions place, ProgressSink& progress) {
   OpenModel opened;
-  auto device = open_device(options.device, options.threads);
+  DeviceOptions chosen = options;
+  place.max_layers = load.max_layers;
+  auto device = open_device_for(checkpoint, chosen, place);
   if (!device) return pass_on(device);
   opened.device = std::move(*device);
-  auto model = Model::load(checkpoint, *opened.device, load, progress, std::move(stop));
+  auto model = Model::load(checkpoint, *opened.device, load, progress, {});
   if (!model) return pass_on(model);
   opened.model = std::move(*model);
   return opened;
 }
 
-Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load) {
+Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load,
+                             PlaceOptions place) {
   auto checkpoint = open_checkpoint(path);
   if (!checkpoint) return pass_on(checkpoint);
   TerminalProgress progress;
-  return open_model(**checkpoint, options, load, progress);
+  return open_model(**checkpoint, options, load, place, progress);
 }
 
 TerminalProgress::TerminalProgress() : terminal_(isatty(STDERR_FILENO) == 1) {}

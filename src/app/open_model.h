@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
-#include <stop_token>
+#include <optional>
 #include <string>
 
 #include "base/progress.h"
@@ -12,6 +12,7 @@
 #include "device/device.h"
 #include "formats/checkpoint.h"
 #include "model/model.h"
+#include "model/place_layers.h"
 
 namespace hearth::app {
 
@@ -19,10 +20,19 @@ namespace hearth::app {
 struct DeviceOptions {
   std::string device = "auto";
   uint32_t threads = 0;  ///< 0 is one for each core
+  std::optional<uint32_t> gpu_layers;
 };
 
-/// Adds --device and --threads.
+/// Adds --device, --gpu-layers and --threads.
 void add_device_options(CLI::App& command, DeviceOptions& options);
+
+/// Opens the devices that the options name and makes one of those that take layers of the checkpoint's decoder: the
+/// processor takes the first ones where the GPUs' memory does not hold all, and a line of the log says so. `place`
+/// tells what must fit beside the weights. Where `options.gpu_layers` was left open it becomes what was chosen, so that
+/// the same devices can be opened again while the memory of lost ones is not free yet. Errors: as open_device and
+/// plan_layers_of.
+Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
+                                                PlaceOptions place);
 
 /// A model on the device that it needs.
 struct OpenModel {
@@ -30,12 +40,14 @@ struct OpenModel {
   std::unique_ptr<Model> model;
 };
 
-/// Opens the device and loads the checkpoint's model onto it; the checkpoint is not needed afterwards.
+/// Opens the devices that hold the checkpoint's model and what `place` says (its max_layers are `load`'s), and loads
+/// the model; the checkpoint is not needed afterwards.
 Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& options, LoadOptions load,
-                             ProgressSink& progress, std::stop_token stop = {});
+                             PlaceOptions place, ProgressSink& progress);
 
 /// The same from a path, with loading shown on the terminal.
-Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load);
+Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load,
+                             PlaceOptions place);
 
 /// Shows loading on stderr: a bar that is redrawn on a terminal, else a line for each tenth.
 class TerminalProgress final : public ProgressSink {

@@ -9,7 +9,7 @@
 
 #include "app/commands.h"
 #include "app/serving_model.h"
-#include "device/open_device.h"
+#include "engine/engine_loop.h"
 #include "server/server.h"
 
 namespace hearth::app {
@@ -89,7 +89,13 @@ Result<void> run(Options options) {
   ServingModel serving({.path = options.model,
                         .load = {.max_layers = options.max_layers},
                         .engine = options.engine,
-                        .open_device = [device = options.device] { return open_device(device.device, device.threads); },
+                        .open_device =
+                            [&options](const Checkpoint& checkpoint) {
+                              return open_device_for(checkpoint, options.device,
+                                                     {.max_layers = options.max_layers,
+                                                      .context_tokens = options.engine.context_length,
+                                                      .limits = program_limits(options.engine)});
+                            },
                         .on_failure = [&failure](const Error& error) { failure.set(error); }},
                        *served);
   auto server = Server::start(options.server, served);

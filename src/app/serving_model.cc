@@ -47,7 +47,7 @@ Result<void> ServingModel::load(const std::stop_token& stop) {
 }
 
 Result<void> ServingModel::open_weights(const Checkpoint& checkpoint, const std::stop_token& stop) {
-  auto device = options_.open_device();
+  auto device = options_.open_device(checkpoint);
   if (!device) return pass_on(device);
   weights_.device = std::move(*device);
   BothSinks sinks(served_);

@@ -22,7 +22,7 @@ class ServingModel {
     std::filesystem::path path;
     LoadOptions load;
     EngineOptions engine;
-    std::function<Result<std::unique_ptr<Device>>()> open_device;
+    std::function<Result<std::unique_ptr<Device>>(const Checkpoint&)> open_device;
     /// Called on the engine's thread when a lost device could not be replaced; the server has been told.
     std::function<void(const Error&)> on_failure = {};
     /// Before each attempt at opening a lost device: a driver needs a moment to reset one.

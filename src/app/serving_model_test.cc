@@ -41,7 +41,7 @@ Answer ask(Engine& engine) {
   return *answer;
 }
 
-ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>()> open) {
+ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>(const Checkpoint&)> open) {
   return {.path = source_folder() / "tests/golden/llama",
           .load = {},
           .engine = {.max_sequences = 2, .max_batched_tokens = 16, .cache_bytes = 1 << 20},
@@ -49,11 +49,11 @@ ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>(
           .rebuild_delays = {std::chrono::milliseconds(0), std::chrono::milliseconds(1)}};
 }
 
+#ifdef HEARTH_VULKAN
+
 void wait_until_ready(const ServedModel& served) {
   while (health(served).status != 200) std::this_thread::yield();
 }
-
-#ifdef HEARTH_VULKAN
 
 Result<std::unique_ptr<Device>> open_faulty_gpu() {
   auto device = open_vulkan_device({.wrap = vulkan::inject_faults});
@@ -68,7 +68,7 @@ TEST(ServingModel, GoesOnAfterTheGpuWasLost) {
   std::atomic<int> opened = 0;
   std::promise<void> may_open;
   auto gate = may_open.get_future().share();
-  ServingModel serving(options_for([&]() -> Result<std::unique_ptr<Device>> {
+  ServingModel serving(options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
                          if (++opened > 1) gate.wait();
                          vulkan::faults.reset();
                          return open_faulty_gpu();
@@ -94,13 +94,41 @@ TEST(ServingModel, GoesOnAfterTheGpuWasLost) {
   EXPECT_EQ(ask(engine).tokens, before.tokens);
 }
 
+TEST(ServingModel, GoesOnAfterTheGpuOfASplitWasLost) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  std::atomic<int> opened = 0;
+  ServingModel serving(options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
+                         ++opened;
+                         vulkan::faults.reset();
+                         std::vector<std::unique_ptr<Device>> devices;
+                         devices.push_back(open_device("cpu", 1).value());
+                         devices.push_back(open_faulty_gpu().value());
+                         return join_devices(std::move(devices), {2, 2});
+                       }),
+                       served);
+  const auto loaded = serving.load({});
+  ASSERT_TRUE(loaded) << to_string(loaded.error());
+  Engine& engine = *served.ready()->engine;
+  const Answer before = ask(engine);
+  ASSERT_FALSE(before.error) << to_string(*before.error);
+  vulkan::faults.wait.start(2);
+  const Answer lost = ask(engine);
+  ASSERT_TRUE(lost.error);
+  EXPECT_EQ(lost.error->code, ErrorCode::device_lost);
+  while (opened < 2) std::this_thread::yield();
+  wait_until_ready(served);
+  EXPECT_EQ(ask(engine).tokens, before.tokens);
+}
+
 TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
   vulkan::faults.reset();
   if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
   ServedModel served("m");
   std::atomic<int> opened = 0;
   std::promise<Error> failure;
-  auto options = options_for([&]() -> Result<std::unique_ptr<Device>> {
+  auto options = options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
     if (++opened > 1) return fail(ErrorCode::unsupported, "the GPU is gone");
     return open_faulty_gpu();
   });
@@ -119,9 +147,10 @@ TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
 
 TEST(ServingModel, SaysWhatFailedWhileLoading) {
   ServedModel served("m");
-  ServingModel serving(
-      options_for([]() -> Result<std::unique_ptr<Device>> { return fail(ErrorCode::unsupported, "no such device"); }),
-      served);
+  ServingModel serving(options_for([](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
+                         return fail(ErrorCode::unsupported, "no such device");
+                       }),
+                       served);
   const auto loaded = serving.load({});
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().message, "no such device");
@@ -129,11 +158,29 @@ TEST(ServingModel, SaysWhatFailedWhileLoading) {
 
 TEST(ServingModel, AnswersOnAnyDevice) {
   ServedModel served("m");
-  ServingModel serving(options_for([] { return open_device("cpu", 1); }), served);
+  ServingModel serving(options_for([](const Checkpoint&) { return open_device("cpu", 1); }), served);
   const auto loaded = serving.load({});
   ASSERT_TRUE(loaded) << to_string(loaded.error());
   EXPECT_EQ(health(served).status, 200);
   EXPECT_EQ(ask(*served.ready()->engine).tokens.size(), 6U);
+}
+
+TEST(ServingModel, AnswersOnSeveralDevicesAsOnOne) {
+  std::vector<std::vector<int32_t>> answers;
+  for (const char* devices : {"cpu", "cpu+cpu", "cpu+cpu+cpu"}) {
+    ServedModel served("m");
+    ServingModel serving(options_for([&](const Checkpoint& checkpoint) {
+                           DeviceOptions options = {.device = devices, .threads = 1};
+                           return open_device_for(checkpoint, options, {});
+                         }),
+                         served);
+    const auto loaded = serving.load({});
+    ASSERT_TRUE(loaded) << to_string(loaded.error());
+    answers.push_back(ask(*served.ready()->engine).tokens);
+  }
+  EXPECT_EQ(answers[0].size(), 6U);
+  EXPECT_EQ(answers[1], answers[0]);
+  EXPECT_EQ(answers[2], answers[0]);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,9 @@
 #include "tensor/number_format.h"
 
 namespace hearth {
+
+// Decoder layers count from 0; the embedding belongs to the first, the last norm and the head to the last one. Only a
+// device made of several (device/split) asks for them.
 
 /// Rows of one source tensor inside a matrix.
 struct MatrixPart {
@@ -25,6 +29,7 @@ struct MatrixPart {
 struct MatrixSpec {
   std::vector<MatrixPart> parts;
   uint32_t cols = 0;
+  std::vector<uint32_t> layers = {0};  ///< that use it: several where embedding and head are one
 };
 
 /// The KV cache of one attention layer.
@@ -32,6 +37,7 @@ struct CacheLayerSpec {
   uint32_t group = 0;  ///< layers of a group share block numbers
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
+  uint32_t layer = 0;  ///< the decoder's
 };
 
 /// A paged KV cache: group g has blocks_per_group[g] blocks of kBlockTokens positions in each of its layers.
@@ -53,6 +59,20 @@ struct DeviceInfo {
   std::string name;         ///< the hardware's name
   std::string description;  ///< what was found and chosen, such as the instruction set and the threads
   uint32_t threads = 0;     ///< of the host, used by programs; 0 where that means nothing
+  bool is_gpu = false;      ///< takes layers before the processor does
+};
+
+/// Memory in which weights, the KV cache and activations lie.
+struct DeviceMemory {
+  enum class Kind : uint8_t {
+    system,      ///< the host's, in which everything else lives too
+    integrated,  ///< the part of the host's that a GPU may use
+    own,         ///< a GPU's own
+  };
+  Kind kind = Kind::system;
+  uint64_t pool = 0;                          ///< devices of one pool draw on the same memory; 0 is the host's
+  std::optional<uint64_t> free_bytes;         ///< now; nothing where nobody knows
+  uint64_t largest_cache_bytes = UINT64_MAX;  ///< that one layer's KV cache may take
 };
 
 /// Where the time of one step went.
@@ -112,6 +132,13 @@ class Device {
 
   virtual const DeviceInfo& info() const = 0;
 
+  /// The memories that it uses, as they are now, and in which of them a decoder layer's weights and cache lie.
+  virtual std::vector<DeviceMemory> memories() const = 0;
+  virtual uint32_t memory_of(uint32_t /*layer*/) const { return 0; }
+
+  /// Bytes that declare_matrix would reserve. Errors: as declare_matrix.
+  virtual Result<uint64_t> declared_bytes(const MatrixSpec& spec) const = 0;
+
   /// Reserves a matrix. Errors: unsupported (a format or shape the device can't hold), out_of_memory.
   virtual Result<MatrixId> declare_matrix(const MatrixSpec& spec) = 0;
 
@@ -123,7 +150,9 @@ class Device {
   virtual Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
                                   std::span<const std::byte> rows_bytes) = 0;
 
-  virtual Result<VectorId> upload_vector(const std::string& name, std::span<const float> values) = 0;
+  /// `layer` is the decoder layer that uses it.
+  virtual Result<VectorId> upload_vector(const std::string& name, std::span<const float> values,
+                                         uint32_t layer = 0) = 0;
 
   /// Bytes that the weights take on the device, and those that one step reads of a matrix when it is used whole.
   virtual uint64_t weight_bytes() const = 0;

@@ -55,6 +55,9 @@ Result<std::unique_ptr<Device>> open_vulkan(std::string_view name) {
   auto seconds = tune_seconds();
   if (!seconds) return pass_on(seconds);
   options.tune_seconds = *seconds;
+  if (const char* megabytes = std::getenv("HEARTH_VULKAN_MEMORY_MB")) {
+    options.memory_bytes = std::strtoull(megabytes, nullptr, 10) << 20;
+  }
   if (const size_t colon = name.find(':'); colon != name.npos) {
     const std::string_view which = name.substr(colon + 1);
     uint32_t index = 0;
@@ -101,7 +104,18 @@ Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t thre
   if (name == "reference") return open_reference_device(threads);
   if (name == "vulkan" || name.starts_with("vulkan:")) return open_vulkan(name);
   return fail(ErrorCode::invalid_argument, fmt::format("no device is called '{}'", name),
-              "use auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference");
+              "use auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference, or several joined by +");
+}
+
+Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads) {
+  std::vector<std::unique_ptr<Device>> devices;
+  for (size_t begin = 0, end = 0; end != names.npos; begin = end + 1) {
+    end = names.find('+', begin);
+    auto device = open_device(names.substr(begin, end == names.npos ? end : end - begin), threads);
+    if (!device) return pass_on(device);
+    devices.push_back(std::move(*device));
+  }
+  return devices;
 }
 
 }  // namespace hearth

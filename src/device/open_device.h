@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "device/device.h"
@@ -14,8 +15,12 @@ namespace hearth {
 ///
 /// The Vulkan device keeps compiled pipelines and measured tuning in $XDG_CACHE_HOME/hearth/pipelines (or
 /// ~/.cache/...), and heeds HEARTH_VULKAN_VALIDATION (any value: the validation layer is on), HEARTH_VULKAN_TUNING
-/// (vulkan/tuning.h) and HEARTH_VULKAN_TUNE (seconds that a prepared program may measure; 0 for none).
+/// (vulkan/tuning.h), HEARTH_VULKAN_TUNE (seconds that a prepared program may measure; 0 for none) and
+/// HEARTH_VULKAN_MEMORY_MB (VulkanOptions::memory_bytes).
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads);
+
+/// Opens devices whose names are joined by '+', in this order, such as "vulkan:0+vulkan:1" or "cpu+vulkan".
+Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads);
 
 /// All GPUs that the Vulkan loader lists, by the index of "vulkan:N", each an object of properties; also those that
 /// hearth cannot run on ("usable", "obstacle"). Errors: unsupported (no loader, no driver, built without Vulkan).

@@ -138,7 +138,10 @@ struct Recording {
   std::vector<ActivationSpec> tensors;
   std::vector<RopeSpec> ropes;
   std::vector<Operation> operations;
-  TensorId logits;  ///< where Logits writes
+  TensorId logits;                ///< where Logits writes
+  bool has_logits = true;         ///< false where the step's result is only what is handed on in `outputs`
+  std::vector<TensorId> inputs;   ///< tensors that the host fills before the first operation (StepInput::activations)
+  std::vector<TensorId> outputs;  ///< and those that it gets after the last one (StepOutput::activations)
 };
 
 }  // namespace hearth

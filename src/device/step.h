@@ -37,6 +37,8 @@ struct StepInput {
   /// For each of logit_rows how many of its best logits are enough, at most kMaxCandidates; 0 wants the whole row.
   /// Empty wants all rows whole.
   std::span<const uint32_t> candidates;
+  /// For each of Recording::inputs its rows [rows, width].
+  std::span<const std::span<const float>> activations;
 
   uint32_t candidates_of(size_t row) const { return candidates.empty() ? 0 : candidates[row]; }
 
@@ -52,6 +54,8 @@ struct StepOutput {
   /// Of the other rows, one after another, as many as were asked for, the best first and of equals the lower token. NaN
   /// and -infinity are no candidates: where a row has too few others, token -1 fills it up.
   std::span<const TokenLogit> candidates;
+  /// For each of Recording::outputs its rows [rows, width].
+  std::span<const std::span<const float>> activations;
 };
 
 }  // namespace hearth

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "device/device_memory.h"
 #include "device/step.h"
 #include "engine/kv_cache.h"
 
@@ -23,66 +25,118 @@ uint32_t largest(uint32_t low, uint32_t high, Fits fits) {
   return low;
 }
 
-struct Planner {
-  std::span<const CacheGroup> groups;
-  const EngineOptions& options;
+/// Blocks of each group.
+using Blocks = std::vector<uint64_t>;
 
-  uint32_t blocks(const CacheGroup& group, uint32_t tokens) const {
-    return KvCache::blocks_needed(group, tokens, options.max_batched_tokens);
+uint64_t bytes_of(const Blocks& blocks, std::span<const uint64_t> bytes_per_block) {
+  uint64_t bytes = 0;
+  for (size_t g = 0; g < blocks.size(); ++g) bytes += blocks[g] * bytes_per_block[g];
+  return bytes;
+}
+
+class Planner {
+ public:
+  Planner(std::span<const CacheGroup> groups, const EngineOptions& options, std::span<const CacheMemory> memories)
+      : groups_(groups), options_(options), memories_(memories) {}
+
+  /// One sequence of `context` and the other ones of `length`.
+  Blocks blocks(uint32_t context, uint32_t length) const {
+    Blocks all;
+    for (const CacheGroup& group : groups_) {
+      const auto of = [&](uint32_t tokens) {
+        return uint64_t{KvCache::blocks_needed(group, tokens, options_.max_batched_tokens)};
+      };
+      all.push_back(of(context) + (options_.max_sequences - 1) * of(length));
+    }
+    return all;
   }
 
-  uint64_t sequence_bytes(uint32_t tokens) const {
+  void set_budgets(uint32_t context, uint64_t step_bytes) {
+    for (const CacheMemory& memory : memories_) budgets_.push_back(automatic_budget(memory, context, step_bytes));
+  }
+
+  /// Which memory is too small, if any; with a cache size that was asked for, that of all together is.
+  struct Shortage {
+    uint64_t needed, there;
+  };
+  std::optional<Shortage> shortage(const Blocks& blocks) const {
+    for (size_t m = 0; m < memories_.size(); ++m) {
+      if (options_.cache_bytes > 0) break;
+      const uint64_t needed = bytes_of(blocks, memories_[m].bytes_per_block);
+      if (needed > budgets_[m]) return Shortage{needed, budgets_[m]};
+    }
+    const uint64_t total = total_bytes(blocks);
+    if (options_.cache_bytes > 0 && total > options_.cache_bytes) return Shortage{total, options_.cache_bytes};
+    for (const CacheMemory& memory : memories_) {
+      for (size_t g = 0; g < blocks.size(); ++g) {
+        const uint64_t needed = blocks[g] * memory.most_layer_bytes[g];
+        const uint64_t most = memory.memory.largest_cache_bytes;
+        if (needed > most) return Shortage{needed, most};
+      }
+    }
+    return {};
+  }
+
+  uint64_t total_bytes(const Blocks& blocks) const {
     uint64_t bytes = 0;
-    for (const CacheGroup& group : groups) bytes += blocks(group, tokens) * group.bytes_per_block;
+    for (size_t g = 0; g < blocks.size(); ++g) bytes += blocks[g] * groups_[g].bytes_per_block;
     return bytes;
   }
 
-  /// One sequence of `context` and the other ones of `length`.
-  uint64_t total_bytes(uint32_t context, uint32_t length) const {
-    return sequence_bytes(context) + (options.max_sequences - 1) * sequence_bytes(length);
+ private:
+  uint64_t automatic_budget(const CacheMemory& memory, uint32_t context, uint64_t step_bytes) const {
+    const uint64_t usable = usable_bytes(memory.memory);
+    switch (memory.memory.kind) {
+      case DeviceMemory::Kind::own:
+        return usable - std::min(usable, step_bytes);
+      case DeviceMemory::Kind::integrated:
+        return usable / 2;
+      case DeviceMemory::Kind::system:
+        break;
+    }
+    return std::min(usable / 2, std::max(kUsualCacheBytes, bytes_of(blocks(context, 0), memory.bytes_per_block)));
   }
 
-  uint64_t automatic_budget(uint32_t context, uint64_t available_bytes) const {
-    const uint64_t usual = std::max(kUsualCacheBytes, sequence_bytes(context));
-    return std::min({total_bytes(context, context), available_bytes / 2, usual});
-  }
+  std::span<const CacheGroup> groups_;
+  const EngineOptions& options_;
+  std::span<const CacheMemory> memories_;
+  std::vector<uint64_t> budgets_;  // of each memory
 };
 
 }  // namespace
 
 Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_context_length,
-                             const EngineOptions& options, uint64_t available_bytes) {
+                             const EngineOptions& options, std::span<const CacheMemory> memories, uint64_t step_bytes) {
   if (options.context_length > model_context_length) {
     return fail(
         ErrorCode::invalid_argument,
         fmt::format("a context of {} tokens is beyond the model's {}", options.context_length, model_context_length),
         fmt::format("choose at most {}", model_context_length));
   }
-  const Planner planner{groups, options};
+  Planner planner(groups, options, memories);
   uint32_t context = options.context_length > 0 ? options.context_length : model_context_length;
-  const uint64_t budget =
-      options.cache_bytes > 0 ? options.cache_bytes : planner.automatic_budget(context, available_bytes);
+  planner.set_budgets(context, step_bytes);
 
   const uint32_t fitting =
-      largest(0, context, [&](uint32_t tokens) { return planner.sequence_bytes(tokens) <= budget; });
+      largest(0, context, [&](uint32_t tokens) { return !planner.shortage(planner.blocks(tokens, 0)); });
   if (fitting < context && (options.context_length > 0 || fitting < kBlockTokens)) {
     const uint32_t wanted = options.context_length > 0 ? context : kBlockTokens;
+    const auto short_of = planner.shortage(planner.blocks(wanted, 0));
     return fail(ErrorCode::out_of_memory,
                 fmt::format("the KV cache of one sequence of {} tokens takes {} MiB, and there are {} MiB for it",
-                            wanted, (planner.sequence_bytes(wanted) + kMiB - 1) / kMiB, budget / kMiB),
+                            wanted, (short_of->needed + kMiB - 1) / kMiB, short_of->there / kMiB),
                 fitting >= kBlockTokens ? fmt::format("a context of {} tokens fits", fitting)
                                         : std::string("free some memory or choose a smaller model"));
   }
   context = fitting;
 
   const uint32_t length =
-      largest(0, context, [&](uint32_t tokens) { return planner.total_bytes(context, tokens) <= budget; });
+      largest(0, context, [&](uint32_t tokens) { return !planner.shortage(planner.blocks(context, tokens)); });
+  const Blocks blocks = planner.blocks(context, length);
   CachePlan plan{.context_length = context};
-  for (const CacheGroup& group : groups) {
-    const uint64_t blocks =
-        planner.blocks(group, context) + uint64_t{options.max_sequences - 1} * planner.blocks(group, length);
-    plan.blocks_per_group.push_back(static_cast<uint32_t>(std::min<uint64_t>(blocks, INT32_MAX)));
-    plan.bytes += plan.blocks_per_group.back() * group.bytes_per_block;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    plan.blocks_per_group.push_back(static_cast<uint32_t>(std::min<uint64_t>(blocks[g], INT32_MAX)));
+    plan.bytes += plan.blocks_per_group.back() * groups[g].bytes_per_block;
   }
   return plan;
 }

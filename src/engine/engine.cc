@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "base/free_memory.h"
 #include "engine/cache_plan.h"
 #include "engine/engine_loop.h"
+#include "model/place_layers.h"
 #include "text/tokenizer.h"
 
 namespace hearth {
@@ -40,15 +40,16 @@ Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tok
   parts.end_tokens = end_tokens_of(model, tokenizer);
   parts.tokenizer = tokenizer;
 
-  Result<CachePlan> plan =
-      plan_cache(parts.cache_groups, model.config().context_length, parts.options, free_memory_bytes());
+  const ProgramLimits limits = program_limits(parts.options);
+  Result<CachePlan> plan = plan_cache(parts.cache_groups, model.config().context_length, parts.options,
+                                      model.cache_memories(), step_bytes(model.recording(), limits));
   if (!plan) return pass_on(plan);
   parts.options.context_length = plan->context_length;
   parts.options.cache_bytes = plan->bytes;
   parts.plan = std::move(*plan);
 
   if (Result<void> created = model.create_cache(parts.plan.blocks_per_group); !created) return pass_on(created);
-  Result<std::unique_ptr<Program>> program = model.compile(program_limits(parts.options));
+  Result<std::unique_ptr<Program>> program = model.compile(limits);
   if (!program) return pass_on(program);
   parts.program = std::move(*program);
   return std::make_unique<EngineLoop>(std::move(parts));

@@ -12,19 +12,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/testing/source_folder.h"
 #include "device/open_device.h"
 #include "model/evaluate.h"
 #include "model/model.h"
+#include "model/testing/goldens.h"
 
 namespace hearth {
 namespace {
-
-/// HEARTH_GOLDENS names the folder where the test runs away from its source (tools/gpu_test).
-std::filesystem::path goldens() {
-  const char* elsewhere = std::getenv("HEARTH_GOLDENS");
-  return elsewhere != nullptr ? elsewhere : source_folder() / "tests" / "golden";
-}
 
 struct Golden {
   std::vector<int32_t> input_ids;

@@ -25,23 +25,24 @@ struct Piece {
   uint32_t part = 0;
   uint32_t first_row = 0;
   uint32_t rows = 0;
-  int layer = -1;
+  int layer = 0;
 };
 
 struct Source {
   TensorInfo tensor;
   MatrixId matrix;
   uint32_t part = 0;
-  int layer = -1;
+  int layer = 0;
 };
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-/// Declares a decoder's tensors on a device and remembers where their rows come from. After an error everything else
-/// is skipped, so that a whole decoder can be declared before the first look at `error`.
+/// Declares a decoder's tensors on a device and remembers where their rows come from; without a device it only lists
+/// its matrices. After an error everything else is skipped, so that a whole decoder can be declared before the first
+/// look at `error`.
 class WeightPlan {
  public:
-  WeightPlan(const Checkpoint& checkpoint, Device& device, const DecoderConfig& config)
+  WeightPlan(const Checkpoint& checkpoint, Device* device, const DecoderConfig& config)
       : checkpoint_(checkpoint), device_(device), config_(config) {}
 
   struct Part {
@@ -49,8 +50,9 @@ class WeightPlan {
     uint32_t rows;
   };
 
-  MatrixId matrix(const std::vector<Part>& parts, uint32_t cols, int layer) {
-    MatrixSpec spec{.parts = {}, .cols = cols};
+  /// `layers` are those that use it.
+  MatrixId matrix(const std::vector<Part>& parts, uint32_t cols, std::vector<uint32_t> layers) {
+    MatrixSpec spec{.parts = {}, .cols = cols, .layers = std::move(layers)};
     std::vector<TensorInfo> tensors;
     for (const Part& part : parts) {
       const auto tensor = find(part.name, {part.rows, cols});
@@ -58,34 +60,39 @@ class WeightPlan {
       spec.parts.push_back({tensor->name, tensor->format, part.rows});
       tensors.push_back(*tensor);
     }
-    auto matrix = device_.declare_matrix(spec);
+    specs_.push_back(spec);
+    if (device_ == nullptr) return {};
+    auto matrix = device_->declare_matrix(spec);
     if (!matrix) {
       error_ = matrix.error();
       return {};
     }
+    const int layer = static_cast<int>(spec.layers.front());
     for (uint32_t i = 0; i < tensors.size(); ++i) sources_.push_back({std::move(tensors[i]), *matrix, i, layer});
     return *matrix;
   }
 
   /// Empty names are vectors that the family does not have.
-  std::optional<VectorId> norm(const std::string& name, uint32_t size) {
-    if (name.empty()) return {};
+  std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer) {
+    if (name.empty() || device_ == nullptr) return {};
     std::vector<float> values = read_vector(name, size);
     for (float& value : values) value += config_.norm_offset;
-    return upload(name, values);
+    return upload(name, values, layer);
   }
 
-  std::optional<VectorId> stacked_bias(const std::vector<Part>& parts) {
+  std::optional<VectorId> stacked_bias(const std::vector<Part>& parts, uint32_t layer) {
+    if (device_ == nullptr) return {};
     std::vector<float> values;
     for (const Part& part : parts) {
       const auto piece = read_vector(part.name, part.rows);
       values.insert(values.end(), piece.begin(), piece.end());
     }
-    return upload(parts.front().name, values);
+    return upload(parts.front().name, values, layer);
   }
 
   const std::optional<Error>& error() const { return error_; }
   const std::vector<Source>& sources() const { return sources_; }
+  std::vector<MatrixSpec> take_specs() { return std::move(specs_); }
 
  private:
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape) {
@@ -122,9 +129,9 @@ class WeightPlan {
     return values;
   }
 
-  std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values) {
+  std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer) {
     if (error_) return {};
-    auto vector = device_.upload_vector(name, values);
+    auto vector = device_->upload_vector(name, values, layer);
     if (!vector) {
       error_ = vector.error();
       return {};
@@ -133,9 +140,10 @@ class WeightPlan {
   }
 
   const Checkpoint& checkpoint_;
-  Device& device_;
+  Device* device_;
   const DecoderConfig& config_;
   std::optional<Error> error_;
+  std::vector<MatrixSpec> specs_;
   std::vector<Source> sources_;
 };
 
@@ -148,23 +156,22 @@ std::string in_layer(const std::string& name, uint32_t layer) {
 
 LayerWeights plan_layer(WeightPlan& plan, const DecoderConfig& c, const TensorNames& n, uint32_t i) {
   const auto name = [&](const std::string& pattern) { return in_layer(pattern, i); };
-  const int layer = static_cast<int>(i);
   const uint32_t q_rows = c.heads * c.head_dim;
   const uint32_t kv_rows = c.kv_heads * c.head_dim;
   LayerWeights w;
-  w.attention_norm = plan.norm(name(n.attention_norm), c.hidden);
-  w.qkv = plan.matrix({{name(n.q), q_rows}, {name(n.k), kv_rows}, {name(n.v), kv_rows}}, c.hidden, layer);
+  w.attention_norm = plan.norm(name(n.attention_norm), c.hidden, i);
+  w.qkv = plan.matrix({{name(n.q), q_rows}, {name(n.k), kv_rows}, {name(n.v), kv_rows}}, c.hidden, {i});
   if (c.qkv_bias) {
-    w.qkv_bias = plan.stacked_bias({{name(n.q_bias), q_rows}, {name(n.k_bias), kv_rows}, {name(n.v_bias), kv_rows}});
+    w.qkv_bias = plan.stacked_bias({{name(n.q_bias), q_rows}, {name(n.k_bias), kv_rows}, {name(n.v_bias), kv_rows}}, i);
   }
-  w.q_norm = plan.norm(name(n.q_norm), c.head_dim);
-  w.k_norm = plan.norm(name(n.k_norm), c.head_dim);
-  w.output = plan.matrix({{name(n.output), c.hidden}}, q_rows, layer);
-  w.attention_post_norm = plan.norm(name(n.attention_post_norm), c.hidden);
-  w.feed_forward_norm = plan.norm(name(n.feed_forward_norm), c.hidden);
-  w.gate_up = plan.matrix({{name(n.gate), c.feed_forward}, {name(n.up), c.feed_forward}}, c.hidden, layer);
-  w.down = plan.matrix({{name(n.down), c.hidden}}, c.feed_forward, layer);
-  w.feed_forward_post_norm = plan.norm(name(n.feed_forward_post_norm), c.hidden);
+  w.q_norm = plan.norm(name(n.q_norm), c.head_dim, i);
+  w.k_norm = plan.norm(name(n.k_norm), c.head_dim, i);
+  w.output = plan.matrix({{name(n.output), c.hidden}}, q_rows, {i});
+  w.attention_post_norm = plan.norm(name(n.attention_post_norm), c.hidden, i);
+  w.feed_forward_norm = plan.norm(name(n.feed_forward_norm), c.hidden, i);
+  w.gate_up = plan.matrix({{name(n.gate), c.feed_forward}, {name(n.up), c.feed_forward}}, c.hidden, {i});
+  w.down = plan.matrix({{name(n.down), c.hidden}}, c.feed_forward, {i});
+  w.feed_forward_post_norm = plan.norm(name(n.feed_forward_post_norm), c.hidden, i);
   return w;
 }
 
@@ -172,10 +179,12 @@ DecoderWeights plan_decoder(WeightPlan& plan, const DecoderDescription& descript
   const DecoderConfig& c = description.config;
   const TensorNames& n = description.names;
   DecoderWeights w;
-  w.embedding = plan.matrix({{n.embedding, c.vocabulary}}, c.hidden, -1);
+  const auto last = static_cast<uint32_t>(c.layers.size() - 1);
+  const std::vector<uint32_t> readers = c.tied_embeddings ? std::vector<uint32_t>{0, last} : std::vector<uint32_t>{0};
+  w.embedding = plan.matrix({{n.embedding, c.vocabulary}}, c.hidden, readers);
   for (uint32_t i = 0; i < c.layers.size() && !plan.error(); ++i) w.layers.push_back(plan_layer(plan, c, n, i));
-  w.output_norm = plan.norm(n.output_norm, c.hidden).value_or(VectorId{});
-  w.head = c.tied_embeddings ? w.embedding : plan.matrix({{n.head, c.vocabulary}}, c.hidden, -1);
+  w.output_norm = plan.norm(n.output_norm, c.hidden, last).value_or(VectorId{});
+  w.head = c.tied_embeddings ? w.embedding : plan.matrix({{n.head, c.vocabulary}}, c.hidden, {last});
   return w;
 }
 
@@ -252,10 +261,17 @@ class PieceReader {
 
 }  // namespace
 
+Result<std::vector<MatrixSpec>> list_matrices(const Checkpoint& checkpoint, const DecoderDescription& description) {
+  WeightPlan plan(checkpoint, nullptr, description.config);
+  (void)plan_decoder(plan, description);
+  if (plan.error()) return std::unexpected(*plan.error());
+  return plan.take_specs();
+}
+
 Result<DecoderWeights> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
                                     ProgressSink& progress, std::stop_token stop) {
   progress.report({.stage = "plan"});
-  WeightPlan plan(checkpoint, device, description.config);
+  WeightPlan plan(checkpoint, &device, description.config);
   DecoderWeights weights = plan_decoder(plan, description);
   if (plan.error()) return std::unexpected(*plan.error());
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stop_token>
+#include <vector>
 
 #include "base/progress.h"
 #include "base/result.h"
@@ -10,6 +11,9 @@
 #include "model/forward.h"
 
 namespace hearth {
+
+/// The matrices that load_weights declares, embedding first, head last. Errors: not_found, corrupt (shape).
+Result<std::vector<MatrixSpec>> list_matrices(const Checkpoint& checkpoint, const DecoderDescription& description);
 
 /// Finds every tensor that the description names, checks its shape, reserves it on the device, then reads all of them
 /// with a few threads in pieces of some MiB. Reports stage "plan", then "load" with bytes and layer.

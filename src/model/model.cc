@@ -17,7 +17,8 @@ std::vector<CacheLayerSpec> group_layers(const DecoderConfig& config, const Devi
     if (group == groups.end()) group = groups.insert(groups.end(), {.window = attention.window});
     layers.push_back({.group = static_cast<uint32_t>(group - groups.begin()),
                       .kv_heads = config.kv_heads,
-                      .head_dim = config.head_dim});
+                      .head_dim = config.head_dim,
+                      .layer = static_cast<uint32_t>(layers.size())});
     group->bytes_per_block += device.cache_bytes_per_token(layers.back()) * kBlockTokens;
   }
   return layers;
@@ -63,6 +64,21 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
 
 Result<void> Model::create_cache(const std::vector<uint32_t>& blocks_per_group) {
   return device_->create_cache({.layers = cache_layers_, .blocks_per_group = blocks_per_group});
+}
+
+std::vector<CacheMemory> Model::cache_memories() const {
+  std::vector<CacheMemory> all;
+  for (const DeviceMemory& memory : device_->memories()) {
+    const std::vector<uint64_t> nothing(cache_groups_.size());
+    all.push_back({.memory = memory, .bytes_per_block = nothing, .most_layer_bytes = nothing});
+  }
+  for (const CacheLayerSpec& layer : cache_layers_) {
+    CacheMemory& memory = all[device_->memory_of(layer.layer)];
+    const uint64_t bytes = device_->cache_bytes_per_token(layer) * kBlockTokens;
+    memory.bytes_per_block[layer.group] += bytes;
+    memory.most_layer_bytes[layer.group] = std::max(memory.most_layer_bytes[layer.group], bytes);
+  }
+  return all;
 }
 
 Result<std::unique_ptr<Program>> Model::compile(const ProgramLimits& limits) const {

@@ -19,6 +19,13 @@ struct CacheGroup {
   uint64_t bytes_per_block = 0;  ///< of one block in all layers of the group
 };
 
+/// One of the memories in which the cache lies, and the part of it that lies there.
+struct CacheMemory {
+  DeviceMemory memory;                     ///< as it is after the weights
+  std::vector<uint64_t> bytes_per_block;   ///< of one block of each group, in the layers that lie here
+  std::vector<uint64_t> most_layer_bytes;  ///< of one block of each group in the largest of those layers
+};
+
 struct LoadOptions {
   uint32_t max_layers = 0;  ///< load only the first layers, for smoke tests; 0 loads all
   /// Rounds the ropes' inverse frequencies to bf16, as PyTorch does when a whole module is cast with .to(bfloat16).
@@ -42,6 +49,9 @@ class Model {
   /// Group 0 first; the order of block tables in StepInput.
   const std::vector<CacheGroup>& cache_groups() const { return cache_groups_; }
   Result<void> create_cache(const std::vector<uint32_t>& blocks_per_group);
+
+  /// The device's memories, as they are now.
+  std::vector<CacheMemory> cache_memories() const;
 
   Result<std::unique_ptr<Program>> compile(const ProgramLimits& limits) const;
 

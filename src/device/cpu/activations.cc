@@ -29,7 +29,14 @@ std::vector<Lifetime> lifetimes_of(const Recording& recording, const std::vector
       lifetimes[tensors.outputs[o].index].forms |= forms[i][o];
     }
   }
-  lifetimes[recording.logits.index].extend(recording.operations.size());  // read after the last operation
+  const std::vector<TensorForms> input_forms = forms_of_inputs(recording, matrices);
+  for (size_t i = 0; i < recording.inputs.size(); ++i) {
+    lifetimes[recording.inputs[i].index].extend(0);
+    lifetimes[recording.inputs[i].index].forms |= input_forms[i];
+  }
+  const size_t end = recording.operations.size();  // read after the last operation
+  if (recording.has_logits) lifetimes[recording.logits.index].extend(end);
+  for (const TensorId output : recording.outputs) lifetimes[output.index].extend(end);
   return lifetimes;
 }
 

@@ -6,6 +6,7 @@
 #include "device/cpu/bandwidth.h"
 #include "device/cpu/cpu_isa.h"
 #include "device/cpu/program.h"
+#include "device/device_memory.h"
 
 namespace hearth {
 namespace cpu {
@@ -18,6 +19,14 @@ class CpuDevice : public Device {
   }
 
   const DeviceInfo& info() const override { return info_; }
+
+  std::vector<DeviceMemory> memories() const override { return {system_memory()}; }
+
+  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override {
+    auto matrix = PackedMatrix::lay_out(spec);
+    if (!matrix) return pass_on(matrix);
+    return matrix->bytes();
+  }
 
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override {
     auto matrix = PackedMatrix::create(spec, weights_);
@@ -34,7 +43,7 @@ class CpuDevice : public Device {
     return storage_.matrices[matrix.index].write_rows(part, first_row, rows_bytes);
   }
 
-  Result<VectorId> upload_vector(const std::string&, std::span<const float> values) override {
+  Result<VectorId> upload_vector(const std::string&, std::span<const float> values, uint32_t) override {
     storage_.vectors.emplace_back(values.begin(), values.end());
     return VectorId{static_cast<uint32_t>(storage_.vectors.size() - 1)};
   }

@@ -9,7 +9,7 @@
 
 namespace hearth::cpu {
 
-Result<PackedMatrix> PackedMatrix::create(const MatrixSpec& spec, Arena& arena) {
+Result<PackedMatrix> PackedMatrix::lay_out(const MatrixSpec& spec) {
   PackedMatrix matrix;
   matrix.cols_ = spec.cols;
   for (const MatrixPart& part : spec.parts) {
@@ -32,11 +32,19 @@ Result<PackedMatrix> PackedMatrix::create(const MatrixSpec& spec, Arena& arena) 
                       .groups = tile_groups(layout, spec.cols),
                       .tile_bytes = tile_groups(layout, spec.cols) * layout.group_bytes(),
                       .tiles = nullptr};
-    auto tiles = arena.allocate(packed.tile_count() * packed.tile_bytes, part.name);
-    if (!tiles) return pass_on(tiles);
-    packed.tiles = *tiles;
     matrix.rows_ += part.rows;
     matrix.parts_.push_back(std::move(packed));
+  }
+  return matrix;
+}
+
+Result<PackedMatrix> PackedMatrix::create(const MatrixSpec& spec, Arena& arena) {
+  auto matrix = lay_out(spec);
+  if (!matrix) return matrix;
+  for (PackedPart& part : matrix->parts_) {
+    auto tiles = arena.allocate(part.tile_count() * part.tile_bytes, part.name);
+    if (!tiles) return pass_on(tiles);
+    part.tiles = *tiles;
   }
   return matrix;
 }

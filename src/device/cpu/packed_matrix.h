@@ -34,6 +34,9 @@ class PackedMatrix {
   /// Reserves the memory. Errors: unsupported, out_of_memory.
   static Result<PackedMatrix> create(const MatrixSpec& spec, Arena& arena);
 
+  /// The same without memory, only to tell bytes().
+  static Result<PackedMatrix> lay_out(const MatrixSpec& spec);
+
   uint32_t rows() const { return rows_; }
   uint32_t cols() const { return cols_; }
   uint64_t bytes() const;

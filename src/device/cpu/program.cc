@@ -7,6 +7,7 @@
 #include "device/inline_program.h"
 #include "device/logit_search.h"
 #include "device/operation_timer.h"
+#include "device/step_activations.h"
 #include "device/step_results.h"
 
 namespace hearth::cpu {
@@ -35,9 +36,16 @@ class CpuProgram : public InlineProgram {
     if (auto ready = prepare(input); !ready) return pass_on(ready);
     const StepContext step{storage_, activations_, input, places_, rotations_, scratch_};
     for (const auto& operation : operations_) operation->run(step);
-    const ActivationTensor& logits = activations_.tensor(recording_.logits);
-    const std::span<float> values{logits.values, step.rows(logits) * logits.width};
-    return results_.collect(input, values, logits.width, storage_.pool, best_candidates);
+    StepOutput output;
+    if (recording_.has_logits) {
+      const std::span<float> logits = values_of(recording_.logits, input);
+      const size_t vocabulary = recording_.tensors[recording_.logits.index].width;
+      output = results_.collect(input, logits, vocabulary, storage_.pool, best_candidates);
+    }
+    handed_on_.clear();
+    for (const TensorId tensor : recording_.outputs) handed_on_.emplace_back(values_of(tensor, input));
+    output.activations = handed_on_;
+    return output;
   }
 
   Result<StepProfile> profile(const StepInput& input) override {
@@ -56,13 +64,23 @@ class CpuProgram : public InlineProgram {
  private:
   Result<void> prepare(const StepInput& input) {
     if (auto ok = check_step(input, limits_, storage_.cache, readers_, vocabulary_); !ok) return ok;
+    if (auto ok = check_activations(recording_, input); !ok) return ok;
+    for (size_t i = 0; i < recording_.inputs.size(); ++i) {
+      std::ranges::copy(input.activations[i], values_of(recording_.inputs[i], input).begin());
+    }
     find_places(input);
     fill_rotations();
     return {};
   }
 
+  std::span<float> values_of(TensorId id, const StepInput& input) const {
+    const ActivationTensor& tensor = activations_.tensor(id);
+    return {tensor.values, rows_of(recording_.tensors[id.index], input) * tensor.width};
+  }
+
   void make_operations() {
     const auto forms = forms_to_write(recording_, storage_.matrices);
+    add_fill_panels(recording_.inputs, forms_of_inputs(recording_, storage_.matrices));
     for (size_t i = 0; i < recording_.operations.size(); ++i) {
       const Operation& operation = recording_.operations[i];
       std::visit([&](const auto& op) { add(op, forms[i]); }, operation);
@@ -146,6 +164,7 @@ class CpuProgram : public InlineProgram {
   std::vector<TokenPlace> places_;
   std::vector<RotationTable> rotations_;
   StepResults results_;
+  std::vector<std::span<const float>> handed_on_;
 };
 
 }  // namespace

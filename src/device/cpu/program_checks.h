@@ -15,7 +15,8 @@ struct CacheReader {
   uint32_t window;
 };
 
-/// Whether a step keeps the contract of step.h within the limits. `vocabulary` is the embedding's number of rows.
+/// Whether a step keeps the contract of step.h within the limits. `vocabulary` is the embedding's number of rows,
+/// 0 where the program has none.
 /// Errors: internal, as a step is built by hearth itself.
 Result<void> check_step(const StepInput& input, const ProgramLimits& limits, const KvCache& cache,
                         std::span<const CacheReader> readers, uint32_t vocabulary);

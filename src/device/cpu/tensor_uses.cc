@@ -54,6 +54,31 @@ OperationTensors tensors(const Logits& op, const std::vector<PackedMatrix>& matr
   return {{{op.in, forms}}, {op.out}};
 }
 
+bool contains(std::span<const TensorId> tensors, TensorId tensor) {
+  return std::ranges::find(tensors, tensor.index, &TensorId::index) != tensors.end();
+}
+
+std::vector<OperationTensors> all_tensors(const Recording& recording, const std::vector<PackedMatrix>& matrices) {
+  std::vector<OperationTensors> all;
+  all.reserve(recording.operations.size());
+  for (const Operation& operation : recording.operations) all.push_back(tensors_of(operation, matrices));
+  return all;
+}
+
+/// The forms in which a tensor is read from operation `first` on, before it is written again.
+TensorForms forms_read(const Recording& recording, const std::vector<OperationTensors>& all, TensorId tensor,
+                       size_t first) {
+  TensorForms forms;
+  for (size_t later = first; later < all.size(); ++later) {
+    for (const auto& input : all[later].inputs) {
+      if (input.tensor.index == tensor.index) forms |= input.forms;
+    }
+    if (contains(all[later].outputs, tensor)) return forms;
+  }
+  forms.values |= contains(recording.outputs, tensor);  // the host reads it after the last operation
+  return forms;
+}
+
 }  // namespace
 
 TensorForms& TensorForms::operator|=(const TensorForms& other) {
@@ -74,26 +99,26 @@ bool fills_panels(const Operation& operation) {
          !std::holds_alternative<RopeAndStore>(operation);
 }
 
+std::vector<TensorForms> forms_of_inputs(const Recording& recording, const std::vector<PackedMatrix>& matrices) {
+  const std::vector<OperationTensors> all = all_tensors(recording, matrices);
+  std::vector<TensorForms> forms;
+  for (const TensorId input : recording.inputs) {
+    forms.push_back(forms_read(recording, all, input, 0));
+    forms.back().values = true;
+  }
+  return forms;
+}
+
 std::vector<std::vector<TensorForms>> forms_to_write(const Recording& recording,
                                                      const std::vector<PackedMatrix>& matrices) {
-  std::vector<OperationTensors> all;
-  all.reserve(recording.operations.size());
-  for (const Operation& operation : recording.operations) all.push_back(tensors_of(operation, matrices));
-  const auto is = [](TensorId a) { return [a](TensorId b) { return a.index == b.index; }; };
-
+  const std::vector<OperationTensors> all = all_tensors(recording, matrices);
   std::vector<std::vector<TensorForms>> forms(all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     for (const TensorId output : all[i].outputs) {
-      TensorForms wanted;
+      TensorForms wanted = forms_read(recording, all, output, i + 1);
       const Operation& operation = recording.operations[i];
-      wanted.values = output.index == recording.logits.index || !fills_panels(operation) ||
-                      std::holds_alternative<Embed>(operation);
-      for (size_t later = i + 1; later < all.size(); ++later) {
-        for (const auto& input : all[later].inputs) {
-          if (input.tensor.index == output.index) wanted |= input.forms;
-        }
-        if (std::ranges::any_of(all[later].outputs, is(output))) break;
-      }
+      wanted.values |= (recording.has_logits && output.index == recording.logits.index) || !fills_panels(operation) ||
+                       std::holds_alternative<Embed>(operation);
       forms[i].push_back(wanted);
     }
   }

@@ -35,6 +35,10 @@ OperationTensors tensors_of(const Operation& operation, const std::vector<Packed
 /// panels are filled afterwards.
 bool fills_panels(const Operation& operation);
 
+/// For each of the recording's inputs the forms in which operations read it before it is written; values always, as
+/// that is how it comes.
+std::vector<TensorForms> forms_of_inputs(const Recording& recording, const std::vector<PackedMatrix>& matrices);
+
 /// For each operation and each of its outputs: the forms in which operations read it before it is written again, and
 /// values where the operation cannot do without.
 std::vector<std::vector<TensorForms>> forms_to_write(const Recording& recording,

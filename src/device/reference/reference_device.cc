@@ -11,7 +11,9 @@
 #include "device/operation_timer.h"
 #include "device/reference/reference_operations.h"
 #include "device/reference/reference_storage.h"
+#include "device/step_activations.h"
 #include "device/step_results.h"
+#include "device/device_memory.h"
 
 namespace hearth {
 namespace reference {
@@ -25,7 +27,7 @@ class ReferenceProgram : public InlineProgram {
   Result<StepProfile> profile(const StepInput& input) override {
     StepProfile profile;
     OperationTimer timer(profile, recording_.operations.size());
-    prepare(input);
+    if (auto ready = prepare(input); !ready) return pass_on(ready);
     timer.skip();
     for (uint32_t i = 0; i < recording_.operations.size(); ++i) {
       run_operation(input, i);
@@ -37,20 +39,32 @@ class ReferenceProgram : public InlineProgram {
  private:
   Result<StepOutput> compute(const StepInput& input) override {
     if (auto ok = check_candidates(input); !ok) return pass_on(ok);
-    prepare(input);
+    if (auto ready = prepare(input); !ready) return pass_on(ready);
     for (uint32_t i = 0; i < recording_.operations.size(); ++i) run_operation(input, i);
-    const uint32_t vocabulary = recording_.tensors[recording_.logits.index].width;
-    return results_.collect(input, activations_[recording_.logits.index], vocabulary, pool_,
-                            reference::best_candidates);
+    StepOutput output;
+    if (recording_.has_logits) {
+      const uint32_t vocabulary = recording_.tensors[recording_.logits.index].width;
+      output =
+          results_.collect(input, activations_[recording_.logits.index], vocabulary, pool_, reference::best_candidates);
+    }
+    handed_on_.clear();
+    for (const TensorId tensor : recording_.outputs) handed_on_.emplace_back(activations_[tensor.index]);
+    output.activations = handed_on_;
+    return output;
   }
 
   Step step(const StepInput& input) { return {recording_, input, storage_, pool_, activations_}; }
 
-  void prepare(const StepInput& input) {
+  Result<void> prepare(const StepInput& input) {
+    if (auto ok = check_activations(recording_, input); !ok) return ok;
     const Step sizes = step(input);
     for (uint32_t i = 0; i < activations_.size(); ++i) {
       activations_[i].resize(static_cast<size_t>(sizes.rows({i})) * sizes.width({i}));
     }
+    for (size_t i = 0; i < recording_.inputs.size(); ++i) {
+      std::ranges::copy(input.activations[i], activations_[recording_.inputs[i].index].begin());
+    }
+    return {};
   }
 
   void run_operation(const StepInput& input, uint32_t index) {
@@ -62,6 +76,7 @@ class ReferenceProgram : public InlineProgram {
   ThreadPool& pool_;
   std::vector<std::vector<float>> activations_;
   StepResults results_;
+  std::vector<std::span<const float>> handed_on_;
 };
 
 class ReferenceDevice : public Device {
@@ -72,6 +87,14 @@ class ReferenceDevice : public Device {
   }
 
   const DeviceInfo& info() const override { return info_; }
+
+  std::vector<DeviceMemory> memories() const override { return {system_memory()}; }
+
+  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override {
+    uint64_t bytes = 0;
+    for (const MatrixPart& part : spec.parts) bytes += part.rows * bytes_of(part.format, spec.cols);
+    return bytes;
+  }
 
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override {
     for (const MatrixPart& part : spec.parts) {
@@ -94,7 +117,7 @@ class ReferenceDevice : public Device {
     return {};
   }
 
-  Result<VectorId> upload_vector(const std::string&, std::span<const float> values) override {
+  Result<VectorId> upload_vector(const std::string&, std::span<const float> values, uint32_t) override {
     storage_.vectors.emplace_back(values.begin(), values.end());
     return VectorId{static_cast<uint32_t>(storage_.vectors.size() - 1)};
   }

@@ -22,7 +22,10 @@ class Usage {
     for (; now_ < recording.operations.size(); ++now_) {
       std::visit([&](const auto& op) { visit(op); }, recording.operations[now_]);
     }
-    touch(recording.logits);  // read by the host after the last operation
+    if (recording.has_logits) touch(recording.logits);  // read by the host after the last operation
+    for (const TensorId output : recording.outputs) use_floats(output);
+    now_ = 0;
+    for (const TensorId input : recording.inputs) touch(input);
   }
 
  private:

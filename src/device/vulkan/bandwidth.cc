@@ -115,7 +115,8 @@ Result<double> measure_once(Gpu& gpu, Pipelines& pipelines, uint64_t bytes) {
     const PipelineKey key = {Shader::read_bandwidth, kThreads, {}};
     if (auto done = recorder.dispatch(key, arguments, {workgroups}, reads, writes); !done) return pass_on(done);
   }
-  recorder.copy_to_host(sums->handle(), 0, readback->handle(), sums->bytes());
+  const VkBufferCopy all = {.size = sums->bytes()};
+  recorder.copy_to_host(sums->handle(), readback->handle(), std::span(&all, 1));
   if (auto ran = commands->run(); !ran) return pass_on(ran);
 
   std::array<uint32_t, shared::kBandwidthSums> found;

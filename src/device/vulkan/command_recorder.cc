@@ -72,11 +72,23 @@ void CommandRecorder::show_to_host() {
           VK_ACCESS_2_HOST_READ_BIT);
 }
 
-void CommandRecorder::copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes) {
+void CommandRecorder::copy(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions) {
+  if (commands_ == VK_NULL_HANDLE) return;
+  gpu_.vk().vkCmdCopyBuffer(commands_, from, to, static_cast<uint32_t>(regions.size()), regions.data());
+}
+
+void CommandRecorder::copy_from_host(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions) {
+  barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_COPY_BIT,
+          VK_ACCESS_2_TRANSFER_WRITE_BIT);
+  copy(from, to, regions);
+  barrier(VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
+          VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT);
+}
+
+void CommandRecorder::copy_to_host(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions) {
   barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT, VK_PIPELINE_STAGE_2_COPY_BIT,
           VK_ACCESS_2_TRANSFER_READ_BIT);
-  const VkBufferCopy region = {.srcOffset = offset, .size = bytes};
-  if (commands_ != VK_NULL_HANDLE) gpu_.vk().vkCmdCopyBuffer(commands_, from, to, 1, &region);
+  copy(from, to, regions);
   barrier(VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT, VK_PIPELINE_STAGE_2_HOST_BIT,
           VK_ACCESS_2_HOST_READ_BIT);
 }

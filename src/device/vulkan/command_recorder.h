@@ -55,8 +55,11 @@ class CommandRecorder {
   /// What dispatches wrote is there for the host once the submit's fence is signalled.
   void show_to_host();
 
+  /// Copies from a buffer that the host wrote before the submit to one that dispatches use, after everything before.
+  void copy_from_host(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions);
+
   /// Copies from a buffer that dispatches wrote to one that the host reads, after everything before.
-  void copy_to_host(VkBuffer from, uint64_t offset, VkBuffer to, uint64_t bytes);
+  void copy_to_host(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions);
 
   const std::vector<Launch>& launches() const { return launches_; }
   uint32_t dispatches() const { return static_cast<uint32_t>(launches_.size()); }
@@ -67,6 +70,7 @@ class CommandRecorder {
                               std::span<const Access> reads, std::span<const Access> writes);
   void timestamp(uint32_t number);
   bool conflicts(std::span<const Access> reads, std::span<const Access> writes) const;
+  void copy(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions);
   void barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to, VkAccessFlags2 used);
 
   const Gpu& gpu_;

@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "device/device_memory.h"
+
 namespace hearth::vulkan {
 namespace {
 
@@ -49,6 +51,23 @@ std::optional<uint32_t> choose_type(const Gpu& gpu, uint32_t allowed, Placement 
 std::string megabytes(uint64_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
 
 }  // namespace
+
+DeviceMemory device_memory(const Gpu& gpu) {
+  DeviceMemory memory = {.kind = DeviceMemory::Kind::own,
+                         .pool = reinterpret_cast<uint64_t>(gpu.physical()),
+                         .largest_cache_bytes = Arena::largest_slice(gpu)};
+  if (gpu.properties().compiles_only) return memory;
+  if (const auto type = choose_type(gpu, UINT32_MAX, Placement::device)) {
+    memory.free_bytes = gpu.available_bytes(gpu.memory().memoryTypes[*type].heapIndex);
+  }
+  const VkPhysicalDeviceType type = gpu.properties().type;
+  if (type != VK_PHYSICAL_DEVICE_TYPE_CPU && type != VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU) return memory;
+  const DeviceMemory host = system_memory();
+  memory.kind = type == VK_PHYSICAL_DEVICE_TYPE_CPU ? DeviceMemory::Kind::system : DeviceMemory::Kind::integrated;
+  memory.pool = host.pool;
+  if (host.free_bytes) memory.free_bytes = std::min(*host.free_bytes, memory.free_bytes.value_or(UINT64_MAX));
+  return memory;
+}
 
 Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placement) {
   Buffer result;

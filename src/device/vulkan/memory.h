@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "device/device.h"
 #include "device/vulkan/gpu.h"
 
 namespace hearth::vulkan {
@@ -16,6 +17,10 @@ enum class Placement : uint8_t {
   device_mapped,  ///< mapped and as near to the device as possible: what the host writes and the device reads
   host_cached,    ///< what the device writes and the host reads
 };
+
+/// The memory of Placement::device as it is now. A CPU that passes for a GPU lives in the host's, as an integrated GPU
+/// does: then what the host has left counts too.
+DeviceMemory device_memory(const Gpu& gpu);
 
 /// A buffer with memory of its own, an address for shaders, and a pointer where it is mapped.
 class Buffer {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <set>
 
+#include "device/step_activations.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/upload.h"
 
@@ -59,12 +60,13 @@ Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines
 
 Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
   limits_ = limits;
-  vocabulary_ = recording_.tensors[recording_.logits.index].width;
+  if (recording_.has_logits) vocabulary_ = recording_.tensors[recording_.logits.index].width;
   logit_rows_ = std::max(1U, bucket_of(limits.logit_rows));
   if (auto made = activations_.create(gpu_, recording_, weights_, bucket_of(limits.tokens), logit_rows_); !made) {
     return made;
   }
-  auto readback = Buffer::create(gpu_, uint64_t{logit_rows_} * vocabulary_ * 4, Placement::host_cached);
+  const uint64_t logit_bytes = uint64_t{logit_rows_} * vocabulary_ * 4;
+  auto readback = Buffer::create(gpu_, std::max<uint64_t>(logit_bytes, 256), Placement::host_cached);
   if (!readback) return pass_on(readback);
   readback_ = std::move(*readback);
   if (auto made = make_rope_tables(); !made) return made;
@@ -83,6 +85,7 @@ Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
 
 Result<void> VulkanProgram::make_slot(Slot& slot, const ProgramLimits& limits) {
   if (auto made = slot.step.create(gpu_, limits, cache_); !made) return made;
+  if (auto made = slot.handover.create(gpu_, recording_, bucket_of(limits.tokens), logit_rows_); !made) return made;
   auto results =
       Buffer::create(gpu_, uint64_t{logit_rows_} * kMaxCandidates * sizeof(TokenLogit), Placement::host_cached);
   if (!results) return pass_on(results);
@@ -258,15 +261,21 @@ Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, size_
                                cache_, activations_, slot.step, ropes_,     scratch_,   places};
   StepRecorder recorder(context, bucket, commands);
   commands.join_earlier();
+  if (first == 0) {
+    slot.handover.record_inputs(recording_, bucket, activations_, commands);
+    if (auto made = recorder.record_inputs(); !made) return made;
+  }
   if (auto made = recorder.record(first, end); !made) return made;
   if (end < recording_.operations.size()) return {};
   if (bucket.candidates) {
     if (auto made = recorder.record_candidates(); !made) return made;
   }
   if (bucket.whole_rows > 0) {
-    commands.copy_to_host(activations_.buffer().handle(), activations_.place(recording_.logits).floats,
-                          readback_.handle(), uint64_t{bucket.whole_rows} * vocabulary_ * 4);
+    const VkBufferCopy rows = {.srcOffset = activations_.place(recording_.logits).floats,
+                               .size = uint64_t{bucket.whole_rows} * vocabulary_ * 4};
+    commands.copy_to_host(activations_.buffer().handle(), readback_.handle(), std::span(&rows, 1));
   }
+  slot.handover.record_outputs(recording_, bucket, activations_, commands);
   return {};
 }
 
@@ -274,11 +283,12 @@ Bucket VulkanProgram::bucket_for(const StepInput& input) const {
   const auto rows = static_cast<uint32_t>(input.logit_rows.size());
   uint32_t whole = 0;
   for (uint32_t row = 0; row < rows; ++row) whole += input.candidates_of(row) == 0 ? 1 : 0;
+  if (!recording_.has_logits) whole = 0;
   const uint32_t tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size()));
   return {.tokens = tokens,
           .logit_rows = bucket_of(rows),
           .whole_rows = bucket_of(whole),
-          .candidates = whole < rows,
+          .candidates = recording_.has_logits && whole < rows,
           .pieces = work_.pieces(input, most_operations_of_submit(gpu_, tuning_)),
           .mix = attention_.mix(input, tokens)};
 }
@@ -300,20 +310,30 @@ Result<RecordingStatistics> VulkanProgram::statistics(const Bucket& bucket) {
 }
 
 Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t logit_rows, Mix mix) {
-  return statistics(Bucket{
-      .tokens = bucket_of(tokens), .logit_rows = bucket_of(logit_rows), .candidates = logit_rows > 0, .mix = mix});
+  return statistics(Bucket{.tokens = bucket_of(tokens),
+                           .logit_rows = bucket_of(logit_rows),
+                           .candidates = recording_.has_logits && logit_rows > 0,
+                           .mix = mix});
 }
 
 Result<void> VulkanProgram::write_input(Slot& slot, const StepInput& input) {
   const uint32_t bucket_tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size()));
   const size_t rows_before = in_flight_ == 0 ? 0 : oldest().candidates.size();
   const uint32_t tile_tokens = attention_.tile_tokens(bucket_tokens);
+  if (auto fits = check_activations(recording_, input); !fits) return fits;
   if (auto written = slot.step.write(input, tile_tokens, static_cast<uint32_t>(rows_before)); !written) return written;
+  slot.handover.write(recording_, input);
+  slot.tokens = static_cast<uint32_t>(input.token_ids.size());
+  slot.logit_rows = static_cast<uint32_t>(input.logit_rows.size());
   slot.candidates.clear();
-  for (size_t row = 0; row < input.logit_rows.size(); ++row) {
-    if (input.candidates_of(row) > 0) slot.candidates.push_back(input.candidates_of(row));
+  slot.whole_rows = 0;
+  for (size_t row = 0; row < input.logit_rows.size() && recording_.has_logits; ++row) {
+    if (input.candidates_of(row) > 0) {
+      slot.candidates.push_back(input.candidates_of(row));
+    } else {
+      ++slot.whole_rows;
+    }
   }
-  slot.whole_rows = static_cast<uint32_t>(input.logit_rows.size() - slot.candidates.size());
   return {};
 }
 
@@ -351,7 +371,8 @@ Result<StepOutput> VulkanProgram::wait() {
     row += kMaxCandidates;
   }
   const auto* logits = reinterpret_cast<const float*>(readback_.mapped());
-  return StepOutput{{logits, size_t{slot.whole_rows} * vocabulary_}, candidates_};
+  activations_of_output_ = slot.handover.read(recording_, slot.tokens, slot.logit_rows);
+  return StepOutput{{logits, size_t{slot.whole_rows} * vocabulary_}, candidates_, activations_of_output_};
 }
 
 }  // namespace hearth::vulkan

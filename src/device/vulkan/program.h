@@ -8,6 +8,7 @@
 
 #include "device/explained_program.h"
 #include "device/vulkan/buffer_pool.h"
+#include "device/vulkan/handover.h"
 #include "device/vulkan/step_recorder.h"
 #include "device/vulkan/step_work.h"
 
@@ -98,11 +99,13 @@ class VulkanProgram : public Program, public ExplainedProgram {
   /// What each of the steps in flight has for itself.
   struct Slot {
     StepBuffer step;
+    Handover handover;
     Buffer results;  ///< [logit rows][kMaxCandidates] TokenLogit, as the device leaves them
     VkFence fence = VK_NULL_HANDLE;
     std::map<Bucket, Recorded> recordings;
-    uint32_t whole_rows = 0;           ///< of the step in flight
-    std::vector<uint32_t> candidates;  ///< of each other row of it
+    uint32_t whole_rows = 0;              ///< of the step in flight
+    std::vector<uint32_t> candidates;     ///< of each other row of it
+    uint32_t tokens = 0, logit_rows = 0;  ///< likewise
   };
 
   VulkanProgram(Gpu& gpu, Pipelines& pipelines, const MatmulTunings& tunings, AttentionPlan attention,
@@ -156,7 +159,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
   std::array<Slot, 2> slots_;
   size_t next_slot_ = 0;
   size_t in_flight_ = 0;
-  std::vector<TokenLogit> candidates_;  ///< of the last output
+  std::vector<TokenLogit> candidates_;                         ///< of the last output
+  std::vector<std::span<const float>> activations_of_output_;  ///< likewise
 };
 
 }  // namespace hearth::vulkan

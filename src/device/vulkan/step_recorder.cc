@@ -34,6 +34,14 @@ Result<void> StepRecorder::record(size_t first, size_t end) {
   return {};
 }
 
+Result<void> StepRecorder::record_inputs() {
+  for (const TensorId input : c_.recording.inputs) {
+    if (rows(input) == 0 || !place(input).needs_bytes) continue;
+    if (auto done = quantize(input); !done) return done;
+  }
+  return {};
+}
+
 Access StepRecorder::cache_access(uint32_t layer) const {
   const Slice& slice = c_.cache.layer(layer);
   return {slice.address(), slice.address() + slice.bytes};

@@ -78,6 +78,9 @@ class StepRecorder {
   StepRecorder(const StepContext& context, const Bucket& bucket, CommandRecorder& commands)
       : c_(context), bucket_(bucket), commands_(commands) {}
 
+  /// Puts the recording's inputs, whose floats are in place, into the other forms that operations read.
+  Result<void> record_inputs();
+
   /// Records the operations [first, end) of the recording.
   Result<void> record(size_t first, size_t end);
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "device/vulkan/bandwidth.h"
 #include "device/vulkan/device_tunings.h"
 #include "device/vulkan/instance.h"
@@ -32,25 +34,36 @@ double tune_seconds(const VulkanOptions& options, const GpuProperties& gpu) {
 class Implementation : public VulkanDevice {
  public:
   Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines, const VulkanOptions& options)
-      : gpu_(std::move(gpu)),
+      : memory_bytes_(options.memory_bytes),
+        gpu_(std::move(gpu)),
         pipelines_(std::move(pipelines)),
         tunings_(*gpu_, options.pipeline_cache, tune_seconds(options, gpu_->properties())),
         weights_(*gpu_) {
-    info_ = {.kind = "vulkan", .name = gpu_->properties().name, .description = summary(gpu_->properties())};
+    info_ = {
+        .kind = "vulkan", .name = gpu_->properties().name, .description = summary(gpu_->properties()), .is_gpu = true};
   }
 
   const DeviceInfo& info() const override { return info_; }
+  std::vector<DeviceMemory> memories() const override {
+    DeviceMemory memory = device_memory(*gpu_);
+    if (memory_bytes_) {
+      const uint64_t left = *memory_bytes_ - std::min(*memory_bytes_, weights_.bytes());
+      memory.free_bytes = std::min(left, memory.free_bytes.value_or(left));
+    }
+    return {memory};
+  }
   uint32_t validation_messages() const override { return Instance::validation_messages(); }
   uint32_t pipelines_made() const override { return pipelines_->statistics().made; }
 
   Result<void> set_tuning(std::string_view changes) override { return tunings_.force(changes); }
 
+  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override { return weights_.declared_bytes(spec); }
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override { return weights_.declare_matrix(spec); }
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
                           std::span<const std::byte> rows_bytes) override {
     return weights_.write_rows(matrix, part, first_row, rows_bytes);
   }
-  Result<VectorId> upload_vector(const std::string& name, std::span<const float> values) override {
+  Result<VectorId> upload_vector(const std::string& name, std::span<const float> values, uint32_t) override {
     return weights_.upload_vector(name, values);
   }
   uint64_t weight_bytes() const override { return weights_.bytes(); }
@@ -75,6 +88,7 @@ class Implementation : public VulkanDevice {
   }
 
  private:
+  std::optional<uint64_t> memory_bytes_;
   std::unique_ptr<Gpu> gpu_;
   std::unique_ptr<Pipelines> pipelines_;
   DeviceTunings tunings_;

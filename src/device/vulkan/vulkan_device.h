@@ -24,6 +24,9 @@ struct VulkanOptions {
   /// Seconds that a program which is prepared may spend on measuring tunings that are not kept yet; 0 measures nothing.
   /// Without it kTuneSeconds, and 0 on a CPU that passes for a GPU.
   std::optional<double> tune_seconds;
+  /// Tells no more free memory than this less the weights (Device::memories), so that other programs keep the rest. The
+  /// KV cache is what fits then.
+  std::optional<uint64_t> memory_bytes;
   bool staging = false;                             ///< for tests: never writes weights to mapped memory
   std::function<void(VolkDeviceTable&)> wrap = {};  ///< for tests: puts functions before the driver's
 };

@@ -54,7 +54,7 @@ std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
 
 }  // namespace
 
-Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
+Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
   Matrix matrix = {.spec = spec};
   for (const MatrixPart& part : spec.parts) {
     if (spec.cols % 32 != 0 || spec.cols % traits(part.format).block_values != 0) {
@@ -67,12 +67,24 @@ Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
   for (const RowRange& range : split_rows(spec, gpu_)) {
     WeightRun run = {.first_row = range.first, .format = range.format};
     run.layout = layout_weights(*encoding_of(range.format), range.rows, spec.cols);
-    run.slice = matrix_arena_.reserve(run.layout.bytes);
     matrix.bytes += run.layout.bytes;
     matrix.rows += range.rows;
     matrix.runs.push_back(run);
   }
-  matrices_.push_back(std::move(matrix));
+  return matrix;
+}
+
+Result<uint64_t> Weights::declared_bytes(const MatrixSpec& spec) const {
+  auto matrix = lay_out(spec);
+  if (!matrix) return pass_on(matrix);
+  return matrix->bytes;
+}
+
+Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
+  auto matrix = lay_out(spec);
+  if (!matrix) return pass_on(matrix);
+  for (WeightRun& run : matrix->runs) run.slice = matrix_arena_.reserve(run.layout.bytes);
+  matrices_.push_back(std::move(*matrix));
   return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
 }
 

@@ -35,6 +35,7 @@ class Weights {
   explicit Weights(Gpu& gpu) : gpu_(gpu), uploader_(gpu) {}
 
   Result<MatrixId> declare_matrix(const MatrixSpec& spec);
+  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const;
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row, std::span<const std::byte> rows_bytes);
   Result<VectorId> upload_vector(const std::string& name, std::span<const float> values);
 
@@ -47,6 +48,8 @@ class Weights {
   uint64_t bytes() const { return matrix_arena_.reserved_bytes() + vector_arena_.reserved_bytes(); }
 
  private:
+  /// A matrix whose runs have no slices yet.
+  Result<Matrix> lay_out(const MatrixSpec& spec) const;
   /// Allocates what was declared since the last time.
   Result<void> commit();
   Result<void> write_to_run(const WeightRun& run, NumberFormat from, uint32_t first_row,

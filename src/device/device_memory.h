@@ -1,0 +1,25 @@
+#pragma once
+
+#include <algorithm>
+
+#include "base/free_memory.h"
+#include "device/device.h"
+
+namespace hearth {
+
+/// The host's memory as it is now.
+inline DeviceMemory system_memory() {
+  DeviceMemory memory;
+  if (const uint64_t free_bytes = free_memory_bytes(); free_bytes > 0) memory.free_bytes = free_bytes;
+  return memory;
+}
+
+/// What may be planned for of what is free, UINT64_MAX where nobody knows: on a GPU a tenth, 1 GiB at most, stays for
+/// what drivers keep for themselves, and for other programs.
+inline uint64_t usable_bytes(const DeviceMemory& memory) {
+  const uint64_t free_bytes = memory.free_bytes.value_or(UINT64_MAX);
+  if (memory.kind == DeviceMemory::Kind::system || !memory.free_bytes) return free_bytes;
+  return free_bytes - std::min<uint64_t>(free_bytes / 10, uint64_t{1} << 30);
+}
+
+}  // namespace hearth

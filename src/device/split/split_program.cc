@@ -1,0 +1,79 @@
+#include "device/split/split_program.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace hearth::split {
+
+StepInput SplitProgram::input_of(size_t stage, const StepInput& input) {
+  const StageRecording& part = stages_[stage].part;
+  activations_.clear();
+  for (const StageRecording::Source& source : part.sources) {
+    activations_.push_back(outputs_[source.stage].activations[source.output]);
+  }
+  StepInput own = {.token_ids = input.token_ids, .sequences = input.sequences, .activations = activations_};
+  if (part.uses_logit_rows) own.logit_rows = input.logit_rows;
+  if (part.recording.has_logits) own.candidates = input.candidates;
+  return own;
+}
+
+Result<void> SplitProgram::submit(const StepInput& input) {
+  if (in_flight_) return fail(ErrorCode::internal, "a step was submitted while another is in flight");
+  if (auto submitted = stages_[0].program->submit(input_of(0, input)); !submitted) return submitted;
+  in_flight_ = input;
+  return {};
+}
+
+Result<StepOutput> SplitProgram::wait() {
+  if (!in_flight_) return fail(ErrorCode::internal, "no step is in flight");
+  const StepInput input = *std::exchange(in_flight_, std::nullopt);
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    if (s > 0) {
+      if (auto submitted = stages_[s].program->submit(input_of(s, input)); !submitted) return pass_on(submitted);
+    }
+    auto output = stages_[s].program->wait();
+    if (!output) return output;
+    outputs_[s] = *output;
+  }
+  return outputs_.back();
+}
+
+Result<StepProfile> SplitProgram::profile(const StepInput& input) {
+  if (in_flight_) return fail(ErrorCode::internal, "a profile was asked for while a step is in flight");
+  StepProfile whole = {.operation_seconds = std::vector<double>(operations_)};
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    Stage& stage = stages_[s];
+    auto profile = stage.program->profile(input_of(s, input));
+    if (!profile) return profile;
+    whole.seconds += profile->seconds;
+    for (size_t i = 0; i < stage.part.operations.size(); ++i) {
+      whole.operation_seconds[stage.part.operations[i]] += profile->operation_seconds[i];
+    }
+    if (s + 1 == stages_.size()) break;
+    auto output = stage.program->run(input_of(s, input));
+    if (!output) return pass_on(output);
+    outputs_[s] = *output;
+  }
+  return whole;
+}
+
+std::vector<BufferPoolStatistics> SplitProgram::buffer_pools() const {
+  std::vector<BufferPoolStatistics> all;
+  for (const Stage& stage : stages_) {
+    for (const BufferPoolStatistics& pool : stage.program->buffer_pools()) {
+      auto same = std::ranges::find(all, pool.buffer_bytes, &BufferPoolStatistics::buffer_bytes);
+      if (same == all.end()) {
+        all.push_back(pool);
+        continue;
+      }
+      same->capacity += pool.capacity;
+      same->allocated += pool.allocated;
+      same->in_use += pool.in_use;
+      same->most_in_use += pool.most_in_use;
+      same->taken += pool.taken;
+    }
+  }
+  return all;
+}
+
+}  // namespace hearth::split

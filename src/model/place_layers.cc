@@ -1,0 +1,100 @@
+#include "model/place_layers.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "device/device_memory.h"
+#include "device/split/split_device.h"
+#include "model/families/family.h"
+#include "model/forward.h"
+#include "model/load_weights.h"
+
+namespace hearth {
+namespace {
+
+constexpr uint32_t kUsualContext = 4096;
+
+/// The recording of a decoder without weights: its tensors are those of every device.
+Recording record_without_weights(const DecoderConfig& config) {
+  return record_forward(config, {.embedding = {}, .layers = std::vector<LayerWeights>(config.layers.size())});
+}
+
+/// Positions of a layer's cache that one sequence needs.
+uint64_t cache_tokens(const AttentionConfig& layer, uint32_t context, const ProgramLimits& limits) {
+  const uint64_t windowed = uint64_t{layer.window} + limits.tokens;
+  return layer.window > 0 ? std::min<uint64_t>(context, windowed) : context;
+}
+
+Result<PlannedDevice> needs_of(const DecoderConfig& config, std::span<const MatrixSpec> matrices, const Device& device,
+                               const PlaceOptions& options) {
+  const DeviceMemory memory = device.memories().front();
+  PlannedDevice planned = {.name = device.info().name,
+                           .is_gpu = device.info().is_gpu,
+                           .pool = memory.pool,
+                           .usable_bytes = usable_bytes(memory),
+                           .layer_bytes = std::vector<uint64_t>(config.layers.size()),
+                           .tied = config.tied_embeddings,
+                           .step_bytes = step_bytes(record_without_weights(config), options.limits)};
+  for (const MatrixSpec& matrix : matrices) {
+    auto bytes = device.declared_bytes(matrix);
+    if (!bytes) return pass_on(bytes);
+    const bool is_embedding = &matrix == &matrices.front();
+    const bool is_head = !config.tied_embeddings && &matrix == &matrices.back();
+    uint64_t& sum = is_embedding ? planned.embedding_bytes
+                    : is_head    ? planned.head_bytes
+                                 : planned.layer_bytes[matrix.layers.front()];
+    sum += *bytes;
+  }
+  if (config.tied_embeddings) planned.head_bytes = planned.embedding_bytes;
+  const uint32_t context = options.context_tokens > 0 ? std::min(options.context_tokens, config.context_length)
+                                                      : std::min(config.context_length, kUsualContext);
+  for (uint32_t i = 0; i < config.layers.size(); ++i) {
+    const CacheLayerSpec layer = {.kv_heads = config.kv_heads, .head_dim = config.head_dim, .layer = i};
+    planned.layer_bytes[i] += options.sequences * device.cache_bytes_per_token(layer) *
+                              cache_tokens(config.layers[i], context, options.limits);
+  }
+  return planned;
+}
+
+}  // namespace
+
+uint64_t step_bytes(const Recording& recording, const ProgramLimits& limits) {
+  // A float, and at most a byte with its share of a scale and a sum.
+  constexpr uint64_t kBytesOfValue = 6;
+  uint64_t bytes = 0;
+  for (const ActivationSpec& tensor : recording.tensors) {
+    bytes += uint64_t{tensor.rows == Rows::tokens ? limits.tokens : limits.logit_rows} * tensor.width * kBytesOfValue;
+  }
+  return bytes;
+}
+
+Result<LayerPlan> plan_layers_of(const Checkpoint& checkpoint, std::span<const std::unique_ptr<Device>> devices,
+                                 const PlaceOptions& options) {
+  auto description = describe_decoder(checkpoint);
+  if (!description) return pass_on(description);
+  if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
+    description->config.layers.resize(options.max_layers);
+  }
+  auto matrices = list_matrices(checkpoint, *description);
+  if (!matrices) return pass_on(matrices);
+  std::vector<PlannedDevice> planned;
+  for (const auto& device : devices) {
+    auto needs = needs_of(description->config, *matrices, *device, options);
+    if (!needs) return pass_on(needs);
+    planned.push_back(std::move(*needs));
+  }
+  return plan_layers(planned, options.gpu_layers);
+}
+
+Result<std::unique_ptr<Device>> join_devices(std::vector<std::unique_ptr<Device>> devices, const LayerPlan& plan) {
+  std::vector<SplitStage> stages;
+  uint32_t next = 0;
+  for (size_t d = 0; d < plan.size(); ++d) {
+    if (plan[d] > 0) stages.push_back({std::move(devices[d]), next});
+    next += plan[d];
+  }
+  if (stages.size() == 1) return std::move(stages.front().device);
+  return make_split_device(std::move(stages), next);
+}
+
+}  // namespace hearth
