@@ -85,7 +85,7 @@ class VulkanProgram : public Program {
         recording_(std::move(recording)),
         weights_(weights),
         cache_(cache),
-        work_(recording_, weights) {}
+        work_(recording_, weights, most_operations_of_submit(gpu, tuning), pipelines.can_cut_launches()) {}
   Result<void> allocate(const ProgramLimits& limits);
   Result<void> make_rope_tables();
   Result<void> make_scratch(const ProgramLimits& limits);
@@ -96,7 +96,8 @@ class VulkanProgram : public Program {
   Result<Recorded*> recorded(Slot& slot, const Bucket& bucket);
   Result<void> record(Slot& slot, const Bucket& bucket, Recorded& recorded);
   Result<VkCommandBuffer> allocate_commands();
-  Result<void> record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end, CommandRecorder& commands);
+  std::vector<StepPiece> cut(const Bucket& bucket) const;
+  Result<void> record_piece(Slot& slot, const Bucket& bucket, const StepPiece& piece, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
   Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);
