@@ -1,6 +1,7 @@
 #include "device/vulkan/vulkan_device.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "device/vulkan/bandwidth.h"
 #include "device/vulkan/instance.h"
@@ -58,12 +59,14 @@ class Implementation : public VulkanDevice {
 
   Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
     if (auto finished = weights_.finish(); !finished) return pass_on(finished);
-    auto program = VulkanProgram::create(*gpu_, *pipelines_, tuning_, recording, weights_, cache_, limits);
-    if (!program) return pass_on(program);
-    if (limits.prepare) {
-      if (auto prepared = (*program)->prepare(); !prepared) return pass_on(prepared);
-    }
-    return std::move(*program);
+    auto program = prepared_program(recording, limits);
+    const bool has_matrices = !gpu_->properties().cooperative_matrices.empty();
+    if (program || program.error().code != ErrorCode::internal || !has_matrices) return program;
+    // Drivers have listed matrices that they could not compile; every shader that uses them has a stand-in.
+    spdlog::warn("{}; trying without the matrix units that {} lists", program.error().message, info_.name);
+    gpu_->give_up_matrices();
+    info_.description = summary(gpu_->properties());
+    return prepared_program(recording, limits);
   }
 
   double measure_bandwidth_gb_per_second() override {
@@ -72,6 +75,15 @@ class Implementation : public VulkanDevice {
   }
 
  private:
+  Result<std::unique_ptr<Program>> prepared_program(const Recording& recording, const ProgramLimits& limits) {
+    auto program = VulkanProgram::create(*gpu_, *pipelines_, tuning_, recording, weights_, cache_, limits);
+    if (!program) return pass_on(program);
+    if (limits.prepare) {
+      if (auto prepared = (*program)->prepare(); !prepared) return pass_on(prepared);
+    }
+    return std::move(*program);
+  }
+
   std::unique_ptr<Gpu> gpu_;
   std::unique_ptr<Pipelines> pipelines_;
   Tuning tuning_;
