@@ -50,6 +50,16 @@ TEST_F(OpenGpuForTest, GpuLayersAreTheLastOnes) {
   EXPECT_EQ(kind_of({.device = "vulkan+vulkan"}), "vulkan+vulkan");
 }
 
+TEST_F(OpenGpuForTest, ASplitTellsTheMemoryOfItsMostModestDevice) {
+  setenv("HEARTH_VULKAN_MEMORY_MB", "1", 1);
+  DeviceOptions options = {.device = "cpu+vulkan", .gpu_layers = 1};
+  const auto device = open_device_for(*checkpoint_, options, {.context_tokens = 16, .limits = {.tokens = 16}});
+  ASSERT_TRUE(device) << to_string(device.error());
+  const std::vector<DeviceMemory> memories = (*device)->memories();
+  // One where the GPU computes on the processor, else two.
+  EXPECT_LE(memories[(*device)->memory_of(3)].free_bytes, uint64_t{1} << 20);
+}
+
 TEST_F(OpenGpuForTest, ChoosesOnceAndKeepsToIt) {
   DeviceOptions options = {.device = "vulkan"};
   ASSERT_TRUE(open_device_for(*checkpoint_, options, {}));

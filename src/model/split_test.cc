@@ -8,6 +8,7 @@
 #include <cmath>
 #include <random>
 
+#include "device/explained_program.h"
 #include "device/open_device.h"
 #include "device/split/split_device.h"
 #include "model/evaluate.h"
@@ -202,6 +203,19 @@ TEST_P(SplitVulkanTest, AgreesWithTheReference) {
   expect_agreement({"vulkan", 0}, {"cpu", layers_ / 2}, 2e-2);
   expect_agreement({"cpu", 0}, {"vulkan", 1}, 2e-2);
   expect_agreement({"vulkan", 0}, {"vulkan", layers_ - 1}, 4e-3);
+}
+
+TEST_P(SplitVulkanTest, TellsHowTheGpuRunsItsLayers) {
+  const auto split = open({{"cpu", 0}, {"vulkan", layers_ - 1}});
+  LatestProgress progress;
+  const auto model = Model::load(*checkpoint_, *split, {}, progress, {}).value();
+  ASSERT_TRUE(model->create_cache(std::vector<uint32_t>(model->cache_groups().size(), 4)));
+  const auto program = model->compile({.tokens = 4, .logit_rows = 1, .sequences = 1}).value();
+  auto* explained = dynamic_cast<ExplainedProgram*>(program.get());
+  ASSERT_NE(explained, nullptr);
+  const auto choices = explained->choices();
+  ASSERT_TRUE(choices) << to_string(choices.error());
+  EXPECT_FALSE(choices->empty());
 }
 
 // Two that differ in most: each costs a software GPU seconds of compiling.

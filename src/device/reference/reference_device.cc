@@ -7,13 +7,13 @@
 #include <new>
 
 #include "base/thread_pool.h"
+#include "device/device_memory.h"
 #include "device/inline_program.h"
 #include "device/operation_timer.h"
 #include "device/reference/reference_operations.h"
 #include "device/reference/reference_storage.h"
 #include "device/step_activations.h"
 #include "device/step_results.h"
-#include "device/device_memory.h"
 
 namespace hearth {
 namespace reference {

@@ -57,6 +57,18 @@ Result<StepProfile> SplitProgram::profile(const StepInput& input) {
   return whole;
 }
 
+Result<std::vector<OperationChoice>> SplitProgram::choices() {
+  std::vector<OperationChoice> all;
+  for (const Stage& stage : stages_) {
+    auto* explained = dynamic_cast<ExplainedProgram*>(stage.program.get());
+    if (explained == nullptr) continue;
+    auto some = explained->choices();
+    if (!some) return some;
+    all.insert(all.end(), some->begin(), some->end());
+  }
+  return all;
+}
+
 std::vector<BufferPoolStatistics> SplitProgram::buffer_pools() const {
   std::vector<BufferPoolStatistics> all;
   for (const Stage& stage : stages_) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "device/explained_program.h"
 #include "device/split/cut.h"
 
 namespace hearth::split {
@@ -12,7 +13,7 @@ namespace hearth::split {
 /// A step that runs on one device after the other, each with a program of its own. What a device hands on lies in
 /// memory of the host, where the next one takes it from. The first one begins at submit, so that the host can work
 /// meanwhile; the others begin in wait, as each needs what the one before it made.
-class SplitProgram : public Program {
+class SplitProgram : public Program, public ExplainedProgram {
  public:
   struct Stage {
     StageRecording part;
@@ -29,6 +30,9 @@ class SplitProgram : public Program {
   /// Each device's profile of its part; handing over is in neither. Devices but the last compute their part twice, as a
   /// profile hands nothing on.
   Result<StepProfile> profile(const StepInput& input) override;
+
+  /// Those of the devices that choose, in order.
+  Result<std::vector<OperationChoice>> choices() override;
 
   /// Those of all devices, added up by size.
   std::vector<BufferPoolStatistics> buffer_pools() const override;
