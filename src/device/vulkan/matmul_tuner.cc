@@ -1,5 +1,7 @@
 #include "device/vulkan/matmul_tuner.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -80,6 +82,7 @@ class MatmulTuner {
   std::vector<TuningChanges> starts(const Target& target, uint32_t tokens) const;
   std::vector<Work> begin(const Count& count) const;
   MatmulTrial trial(const Target& target, uint32_t tokens, const TuningChanges& changes) const;
+  Result<void> prepare();
   Result<void> warm_up();
   Result<void> step(std::vector<Work>& works);
   Result<std::vector<size_t>> choose_new(Work& work, std::set<PipelineKey>& keys);
@@ -91,7 +94,8 @@ class MatmulTuner {
   const double seconds_;
   MeasuredTunings& kept_;
   std::vector<Target> targets_;
-  std::unique_ptr<Pipelines> pipelines_;
+  std::unique_ptr<Pipelines> pipelines_;  ///< of all candidates, the losers too
+  Buffer results_;
   Clock::time_point begin_ = Clock::now();
   bool is_first_step_ = true;
 };
@@ -209,9 +213,16 @@ Result<void> MatmulTuner::measure(Work& work, const std::vector<size_t>& chosen)
     return {};
   }
   for (const size_t i : chosen) trials.push_back(trial(*work.target, work.tokens, work.search.candidates()[i]));
-  auto timed = program_.time(trials, kRepeats, *pipelines_);
+  auto timed = program_.time(trials, kRepeats, *pipelines_, results_);
   if (!timed) return pass_on(timed);
-  for (size_t i = 0; i < chosen.size(); ++i) seconds[chosen[i]] = (*timed)[i];
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    if ((*timed)[i].agrees) {
+      seconds[chosen[i]] = (*timed)[i].seconds;
+    } else {
+      spdlog::warn("{}, {} tokens, with {}: wrong on this device, so it is not used", work.target->shape, work.tokens,
+                   text_of(work.search.candidates()[chosen[i]]));
+    }
+  }
   work.search.learn(seconds);
   return {};
 }
@@ -235,29 +246,36 @@ Result<void> MatmulTuner::step(std::vector<Work>& works) {
   return {};
 }
 
+Result<void> MatmulTuner::prepare() {
+  auto results = Buffer::create(gpu_, VulkanProgram::kTrialBufferBytes, Placement::host_cached);
+  if (!results) return pass_on(results);
+  results_ = std::move(*results);
+  auto pipelines = Pipelines::create(gpu_);
+  if (!pipelines) return pass_on(pipelines);
+  pipelines_ = std::move(*pipelines);
+  if (auto filled = program_.fill_activations(); !filled) return filled;
+  if (auto warm = warm_up(); !warm) return warm;
+  begin_ = Clock::now();
+  return {};
+}
+
 Result<void> MatmulTuner::warm_up() {
   if (gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return {};
   const std::array trials = {trial(targets_.front(), 1, {})};
   const auto begin = Clock::now();
   while (seconds_since(begin) < kWarmUpSeconds) {
-    if (auto ran = program_.time(trials, 16, *pipelines_); !ran) return pass_on(ran);
+    if (auto ran = program_.time(trials, 16, *pipelines_, results_); !ran) return pass_on(ran);
   }
   return {};
 }
 
 Result<TuningReport> MatmulTuner::run() {
   TuningReport report = {.shapes = static_cast<uint32_t>(targets_.size())};
-  bool warm = false;
   for (const Count& count : kCounts) {
     std::vector<Work> works = begin(count);
     if (works.empty()) continue;
-    if (!warm) {
-      auto pipelines = Pipelines::create(gpu_);
-      if (!pipelines) return pass_on(pipelines);
-      pipelines_ = std::move(*pipelines);
-      if (auto done = warm_up(); !done) return pass_on(done);
-      warm = true;
-      begin_ = Clock::now();
+    if (!pipelines_) {
+      if (auto done = prepare(); !done) return pass_on(done);
     }
     const auto is_searching = [](const Work& work) { return !work.search.candidates().empty(); };
     while ((is_first_step_ || !late()) && std::ranges::any_of(works, is_searching)) {
