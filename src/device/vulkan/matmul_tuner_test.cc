@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "base/file.h"
@@ -200,6 +201,20 @@ TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
     auto program = compile(*device);
     ASSERT_TRUE(program);
     EXPECT_EQ(std::ranges::count(shaders(*program), "linear_many"), 2);
+    auto choices = static_cast<VulkanProgram&>(*program).choices();
+    ASSERT_TRUE(choices) << to_string(choices.error());
+    std::map<std::string, OperationChoice> explained;
+    for (OperationChoice& choice : *choices) explained[choice.operation] = std::move(choice);
+    const OperationChoice& linear = explained.at(kLinear);
+    EXPECT_EQ(linear.count, 2U);
+    EXPECT_EQ(linear.tokens, 1U);
+    EXPECT_EQ(linear.origin, "kept");
+    EXPECT_EQ(linear.tuning, "few_tokens_limit=0,many_tokens_path=1");
+    EXPECT_NEAR(linear.table_microseconds, 20, 1e-6);
+    ASSERT_FALSE(linear.launches.empty());
+    EXPECT_EQ(linear.launches[0].substr(0, 34), "linear_many q4_0 threads=256 tile_");
+    EXPECT_EQ(explained.at(kLogits).origin, "table");
+    EXPECT_TRUE(explained.contains("embed") && explained.contains("select rows"));
     EXPECT_EQ(std::ranges::count(shaders(*program), "linear_few"), 1) << "the head, of which the file says nothing";
   }
   std::ofstream(file(), std::ios::trunc) << "{";
