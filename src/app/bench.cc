@@ -183,7 +183,7 @@ Result<void> run_profile(const Options& options) {
 
 /// Which ways the device takes, instead of how fast they are.
 Result<void> run_explain(const Options& options) {
-  auto opened = open_model(options.model, options.device, {});
+  auto opened = open_model(options.model, options.device, {}, room_for(options));
   if (!opened) return pass_on(opened);
   auto choices = explain(*opened->model, std::ranges::max(options.prompts), std::ranges::max(options.sequences));
   if (!choices) return pass_on(choices);
@@ -194,7 +194,9 @@ Result<void> run_explain(const Options& options) {
     return {};
   }
   print_heading(options, *opened->device, 0);
-  fmt::print("{}", choices->empty() ? "every operation has one way on this device\n" : choices_table(*choices));
+  fmt::print("{}", choices->empty()
+                       ? "one way for every operation, or several devices, which are not explained together\n"
+                       : choices_table(*choices));
   return {};
 }
 
