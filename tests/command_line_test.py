@@ -137,6 +137,14 @@ def test_bench_prints_one_object():
         assert row["share_of_bandwidth"] is None or 0 < row["share_of_bandwidth"] <= 1
 
 
+def test_bench_explains_a_device_with_one_way():
+    run = hearth("bench", GOLDENS / "llama", "--explain", "--device", "cpu")
+    assert run.returncode == 0, run.stderr
+    assert "one way for every operation" in run.stdout
+    run = hearth("bench", GOLDENS / "llama", "--explain", "--device", "cpu", "--json")
+    assert json.loads(run.stdout)["choices"] == []
+
+
 def test_bench_profiles_every_operation():
     run = hearth("bench", GOLDENS / "llama", "--prompt", "16", "--sequences", "1,3", "--context", "20", "--repeat", "2",
                  "--profile", "--json")

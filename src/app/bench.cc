@@ -194,7 +194,9 @@ Result<void> run_explain(const Options& options) {
     return {};
   }
   print_heading(options, *opened->device, 0);
-  fmt::print("{}", choices->empty() ? "every operation has one way on this device\n" : choices_table(*choices));
+  fmt::print("{}", choices->empty()
+                       ? "one way for every operation, or several devices, which are not explained together\n"
+                       : choices_table(*choices));
   return {};
 }
 

@@ -69,6 +69,28 @@ TEST_F(AllocationTest, DecodingCallsNothingThatCouldRunOutOfMemory) {
   EXPECT_EQ(faults.allocations, before);
 }
 
+/// The first of several devices hands activations on and has no logits.
+TEST_F(AllocationTest, DecodingWithoutLogitsCallsNothingEither) {
+  TestModel model(2);
+  const TensorId in = model.input(32), out = model.tensor(Rows::tokens, 32);
+  model.recording.operations.push_back(
+      Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, 32}}, 32), .out = out});
+  model.recording.has_logits = false;
+  model.recording.outputs = {out};
+  model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {kBlocks}};
+  auto device = open_vulkan_device({.wrap = inject_faults});
+  ASSERT_TRUE(device) << to_string(device.error());
+  auto program = model.compile(**device, {.tokens = 4, .logit_rows = 4, .sequences = 4, .prepare = true});
+  ASSERT_TRUE(program) << to_string(program.error());
+  const uint64_t before = faults.allocations;
+  for (int i = 0; i < 2; ++i) {
+    const auto step = steps_.next({1, 1}, 64);
+    const auto output = (*program)->run(step.input());
+    ASSERT_TRUE(output) << to_string(output.error());
+  }
+  EXPECT_EQ(faults.allocations, before);
+}
+
 TEST_F(AllocationTest, PromptsOnlyRecord) {
   const auto made = [] {
     return calls_of<&VolkDeviceTable::vkAllocateMemory> + calls_of<&VolkDeviceTable::vkCreateBuffer> +

@@ -1,5 +1,7 @@
 #include "device/vulkan/matmul_tuner.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include "device/vulkan/matmul_search.h"
+#include "device/vulkan/tuning_targets.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -18,23 +21,20 @@ struct Count {
   uint32_t tokens = 1;
   bool descend = false;
 };
-constexpr std::array<Count, 17> kCounts = {{{1, true},
-                                            {8, true},
-                                            {16, true},
-                                            {4, true},
-                                            {2, true},
-                                            {32, true},
-                                            {64, true},
-                                            {512, true},
-                                            {128, true},
-                                            {12, false},
-                                            {10, false},
-                                            {14, false},
-                                            {3, false},
-                                            {6, false},
-                                            {5, false},
-                                            {7, false},
-                                            {256, false}}};
+constexpr std::array kCounts = {Count{1, true},  Count{8, true},  Count{16, true},  Count{4, true},   Count{2, true},
+                                Count{32, true}, Count{64, true}, Count{512, true}, Count{128, true}, Count{12},
+                                Count{24},       Count{48},       Count{10},        Count{14},        Count{40},
+                                Count{3},        Count{6},        Count{5},         Count{7},         Count{256}};
+
+/// Whether every bucket of tokens that has a kernel of its own is measured.
+constexpr bool all_are_measured() {
+  for (uint32_t tokens = 1; tokens <= MatmulTunings::kLastOwnKernel; ++tokens) {
+    const auto holds = [&](const Count& count) { return count.tokens == bucket_of(tokens); };
+    if (std::ranges::none_of(kCounts, holds)) return false;
+  }
+  return true;
+}
+static_assert(all_are_measured());
 
 constexpr uint32_t kRepeats = 3;
 constexpr size_t kMostOperations = 64;        ///< of one trial
@@ -47,39 +47,31 @@ constexpr double kWarmUpSeconds = 1.0;
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-/// All operations that multiply matrices of one shape.
-struct Target {
-  std::string shape;
-  std::string few_group;
-  std::vector<uint32_t> operations;
-  uint32_t most_tokens = 0;
-  uint64_t bytes = 0;  ///< of one matrix
-  double work = 0;     ///< floating-point operations for each token
-};
-
 class MatmulTuner {
  public:
   MatmulTuner(const Gpu& gpu, VulkanProgram& program, double seconds, MeasuredTunings& kept)
-      : gpu_(gpu), program_(program), seconds_(seconds), kept_(kept) {
-    for (uint32_t i = 0; i < program.recording().operations.size(); ++i) add(i);
-  }
+      : gpu_(gpu),
+        program_(program),
+        seconds_(seconds),
+        kept_(kept),
+        targets_(tuning_targets(program.recording(), program.weights(), program.limits(), program.matmuls().base())) {}
 
   Result<TuningReport> run();
 
  private:
   /// A search on its way, and what it has measured.
   struct Work {
-    const Target* target = nullptr;
+    const TuningTarget* target = nullptr;
     uint32_t tokens = 1;
     MatmulSearch search;
     std::set<std::vector<PipelineKey>> seen = {};  ///< what candidates launch; many come to the same
   };
 
-  void add(uint32_t operation);
-  bool wants(const Target& target, uint32_t tokens) const;
-  std::vector<TuningChanges> starts(const Target& target, uint32_t tokens) const;
+  bool wants(const TuningTarget& target, uint32_t tokens) const;
+  std::vector<TuningChanges> starts(const TuningTarget& target, uint32_t tokens) const;
   std::vector<Work> begin(const Count& count) const;
-  MatmulTrial trial(const Target& target, uint32_t tokens, const TuningChanges& changes) const;
+  MatmulTrial trial(const TuningTarget& target, uint32_t tokens, const TuningChanges& changes) const;
+  Result<void> prepare();
   Result<void> warm_up();
   Result<void> step(std::vector<Work>& works);
   Result<std::vector<size_t>> choose_new(Work& work, std::set<PipelineKey>& keys);
@@ -90,48 +82,21 @@ class MatmulTuner {
   VulkanProgram& program_;
   const double seconds_;
   MeasuredTunings& kept_;
-  std::vector<Target> targets_;
-  std::unique_ptr<Pipelines> pipelines_;
+  const std::vector<TuningTarget> targets_;
+  std::unique_ptr<Pipelines> pipelines_;  ///< of all candidates, the losers too
+  Buffer results_;
   Clock::time_point begin_ = Clock::now();
   bool is_first_step_ = true;
 };
 
-void MatmulTuner::add(uint32_t index) {
-  const Recording& recording = program_.recording();
-  const Operation& operation = recording.operations[index];
-  const std::string shape = matmul_shape(recording, program_.weights(), operation);
-  if (shape.empty()) return;
-  const auto width = [&](TensorId tensor) { return recording.tensors[tensor.index].width; };
-  Target made = {.shape = shape};
-  TensorId in;
-  MatrixId matrix;
-  if (const auto* linear = std::get_if<Linear>(&operation)) {
-    in = linear->in, matrix = linear->weight;
-    made.few_group = width(linear->out) < program_.matmuls().base().short_rows ? "short_linear" : "linear";
-  } else if (const auto* gate_up = std::get_if<GateUp>(&operation)) {
-    in = gate_up->in, matrix = gate_up->gate_up, made.few_group = "gate_up";
-  } else {
-    in = std::get<Logits>(operation).in, matrix = std::get<Logits>(operation).head, made.few_group = "logits";
-  }
-  const bool logits = recording.tensors[in.index].rows == Rows::logits;
-  made.most_tokens = bucket_of(logits ? program_.limits().logit_rows : program_.limits().tokens);
-  made.bytes = program_.weights().matrix(matrix).bytes;
-  made.work = 2.0 * program_.weights().matrix(matrix).rows * width(in);
-  auto found = std::ranges::find(targets_, shape, &Target::shape);
-  if (found == targets_.end()) found = targets_.insert(targets_.end(), std::move(made));
-  // The last layer's, which only rows of logits reach, would limit the tokens of all.
-  if (found->most_tokens < made.most_tokens) found->operations.clear(), found->most_tokens = made.most_tokens;
-  if (found->most_tokens == made.most_tokens || found->operations.empty()) found->operations.push_back(index);
-}
-
-bool MatmulTuner::wants(const Target& target, uint32_t tokens) const {
+bool MatmulTuner::wants(const TuningTarget& target, uint32_t tokens) const {
   if (tokens > target.most_tokens) return false;
   const auto known = kept_.find(target.shape);
   return known == kept_.end() || !known->second.contains(tokens);
 }
 
 /// The table's choice, each path as the table has it, and what won at the nearest counts.
-std::vector<TuningChanges> MatmulTuner::starts(const Target& target, uint32_t tokens) const {
+std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint32_t tokens) const {
   std::vector<TuningChanges> starts = {{}};
   const bool few = tokens <= 16;
   starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
@@ -155,7 +120,7 @@ std::vector<TuningChanges> MatmulTuner::starts(const Target& target, uint32_t to
 
 std::vector<MatmulTuner::Work> MatmulTuner::begin(const Count& count) const {
   std::vector<Work> works;
-  for (const Target& target : targets_) {
+  for (const TuningTarget& target : targets_) {
     if (!wants(target, count.tokens)) continue;
     works.push_back({.target = &target,
                      .tokens = count.tokens,
@@ -165,7 +130,7 @@ std::vector<MatmulTuner::Work> MatmulTuner::begin(const Count& count) const {
   return works;
 }
 
-MatmulTrial MatmulTuner::trial(const Target& target, uint32_t tokens, const TuningChanges& changes) const {
+MatmulTrial MatmulTuner::trial(const TuningTarget& target, uint32_t tokens, const TuningChanges& changes) const {
   const bool one_memory = gpu_.properties().one_memory;
   const uint64_t bytes = one_memory ? kSmallTrialBytes : kTrialBytes;
   const auto by_bytes = static_cast<size_t>(bytes / std::max<uint64_t>(target.bytes, 1) + 1);
@@ -209,9 +174,16 @@ Result<void> MatmulTuner::measure(Work& work, const std::vector<size_t>& chosen)
     return {};
   }
   for (const size_t i : chosen) trials.push_back(trial(*work.target, work.tokens, work.search.candidates()[i]));
-  auto timed = program_.time(trials, kRepeats, *pipelines_);
+  auto timed = program_.time(trials, kRepeats, *pipelines_, results_);
   if (!timed) return pass_on(timed);
-  for (size_t i = 0; i < chosen.size(); ++i) seconds[chosen[i]] = (*timed)[i];
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    if ((*timed)[i].agrees) {
+      seconds[chosen[i]] = (*timed)[i].seconds;
+    } else {
+      spdlog::warn("{}, {} tokens, with {}: wrong on this device, so it is not used", work.target->shape, work.tokens,
+                   text_of(work.search.candidates()[chosen[i]]));
+    }
+  }
   work.search.learn(seconds);
   return {};
 }
@@ -235,29 +207,36 @@ Result<void> MatmulTuner::step(std::vector<Work>& works) {
   return {};
 }
 
+Result<void> MatmulTuner::prepare() {
+  auto results = Buffer::create(gpu_, VulkanProgram::kTrialBufferBytes, Placement::host_cached);
+  if (!results) return pass_on(results);
+  results_ = std::move(*results);
+  auto pipelines = Pipelines::create(gpu_);
+  if (!pipelines) return pass_on(pipelines);
+  pipelines_ = std::move(*pipelines);
+  if (auto filled = program_.fill_activations(); !filled) return filled;
+  if (auto warm = warm_up(); !warm) return warm;
+  begin_ = Clock::now();
+  return {};
+}
+
 Result<void> MatmulTuner::warm_up() {
   if (gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return {};
   const std::array trials = {trial(targets_.front(), 1, {})};
   const auto begin = Clock::now();
   while (seconds_since(begin) < kWarmUpSeconds) {
-    if (auto ran = program_.time(trials, 16, *pipelines_); !ran) return pass_on(ran);
+    if (auto ran = program_.time(trials, 16, *pipelines_, results_); !ran) return pass_on(ran);
   }
   return {};
 }
 
 Result<TuningReport> MatmulTuner::run() {
   TuningReport report = {.shapes = static_cast<uint32_t>(targets_.size())};
-  bool warm = false;
   for (const Count& count : kCounts) {
     std::vector<Work> works = begin(count);
     if (works.empty()) continue;
-    if (!warm) {
-      auto pipelines = Pipelines::create(gpu_);
-      if (!pipelines) return pass_on(pipelines);
-      pipelines_ = std::move(*pipelines);
-      if (auto done = warm_up(); !done) return pass_on(done);
-      warm = true;
-      begin_ = Clock::now();
+    if (!pipelines_) {
+      if (auto done = prepare(); !done) return pass_on(done);
     }
     const auto is_searching = [](const Work& work) { return !work.search.candidates().empty(); };
     while ((is_first_step_ || !late()) && std::ranges::any_of(works, is_searching)) {

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <map>
+#include <set>
 
 #include "base/file.h"
 #include "device/vulkan/test_model.h"
@@ -89,6 +91,19 @@ class MatmulTunerTest : public testing::Test {
   fs::path folder_;
 };
 
+/// A driver that leaves out half of the work wherever a grid is not one of these, which is quicker.
+std::set<uint32_t> right_grids;
+PFN_vkCmdDispatch dispatch_all;
+
+VKAPI_ATTR void VKAPI_CALL dispatch_half(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z) {
+  dispatch_all(commands, right_grids.contains(x) ? x : x / 2, y, z);
+}
+
+void leave_out_half(VolkDeviceTable& table) {
+  dispatch_all = table.vkCmdDispatch;
+  table.vkCmdDispatch = dispatch_half;
+}
+
 constexpr const char* kLinear = "linear 256 to 256 q4_0";
 constexpr const char* kLogits = "logits 256 to 64 f32";
 
@@ -145,6 +160,25 @@ TEST_F(MatmulTunerTest, EveryStartGetsFurtherHoweverShortItsTime) {
   }
 }
 
+TEST_F(MatmulTunerTest, WhatComputesSomethingElseIsNotChosen) {
+  const auto grids = [&](Device& device) {
+    std::set<uint32_t> all;
+    auto program = compile(device);
+    const auto statistics = static_cast<VulkanProgram&>(*program).statistics(1, 1);
+    EXPECT_TRUE(statistics);
+    for (const Launch& launch : statistics->launches) all.insert(launch.groups.x);
+    return all;
+  };
+  auto untuned = *open(0);
+  right_grids = grids(*untuned);
+  auto opened = open_vulkan_device({.tune_seconds = 1000, .wrap = leave_out_half});
+  ASSERT_TRUE(opened) << to_string(opened.error());
+  EXPECT_EQ(grids(**opened), right_grids);
+  auto program = compile(**opened);
+  EXPECT_EQ(tunings(*program).origin(kLinear, 1), TuningOrigin::measured);
+  EXPECT_LT(relative_error(run(*program), run(*compile(*untuned))), 1e-5);
+}
+
 /// A file made by hand: what it says is what runs, and what it does not know is not measured without time.
 TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
   EXPECT_TRUE(described().is_null());
@@ -167,6 +201,20 @@ TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
     auto program = compile(*device);
     ASSERT_TRUE(program);
     EXPECT_EQ(std::ranges::count(shaders(*program), "linear_many"), 2);
+    auto choices = static_cast<VulkanProgram&>(*program).choices();
+    ASSERT_TRUE(choices) << to_string(choices.error());
+    std::map<std::string, OperationChoice> explained;
+    for (OperationChoice& choice : *choices) explained[choice.operation] = std::move(choice);
+    const OperationChoice& linear = explained.at(kLinear);
+    EXPECT_EQ(linear.count, 2U);
+    EXPECT_EQ(linear.tokens, 1U);
+    EXPECT_EQ(linear.origin, "kept");
+    EXPECT_EQ(linear.tuning, "few_tokens_limit=0,many_tokens_path=1");
+    EXPECT_NEAR(linear.table_microseconds, 20, 1e-6);
+    ASSERT_FALSE(linear.launches.empty());
+    EXPECT_EQ(linear.launches[0].substr(0, 34), "linear_many q4_0 threads=256 tile_");
+    EXPECT_EQ(explained.at(kLogits).origin, "table");
+    EXPECT_TRUE(explained.contains("embed") && explained.contains("select rows"));
     EXPECT_EQ(std::ranges::count(shaders(*program), "linear_few"), 1) << "the head, of which the file says nothing";
   }
   std::ofstream(file(), std::ios::trunc) << "{";

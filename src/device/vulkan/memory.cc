@@ -74,8 +74,7 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
   result.gpu_ = &gpu;
   result.bytes_ = bytes;
   const VolkDeviceTable& vk = gpu.vk();
-  // Either queue may use any buffer: sharing costs nothing for buffers, while ownership would have to be handed over
-  // with a submit on both sides for each piece of an upload.
+  // Either queue may use any buffer: an owner would have to be changed by a submit on both for each piece of an upload.
   const std::array families = {gpu.queue_family(), gpu.upload_queue_family()};
   const bool two_queues = families[0] != families[1];
   const VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,

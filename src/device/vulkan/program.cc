@@ -163,7 +163,7 @@ Result<void> VulkanProgram::record_decoding() {
   uint32_t recorded_steps = 0;
   for (Slot& slot : slots_) {
     for (uint32_t tokens = 1; tokens <= bucket_of(most); tokens = bucket_of(tokens + 1)) {
-      const Bucket bucket = {.tokens = tokens, .logit_rows = tokens, .candidates = true};
+      const Bucket bucket = {.tokens = tokens, .logit_rows = tokens, .candidates = recording_.has_logits};
       if (auto made = recorded(slot, bucket); !made) return pass_on(made);
       ++recorded_steps;
     }

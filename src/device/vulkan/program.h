@@ -9,6 +9,7 @@
 #include "device/explained_program.h"
 #include "device/vulkan/buffer_pool.h"
 #include "device/vulkan/handover.h"
+#include "device/vulkan/matmul_trial.h"
 #include "device/vulkan/step_recorder.h"
 #include "device/vulkan/step_work.h"
 
@@ -28,13 +29,6 @@ struct DispatchTime {
   Groups groups;
   uint32_t operation = 0;  ///< of the recording
   double microseconds = 0;
-};
-
-/// A way to run matmuls of one shape, to be timed.
-struct MatmulTrial {
-  std::vector<uint32_t> operations;  ///< of the recording: the same shape with different matrices
-  uint32_t tokens = 1;               ///< rows of their inputs; a bucket within the program's limits
-  Tuning tuning;
 };
 
 /// A forward pass as command buffers, recorded for each bucket of shapes when it is first met and replayed from then
@@ -58,8 +52,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
 
   std::vector<BufferPoolStatistics> buffer_pools() const override { return gpu_.pool().statistics(); }
 
-  /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are, and records the steps
-  /// of greedy decoding. Other steps are recorded when they are first met.
+  /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are, and records the
+  /// steps of greedy decoding. Other steps are recorded when they are first met.
   Result<void> prepare();
 
   /// program_choices.cc
@@ -71,10 +65,17 @@ class VulkanProgram : public Program, public ExplainedProgram {
   /// program_matmuls.cc: what a trial launches. Makes no pipelines and runs nothing.
   Result<std::vector<Launch>> launches(const MatmulTrial& trial);
 
-  /// Seconds that each trial takes for one of its operations, by timestamps: trials take turns `repeats` times, so that
-  /// what disturbs one disturbs all; of each operation the least counts, and of those the median. Not while a step is
-  /// in flight; results of steps are lost. Errors: unsupported (no timestamps), out_of_memory, device_lost.
-  Result<std::vector<double>> time(std::span<const MatmulTrial> trials, uint32_t repeats, Pipelines& pipelines);
+  /// Times trials by timestamps: they take turns `repeats` times, so that what disturbs one disturbs all; of each
+  /// operation the least counts, and of those the median. The last operation's result is compared with the first
+  /// trial's through `results`, a buffer for the host of kTrialBufferBytes. Not while a step is in flight; results of
+  /// steps are lost. Errors: unsupported (no timestamps), out_of_memory, device_lost.
+  Result<std::vector<TrialTime>> time(std::span<const MatmulTrial> trials, uint32_t repeats, Pipelines& pipelines,
+                                      const Buffer& results);
+  static constexpr uint64_t kTrialResultBytes = 4 << 20;  ///< of float32 results that are compared, at most
+  static constexpr uint64_t kTrialBufferBytes = 2 * kTrialResultBytes;
+
+  /// Puts numbers of ordinary size into all activations, so that trials have something to multiply.
+  Result<void> fill_activations();
 
   /// Takes measured choices for steps that are recorded from now on.
   Result<void> set_matmuls(const MeasuredTunings& measured) { return matmuls_.set(measured); }
@@ -135,6 +136,15 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Result<void> record_piece(Slot& slot, const Bucket& bucket, const StepPiece& piece, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
   OperationChoice choice(std::string name, bool is_matmul, uint32_t tokens) const;
+  struct TimedTrial;
+  struct ResultPlace {
+    bool bytes = false;
+    uint64_t offset = 0, pairs = 0;  ///< in the activation arena
+    uint64_t values = 0;
+  };
+  ResultPlace result_place(const MatmulTrial& trial) const;
+  Result<void> record_timed(const MatmulTrial& trial, Pipelines& pipelines, const Buffer& results, TimedTrial& timed);
+  Result<void> run_timed(TimedTrial& timed, const ResultPlace& place, const Buffer& results);
   Result<void> record_trial(const MatmulTrial& trial, CommandRecorder& commands);
   Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);

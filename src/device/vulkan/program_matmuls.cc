@@ -1,31 +1,56 @@
 #include <algorithm>
+#include <random>
 
 #include "device/vulkan/program.h"
-#include "device/vulkan/timestamps.h"
+#include "device/vulkan/upload.h"
 
 namespace hearth::vulkan {
 namespace {
 
-/// A trial's commands, recorded once and run again and again.
-struct RecordedTrial {
-  VkCommandBuffer commands = VK_NULL_HANDLE;
-  Timestamps timestamps;
-  std::vector<Launch> launches;
-  std::vector<double> least;  ///< of each launch, so far
-};
-
-/// Seconds of one operation: an operation may be several launches.
-double median_of_operations(const RecordedTrial& trial) {
-  std::vector<double> sums;
-  for (size_t i = 0; i < trial.launches.size(); ++i) {
-    if (i == 0 || trial.launches[i].operation != trial.launches[i - 1].operation) sums.push_back(0);
-    sums.back() += trial.least[i];
-  }
-  std::ranges::sort(sums);
-  return sums[sums.size() / 2];
+TensorId result_of(const Operation& operation) {
+  if (const auto* op = std::get_if<Linear>(&operation)) return op->out;
+  if (const auto* op = std::get_if<GateUp>(&operation)) return op->out;
+  return std::get<Logits>(operation).out;
 }
 
 }  // namespace
+
+/// A trial's commands, recorded once and run again and again.
+struct VulkanProgram::TimedTrial {
+  uint32_t tokens = 1;
+  VkCommandBuffer commands = VK_NULL_HANDLE;
+  std::optional<Timestamps> timestamps = {};
+  std::vector<Launch> launches = {};
+  std::vector<double> least = {};  ///< of each launch, so far
+  MatmulResult result = {};
+
+  /// Seconds of one operation, which may be several launches.
+  double median_of_operations() const {
+    std::vector<double> sums;
+    for (size_t i = 0; i < launches.size(); ++i) {
+      if (i == 0 || launches[i].operation != launches[i - 1].operation) sums.push_back(0);
+      sums.back() += least[i];
+    }
+    std::ranges::sort(sums);
+    return sums[sums.size() / 2];
+  }
+};
+
+Result<void> VulkanProgram::fill_activations() {
+  // As floats between 0.0078 and 0.03, as bytes three of four at random.
+  constexpr uint64_t kPieceBytes = 4 << 20;
+  std::mt19937 random(1);
+  std::vector<uint32_t> words(kPieceBytes / 4);
+  for (uint32_t& word : words) word = 0x3c000000 | (random() & 0x00ffffff);
+  const auto bytes = std::as_bytes(std::span(words));
+  const Slice whole = {&activations_.buffer(), 0, activations_.buffer().bytes()};
+  Uploader uploader(gpu_);
+  for (uint64_t at = 0; at < whole.bytes; at += kPieceBytes) {
+    auto written = uploader.write(whole, at, bytes.first(std::min(kPieceBytes, whole.bytes - at)));
+    if (!written) return written;
+  }
+  return uploader.finish();
+}
 
 Result<void> VulkanProgram::record_trial(const MatmulTrial& trial, CommandRecorder& commands) {
   Slot& slot = slots_[next_slot_];
@@ -47,52 +72,87 @@ Result<std::vector<Launch>> VulkanProgram::launches(const MatmulTrial& trial) {
   return commands.launches();
 }
 
-Result<std::vector<double>> VulkanProgram::time(std::span<const MatmulTrial> trials, uint32_t repeats,
-                                                Pipelines& pipelines) {
-  if (in_flight_ > 0) return fail(ErrorCode::internal, "matmuls were to be timed while a step is in flight");
-  const VolkDeviceTable& vk = gpu_.vk();
-  const VkFence fence = slots_[next_slot_].fence;
-  std::vector<RecordedTrial> recorded;
-  const auto record = [&](const MatmulTrial& trial) -> Result<void> {
-    auto listed = launches(trial);
-    if (!listed) return pass_on(listed);
-    auto timestamps = Timestamps::create(gpu_, static_cast<uint32_t>(listed->size()) + 1);
-    if (!timestamps) return pass_on(timestamps);
-    auto allocated = allocate_commands();
-    if (!allocated) return pass_on(allocated);
-    recorded.push_back({*allocated, std::move(*timestamps), std::move(*listed), {}});
-    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    vk.vkBeginCommandBuffer(*allocated, &begin);
-    recorded.back().timestamps.reset(*allocated);
-    CommandRecorder commands(gpu_, pipelines, *allocated, recorded.back().timestamps.pool());
-    commands.join_earlier();
-    if (auto done = record_trial(trial, commands); !done) return done;
-    vk.vkEndCommandBuffer(*allocated);
-    return {};
-  };
-  const auto run = [&](RecordedTrial& trial, uint32_t tokens) -> Result<void> {
-    slots_[next_slot_].step.write_counts(tokens, std::min(tokens, logit_rows_));
-    if (auto submitted = gpu_.submit(trial.commands, fence); !submitted) return submitted;
-    if (auto waited = gpu_.wait(fence, "timing matmuls"); !waited) return waited;
-    auto seconds = trial.timestamps.intervals();
-    if (!seconds) return pass_on(seconds);
-    if (trial.least.empty()) trial.least = *seconds;
-    std::ranges::transform(trial.least, *seconds, trial.least.begin(),
+/// Where the first rows of the last operation's result lie, as many as the host takes.
+VulkanProgram::ResultPlace VulkanProgram::result_place(const MatmulTrial& trial) const {
+  const TensorId tensor = result_of(recording_.operations[trial.operations.back()]);
+  const ActivationPlace& place = activations_.place(tensor);
+  const uint64_t width = recording_.tensors[tensor.index].width;
+  const uint64_t rows = std::clamp<uint64_t>(kTrialResultBytes / (width * 4), 1, trial.tokens);
+  const uint64_t values = std::min(rows * width, kTrialResultBytes / 4) / 32 * 32;
+  return {place.needs_bytes, place.needs_bytes ? place.quants : place.floats, place.pairs, values};
+}
+
+Result<void> VulkanProgram::record_timed(const MatmulTrial& trial, Pipelines& pipelines, const Buffer& results,
+                                         TimedTrial& timed) {
+  auto listed = launches(trial);
+  if (!listed) return pass_on(listed);
+  auto timestamps = Timestamps::create(gpu_, static_cast<uint32_t>(listed->size()) + 1);
+  if (!timestamps) return pass_on(timestamps);
+  auto allocated = allocate_commands();
+  if (!allocated) return pass_on(allocated);
+  timed.tokens = trial.tokens;
+  timed.commands = *allocated;
+  timed.timestamps = std::move(*timestamps);
+  timed.launches = std::move(*listed);
+  const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+  const VkResult begun = gpu_.vk().vkBeginCommandBuffer(timed.commands, &begin);
+  if (begun != VK_SUCCESS) return fail_vulkan(begun, "recording matmuls");
+  timed.timestamps->reset(timed.commands);
+  // What a trial fails to write must not be another one's result.
+  const ResultPlace place = result_place(trial);
+  const uint64_t bytes = place.values * (place.bytes ? 1 : 4);
+  const VkBuffer from = activations_.buffer().handle();
+  gpu_.vk().vkCmdFillBuffer(timed.commands, from, place.offset, bytes, UINT32_MAX);
+  CommandRecorder commands(gpu_, pipelines, timed.commands, timed.timestamps->pool());
+  commands.join_earlier();
+  if (auto done = record_trial(trial, commands); !done) return done;
+  std::vector<VkBufferCopy> regions = {{.srcOffset = place.offset, .size = bytes}};
+  if (place.bytes) {
+    regions.push_back({.srcOffset = place.pairs, .dstOffset = kTrialResultBytes, .size = place.values / 32 * 8});
+  }
+  commands.copy_to_host(from, results.handle(), regions);
+  const VkResult ended = gpu_.vk().vkEndCommandBuffer(timed.commands);
+  return ended == VK_SUCCESS ? Result<void>{} : fail_vulkan(ended, "recording matmuls");
+}
+
+Result<void> VulkanProgram::run_timed(TimedTrial& timed, const ResultPlace& place, const Buffer& results) {
+  Slot& slot = slots_[next_slot_];
+  slot.step.write_counts(timed.tokens, std::min(timed.tokens, logit_rows_));
+  if (auto submitted = gpu_.submit(timed.commands, slot.fence); !submitted) return submitted;
+  if (auto waited = gpu_.wait(slot.fence, "timing matmuls"); !waited) return waited;
+  auto seconds = timed.timestamps->intervals();
+  if (!seconds) return pass_on(seconds);
+  if (!timed.least.empty()) {
+    std::ranges::transform(timed.least, *seconds, timed.least.begin(),
                            [](double a, double b) { return std::min(a, b); });
     return {};
-  };
-  Result<void> result;
-  for (const MatmulTrial& trial : trials) {
-    if (result) result = record(trial);
   }
+  timed.least = std::move(*seconds);
+  const auto* pairs = reinterpret_cast<const float*>(results.mapped() + kTrialResultBytes);
+  timed.result = place.bytes ? result_of_bytes({reinterpret_cast<const int8_t*>(results.mapped()), place.values},
+                                               {pairs, place.values / 32 * 2})
+                             : result_of_floats({reinterpret_cast<const float*>(results.mapped()), place.values});
+  return {};
+}
+
+Result<std::vector<TrialTime>> VulkanProgram::time(std::span<const MatmulTrial> trials, uint32_t repeats,
+                                                   Pipelines& pipelines, const Buffer& results) {
+  if (in_flight_ > 0) return fail(ErrorCode::internal, "matmuls were to be timed while a step is in flight");
+  std::vector<TimedTrial> timed(trials.size());
+  Result<void> done;
+  for (size_t i = 0; i < trials.size() && done; ++i) done = record_timed(trials[i], pipelines, results, timed[i]);
   for (uint32_t repeat = 0; repeat < repeats; ++repeat) {
-    for (size_t i = 0; i < trials.size() && result; ++i) result = run(recorded[i], trials[i].tokens);
+    for (size_t i = 0; i < trials.size() && done; ++i) done = run_timed(timed[i], result_place(trials[i]), results);
   }
-  for (const RecordedTrial& trial : recorded) vk.vkFreeCommandBuffers(gpu_.device(), pool_, 1, &trial.commands);
-  if (!result) return pass_on(result);
-  std::vector<double> seconds;
-  for (const RecordedTrial& trial : recorded) seconds.push_back(median_of_operations(trial));
-  return seconds;
+  for (const TimedTrial& trial : timed) {
+    if (trial.commands != VK_NULL_HANDLE) gpu_.vk().vkFreeCommandBuffers(gpu_.device(), pool_, 1, &trial.commands);
+  }
+  if (!done) return pass_on(done);
+  std::vector<TrialTime> times;
+  for (const TimedTrial& trial : timed) {
+    times.push_back({trial.median_of_operations(), agree(timed.front().result, trial.result)});
+  }
+  return times;
 }
 
 }  // namespace hearth::vulkan

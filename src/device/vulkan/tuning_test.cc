@@ -94,7 +94,7 @@ TEST(MatmulTunings, AnswersForWhatWasMeasured) {
   EXPECT_EQ(limit(8), 5U);
   EXPECT_EQ(limit(7), 8U) << "not measured, so the table's";
   EXPECT_EQ(limit(9), 8U);
-  EXPECT_EQ(limit(33), 6U) << "the bucket of 64";
+  EXPECT_EQ(limit(49), 6U) << "the bucket of 64";
   EXPECT_EQ(limit(128), 8U) << "64 has a kernel of its own and says nothing of more";
   EXPECT_EQ(limit(512), 7U);
   EXPECT_EQ(limit(4096), 7U) << "as the most that was measured";

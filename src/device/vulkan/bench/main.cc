@@ -242,6 +242,17 @@ void print_statistics(VulkanProgram& program, const Step& step, uint32_t device)
   }
 }
 
+/// What was measured, and what it is worth beside the table.
+void print_choices(VulkanProgram& program) {
+  const auto choices = program.choices();
+  if (!choices) return fmt::print("    no choices: {}\n", to_string(choices.error()));
+  for (const OperationChoice& choice : *choices) {
+    if (choice.microseconds == 0) continue;
+    fmt::print("    {}, {} tokens: {:.1f} us, the table's {:.1f} us; {}\n", choice.operation, choice.tokens,
+               choice.microseconds, choice.table_microseconds, choice.tuning);
+  }
+}
+
 struct Arguments {
   std::string shape = "gemma3-27b";
   uint32_t layers = 0, device = 0, context = 128, repeat = 10;
@@ -249,6 +260,7 @@ struct Arguments {
   std::vector<uint32_t> prompts = {512, 2048};
   std::vector<std::string> tunings;
   std::string start;
+  double tune = 0;
   bool profile = false, statistics = false;
   std::vector<uint32_t> attention_contexts;  ///< not empty: attention alone
   uint32_t window = 0;
@@ -269,7 +281,7 @@ int run_attention(const Arguments& a) {
 }
 
 int run(const Arguments& a) {
-  auto device = open_vulkan_device({.index = a.device, .pipeline_cache = a.start});
+  auto device = open_vulkan_device({.index = a.device, .pipeline_cache = a.start, .tune_seconds = a.tune});
   if (!device) {
     fmt::print(stderr, "{}\n", to_string(device.error()));
     return 1;
@@ -303,13 +315,15 @@ int run(const Arguments& a) {
       return 2;
     }
     auto program = (*device)->compile(
-        decoder.recording(), {.tokens = tokens, .logit_rows = most, .sequences = most, .prepare = !a.start.empty()});
+        decoder.recording(),
+        {.tokens = tokens, .logit_rows = most, .sequences = most, .prepare = !a.start.empty() || a.tune > 0});
     if (!program) {
       fmt::print(stderr, "{}\n", to_string(program.error()));
       return 1;
     }
     auto& vulkan_program = static_cast<VulkanProgram&>(**program);
     fmt::print("tuning '{}'\n", tuning);
+    if (a.tune > 0) print_choices(vulkan_program);
     if (!a.start.empty()) continue;  // preparing has said how long it took
     for (const uint32_t n : a.sequences) {
       const Step step(n, 1, a.context);
@@ -345,6 +359,7 @@ int main(int argc, char** argv) {
   CLI::App app("Speed of a decoder's step on a Vulkan device, with random weights in the true shape");
   app.add_option("--shape", a.shape, "gemma3-27b, gemma3-4b, llama-8b or tiny")->capture_default_str();
   app.add_option("--layers", a.layers, "fewer layers than the shape has");
+  app.add_option("--tune", a.tune, "seconds in which matmuls' tuning is measured before anything else");
   app.add_option("--device", a.device, "which device")->capture_default_str();
   app.add_option("--context", a.context, "tokens before each decoded one")->capture_default_str();
   app.add_option("--repeat", a.repeat, "runs of which the median counts")->capture_default_str();
