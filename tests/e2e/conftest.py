@@ -1,5 +1,10 @@
-"""A `hearth serve` for the tests of this folder, and OpenAI's own client to talk to it."""
+"""A `hearth serve` for the tests of this folder, and OpenAI's own client to talk to it.
 
+HEARTH_E2E_DEVICE names the device that serves; without it, the CPU. Tests marked `every_device` depend on what a device
+computes and run on others too; the rest ends before a device is asked, or takes too long on a software GPU.
+"""
+
+import json
 import os
 import re
 import signal
@@ -13,19 +18,30 @@ import openai
 import pytest
 
 HEARTH = os.environ["HEARTH"]
+DEVICE = os.environ.get("HEARTH_E2E_DEVICE", "cpu")
 CACHE = Path(os.environ.get("HEARTH_CACHE", Path.home() / ".cache/hearth"))
 DEMO = CACHE / "models/smollm2-135m-instruct.gguf"
 BASE = CACHE / "models/gemma3-270m-q4_k_m.gguf"
+
+# How much a token's logprob may move with the other tokens of its step. On the CPU sums are bit for bit the same; on a
+# GPU their order depends on the step, and where activations are rounded to bytes a last bit decides about a rounding,
+# layer after layer.
+LOGPROB_ERROR = 1e-4 if DEVICE == "cpu" else 0.3
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "every_device: depends on what the device computes")
 
 
 class Server:
     """A running server; its standard error is kept in a file."""
 
-    def __init__(self, folder, model, *options):
+    def __init__(self, folder, model, *options, device=DEVICE):
         self.log = folder / f"{time.monotonic_ns()}.log"
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([HEARTH, "serve", str(model), "--port", "0", *map(str, options)],
-                                            stdout=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen(
+                [HEARTH, "serve", str(model), "--port", "0", "--device", device, *map(str, options)],
+                stdout=subprocess.DEVNULL, stderr=log)
         self.url = self._wait_for(lambda: re.search(r"listening on (http://\S+)", self.log_text()))[1]
 
     def _wait_for(self, look):
@@ -64,13 +80,23 @@ class Server:
         return self.process.wait(timeout=60)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def device_is_there():
+    """Skips everything where there is no GPU, unless one must be there."""
+    if DEVICE == "cpu" or os.environ.get("HEARTH_VULKAN_REQUIRED"):
+        return
+    doctor = subprocess.run([HEARTH, "doctor", "--json"], capture_output=True, text=True, timeout=60)
+    if not any(gpu["usable"] for gpu in json.loads(doctor.stdout)["gpus"]):
+        pytest.skip("no GPU with Vulkan that hearth can run on")
+
+
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("servers")
     servers = []
 
-    def start(model, *options):
-        servers.append(Server(folder, model, *options))
+    def start(model, *options, **where):
+        servers.append(Server(folder, model, *options, **where))
         return servers[-1]
 
     yield start
