@@ -30,7 +30,10 @@ const uint LANE_CHUNKS = (CHUNKS + KEY_LANES - 1) / KEY_LANES;
 const uint COPIES = KEY_LANES / ROUNDS;  ///< lanes that come to the same score
 const uint LANE_QUADS = 2 * LANE_CHUNKS;
 
-shared float head_values[FUSED ? (HEADS + 2) * HEAD_DIM : 1];  ///< queries, key, value
+shared float head_values[FUSED ? HEADS * HEAD_DIM : 1];  ///< queries
+/// Key and value in f16, one in each word. They are rounded on their way through memory: where one expression rounds and
+/// widens a value, compilers leave out both (Mesa 25).
+shared uint own_halves[FUSED ? 2 * HEAD_DIM : 1];
 shared vec4 gathered[SUBGROUPS * HEADS * QUADS];
 shared float tops[SUBGROUPS * HEADS], denominators[SUBGROUPS * HEADS];
 shared bool ends_last;
@@ -99,8 +102,13 @@ void make_heads(AttentionTile tile, uint kv_head, uint part) {
       if (Q_NORM && n < HEADS) pair *= factor * vec2(a.q_norm.v[at.x], a.q_norm.v[at.y]);
       if (K_NORM && n == HEADS) pair *= factor * vec2(a.k_norm.v[at.x], a.k_norm.v[at.y]);
       if (n <= HEADS && i < a.pairs) pair = turn(pair, a.rope, tile.first_position, a.pairs, i);
-      head_values[n * HEAD_DIM + at.x] = pair.x;
-      head_values[n * HEAD_DIM + at.y] = pair.y;
+      if (n < HEADS) {
+        head_values[n * HEAD_DIM + at.x] = pair.x;
+        head_values[n * HEAD_DIM + at.y] = pair.y;
+      } else {
+        own_halves[(n - HEADS) * HEAD_DIM + at.x] = packHalf2x16(vec2(pair.x, 0));
+        own_halves[(n - HEADS) * HEAD_DIM + at.y] = packHalf2x16(vec2(pair.y, 0));
+      }
     }
   }
   barrier();
@@ -111,10 +119,12 @@ vec4 head_quad(uint head, uint quad) {
   return vec4(head_values[at], head_values[at + 1], head_values[at + 2], head_values[at + 3]);
 }
 
-/// As the cache would give it back.
-vec4 rounded_quad(uint head, uint quad) {
-  const vec4 value = head_quad(head, quad);
-  return wide(packHalf2x16(value.xy), packHalf2x16(value.zw));
+uint own_word(uint at) { return own_halves[at] | own_halves[at + 1] << 16; }
+
+/// Of the token's own key (0) or value (1), as the cache will give it back.
+vec4 own_quad(uint kv, uint quad) {
+  const uint at = kv * HEAD_DIM + 4 * quad;
+  return wide(own_word(at), own_word(at + 2));
 }
 
 void load_queries(AttentionTile tile, uint kv_head, uint part) {
@@ -136,9 +146,7 @@ void store_own(AttentionTile tile, uint kv_head) {
   const uint row = key_row(tile, kv_head, tile.first_position);
   for (uint i = thread_index(); i < HEAD_DIM; i += THREADS) {
     const uint kv = i / (HEAD_DIM / 2), word = i % (HEAD_DIM / 2);
-    const uint at = (HEADS + kv) * HEAD_DIM + 2 * word;
-    Uints(a.cache).v[(row + kv * kCacheBlockTokens) * (HEAD_DIM / 2) + word] =
-        packHalf2x16(vec2(head_values[at], head_values[at + 1]));
+    Uints(a.cache).v[(row + kv * kCacheBlockTokens) * (HEAD_DIM / 2) + word] = own_word(kv * HEAD_DIM + 2 * word);
   }
 }
 
@@ -148,8 +156,8 @@ void see_own() {
     float score = 0;
     [[unroll]] for (uint q = 0; q < LANE_QUADS; ++q) {
       const uint quad = min(2 * chunk(q / 2) + q % 2, QUADS - 1);
-      score += dot(query[h * LANE_QUADS + q], rounded_quad(HEADS, quad));
-      sums[h * LANE_QUADS + q] = stripe() == 0 ? rounded_quad(HEADS + 1, quad) : vec4(0);
+      score += dot(query[h * LANE_QUADS + q], own_quad(0, quad));
+      sums[h * LANE_QUADS + q] = stripe() == 0 ? own_quad(1, quad) : vec4(0);
     }
     for (uint mask = 1; mask < KEY_LANES; mask <<= 1) score += subgroupShuffleXor(score, mask);
     top[h] = capped(score);
