@@ -1,0 +1,77 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/testing/source_folder.h"
+#include "device/open_device.h"
+#include "engine/engine.h"
+#include "engine/random.h"
+#include "model/model.h"
+
+// For tests: engines on real devices and the golden checkpoints (tests/golden).
+namespace hearth {
+
+inline const std::filesystem::path kGoldens = source_folder() / "tests" / "golden";
+
+/// Tokens and, for each, the logprobs of the whole vocabulary, which show any change of any logit.
+struct Outcome {
+  std::vector<int32_t> tokens;
+  std::vector<TokenLogprobs> logprobs;
+  uint32_t cached_tokens = 0;
+  std::optional<Error> error;
+};
+
+/// A golden checkpoint on a device with an engine of its own.
+class Served {
+ public:
+  Served(const std::string& family, const std::string& device, const EngineOptions& options)
+      : checkpoint_(open_checkpoint(kGoldens / family).value()),
+        device_(open_device(device, 2).value()),
+        model_(Model::load(*checkpoint_, *device_, {.round_ropes_to_bf16 = true}, progress_, {}).value()),
+        engine_(Engine::start(*model_, nullptr, options).value()) {}
+
+  std::future<Outcome> submit(Request request) {
+    auto outcome = std::make_shared<Outcome>();
+    auto done = std::make_shared<std::promise<Outcome>>();
+    std::future<Outcome> future = done->get_future();
+    const auto submitted = engine_->submit(std::move(request), [outcome, done](const RequestEvent& event) {
+      outcome->tokens.insert(outcome->tokens.end(), event.tokens.begin(), event.tokens.end());
+      outcome->logprobs.insert(outcome->logprobs.end(), event.logprobs.begin(), event.logprobs.end());
+      outcome->cached_tokens = event.usage.cached_tokens;
+      outcome->error = event.error;
+      if (event.finish_reason) done->set_value(std::move(*outcome));
+    });
+    EXPECT_TRUE(submitted) << to_string(submitted.error());
+    return future;
+  }
+
+  uint64_t preemptions() const { return engine_->metrics().preemptions; }
+  const Engine& engine() const { return *engine_; }
+
+ private:
+  LatestProgress progress_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Engine> engine_;
+};
+
+inline constexpr uint32_t kVocabulary = 384;
+
+/// A prompt of tokens that depend on `seed`; the answer comes with the logprobs of the whole vocabulary.
+inline Request request(size_t prompt_tokens, uint64_t seed, uint32_t max_tokens) {
+  Request made{.sampling = {.temperature = 1.0F, .seed = seed}, .max_tokens = max_tokens, .ignore_end_tokens = true};
+  for (size_t i = 0; i < prompt_tokens; ++i) {
+    made.prompt.push_back(static_cast<int32_t>(mix_bits(seed * 7919 + i) % kVocabulary));
+  }
+  made.logprobs = kVocabulary;
+  return made;
+}
+
+}  // namespace hearth
