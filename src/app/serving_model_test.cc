@@ -25,21 +25,27 @@ struct Answer {
   std::optional<Error> error;
 };
 
-Answer ask(Engine& engine) {
+/// Greedy tokens behind a short prompt that begins with `first`.
+std::future<Answer> submit(Engine& engine, int32_t first, uint32_t max_tokens) {
   auto answer = std::make_shared<Answer>();
-  auto done = std::make_shared<std::promise<void>>();
+  auto done = std::make_shared<std::promise<Answer>>();
   auto finished = done->get_future();
-  const auto submitted = engine.submit(
-      {.prompt = {1, 5, 9, 13}, .sampling = {.temperature = 0.0F}, .max_tokens = 6, .ignore_end_tokens = true},
-      [answer, done](const RequestEvent& event) {
-        answer->tokens.insert(answer->tokens.end(), event.tokens.begin(), event.tokens.end());
-        answer->error = event.error;
-        if (event.finish_reason) done->set_value();
-      });
+  const auto submitted =
+      engine.submit({.prompt = {first, 5, 9, 13},
+                     .sampling = {.temperature = 0.0F},
+                     .max_tokens = max_tokens,
+                     .ignore_end_tokens = true},
+                    [answer, done](const RequestEvent& event) {
+                      answer->tokens.insert(answer->tokens.end(), event.tokens.begin(), event.tokens.end());
+                      answer->error = event.error;
+                      if (event.finish_reason) done->set_value(*answer);
+                    });
   EXPECT_TRUE(submitted) << to_string(submitted.error());
-  if (submitted) finished.wait();
-  return *answer;
+  if (!submitted) done->set_value({.tokens = {}, .error = submitted.error()});
+  return finished;
 }
+
+Answer ask(Engine& engine) { return submit(engine, 1, 6).get(); }
 
 ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>(const Checkpoint&)> open) {
   return {.path = source_folder() / "tests/golden/llama",
@@ -120,6 +126,53 @@ TEST(ServingModel, GoesOnAfterTheGpuOfASplitWasLost) {
   while (opened < 2) std::this_thread::yield();
   wait_until_ready(served);
   EXPECT_EQ(ask(engine).tokens, before.tokens);
+}
+
+void expect_idle(const Engine& engine) {
+  while (engine.metrics().requests_running > 0) std::this_thread::yield();
+  const EngineMetrics metrics = engine.metrics();
+  EXPECT_EQ(metrics.requests_waiting, 0U);
+  EXPECT_EQ(metrics.kv_blocks_used, 0U);
+  for (const BufferPoolStatistics& pool : metrics.buffer_pools) EXPECT_EQ(pool.in_use, 0U) << pool.buffer_bytes;
+}
+
+// Greedy decoding keeps two steps in flight; the GPU is lost at the submit of one or in the wait for one, with two
+// requests running and two waiting, again and again.
+TEST(ServingModel, GoesOnAfterTheGpuWasLostWithStepsInFlight) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  ServingModel serving(options_for([](const Checkpoint&) {
+                         vulkan::faults.reset();
+                         return open_faulty_gpu();
+                       }),
+                       served);
+  ASSERT_TRUE(serving.load({}));
+  Engine& engine = *served.ready()->engine;
+  const std::vector<int32_t> expected = ask(engine).tokens;
+  uint64_t failed = 0;
+  for (const auto& [countdown, calls] :
+       {std::pair(&vulkan::faults.submit, 6), {&vulkan::faults.submit, 7}, {&vulkan::faults.wait, 6}}) {
+    countdown->start(calls);
+    std::vector<std::future<Answer>> futures;
+    for (int32_t i = 0; i < 4; ++i) futures.push_back(submit(engine, i + 1, 30));
+    int lost = 0;
+    for (auto& future : futures) {
+      const Answer answer = future.get();
+      if (answer.error) {
+        EXPECT_EQ(answer.error->code, ErrorCode::device_lost) << to_string(*answer.error);
+        ++lost;
+      } else {
+        EXPECT_EQ(answer.tokens.size(), 30U);
+      }
+    }
+    EXPECT_GE(lost, 1);
+    failed += static_cast<uint64_t>(lost);
+    EXPECT_EQ(ask(engine).tokens, expected);
+    EXPECT_EQ(health(served).status, 200);
+    expect_idle(engine);
+    EXPECT_EQ(engine.metrics().finished[static_cast<size_t>(FinishReason::failed)], failed);
+  }
 }
 
 TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <future>
+
 #include "engine/testing/engine_fixture.h"
 
 namespace hearth {
@@ -92,6 +95,57 @@ TEST(EngineRebuild, ItMayBeLostAgainAndAgain) {
     const auto answer = fake.submit(request);
     fake.wait_until_idle();
     fake.expect_as_alone(request, *answer);
+  }
+}
+
+/// Three requests that run, two that wait, and a device that is lost in the middle, while a step is in flight and one
+/// was or is submitted ahead of its results.
+void lose_with_steps_in_flight(const std::function<void(FakeProgram&)>& lose, uint64_t at_step) {
+  FakeEngine::Setup setup = rebuilding(1);
+  setup.ahead = true;
+  setup.options.max_sequences = 3;
+  FakeEngine fake(setup);
+  std::promise<void> all_submitted;
+  fake.program->before_run = [&, submitted = all_submitted.get_future().share()](const StepInput&) {
+    submitted.wait();
+    if (fake.program->steps == at_step) lose(*fake.program);
+  };
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (uint64_t i = 0; i < 5; ++i) answers.push_back(fake.submit(greedy(some_tokens(20 + i, i), 60)));
+  all_submitted.set_value();
+  fake.wait_until_idle();  // also: every block is free
+
+  uint64_t lost = 0;
+  for (const auto& answer : answers) {
+    if (answer->error) {
+      expect_lost(*answer);
+      ++lost;
+    } else {
+      EXPECT_EQ(answer->finish_reason, FinishReason::length);  // it came only after the loss
+    }
+  }
+  EXPECT_GE(lost, 3U) << "all that ran";
+  const Request later = greedy(some_tokens(30, 9), 30);
+  const auto answer = fake.submit(later);
+  fake.wait_until_idle();
+  fake.expect_as_alone(later, *answer);
+  EXPECT_GT(fake.program->steps_ahead, 0U) << "the new program runs ahead as well";
+  const EngineMetrics metrics = fake.engine->metrics();
+  EXPECT_EQ(metrics.requests_running + metrics.requests_waiting, 0U);
+  EXPECT_EQ(metrics.kv_blocks_used, 0U);
+  EXPECT_EQ(metrics.finished[static_cast<size_t>(FinishReason::failed)], lost);
+  EXPECT_EQ(metrics.finished[static_cast<size_t>(FinishReason::length)], 6 - lost);
+}
+
+TEST(EngineRebuild, LostWhileAStepIsInFlightAndOneIsAhead) {
+  for (const uint64_t at_step : {5U, 6U, 30U}) {
+    lose_with_steps_in_flight([](FakeProgram& program) { program.fail_next_runs = 2; }, at_step);
+  }
+}
+
+TEST(EngineRebuild, LostWhenAStepIsSubmittedAhead) {
+  for (const uint64_t at_step : {5U, 6U, 30U}) {
+    lose_with_steps_in_flight([](FakeProgram& program) { program.fail_next_submits_ahead = 1; }, at_step);
   }
 }
 

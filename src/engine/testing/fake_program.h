@@ -86,6 +86,10 @@ class FakeProgram final : public Program {
     if (!in_flight_.empty() && in_flight_.front()->wants_whole_rows()) {
       return fail(ErrorCode::internal, "a step was submitted while whole rows are in flight");
     }
+    if (in_flight_.size() == 1 && fail_next_submits_ahead > 0) {
+      --fail_next_submits_ahead;
+      return fail(ErrorCode::device_lost, "the fake device was lost while it worked");
+    }
     in_flight_.push_back(std::make_unique<StepCopy>(input));
     steps_ahead += in_flight_.size() - 1;
     return {};
@@ -115,6 +119,7 @@ class FakeProgram final : public Program {
   /// Called on the engine's thread when a step is computed.
   std::function<void(const StepInput&)> before_run;
   std::atomic<int> fail_next_runs = 0;
+  std::atomic<int> fail_next_submits_ahead = 0;
   std::atomic<uint64_t> steps = 0;
   std::atomic<uint64_t> steps_ahead = 0;  ///< submitted while another was in flight
   std::atomic<uint64_t> tokens_computed = 0;
