@@ -10,7 +10,38 @@ bool any_overlap(std::span<const Access> a, std::span<const Access> b) {
       a, [&](const Access& x) { return std::ranges::any_of(b, [&](const Access& y) { return x.overlaps(y); }); });
 }
 
+/// Those that may take seconds on a small GPU; their workgroups may run in any order and at any time.
+bool does_the_work(Shader shader) {
+  switch (shader) {
+    case Shader::linear_few:
+    case Shader::linear_many:
+    case Shader::linear_matrix:
+    case Shader::gate_up_few:
+    case Shader::gate_up_many:
+    case Shader::gate_up_matrix:
+    case Shader::attention_few:
+    case Shader::attention_many:
+    case Shader::attention_matrix:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
+
+/// Nothing where none of the launch is in this part.
+std::optional<GroupRange> CommandRecorder::slice_of(const PipelineKey& key, Groups groups) const {
+  GroupRange range = {.count = groups};
+  if (slices_ == 1) return range;
+  if (!does_the_work(key.shader)) return slice_ + 1 == slices_ ? std::optional(range) : std::nullopt;
+  const uint32_t most = std::max({groups.x, groups.y, groups.z});
+  auto member = groups.x == most ? &Groups::x : groups.y == most ? &Groups::y : &Groups::z;
+  const auto begin_of = [&](uint64_t slice) { return static_cast<uint32_t>(most * slice / slices_); };
+  range.first.*member = begin_of(slice_);
+  range.count.*member = begin_of(slice_ + 1) - begin_of(slice_);
+  return range.count.*member > 0 ? std::optional(range) : std::nullopt;
+}
 
 bool CommandRecorder::conflicts(std::span<const Access> reads, std::span<const Access> writes) const {
   return any_overlap(reads, written_) || any_overlap(writes, written_) || any_overlap(writes, read_);
@@ -39,6 +70,8 @@ void CommandRecorder::timestamp(uint32_t number) {
 Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes,
                                              Groups groups, std::span<const Access> reads,
                                              std::span<const Access> writes) {
+  const auto range = slice_of(key, groups);
+  if (!range) return {};
   if (conflicts(reads, writes)) {
     barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
             VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
@@ -47,7 +80,7 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
   read_.insert(read_.end(), reads.begin(), reads.end());
   written_.insert(written_.end(), writes.begin(), writes.end());
   if (launches_.empty()) timestamp(0);
-  launches_.push_back({key, groups, operation_});
+  launches_.push_back({key, range->count, operation_});
   if (commands_ == VK_NULL_HANDLE) return {};
   const auto pipeline = pipelines_.get(key);
   if (!pipeline) return std::unexpected(pipeline.error());
@@ -57,7 +90,12 @@ Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void*
     bound_ = *pipeline;
   }
   vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, arguments);
-  vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
+  if (slices_ == 1) {
+    vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
+  } else {
+    const auto& [first, count] = *range;
+    vk.vkCmdDispatchBase(commands_, first.x, first.y, first.z, count.x, count.y, count.z);
+  }
   timestamp(dispatches());
   return {};
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,11 @@ struct Access {
 
 struct Groups {
   uint32_t x = 1, y = 1, z = 1;
+};
+
+/// Some of a launch's workgroups.
+struct GroupRange {
+  Groups first = {0, 0, 0}, count;
 };
 
 /// A recorded dispatch.
@@ -49,6 +55,10 @@ class CommandRecorder {
   /// What is dispatched from now on is a part of this operation of the recording.
   void begin_operation(uint32_t index) { operation_ = index; }
 
+  /// Of the launches that do an operation's work (matmuls and attention) only part `slice` of `slices` is recorded from
+  /// now on, of what follows them nothing before the last part: one operation over several submits.
+  void take_slice(uint32_t slice, uint32_t slices) { slice_ = slice, slices_ = slices; }
+
   /// Everything before, in earlier submits too, has ended and is there for what follows.
   void join_earlier();
 
@@ -69,6 +79,7 @@ class CommandRecorder {
   Result<void> dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes, Groups groups,
                               std::span<const Access> reads, std::span<const Access> writes);
   void timestamp(uint32_t number);
+  std::optional<GroupRange> slice_of(const PipelineKey& key, Groups groups) const;
   bool conflicts(std::span<const Access> reads, std::span<const Access> writes) const;
   void copy(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions);
   void barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to, VkAccessFlags2 used);
@@ -81,6 +92,7 @@ class CommandRecorder {
   VkQueryPool timestamps_;
   std::vector<Launch> launches_;
   uint32_t operation_ = 0;
+  uint32_t slice_ = 0, slices_ = 1;
   uint32_t barriers_ = 0;
 };
 

@@ -30,12 +30,14 @@ class Countdown {
 struct Faults {
   Countdown allocation;  ///< of anything that a driver may have no memory for: VK_ERROR_OUT_OF_DEVICE_MEMORY
   std::atomic<uint64_t> allocations = 0;  ///< calls of such functions, failed or not
+  Countdown submit_memory;                ///< of a submit, as above
   Countdown submit;                       ///< the device is lost from here on
   Countdown wait;                         ///< the same, once the work has ended
   std::atomic<bool> lost = false;
 
   void reset() {
     allocation.stop();
+    submit_memory.stop();
     submit.stop();
     wait.stop();
     lost = false;
@@ -69,6 +71,7 @@ void let_run_out(VolkDeviceTable& table) {
 
 inline VKAPI_ATTR VkResult VKAPI_CALL submit_or_lose(VkQueue queue, uint32_t count, const VkSubmitInfo2* submits,
                                                      VkFence fence) {
+  if (faults.allocation.fires() || faults.submit_memory.fires()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
   if (faults.submit.fires()) faults.lost = true;
   return faults.lost ? VK_ERROR_DEVICE_LOST : driver_table.vkQueueSubmit2(queue, count, submits, fence);
 }

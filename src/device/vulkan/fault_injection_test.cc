@@ -99,6 +99,35 @@ TEST_P(FaultsTest, OutOfMemoryAtAnyCallIsAnError) {
   }
 }
 
+// A step is several submits, of which a later one fails: those before it are still running when the same step comes
+// again.
+TEST_P(FaultsTest, OutOfMemoryInTheMiddleOfAStepIsAnError) {
+  TestModel model(1);
+  const TensorId in = model.input(512);
+  const TensorId selected = model.tensor(Rows::logits, 512);
+  model.recording.operations.push_back(SelectRows{.in = in, .out = selected});
+  model.recording.logits = model.tensor(Rows::logits, 1024);
+  model.recording.operations.push_back(
+      Logits{.in = selected, .head = model.matrix({{NumberFormat::f16, 1024}}, 512), .out = model.recording.logits});
+  model.cache = model_.cache;
+  auto device = open();
+  ASSERT_TRUE(device) << to_string(device.error());
+  ASSERT_TRUE((*device)->set_tuning("submit_mflop=1"));
+  const auto program = model.compile(**device, {.tokens = kTokens, .logit_rows = kTokens, .sequences = 1}).value();
+  const auto expected = run(*program);
+  ASSERT_TRUE(expected) << to_string(expected.error());
+  for (int call = 0;; ++call) {
+    faults.submit_memory.start(call);
+    const auto logits = run(*program);
+    if (logits) {
+      EXPECT_GE(call, 2) << "several submits";
+      break;
+    }
+    EXPECT_EQ(logits.error().code, ErrorCode::out_of_memory) << to_string(logits.error());
+    EXPECT_EQ(run(*program).value(), *expected) << "after submit " << call;
+  }
+}
+
 TEST_P(FaultsTest, ALostDeviceIsAnErrorAndAnotherCanBeOpened) {
   for (const bool at_submit : {true, false}) {
     faults.reset();

@@ -83,6 +83,9 @@ class Pipelines {
   Result<void> save();
 
   VkPipelineLayout layout() const { return layout_; }
+
+  /// Whether a launch may begin at any workgroup (vkCmdDispatchBase). A card of its own never needs that.
+  bool can_cut_launches() const { return gpu_.properties().type != VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU; }
   PipelineStatistics statistics() const;
 
   static constexpr uint32_t kPushConstantBytes = 128;

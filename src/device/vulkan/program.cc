@@ -37,13 +37,6 @@ Result<Buffer> upload(Gpu& gpu, std::span<const std::byte> bytes) {
   return buffer;
 }
 
-/// The work that one submit may be: on small GPUs 2 * 10^9 operations for each of a Radeon 780M's 12 units; a card of
-/// its own is many times as fast.
-double most_operations_of_submit(const Gpu& gpu, const Tuning& tuning) {
-  if (tuning.submit_mflop > 0) return tuning.submit_mflop * 1e6;
-  return gpu.properties().type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU ? 24e9 : 1000e9;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines& pipelines,
@@ -227,8 +220,8 @@ Result<VkCommandBuffer> VulkanProgram::allocate_commands() {
 }
 
 Result<void> VulkanProgram::record(Slot& slot, const Bucket& bucket, Recorded& recorded) {
-  const std::vector<size_t> cuts = work_.cut(bucket.pieces, bucket.tokens, bucket.logit_rows);
-  for (size_t piece = 0; piece + 1 < cuts.size(); ++piece) {
+  const std::vector<StepPiece> pieces = cut(bucket);
+  for (size_t piece = 0; piece < pieces.size(); ++piece) {
     if (piece == recorded.commands.size()) {
       auto allocated = allocate_commands();
       if (!allocated) return pass_on(allocated);
@@ -239,7 +232,7 @@ Result<void> VulkanProgram::record(Slot& slot, const Bucket& bucket, Recorded& r
       return fail_vulkan(begun, "recording a step");
     }
     CommandRecorder commands(gpu_, pipelines_, recorded.commands[piece]);
-    if (auto made = record_piece(slot, bucket, cuts[piece], cuts[piece + 1], commands); !made) {
+    if (auto made = record_piece(slot, bucket, pieces[piece], commands); !made) {
       gpu_.vk().vkResetCommandBuffer(recorded.commands[piece], 0);  // a later step begins it again
       return made;
     }
@@ -252,8 +245,12 @@ Result<void> VulkanProgram::record(Slot& slot, const Bucket& bucket, Recorded& r
   return {};
 }
 
-/// The operations [first, end), and behind the last one what the host wants of the logits.
-Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end,
+std::vector<StepPiece> VulkanProgram::cut(const Bucket& bucket) const {
+  return work_.cut(bucket.pieces, bucket.attention_slices, bucket.tokens, bucket.logit_rows);
+}
+
+/// The piece's operations, and behind the last one what the host wants of the logits.
+Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, const StepPiece& piece,
                                          CommandRecorder& commands) {
   CandidatePlaces places = candidate_places_;
   places.results = slot.results.address();
@@ -261,12 +258,14 @@ Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, size_
                                cache_, activations_, slot.step, ropes_,     scratch_,   places};
   StepRecorder recorder(context, bucket, commands);
   commands.join_earlier();
-  if (first == 0) {
+  if (piece.begins()) {
     slot.handover.record_inputs(recording_, bucket, activations_, commands);
     if (auto made = recorder.record_inputs(); !made) return made;
   }
-  if (auto made = recorder.record(first, end); !made) return made;
-  if (end < recording_.operations.size()) return {};
+  commands.take_slice(piece.slice, piece.slices);
+  if (auto made = recorder.record(piece.first, piece.end); !made) return made;
+  if (!piece.ends(recording_)) return {};
+  commands.take_slice(0, 1);
   if (bucket.candidates) {
     if (auto made = recorder.record_candidates(); !made) return made;
   }
@@ -289,16 +288,16 @@ Bucket VulkanProgram::bucket_for(const StepInput& input) const {
           .logit_rows = bucket_of(rows),
           .whole_rows = bucket_of(whole),
           .candidates = recording_.has_logits && whole < rows,
-          .pieces = work_.pieces(input, most_operations_of_submit(gpu_, tuning_)),
+          .pieces = work_.pieces(input),
+          .attention_slices = work_.attention_slices(input),
           .mix = attention_.mix(input, tokens)};
 }
 
 Result<RecordingStatistics> VulkanProgram::statistics(const Bucket& bucket) {
   RecordingStatistics statistics;
-  const std::vector<size_t> cuts = work_.cut(bucket.pieces, bucket.tokens, bucket.logit_rows);
-  for (size_t piece = 0; piece + 1 < cuts.size(); ++piece) {
+  for (const StepPiece& piece : cut(bucket)) {
     CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
-    if (auto made = record_piece(slots_[next_slot_], bucket, cuts[piece], cuts[piece + 1], commands); !made) {
+    if (auto made = record_piece(slots_[next_slot_], bucket, piece, commands); !made) {
       return pass_on(made);
     }
     statistics.dispatches += commands.dispatches();
@@ -348,7 +347,11 @@ Result<void> VulkanProgram::submit(const StepInput& input) {
   if (!found) return pass_on(found);
   for (const VkCommandBuffer& commands : (*found)->commands) {
     const bool last = &commands == &(*found)->commands.back();
-    if (auto submitted = gpu_.submit(commands, last ? slot.fence : VK_NULL_HANDLE); !submitted) return submitted;
+    if (auto submitted = gpu_.submit(commands, last ? slot.fence : VK_NULL_HANDLE); !submitted) {
+      // The pieces before are on their way, and the next step takes the same memory and command buffers.
+      gpu_.vk().vkDeviceWaitIdle(gpu_.device());
+      return submitted;
+    }
   }
   next_slot_ = (next_slot_ + 1) % slots_.size();
   ++in_flight_;

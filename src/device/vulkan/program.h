@@ -118,7 +118,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
         recording_(std::move(recording)),
         weights_(weights),
         cache_(cache),
-        work_(recording_, weights) {}
+        work_(recording_, weights, most_operations_of_submit(gpu, tunings.base()), pipelines.can_cut_launches()) {}
   Result<void> allocate(const ProgramLimits& limits);
   Result<void> make_rope_tables();
   Result<void> make_scratch(const ProgramLimits& limits);
@@ -131,7 +131,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Result<void> record_decoding();
   Result<void> record(Slot& slot, const Bucket& bucket, Recorded& recorded);
   Result<VkCommandBuffer> allocate_commands();
-  Result<void> record_piece(Slot& slot, const Bucket& bucket, size_t first, size_t end, CommandRecorder& commands);
+  std::vector<StepPiece> cut(const Bucket& bucket) const;
+  Result<void> record_piece(Slot& slot, const Bucket& bucket, const StepPiece& piece, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
   OperationChoice choice(std::string name, bool is_matmul, uint32_t tokens) const;
   Result<void> record_trial(const MatmulTrial& trial, CommandRecorder& commands);

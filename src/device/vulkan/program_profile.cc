@@ -12,6 +12,7 @@ Result<std::vector<DispatchTime>> VulkanProgram::measure(const StepInput& input,
   Slot& slot = slots_[next_slot_];
   Bucket bucket = bucket_for(input);
   bucket.pieces = 1;
+  bucket.attention_slices = 1;
   if (auto written = write_input(slot, input); !written) return pass_on(written);
   auto counted = statistics(bucket);
   if (!counted) return pass_on(counted);
@@ -24,7 +25,7 @@ Result<std::vector<DispatchTime>> VulkanProgram::measure(const StepInput& input,
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     vk.vkBeginCommandBuffer(*allocated, &begin);
     timestamps->reset(*allocated);
-    if (auto made = record_piece(slot, bucket, 0, recording_.operations.size(), commands); !made) return made;
+    if (auto made = record_piece(slot, bucket, {.end = recording_.operations.size()}, commands); !made) return made;
     vk.vkEndCommandBuffer(*allocated);
     const auto start = std::chrono::steady_clock::now();
     if (auto submitted = gpu_.submit(*allocated, slot.fence); !submitted) return submitted;

@@ -21,9 +21,10 @@ namespace hearth::vulkan {
 struct Bucket {
   uint32_t tokens = 0;
   uint32_t logit_rows = 0;
-  uint32_t whole_rows = 0;  ///< of the logit rows, the first so many, which the host gets whole
-  bool candidates = false;  ///< whether it gets the best of others
-  uint32_t pieces = 1;      ///< submits that the work is cut into
+  uint32_t whole_rows = 0;        ///< of the logit rows, the first so many, which the host gets whole
+  bool candidates = false;        ///< whether it gets the best of others
+  uint32_t pieces = 1;            ///< submits that the work is cut into
+  uint32_t attention_slices = 1;  ///< submits that one layer's attention is cut into
   Mix mix = Mix::single_tokens;
 
   auto operator<=>(const Bucket&) const = default;

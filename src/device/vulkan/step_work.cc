@@ -18,10 +18,20 @@ double keys_seen(const SequenceInput& sequence, uint32_t window) {
   return growing * context + growing * (growing + 1) / 2 + (tokens - growing) * window;
 }
 
+/// Parts of an operation none of which is more than `most`; each is a submit, so there is an end to them.
+uint32_t slices_of(double operations, double most) {
+  constexpr double kMostSlices = 256;
+  return static_cast<uint32_t>(std::clamp(std::ceil(operations / most), 1.0, kMostSlices));
+}
+
 }  // namespace
 
-StepWork::StepWork(const Recording& recording, const Weights& weights)
-    : matmuls_(recording.operations.size()), joins_before_(recording.operations.size()) {
+StepWork::StepWork(const Recording& recording, const Weights& weights, double most_operations, bool cuts_launches)
+    : most_operations_(most_operations),
+      cuts_launches_(cuts_launches),
+      matmuls_(recording.operations.size()),
+      is_attention_(recording.operations.size()),
+      joins_before_(recording.operations.size()) {
   const auto matmul = [&](MatrixId id, TensorId in) {
     const Matrix& matrix = weights.matrix(id);
     return Matmul{2.0 * matrix.rows * matrix.spec.cols, recording.tensors[in.index].rows};
@@ -34,9 +44,12 @@ StepWork::StepWork(const Recording& recording, const Weights& weights)
     if (const auto* op = std::get_if<Logits>(&operation)) matmuls_[i] = matmul(op->head, op->in);
     const auto* op = std::get_if<Attention>(&operation);
     if (op == nullptr) continue;
+    is_attention_[i] = true;
     auto found = std::ranges::find(attention_, op->window, &AttentionWork::window);
     if (found == attention_.end()) found = attention_.insert(attention_.end(), {.window = op->window});
-    found->operations_per_key += 4.0 * op->heads * op->head_dim;  // the score, and the value
+    const double per_key = 4.0 * op->heads * op->head_dim;  // the score, and the value
+    found->operations_per_key += per_key;
+    found->most_of_a_layer = std::max(found->most_of_a_layer, per_key);
   }
 }
 
@@ -54,32 +67,67 @@ double StepWork::operations(const StepInput& input) const {
   return sum;
 }
 
-uint32_t StepWork::pieces(const StepInput& input, double most_operations) const {
+uint32_t StepWork::pieces(const StepInput& input) const {
   // More pieces than operations would be empty.
-  const double wanted = std::ceil(operations(input) / most_operations);
+  const double wanted = std::ceil(operations(input) / most_operations_);
   return std::bit_ceil(static_cast<uint32_t>(std::clamp<double>(wanted, 1, static_cast<double>(matmuls_.size()))));
 }
 
-std::vector<size_t> StepWork::cut(uint32_t pieces, uint32_t tokens, uint32_t logit_rows) const {
-  const auto work = [&](const Matmul& matmul) {
-    return matmul.operations_per_row * (matmul.rows == Rows::tokens ? tokens : logit_rows);
-  };
-  double total = 0;
-  for (const Matmul& matmul : matmuls_) total += work(matmul);
-  // Attention lies between the matmuls of its layer and so falls to the pieces as they do.
-  std::vector<size_t> cuts = {0};
-  double done = 0, done_at_cut = 0;
-  for (size_t i = 0; i < matmuls_.size(); ++i) {
-    const double half = work(matmuls_[i]) / 2;
-    if (joins_before_[i]) continue;  // it is no matmul
-    if (done > done_at_cut && done + half > total * static_cast<double>(cuts.size()) / pieces) {
-      cuts.push_back(i);
-      done_at_cut = done;
+uint32_t StepWork::attention_slices(const StepInput& input) const {
+  if (!cuts_launches_) return 1;
+  double most = 0;
+  for (const AttentionWork& layers : attention_) {
+    double work = 0;
+    for (const SequenceInput& sequence : input.sequences) {
+      work += layers.most_of_a_layer * keys_seen(sequence, layers.window);
     }
-    done += 2 * half;
+    most = std::max(most, work);
   }
-  cuts.push_back(matmuls_.size());
+  return std::bit_ceil(slices_of(most, most_operations_));
+}
+
+double StepWork::work(size_t operation, uint32_t tokens, uint32_t logit_rows) const {
+  const Matmul& matmul = matmuls_[operation];
+  return matmul.operations_per_row * (matmul.rows == Rows::tokens ? tokens : logit_rows);
+}
+
+std::vector<StepPiece> StepWork::cut(uint32_t pieces, uint32_t attention_slices, uint32_t tokens,
+                                     uint32_t logit_rows) const {
+  if (pieces == 1) return {{.end = matmuls_.size()}};
+  double total = 0;
+  for (size_t i = 0; i < matmuls_.size(); ++i) total += work(i, tokens, logit_rows);
+  // Attention that is not cut lies between the matmuls of its layer and so falls to the pieces as they do.
+  std::vector<StepPiece> cuts;
+  size_t first = 0;
+  double since_cut = 0;
+  const auto end_piece = [&](size_t end) {
+    if (end > first) cuts.push_back({.first = first, .end = end});
+    first = end;
+    since_cut = 0;
+  };
+  for (size_t i = 0; i < matmuls_.size(); ++i) {
+    const double own = work(i, tokens, logit_rows);
+    const uint32_t slices = is_attention_[i] ? attention_slices : cuts_launches_ ? slices_of(own, most_operations_) : 1;
+    if (slices > 1) {
+      end_piece(i);
+      for (uint32_t s = 0; s < slices; ++s) cuts.push_back({.first = i, .end = i + 1, .slice = s, .slices = slices});
+      first = i + 1;
+      continue;
+    }
+    if (since_cut > 0 && !joins_before_[i] && since_cut + own / 2 > total / pieces) end_piece(i);
+    since_cut += own;
+  }
+  end_piece(matmuls_.size());
   return cuts;
+}
+
+double most_operations_of_submit(const Gpu& gpu, const Tuning& tuning) {
+  if (tuning.submit_mflop > 0) return tuning.submit_mflop * 1e6;
+  if (gpu.properties().type != VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU) return 1000e9;
+  // 2 * 10^9 for each compute unit; where the driver does not count them, as many as a Radeon 780M has.
+  constexpr uint32_t kUnknownUnits = 12;
+  const uint32_t units = gpu.properties().compute_units;
+  return 2e9 * (units > 0 ? units : kUnknownUnits);
 }
 
 }  // namespace hearth::vulkan
