@@ -220,6 +220,22 @@ def test_doctor_says_when_there_is_no_gpu(tmp_path):
     assert "GPU: none" in hearth("doctor", env=nothing).stdout
 
 
+def test_without_a_gpu_or_a_loader_a_sentence_says_what_to_do(tmp_path):
+    """A loader that is no library stands for one that is not there."""
+    loaders = tmp_path / "loaders"
+    loaders.mkdir()
+    for name in ("libvulkan.so", "libvulkan.so.1"):
+        (loaders / name).write_text("no library")
+    none = str(tmp_path / "none")
+    for environment, word in (({"VK_DRIVER_FILES": none, "VK_ICD_FILENAMES": none}, "driver"),
+                              ({"LD_LIBRARY_PATH": str(loaders)}, "loader")):
+        run = hearth("logits", GOLDENS / "llama", "--ids", "1,2", "--out", tmp_path / "logits.npy", "--device", "vulkan",
+                     env={**os.environ, **environment})
+        assert run.returncode == 1
+        if "built without" not in run.stderr:
+            assert word in run.stderr and "--device cpu" in run.stderr, run.stderr
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path):
     terminal = Terminal(DEMO, "--temperature", "0", state=tmp_path)
     terminal.wait_for(lambda seen: "> " in seen)

@@ -175,6 +175,43 @@ TEST(ServingModel, GoesOnAfterTheGpuWasLostWithStepsInFlight) {
   }
 }
 
+// Another program takes the GPU's memory while it is opened again, and leaves it a little later.
+TEST(ServingModel, WaitsForMemoryThatOthersTook) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  std::atomic<int> opened = 0;
+  ServingModel serving(options_for([&]() -> Result<std::unique_ptr<Device>> {
+                         vulkan::faults.reset();
+                         if (++opened == 2) vulkan::faults.left_bytes = 0;
+                         return open_faulty_gpu();
+                       }),
+                       served);
+  ASSERT_TRUE(serving.load({}));
+  Engine& engine = *served.ready()->engine;
+  const std::vector<int32_t> expected = ask(engine).tokens;
+  vulkan::faults.submit.start(0);
+  EXPECT_EQ(ask(engine).error->code, ErrorCode::device_lost);
+  EXPECT_EQ(ask(engine).tokens, expected);
+  EXPECT_EQ(opened, 3) << "at the second attempt there was no memory";
+}
+
+// What a step needs for the first time cannot be had: its requests fail with a sentence, and the next ones do not.
+TEST(ServingModel, AnswersAgainAfterMemoryRanOut) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  ServingModel serving(options_for([] { return open_faulty_gpu(); }), served);
+  ASSERT_TRUE(serving.load({}));
+  Engine& engine = *served.ready()->engine;
+  vulkan::faults.allocation.start(0);
+  const Answer refused = ask(engine);
+  ASSERT_TRUE(refused.error);
+  EXPECT_EQ(refused.error->code, ErrorCode::out_of_memory) << to_string(*refused.error);
+  EXPECT_EQ(ask(engine).tokens.size(), 6U);
+  expect_idle(engine);
+}
+
 TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
   vulkan::faults.reset();
   if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());

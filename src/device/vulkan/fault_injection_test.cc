@@ -128,6 +128,57 @@ TEST_P(FaultsTest, OutOfMemoryInTheMiddleOfAStepIsAnError) {
   }
 }
 
+// Others take the device's memory: what is there goes on, what comes is refused with numbers before the driver is
+// asked.
+TEST_P(FaultsTest, ABudgetThatShrinksEndsNothingThatRuns) {
+  auto device = open();
+  ASSERT_TRUE(device) << to_string(device.error());
+  const auto program = compile(**device).value();
+  const auto before = run(*program);
+  ASSERT_TRUE(before) << to_string(before.error());
+  faults.left_bytes = 0;
+  EXPECT_EQ(run(*program).value(), *before);
+  const auto refused = compile(**device);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::out_of_memory);
+  EXPECT_NE(refused.error().message.find("where 0.0 MB are free"), std::string::npos) << to_string(refused.error());
+  EXPECT_FALSE(refused.error().hint.empty());
+  EXPECT_EQ(run(*program).value(), *before);
+  faults.left_bytes = UINT64_MAX;
+  const auto later = compile(**device);
+  ASSERT_TRUE(later) << to_string(later.error());
+  EXPECT_EQ(run(**later).value(), *before);
+}
+
+// A driver that lists matrices and then cannot compile a shader with them: the other paths do the work.
+TEST_P(FaultsTest, MatricesThatFailAreNotUsed) {
+  TestModel model(1);
+  const TensorId in = model.input(64);
+  const TensorId selected = model.tensor(Rows::logits, 64);
+  model.recording.operations.push_back(SelectRows{.in = in, .out = selected});
+  model.recording.logits = model.tensor(Rows::logits, 32);
+  model.recording.operations.push_back(
+      Logits{.in = selected, .head = model.matrix({{NumberFormat::q8_0, 32}}, 64), .out = model.recording.logits});
+  model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {4}};
+  const ProgramLimits limits = {.tokens = 40, .logit_rows = 40, .sequences = 1, .prepare = true};
+  TestSteps steps(1, 1, 4, 3);
+  const auto step = steps.next({40}, 64);
+  std::vector<std::vector<float>> results;
+  for (const bool fail : {false, true}) {
+    faults.matrices_fail = fail;
+    auto device = open();
+    ASSERT_TRUE(device) << to_string(device.error());
+    if (!(*device)->info().description.contains("matrices")) GTEST_SKIP() << "it lists none";
+    const auto program = model.compile(**device, limits);
+    ASSERT_TRUE(program) << to_string(program.error());
+    const auto output = (*program)->run(step.input());
+    ASSERT_TRUE(output) << to_string(output.error());
+    results.emplace_back(output->logits.begin(), output->logits.end());
+  }
+  EXPECT_GT(faults.matrices_failed, 0U);
+  EXPECT_LT(relative_error(results[1], results[0]), 1e-5);
+}
+
 TEST_P(FaultsTest, ALostDeviceIsAnErrorAndAnotherCanBeOpened) {
   for (const bool at_submit : {true, false}) {
     faults.reset();

@@ -52,6 +52,9 @@ class Gpu {
   const GpuProperties& properties() const { return properties_; }
   const VkPhysicalDeviceMemoryProperties& memory() const { return memory_; }
 
+  /// Programs made from now on use no cooperative matrices. Not while others are made.
+  void give_up_matrices() { properties_.cooperative_matrices.clear(); }
+
   BufferPool& pool() const { return *pool_; }
 
   /// Bytes that can still be allocated from a heap by this process, by the driver's budget, else by the heap's size.

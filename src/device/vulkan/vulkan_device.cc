@@ -1,6 +1,7 @@
 #include "device/vulkan/vulkan_device.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -73,6 +74,23 @@ class Implementation : public VulkanDevice {
 
   Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
     if (auto finished = weights_.finish(); !finished) return pass_on(finished);
+    auto program = prepared_program(recording, limits);
+    const bool has_matrices = !gpu_->properties().cooperative_matrices.empty();
+    if (program || program.error().code != ErrorCode::internal || !has_matrices) return program;
+    // Drivers have listed matrices that they could not compile; every shader that uses them has a stand-in.
+    spdlog::warn("{}; trying without the matrix units that {} lists", program.error().message, info_.name);
+    gpu_->give_up_matrices();
+    info_.description = summary(gpu_->properties());
+    return prepared_program(recording, limits);
+  }
+
+  double measure_bandwidth_gb_per_second() override {
+    constexpr uint64_t kBytes = uint64_t{1} << 30;  // some times the largest caches of today
+    return measure_read_bandwidth(*gpu_, *pipelines_, kBytes).value_or(0);
+  }
+
+ private:
+  Result<std::unique_ptr<Program>> prepared_program(const Recording& recording, const ProgramLimits& limits) {
     auto program = VulkanProgram::create(*gpu_, *pipelines_, tunings_.matmuls(), recording, weights_, cache_, limits);
     if (!program) return pass_on(program);
     if (limits.prepare) {
@@ -82,12 +100,6 @@ class Implementation : public VulkanDevice {
     return std::move(*program);
   }
 
-  double measure_bandwidth_gb_per_second() override {
-    constexpr uint64_t kBytes = uint64_t{1} << 30;  // some times the largest caches of today
-    return measure_read_bandwidth(*gpu_, *pipelines_, kBytes).value_or(0);
-  }
-
- private:
   std::optional<uint64_t> memory_bytes_;
   std::unique_ptr<Gpu> gpu_;
   std::unique_ptr<Pipelines> pipelines_;
