@@ -181,7 +181,7 @@ TEST(ServingModel, WaitsForMemoryThatOthersTook) {
   if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
   ServedModel served("m");
   std::atomic<int> opened = 0;
-  ServingModel serving(options_for([&]() -> Result<std::unique_ptr<Device>> {
+  ServingModel serving(options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
                          vulkan::faults.reset();
                          if (++opened == 2) vulkan::faults.left_bytes = 0;
                          return open_faulty_gpu();
@@ -201,7 +201,7 @@ TEST(ServingModel, AnswersAgainAfterMemoryRanOut) {
   vulkan::faults.reset();
   if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
   ServedModel served("m");
-  ServingModel serving(options_for([] { return open_faulty_gpu(); }), served);
+  ServingModel serving(options_for([](const Checkpoint&) { return open_faulty_gpu(); }), served);
   ASSERT_TRUE(serving.load({}));
   Engine& engine = *served.ready()->engine;
   vulkan::faults.allocation.start(0);
