@@ -183,7 +183,7 @@ Result<void> run_profile(const Options& options) {
 
 /// Which ways the device takes, instead of how fast they are.
 Result<void> run_explain(const Options& options) {
-  auto opened = open_model(options.model, options.device, {});
+  auto opened = open_model(options.model, options.device, {}, room_for(options));
   if (!opened) return pass_on(opened);
   auto choices = explain(*opened->model, std::ranges::max(options.prompts), std::ranges::max(options.sequences));
   if (!choices) return pass_on(choices);

@@ -69,7 +69,7 @@ void for_all(
           "attention_subgroups=64", "attention_split_keys=1,attention_workgroups=1000",
           "attention_heads=64,attention_rounds=64", "attention_matrix_subgroups=64,attention_matrix_keys=96"}) {
       Tuning tuning = tuning_for(gpu);
-      ASSERT_TRUE(change_tuning(changes, tuning));
+      ASSERT_TRUE(change_tuning(parse_changes(changes).value(), tuning));
       for (const Shape& shape : kShapes) {
         const Recording recording = recording_of(shape);
         const auto plan = AttentionPlan::make(gpu, tuning, recording, kLimits);
