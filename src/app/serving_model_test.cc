@@ -212,6 +212,90 @@ TEST(ServingModel, GoesOnAfterTheGpuOfASplitWasLost) {
   EXPECT_EQ(ask(engine).tokens, before.tokens);
 }
 
+void expect_idle(const Engine& engine) {
+  while (engine.metrics().requests_running > 0) std::this_thread::yield();
+  const EngineMetrics metrics = engine.metrics();
+  EXPECT_EQ(metrics.requests_waiting, 0U);
+  EXPECT_EQ(metrics.kv_blocks_used, 0U);
+  for (const BufferPoolStatistics& pool : metrics.buffer_pools) EXPECT_EQ(pool.in_use, 0U) << pool.buffer_bytes;
+}
+
+// Greedy decoding keeps two steps in flight; the GPU is lost at the submit of one or in the wait for one, with two
+// requests running and two waiting, again and again.
+TEST(ServingModel, GoesOnAfterTheGpuWasLostWithStepsInFlight) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  ServingModel serving(options_for([](const Checkpoint&) {
+                         vulkan::faults.reset();
+                         return open_faulty_gpu();
+                       }),
+                       served);
+  ASSERT_TRUE(serving.load({}));
+  Engine& engine = *served.ready()->engine;
+  const std::vector<int32_t> expected = ask(engine).tokens;
+  uint64_t failed = 0;
+  for (const auto& [countdown, calls] :
+       {std::pair(&vulkan::faults.submit, 6), {&vulkan::faults.submit, 7}, {&vulkan::faults.wait, 6}}) {
+    countdown->start(calls);
+    std::vector<std::future<Answer>> futures;
+    for (int32_t i = 0; i < 4; ++i) futures.push_back(submit(engine, i + 1, 30));
+    int lost = 0;
+    for (auto& future : futures) {
+      const Answer answer = future.get();
+      if (answer.error) {
+        EXPECT_EQ(answer.error->code, ErrorCode::device_lost) << to_string(*answer.error);
+        ++lost;
+      } else {
+        EXPECT_EQ(answer.tokens.size(), 30U);
+      }
+    }
+    EXPECT_GE(lost, 1);
+    failed += static_cast<uint64_t>(lost);
+    EXPECT_EQ(ask(engine).tokens, expected);
+    EXPECT_EQ(health(served).status, 200);
+    expect_idle(engine);
+    EXPECT_EQ(engine.metrics().finished[static_cast<size_t>(FinishReason::failed)], failed);
+  }
+}
+
+// Another program takes the GPU's memory while it is opened again, and leaves it a little later.
+TEST(ServingModel, WaitsForMemoryThatOthersTook) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  std::atomic<int> opened = 0;
+  ServingModel serving(options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
+                         vulkan::faults.reset();
+                         if (++opened == 2) vulkan::faults.left_bytes = 0;
+                         return open_faulty_gpu();
+                       }),
+                       served);
+  ASSERT_TRUE(serving.load({}));
+  Engine& engine = *served.ready()->engine;
+  const std::vector<int32_t> expected = ask(engine).tokens;
+  vulkan::faults.submit.start(0);
+  EXPECT_EQ(ask(engine).error->code, ErrorCode::device_lost);
+  EXPECT_EQ(ask(engine).tokens, expected);
+  EXPECT_EQ(opened, 3) << "at the second attempt there was no memory";
+}
+
+// What a step needs for the first time cannot be had: its requests fail with a sentence, and the next ones do not.
+TEST(ServingModel, AnswersAgainAfterMemoryRanOut) {
+  vulkan::faults.reset();
+  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  ServedModel served("m");
+  ServingModel serving(options_for([](const Checkpoint&) { return open_faulty_gpu(); }), served);
+  ASSERT_TRUE(serving.load({}));
+  Engine& engine = *served.ready()->engine;
+  vulkan::faults.allocation.start(0);
+  const Answer refused = ask(engine);
+  ASSERT_TRUE(refused.error);
+  EXPECT_EQ(refused.error->code, ErrorCode::out_of_memory) << to_string(*refused.error);
+  EXPECT_EQ(ask(engine).tokens.size(), 6U);
+  expect_idle(engine);
+}
+
 TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
   vulkan::faults.reset();
   if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());

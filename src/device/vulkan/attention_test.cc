@@ -116,6 +116,7 @@ TEST_P(AttentionTest, AgreesWithTheReference) {
   const auto expected_program = model.compile(*reference_, limits).value();
   const double allowed = shape.quantized ? kByteTolerance : kHalfTolerance;
   TestSteps steps(kSequences, 2, kBlocksEach, 11);
+  steps.slide(shape.window);
   for (const auto& counts : kSteps) {
     const auto step = steps.next(counts, 64);
     const auto expected = expected_program->run(step.input());

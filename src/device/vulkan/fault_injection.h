@@ -34,11 +34,11 @@ class Countdown {
 
 /// What fails on the devices opened with `wrap`; one set of faults for the process.
 struct Faults {
-  Countdown allocation;     ///< of anything that a driver may have no memory for: VK_ERROR_OUT_OF_DEVICE_MEMORY
+  Countdown allocation;  ///< of anything that a driver may have no memory for: VK_ERROR_OUT_OF_DEVICE_MEMORY
   std::atomic<uint64_t> allocations = 0;  ///< calls of such functions, failed or not
-  Countdown submit_memory;  ///< of a submit, as above
-  Countdown submit;         ///< the device is lost from here on
-  Countdown wait;           ///< the same, once the work has ended
+  Countdown submit_memory;                ///< of a submit, as above
+  Countdown submit;                       ///< the device is lost from here on
+  Countdown wait;                         ///< the same, once the work has ended
   std::atomic<bool> lost = false;
   std::atomic<uint64_t> left_bytes = UINT64_MAX;  ///< that others leave of each heap's budget
   std::atomic<bool> matrices_fail = false;        ///< no shader with cooperative matrices can be compiled
@@ -83,7 +83,7 @@ void let_run_out(VolkDeviceTable& table) {
 
 inline VKAPI_ATTR VkResult VKAPI_CALL submit_or_lose(VkQueue queue, uint32_t count, const VkSubmitInfo2* submits,
                                                      VkFence fence) {
-  if (faults.allocation.fires() || faults.submit_memory.fires()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+  if (faults.submit_memory.fires()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
   if (faults.submit.fires()) faults.lost = true;
   return faults.lost ? VK_ERROR_DEVICE_LOST : driver_table.vkQueueSubmit2(queue, count, submits, fence);
 }
@@ -125,8 +125,8 @@ inline bool asks_for_matrices(const VkShaderModuleCreateInfo& info) {
 
 inline VKAPI_ATTR VkResult VKAPI_CALL note_module(VkDevice device, const VkShaderModuleCreateInfo* info,
                                                   const VkAllocationCallbacks* callbacks, VkShaderModule* module) {
-  if (faults.allocation.fires()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-  const VkResult made = driver_table.vkCreateShaderModule(device, info, callbacks, module);
+  const VkResult made = MayRunOut<&VolkDeviceTable::vkCreateShaderModule, PFN_vkCreateShaderModule>::call(
+      device, info, callbacks, module);
   const std::scoped_lock lock(matrix_modules_mutex);
   if (made == VK_SUCCESS && asks_for_matrices(*info)) matrix_modules.insert(*module);
   return made;
@@ -135,7 +135,6 @@ inline VKAPI_ATTR VkResult VKAPI_CALL note_module(VkDevice device, const VkShade
 inline VKAPI_ATTR VkResult VKAPI_CALL make_or_fail(VkDevice device, VkPipelineCache cache, uint32_t count,
                                                    const VkComputePipelineCreateInfo* infos,
                                                    const VkAllocationCallbacks* callbacks, VkPipeline* pipelines) {
-  if (faults.allocation.fires()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
   if (faults.matrices_fail) {
     const std::scoped_lock lock(matrix_modules_mutex);
     if (matrix_modules.contains(infos->stage.module)) {
@@ -143,7 +142,8 @@ inline VKAPI_ATTR VkResult VKAPI_CALL make_or_fail(VkDevice device, VkPipelineCa
       return VK_ERROR_INITIALIZATION_FAILED;
     }
   }
-  return driver_table.vkCreateComputePipelines(device, cache, count, infos, callbacks, pipelines);
+  return MayRunOut<&VolkDeviceTable::vkCreateComputePipelines, PFN_vkCreateComputePipelines>::call(
+      device, cache, count, infos, callbacks, pipelines);
 }
 
 /// For VulkanOptions::wrap.

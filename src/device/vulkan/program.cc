@@ -258,11 +258,11 @@ Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, const
                                cache_, activations_, slot.step, ropes_,     scratch_,   places};
   StepRecorder recorder(context, bucket, commands);
   commands.join_earlier();
-  commands.take_slice(piece.slice, piece.slices);
-  if (piece.first == 0 && piece.slice == 0) {
+  if (piece.begins()) {
     slot.handover.record_inputs(recording_, bucket, activations_, commands);
     if (auto made = recorder.record_inputs(); !made) return made;
   }
+  commands.take_slice(piece.slice, piece.slices);
   if (auto made = recorder.record(piece.first, piece.end); !made) return made;
   if (!piece.ends(recording_)) return {};
   commands.take_slice(0, 1);

@@ -15,6 +15,7 @@ struct StepPiece {
   size_t first = 0, end = 0;
   uint32_t slice = 0, slices = 1;
 
+  bool begins() const { return first == 0 && slice == 0; }
   bool ends(const Recording& recording) const { return end == recording.operations.size() && slice + 1 == slices; }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
@@ -164,6 +165,10 @@ class TestSteps {
     }
   }
 
+  /// From now on blocks that lie before all that a step's tokens see are -1, as the engine gives them away. Who reads
+  /// one reads far beyond the cache.
+  void slide(uint32_t window) { window_ = window; }
+
   struct Step {
     std::vector<int32_t> token_ids;
     std::vector<std::vector<std::span<const int32_t>>> views;
@@ -179,7 +184,11 @@ class TestSteps {
     step.views.resize(counts.size());
     for (uint32_t s = 0; s < counts.size(); ++s) {
       if (counts[s] == 0) continue;
-      for (const auto& table : tables_[s]) step.views[s].emplace_back(table);
+      const uint32_t seen_first = window_ > 0 && lengths_[s] + 1 > window_ ? lengths_[s] + 1 - window_ : 0;
+      for (auto& table : tables_[s]) {
+        std::fill_n(table.begin(), seen_first / kBlockTokens, -1);
+        step.views[s].emplace_back(table);
+      }
       step.sequences.push_back({static_cast<uint32_t>(step.token_ids.size()), counts[s], lengths_[s], step.views[s]});
       for (uint32_t i = 0; i < counts[s]; ++i) {
         step.logit_rows.push_back(static_cast<uint32_t>(step.token_ids.size()));
@@ -193,6 +202,7 @@ class TestSteps {
  private:
   std::vector<std::vector<std::vector<int32_t>>> tables_;  // [sequence][group][block]
   std::vector<uint32_t> lengths_;
+  uint32_t window_ = 0;
   std::mt19937 random_;
 };
 
