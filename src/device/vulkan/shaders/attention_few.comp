@@ -31,8 +31,7 @@ const uint COPIES = KEY_LANES / ROUNDS;  ///< lanes that come to the same score
 const uint LANE_QUADS = 2 * LANE_CHUNKS;
 
 shared float head_values[FUSED ? HEADS * HEAD_DIM : 1];  ///< queries
-/// Key and value in f16, one in each word. They are rounded on their way through memory: where one expression rounds and
-/// widens a value, compilers leave out both (Mesa 25).
+/// Key and value, f16 in a word each: rounded through memory, since Mesa 25 drops a rounding within one expression.
 shared uint own_halves[FUSED ? 2 * HEAD_DIM : 1];
 shared vec4 gathered[SUBGROUPS * HEADS * QUADS];
 shared float tops[SUBGROUPS * HEADS], denominators[SUBGROUPS * HEADS];
@@ -120,11 +119,9 @@ vec4 head_quad(uint head, uint quad) {
 }
 
 uint own_word(uint at) { return own_halves[at] | own_halves[at + 1] << 16; }
-
 /// Of the token's own key (0) or value (1), as the cache will give it back.
 vec4 own_quad(uint kv, uint quad) {
-  const uint at = kv * HEAD_DIM + 4 * quad;
-  return wide(own_word(at), own_word(at + 2));
+  return wide(own_word(kv * HEAD_DIM + 4 * quad), own_word(kv * HEAD_DIM + 4 * quad + 2));
 }
 
 void load_queries(AttentionTile tile, uint kv_head, uint part) {
