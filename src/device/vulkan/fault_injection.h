@@ -128,7 +128,9 @@ inline VKAPI_ATTR VkResult VKAPI_CALL note_module(VkDevice device, const VkShade
   const VkResult made = MayRunOut<&VolkDeviceTable::vkCreateShaderModule, PFN_vkCreateShaderModule>::call(
       device, info, callbacks, module);
   const std::scoped_lock lock(matrix_modules_mutex);
-  if (made == VK_SUCCESS && asks_for_matrices(*info)) matrix_modules.insert(*module);
+  if (made != VK_SUCCESS) return made;
+  matrix_modules.erase(*module);  // drivers give the handles of destroyed modules again
+  if (asks_for_matrices(*info)) matrix_modules.insert(*module);
   return made;
 }
 

@@ -104,8 +104,11 @@ TEST_P(FaultsTest, OutOfMemoryAtAnyCallIsAnError) {
 TEST_P(FaultsTest, OutOfMemoryInTheMiddleOfAStepIsAnError) {
   TestModel model(1);
   const TensorId in = model.input(512);
+  const TensorId mixed = model.tensor(Rows::tokens, 512);
+  model.recording.operations.push_back(
+      Linear{.in = in, .weight = model.matrix({{NumberFormat::f16, 512}}, 512), .bias = {}, .out = mixed});
   const TensorId selected = model.tensor(Rows::logits, 512);
-  model.recording.operations.push_back(SelectRows{.in = in, .out = selected});
+  model.recording.operations.push_back(SelectRows{.in = mixed, .out = selected});
   model.recording.logits = model.tensor(Rows::logits, 1024);
   model.recording.operations.push_back(
       Logits{.in = selected, .head = model.matrix({{NumberFormat::f16, 1024}}, 512), .out = model.recording.logits});
