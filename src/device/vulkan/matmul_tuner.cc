@@ -43,6 +43,9 @@ constexpr uint64_t kTrialBytes = 256U << 20;  ///< weights of one trial: more th
 constexpr uint64_t kSmallTrialBytes = 64U << 20;  ///< the same for GPUs that share the host's memory
 /// A GPU that has idled runs at half its speed for up to a second (an H100; docs/performance.md).
 constexpr double kWarmUpSeconds = 1.0;
+/// Compiling and comparing candidates leave it idle between measurements: four times too long were some times on an
+/// H200 where each candidate ran three times only.
+constexpr double kRoundsSeconds = 0.02;
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -174,7 +177,8 @@ Result<void> MatmulTuner::measure(Work& work, const std::vector<size_t>& chosen)
     return {};
   }
   for (const size_t i : chosen) trials.push_back(trial(*work.target, work.tokens, work.search.candidates()[i]));
-  auto timed = program_.time(trials, kRepeats, *pipelines_, results_);
+  const bool is_processor = gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+  auto timed = program_.time(trials, kRepeats, is_processor ? 0 : kRoundsSeconds, *pipelines_, results_);
   if (!timed) return pass_on(timed);
   for (size_t i = 0; i < chosen.size(); ++i) {
     if ((*timed)[i].agrees) {
@@ -225,7 +229,7 @@ Result<void> MatmulTuner::warm_up() {
   const std::array trials = {trial(targets_.front(), 1, {})};
   const auto begin = Clock::now();
   while (seconds_since(begin) < kWarmUpSeconds) {
-    if (auto ran = program_.time(trials, 16, *pipelines_, results_); !ran) return pass_on(ran);
+    if (auto ran = program_.time(trials, 16, 0, *pipelines_, results_); !ran) return pass_on(ran);
   }
   return {};
 }

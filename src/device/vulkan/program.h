@@ -65,12 +65,13 @@ class VulkanProgram : public Program, public ExplainedProgram {
   /// program_matmuls.cc: what a trial launches. Makes no pipelines and runs nothing.
   Result<std::vector<Launch>> launches(const MatmulTrial& trial);
 
-  /// Times trials by timestamps: they take turns `repeats` times, so that what disturbs one disturbs all; of each
-  /// operation the least counts, and of those the median. The last operation's result is compared with the first
-  /// trial's through `results`, a buffer for the host of kTrialBufferBytes. Not while a step is in flight; results of
-  /// steps are lost. Errors: unsupported (no timestamps), out_of_memory, device_lost.
-  Result<std::vector<TrialTime>> time(std::span<const MatmulTrial> trials, uint32_t repeats, Pipelines& pipelines,
-                                      const Buffer& results);
+  /// Times trials by timestamps: they take turns for `rounds` rounds and at least `seconds` (which keep the clock up),
+  /// so that what disturbs one disturbs all; of each operation the least counts, and of those the median. The last
+  /// operation's result is compared with the first trial's through `results`, a buffer for the host of
+  /// kTrialBufferBytes. Not while a step is in flight; results of steps are lost. Errors: unsupported (no timestamps),
+  /// out_of_memory, device_lost.
+  Result<std::vector<TrialTime>> time(std::span<const MatmulTrial> trials, uint32_t rounds, double seconds,
+                                      Pipelines& pipelines, const Buffer& results);
   static constexpr uint64_t kTrialResultBytes = 4 << 20;  ///< of float32 results that are compared, at most
   static constexpr uint64_t kTrialBufferBytes = 2 * kTrialResultBytes;
 

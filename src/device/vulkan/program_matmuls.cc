@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 #include <random>
 
 #include "device/vulkan/program.h"
@@ -135,13 +136,16 @@ Result<void> VulkanProgram::run_timed(TimedTrial& timed, const ResultPlace& plac
   return {};
 }
 
-Result<std::vector<TrialTime>> VulkanProgram::time(std::span<const MatmulTrial> trials, uint32_t repeats,
+Result<std::vector<TrialTime>> VulkanProgram::time(std::span<const MatmulTrial> trials, uint32_t rounds, double seconds,
                                                    Pipelines& pipelines, const Buffer& results) {
   if (in_flight_ > 0) return fail(ErrorCode::internal, "matmuls were to be timed while a step is in flight");
   std::vector<TimedTrial> timed(trials.size());
   Result<void> done;
   for (size_t i = 0; i < trials.size() && done; ++i) done = record_timed(trials[i], pipelines, results, timed[i]);
-  for (uint32_t repeat = 0; repeat < repeats; ++repeat) {
+  auto begin = std::chrono::steady_clock::now();
+  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
+  for (uint32_t round = 0; done && (round < rounds || elapsed() < seconds); ++round) {
+    if (round == 1) begin = std::chrono::steady_clock::now();  // the first one compares, with the device idle
     for (size_t i = 0; i < trials.size() && done; ++i) done = run_timed(timed[i], result_place(trials[i]), results);
   }
   for (const TimedTrial& trial : timed) {
