@@ -123,9 +123,9 @@ void find_source(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, out So
   const uint block = min(team_index() * DEPTH + block_of_thread(), x.blocks - 1);
   [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
     const uvec2 place = place_of(min(i * ROWS_AT_ONCE + row_of_thread(), TILE_ROWS - 1));
-    if (MATRICES == 1 || i == 0) source.matrices[0] = m[0];
-    if (MATRICES == 2) source.matrices[i] = m[0];
-    if (place.y != 0) source.matrices[i] = m[MATRICES - 1];
+    const uint at = MATRICES == 1 ? 0 : i;
+    source.matrices[at] = m[0];
+    if (place.y != 0) source.matrices[at] = m[MATRICES - 1];
     source.weights[i] = place_block(m[0], min(first_row + place.x, m[0].padded_rows - 1), block);
   }
   [[unroll]] for (uint i = 0; i < X_LOADS; ++i) {
