@@ -35,6 +35,9 @@ std::optional<uint32_t> choose_type(const Gpu& gpu, uint32_t allowed, Placement 
     case Placement::device:
       choices = {gpu.properties().one_memory ? kLocal | kMapped : kLocal, kLocal, 0};
       break;
+    case Placement::device_only:
+      choices = {kLocal, kLocal, 0};
+      break;
     case Placement::device_mapped:
       choices = {kLocal | kMapped, kMapped, kMapped};
       break;
@@ -114,7 +117,8 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
   if (made != VK_SUCCESS) return fail_vulkan(made, "binding a buffer");
   const bool visible =
       (memory_type.propertyFlags & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0 || gpu.properties().compiles_only;
-  const bool wanted = placement != Placement::device || gpu.properties().one_memory || gpu.properties().compiles_only;
+  const bool wanted = placement == Placement::device ? gpu.properties().one_memory || gpu.properties().compiles_only
+                                                     : placement != Placement::device_only;
   if (visible && wanted) {
     void* pointer = nullptr;
     made = vk.vkMapMemory(gpu.device(), result.memory_, 0, VK_WHOLE_SIZE, 0, &pointer);

@@ -13,7 +13,9 @@ namespace hearth::vulkan {
 
 /// Where a buffer should lie.
 enum class Placement : uint8_t {
-  device,         ///< device-local; mapped when that costs nothing (GpuProperties::one_memory)
+  device,  ///< device-local; mapped when that costs nothing (GpuProperties::one_memory)
+  /// Device-local and never mapped: an H200's driver lets the host see no more than 70 of 140 GB (2026-11).
+  device_only,
   device_mapped,  ///< mapped and as near to the device as possible: what the host writes and the device reads
   host_cached,    ///< what the device writes and the host reads
 };
