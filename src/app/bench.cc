@@ -140,11 +140,13 @@ void print_table(const Options& options, const Device& device, double bandwidth,
   }
 }
 
+/// Of a sequence that decodes.
+uint32_t decoding_tokens(const Options& options) { return options.context + 2 * options.decode; }
+
 /// All sequences side by side.
 PlaceOptions room_for(const Options& options) {
-  const uint32_t prompt = std::ranges::max(options.prompts);
   const uint32_t sequences = std::ranges::max(options.sequences);
-  return {.context_tokens = std::max(prompt, options.context + 2 * options.decode) + kBlockTokens,
+  return {.context_tokens = std::max(std::ranges::max(options.prompts), decoding_tokens(options)) + kBlockTokens,
           .sequences = sequences,
           .limits = program_limits({.max_sequences = sequences})};
 }
@@ -194,25 +196,21 @@ Result<void> run_explain(const Options& options) {
     return {};
   }
   print_heading(options, *opened->device, 0);
-  fmt::print("{}", choices->empty()
-                       ? "one way for every operation, or several devices, which are not explained together\n"
-                       : choices_table(*choices));
+  fmt::print("{}", choices->empty() ? "one way for every operation on this device\n" : choices_table(*choices));
   return {};
 }
 
 Result<void> run(const Options& options) {
   if (options.explain) return run_explain(options);
   if (options.profile) return run_profile(options);
-  auto opened = open_model(options.model, options.device, {}, room_for(options));
+  const PlaceOptions room = room_for(options);
+  auto opened = open_model(options.model, options.device, {}, room);
   if (!opened) return pass_on(opened);
   EngineOptions engine_options;
   engine_options.max_sequences = std::max(1U, std::ranges::max(options.sequences));
-  engine_options.context_length =
-      std::min(opened->model->config().context_length,
-               std::max(std::ranges::max(options.prompts), options.context + 2 * options.decode) + kBlockTokens);
-  engine_options.cache_bytes =
-      cache_bytes_side_by_side(opened->model->cache_groups(), engine_options.context_length,
-                               engine_options.max_sequences, options.context + 2 * options.decode);
+  engine_options.context_length = std::min(opened->model->config().context_length, room.context_tokens);
+  engine_options.cache_bytes = cache_bytes_side_by_side(opened->model->cache_groups(), engine_options.context_length,
+                                                        engine_options.max_sequences, decoding_tokens(options));
   engine_options.prefix_cache = false;
   auto engine = Engine::start(*opened->model, nullptr, engine_options);
   if (!engine) return pass_on(engine);

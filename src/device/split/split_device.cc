@@ -25,6 +25,11 @@ class SplitDevice : public Device {
       info_.threads = std::max(info_.threads, one.threads);
       info_.is_gpu |= one.is_gpu;
     }
+    auto all = memories();
+    for (const SplitStage& stage : stages_) {
+      const auto own = find_memory(all, stage.device->memories().front());
+      memory_of_stage_.push_back(static_cast<uint32_t>(own - all.begin()));
+    }
   }
 
   const DeviceInfo& info() const override { return info_; }
@@ -46,10 +51,7 @@ class SplitDevice : public Device {
     return all;
   }
 
-  uint32_t memory_of(uint32_t layer) const override {
-    auto all = memories();
-    return static_cast<uint32_t>(find_memory(all, device_of(layer).memories().front()) - all.begin());
-  }
+  uint32_t memory_of(uint32_t layer) const override { return memory_of_stage_[stage_of(layer)]; }
 
   Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override {
     uint64_t sum = 0;
@@ -166,6 +168,7 @@ class SplitDevice : public Device {
   }
 
   std::vector<SplitStage> stages_;
+  std::vector<uint32_t> memory_of_stage_;  ///< index into memories()
   DeviceInfo info_;
   Places places_;
 };

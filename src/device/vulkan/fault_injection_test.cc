@@ -38,7 +38,7 @@ class FaultsTest : public testing::TestWithParam<bool> {
                                .wrap = inject_faults});
   }
 
-  static TestModel model() {
+  static TestModel model(uint32_t blocks = 1) {
     TestModel model(1);
     const TensorId in = model.input(64);
     const TensorId selected = model.tensor(Rows::logits, 64);
@@ -46,7 +46,7 @@ class FaultsTest : public testing::TestWithParam<bool> {
     model.recording.logits = model.tensor(Rows::logits, 32);
     model.recording.operations.push_back(
         Logits{.in = selected, .head = model.matrix({{NumberFormat::q8_0, 32}}, 64), .out = model.recording.logits});
-    model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {1}};
+    model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {blocks}};
     return model;
   }
 
@@ -155,14 +155,7 @@ TEST_P(FaultsTest, ABudgetThatShrinksEndsNothingThatRuns) {
 
 // A driver that lists matrices and then cannot compile a shader with them: the other paths do the work.
 TEST_P(FaultsTest, MatricesThatFailAreNotUsed) {
-  TestModel model(1);
-  const TensorId in = model.input(64);
-  const TensorId selected = model.tensor(Rows::logits, 64);
-  model.recording.operations.push_back(SelectRows{.in = in, .out = selected});
-  model.recording.logits = model.tensor(Rows::logits, 32);
-  model.recording.operations.push_back(
-      Logits{.in = selected, .head = model.matrix({{NumberFormat::q8_0, 32}}, 64), .out = model.recording.logits});
-  model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {4}};
+  const TestModel model = FaultsTest::model(4);
   const ProgramLimits limits = {.tokens = 40, .logit_rows = 40, .sequences = 1, .prepare = true};
   TestSteps steps(1, 1, 4, 3);
   const auto step = steps.next({40}, 64);

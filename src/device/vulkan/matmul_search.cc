@@ -1,6 +1,9 @@
 #include "device/vulkan/matmul_search.h"
 
 #include <algorithm>
+#include <concepts>
+
+#include "device/vulkan/tuning_fields.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -10,10 +13,14 @@ constexpr uint32_t kMostFewTokens = 16;
 
 /// The field of Tuning that holds the matrix tiles for so many tokens.
 std::string matrix_group(uint32_t tokens) {
-  if (tokens <= 8) return "matrix8";
-  if (tokens <= 16) return "matrix16";
-  if (tokens <= 32) return "matrix32";
-  return tokens <= 64 ? "matrix64" : "matrix";
+  const Tuning any;
+  std::string group;
+  visit_matmul_fields(any, [&](const char* name, const auto& field) {
+    if constexpr (std::same_as<decltype(field), const MatrixTuning&>) {
+      if (&field == &matrix_tuning(any, tokens)) group = name;
+    }
+  });
+  return group;
 }
 
 uint32_t value_of(const Tuning& tuning, const std::string& field) { return all_fields(tuning).at(field); }

@@ -34,8 +34,6 @@ uint64_t shared_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape
   return t.teams * (t.buffers * stage + uint64_t{parts_of(t)} * shape.m * shape.n * 4);
 }
 
-constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 /// Sums that a lane holds in registers.
 uint32_t sums_of_lane(const MatrixTuning& t, uint32_t lanes) { return t.sub_rows * t.sub_tokens / lanes; }
 constexpr uint32_t kMostSums = 64;
@@ -47,18 +45,10 @@ uint32_t part_tokens(uint32_t tile, uint32_t n, uint32_t most) {
   return part;
 }
 
-/// The tile of so many tokens, no larger than they need where `step` divides it: so a step of one more token is hardly
-/// slower. More than 64 take `most`.
+/// The tile of a bucket of tokens, no larger than they need where `step` divides it: so a step of one more token is
+/// hardly slower. More than 64 take `most`.
 uint32_t tile_tokens(uint32_t tokens, uint32_t step, uint32_t most) {
-  if (tokens > 64) return most;
-  return tokens > 48 ? 64 : divide_up(tokens, step) * step;
-}
-
-const MatrixTuning& tuning_for(const Tuning& tuning, uint32_t tokens) {
-  if (tokens <= 8) return tuning.matrix8;
-  if (tokens <= 16) return tuning.matrix16;
-  if (tokens <= 32) return tuning.matrix32;
-  return tokens <= 64 ? tuning.matrix64 : tuning.matrix;
+  return tokens > 64 ? most : divide_up(tokens, step) * step;
 }
 
 }  // namespace
@@ -68,7 +58,7 @@ std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tunin
   if (!uses_quantized_activations(encoding) || tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) {
     return {};
   }
-  MatrixTuning t = tuning_for(tuning, tokens);
+  MatrixTuning t = matrix_tuning(tuning, tokens);
   const uint32_t most_tokens = t.tile_tokens;
   t.tile_tokens = tile_tokens(tokens, 8, most_tokens);
   auto shape = byte_shape(gpu, t.tile_tokens);

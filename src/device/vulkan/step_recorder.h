@@ -71,8 +71,6 @@ struct StepContext {
 /// Workgroups that share a row when its best candidates are looked for.
 uint32_t candidate_stretches(const Tuning& tuning, uint32_t vocabulary);
 
-constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
-
 /// Records the operations of one bucket. One file for matmuls, one for attention, one for candidates, one for the rest.
 class StepRecorder {
  public:

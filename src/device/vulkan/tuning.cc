@@ -17,6 +17,13 @@ bool read_number(std::string_view text, uint32_t& value) {
 
 }  // namespace
 
+const MatrixTuning& matrix_tuning(const Tuning& tuning, uint32_t tokens) {
+  if (tokens <= 8) return tuning.matrix8;
+  if (tokens <= 16) return tuning.matrix16;
+  if (tokens <= 32) return tuning.matrix32;
+  return tokens <= 64 ? tuning.matrix64 : tuning.matrix;
+}
+
 Tuning tuning_for(const GpuProperties& gpu) {
   Tuning tuning;
   // Cooperative matrices of 16 tokens cost what dot products do at about eight, those of 8 at about five (H100).

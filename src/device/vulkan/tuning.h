@@ -81,6 +81,9 @@ struct Tuning {
   uint32_t submit_mflop = 0;
 };
 
+/// The tile for so many tokens.
+const MatrixTuning& matrix_tuning(const Tuning& tuning, uint32_t tokens);
+
 /// What was measured to be best for a GPU of these properties, or a guess where nothing was (docs/performance.md).
 Tuning tuning_for(const GpuProperties& gpu);
 
@@ -100,12 +103,14 @@ bool changes_others(const TuningChanges& changes);
 
 TuningChanges all_fields(const Tuning& tuning);
 
+constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
 /// The first bucket that holds `count` tokens: each count to 8, even ones to 16, whole eights to 48, then powers of
 /// two.
 constexpr uint32_t bucket_of(uint32_t count) {
   if (count <= 8) return count;
-  if (count <= 16) return (count + 1) / 2 * 2;
-  if (count <= 48) return (count + 7) / 8 * 8;
+  if (count <= 16) return divide_up(count, 2) * 2;
+  if (count <= 48) return divide_up(count, 8) * 8;
   return std::bit_ceil(count);
 }
 
