@@ -141,7 +141,9 @@ void print_table(const Options& options, const Device& device, double bandwidth,
 }
 
 /// Of a sequence that decodes.
-uint32_t decoding_tokens(const Options& options) { return options.context + 2 * options.decode; }
+uint32_t decoding_tokens(const Options& options) {
+  return tokens_side_by_side(std::ranges::max(options.sequences), options.context, options.decode, {});
+}
 
 /// All sequences side by side.
 PlaceOptions room_for(const Options& options) {

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <random>
+#include <utility>
 
 namespace hearth::app {
 namespace {
@@ -32,6 +33,13 @@ class Arrivals {
     };
   }
 
+  /// One request that was refused will not come.
+  void leave_out() {
+    std::lock_guard lock(mutex_);
+    ++finished_;
+    changed_.notify_all();
+  }
+
   Result<void> wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return finished_ == times_.size(); });
@@ -52,7 +60,36 @@ class Arrivals {
   std::optional<Error> error_;
 };
 
+/// All requests at once, and waits until the last one has ended.
+Result<void> run_side_by_side(Engine& engine, std::vector<Request> requests, Arrivals& arrivals) {
+  std::optional<Error> refused;
+  const auto send = [&](size_t i, Engine::EventCallback on_event) {
+    auto sent = engine.submit(std::move(requests[i]), std::move(on_event));
+    if (sent) return;
+    refused = sent.error();
+    arrivals.leave_out();
+  };
+  // The others come with the first one's first token, on the engine's thread and so between two steps: sent from here,
+  // the first of them could end before a slow thread has sent the last.
+  send(0, [&, note = arrivals.callback(0), first = true](const RequestEvent& event) mutable {
+    if (std::exchange(first, false)) {
+      for (size_t i = 1; i < requests.size(); ++i) send(i, arrivals.callback(i));
+    }
+    note(event);
+  });
+  if (refused) return std::unexpected(*refused);
+  // What was accepted must end before an error goes up: callbacks point into `arrivals`.
+  auto done = arrivals.wait();
+  if (refused) return std::unexpected(*refused);
+  return done;
+}
+
 }  // namespace
+
+uint32_t tokens_side_by_side(uint32_t sequences, uint32_t context, uint32_t tokens, const EngineOptions& options) {
+  const uint32_t prompt_steps = sequences * std::max(context, 1U) / options.shared_prompt_tokens + 2;
+  return std::max(context, 1U) + tokens + prompt_steps;
+}
 
 uint64_t cache_bytes_side_by_side(std::span<const CacheGroup> groups, uint32_t context_length, uint32_t sequences,
                                   uint32_t tokens_each) {
@@ -87,23 +124,10 @@ Result<PromptMeasurement> EngineMeter::prompt(uint32_t tokens) {
 Result<DecodeMeasurement> EngineMeter::decode(uint32_t sequences, uint32_t context, uint32_t tokens) {
   Arrivals arrivals(sequences);
   const uint32_t prompt_tokens = std::max(context, 1U);
-  // Those that start first must still be decoding when the last one has its first token.
-  const uint32_t prefill_steps = sequences * prompt_tokens / engine_.options().max_batched_tokens + 2;
-  uint32_t sent_requests = 0;
-  Result<void> failed;
-  for (; sent_requests < sequences; ++sent_requests) {
-    auto sent = engine_.submit(random_request(prompt_tokens, tokens + prefill_steps), arrivals.callback(sent_requests));
-    if (!sent) {
-      failed = pass_on(sent);
-      break;
-    }
-  }
-  // Callbacks point into `arrivals`: what was accepted must end before an error goes up.
-  if (!failed.has_value()) {
-    engine_.drain(std::chrono::minutes(10));
-    return pass_on(failed);
-  }
-  if (auto done = arrivals.wait(); !done) return pass_on(done);
+  const uint32_t most_tokens = tokens_side_by_side(sequences, context, tokens, engine_.options());
+  std::vector<Request> requests(sequences);
+  std::ranges::generate(requests, [&] { return random_request(prompt_tokens, most_tokens - prompt_tokens); });
+  if (auto ran = run_side_by_side(engine_, std::move(requests), arrivals); !ran) return pass_on(ran);
 
   const auto& times = arrivals.times();
   Clock::time_point begin = times[0].front();

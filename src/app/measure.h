@@ -23,6 +23,10 @@ struct DecodeMeasurement {
   double mean_context = 0;  ///< tokens in a sequence's cache, averaged over that time
 };
 
+/// Tokens that a sequence holds at most when `sequences` of a context decode `tokens` each: those that start first must
+/// still be decoding when the last one has its first token.
+uint32_t tokens_side_by_side(uint32_t sequences, uint32_t context, uint32_t tokens, const EngineOptions& options);
+
 /// Cache in which one sequence of `context_length` tokens and `sequences` of `tokens_each` fit at once: one that waits
 /// for another's blocks would be measured as slow.
 uint64_t cache_bytes_side_by_side(std::span<const CacheGroup> groups, uint32_t context_length, uint32_t sequences,

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "engine/cache_plan.h"
 #include "engine/kv_cache.h"
+#include "engine/testing/engine_fixture.h"
 
 namespace hearth::app {
 namespace {
@@ -28,6 +31,42 @@ TEST(Measure, CacheHoldsAllSequencesSideBySide) {
       }
     }
   }
+}
+
+/// Each request takes its time to reach the engine, as from a thread that has to wait for a processor.
+class SlowlyReached : public Engine {
+ public:
+  explicit SlowlyReached(Engine& engine) : engine_(engine) {}
+  Result<RequestHandle> submit(Request request, EventCallback on_event) override {
+    auto sent = engine_.submit(std::move(request), std::move(on_event));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return sent;
+  }
+  void cancel(RequestHandle handle) override { engine_.cancel(handle); }
+  bool drain(std::chrono::milliseconds timeout) override { return engine_.drain(timeout); }
+  uint32_t context_length() const override { return engine_.context_length(); }
+  const EngineOptions& options() const override { return engine_.options(); }
+  EngineMetrics metrics() const override { return engine_.metrics(); }
+
+ private:
+  Engine& engine_;
+};
+
+TEST(Measure, ShortSequencesRunSideBySideHoweverSlowlyTheyAreSent) {
+  FakeEngine fake({});
+  SlowlyReached engine(*fake.engine);
+  EngineMeter meter(engine, 97);
+  const auto measured = meter.decode(4, 1, 16);
+  ASSERT_TRUE(measured) << to_string(measured.error());
+  EXPECT_GE(measured->tokens, 4 * 10);
+}
+
+TEST(Measure, SequencesThatTheEngineRefusesAreAnError) {
+  FakeEngine fake({.options = {.max_sequences = 1, .max_waiting = 1}});
+  EngineMeter meter(*fake.engine, 97);
+  const auto measured = meter.decode(8, 1, 16);
+  ASSERT_FALSE(measured);
+  EXPECT_EQ(measured.error().code, ErrorCode::overloaded);
 }
 
 }  // namespace
