@@ -30,13 +30,14 @@ std::string pipeline_name(const PipelineKey& key) {
     std::string lower = constant.name;
     std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
     if (constant.name == "ENCODING") {
-      name += " " + encoding_name(key.constants[i]);
+      name += fmt::format(" {}", encoding_name(key.constants[i]));
     } else if (!constant.is_switch) {
       sizes += fmt::format(" {}={}", lower, key.constants[i]);
     } else if (key.constants[i] != 0) {
-      sizes += " " + lower;
+      sizes += fmt::format(" {}", lower);
     }
   }
+  if (key.chained) sizes += " chained";
   return name + sizes;
 }
 

@@ -276,5 +276,26 @@ TEST_F(ProgramTest, AStepCutIntoSubmitsGivesTheSameBits) {
   EXPECT_EQ(results[2], results[0]);
 }
 
+TEST_F(ProgramTest, LaunchesThatWaitForEachOtherGiveTheSameBits) {
+  const TestModel model = small_decoder(2);
+  std::vector<std::vector<int32_t>> greedy;
+  std::vector<std::vector<float>> logits;
+  for (const char* tuning : {"chain_tokens=0", "chain_tokens=64"}) {
+    ASSERT_TRUE(device_->set_tuning(tuning));
+    const auto program = compile(model, {.tokens = 2, .logit_rows = 2, .sequences = 2});
+    const auto counts = static_cast<VulkanProgram&>(*program).statistics(2, 2);
+    ASSERT_TRUE(counts) << to_string(counts.error());
+    // Between the first barrier and the one that shows the candidates to the host.
+    EXPECT_EQ(counts->chained, greedy.empty() ? 0 : counts->dispatches - 1);
+    EXPECT_EQ(counts->barriers, greedy.empty() ? counts->dispatches + 1 : 2);
+    greedy.push_back(GreedyDecode(*program, 2).ahead(30));
+    const auto output = program->run(TestSteps(1, 1, 8, 3).next({2}, 61).input());
+    ASSERT_TRUE(output) << to_string(output.error());
+    logits.emplace_back(output->logits.begin(), output->logits.end());
+  }
+  EXPECT_EQ(greedy[1], greedy[0]);
+  EXPECT_EQ(logits[1], logits[0]);
+}
+
 }  // namespace
 }  // namespace hearth::vulkan

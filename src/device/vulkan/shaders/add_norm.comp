@@ -11,7 +11,8 @@ layout(constant_id = 7) const bool QUANTIZED_RESULT = true;
 layout(constant_id = 8) const bool LOGIT_ROWS = false;
 #include "quantize.glsl"
 
-layout(push_constant) uniform Arguments { AddNormArguments a; };
+layout(push_constant) uniform Arguments { AddNormArguments a; CHAIN; };
+#include "chain.glsl"
 
 shared float square_sums[2][THREADS / SUBGROUP];
 
@@ -27,11 +28,17 @@ float sum_of_squares(vec4 values[QUADS], uint slot) {
   return subgroupAdd(sum);
 }
 
-void main() {
+void add_and_norm() {
   const uint row = gl_WorkGroupID.x;
   const uint quads = a.width / 4;
   // All loads go out before anything waits for one of them: a single row's time is latency.
   vec4 residual[QUADS], branch[QUADS], post_norm[QUADS], norm[QUADS];
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+    const uint safe = min(i * THREADS + thread_index(), quads - 1);
+    if (HAS_POST_NORM) post_norm[i] = a.post_norm.v[safe];
+    if (HAS_NORM) norm[i] = a.norm.v[safe];
+  }
+  wait_for_earlier();
   [[unroll]] for (uint i = 0; i < QUADS; ++i) {
     const uint quad = i * THREADS + thread_index();
     const uint safe = min(quad, quads - 1);
@@ -41,8 +48,6 @@ void main() {
       const vec4 added = a.branch.v[row * quads + safe];
       branch[i] = quad < quads ? added : vec4(0);
     }
-    if (HAS_POST_NORM) post_norm[i] = a.post_norm.v[safe];
-    if (HAS_NORM) norm[i] = a.norm.v[safe];
   }
   if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
 
@@ -73,4 +78,9 @@ void main() {
       }
     }
   }
+}
+
+void main() {
+  add_and_norm();
+  count_as_ended();
 }

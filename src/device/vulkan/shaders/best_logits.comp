@@ -5,7 +5,8 @@
 #include "common.glsl"
 layout(constant_id = 2) const uint VALUES = 16;  ///< of a stretch for each thread
 
-layout(push_constant) uniform Arguments { BestLogitsArguments a; };
+layout(push_constant) uniform Arguments { BestLogitsArguments a; CHAIN; };
+#include "chain.glsl"
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 // A candidate is (key, token): keys order as the logits do, and of equals the lower token comes first.
@@ -79,7 +80,8 @@ void select(uint row, uint wanted, bool joins) {
   }
 }
 
-void main() {
+void find_best() {
+  wait_for_earlier();
   const uint row = gl_WorkGroupID.x;
   if (row >= a.step.header.logit_rows) return;
   const uint wanted = a.wanted.v[row];
@@ -97,4 +99,9 @@ void main() {
   controlBarrier(gl_ScopeWorkgroup, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer | gl_StorageSemanticsShared,
                  gl_SemanticsAcquireRelease);
   if (ends_last) select(row, wanted, true);
+}
+
+void main() {
+  find_best();
+  count_as_ended();
 }

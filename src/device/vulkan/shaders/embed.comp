@@ -5,9 +5,11 @@
 layout(constant_id = 2) const uint ENCODING = 1;
 #include "weights.glsl"
 
-layout(push_constant) uniform Arguments { EmbedArguments a; };
+layout(push_constant) uniform Arguments { EmbedArguments a; CHAIN; };
+#include "chain.glsl"
 
-void main() {
+void embed() {
+  wait_for_earlier();
   const uint token = gl_WorkGroupID.x;
   if (token >= a.step.header.tokens) return;
   int id = a.token_ids.v[token];
@@ -31,4 +33,9 @@ void main() {
       a.result.v[(token * blocks + block) * 8 + quad] = value * a.scale;
     }
   }
+}
+
+void main() {
+  embed();
+  count_as_ended();
 }

@@ -20,8 +20,8 @@ const uint OUTPUTS = TEAMS * CLUSTERS * ROWS;   ///< rows of a workgroup, of eac
 shared float partial_sums[MATRICES * SPLIT * TOKENS * OUTPUTS];
 
 struct FewInput {
-  Uvec4sIn x;
-  Vec2sIn x_pairs;
+  LiveUvec4sIn x;
+  LiveVec2sIn x_pairs;
   uint blocks;
 };
 
@@ -85,7 +85,19 @@ void add_products(RawBlock raw[MATRICES][ROWS], FewInput x, uint block, inout fl
   }
 }
 
-/// Sums of this lane over its blocks of rows [row, row + ROWS) of each matrix.
+void load_unrolled(WeightMatrix m[MATRICES], uint row, uint block, out RawBlock raw[UNROLL][MATRICES][ROWS]) {
+  [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
+    [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block + u * SPLIT * CLUSTER, raw[u][i]);
+  }
+}
+
+void add_unrolled(RawBlock raw[UNROLL][MATRICES][ROWS], FewInput x, uint block,
+                  inout float sums[MATRICES][ROWS][TOKENS]) {
+  [[unroll]] for (uint u = 0; u < UNROLL; ++u) add_products(raw[u], x, block + u * SPLIT * CLUSTER, sums);
+}
+
+/// Sums of this lane over its blocks of rows [row, row + ROWS) of each matrix. Where launches are chained, the first weights are
+/// on their way before the activations are waited for.
 void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, out float sums[MATRICES][ROWS][TOKENS]) {
   [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
@@ -94,20 +106,24 @@ void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, out float sum
   }
   const uint stride = SPLIT * CLUSTER;
   uint block = (gl_SubgroupID % SPLIT) * CLUSTER + gl_SubgroupInvocationID % CLUSTER;
+  RawBlock raw[UNROLL][MATRICES][ROWS];
+  if (CHAINED) {
+    const bool exists = block + (UNROLL - 1) * stride < x.blocks;
+    if (exists) load_unrolled(m, row, block, raw);
+    wait_for_earlier();
+    if (exists) {
+      add_unrolled(raw, x, block, sums);
+      block += UNROLL * stride;
+    }
+  }
   for (; block + (UNROLL - 1) * stride < x.blocks; block += UNROLL * stride) {
-    RawBlock raw[UNROLL][MATRICES][ROWS];
-    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
-      [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block + u * stride, raw[u][i]);
-    }
-    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
-      add_products(raw[u], x, block + u * stride, sums);
-    }
+    load_unrolled(m, row, block, raw);
+    add_unrolled(raw, x, block, sums);
   }
   if (UNROLL > 1) {
     for (; block < x.blocks; block += stride) {
-      RawBlock raw[MATRICES][ROWS];
-      [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block, raw[i]);
-      add_products(raw, x, block, sums);
+      [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block, raw[0][i]);
+      add_products(raw[0], x, block, sums);
     }
   }
 }

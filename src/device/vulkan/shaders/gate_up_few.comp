@@ -9,11 +9,12 @@ const uint MATRICES = 2;
 #include "activation.glsl"
 #include "quantize.glsl"
 
-layout(push_constant) uniform Arguments { GateUpArguments a; };
+layout(push_constant) uniform Arguments { GateUpArguments a; CHAIN; };
+#include "chain.glsl"
 
 float output_value(uint token, uint place) { return activate(whole_sum(0, token, place)) * whole_sum(1, token, place); }
 
-void main() {
+void multiply() {
   const uint first = gl_WorkGroupID.x * OUTPUTS;
   const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
   WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.gate, a.blocks, padded_rows),
@@ -42,4 +43,9 @@ void main() {
     a.result_quants.v[at / 4] = bytes;
     if (place % 32 == 0) a.result_pairs.v[at / 32] = pair;
   }
+}
+
+void main() {
+  multiply();
+  count_as_ended();
 }

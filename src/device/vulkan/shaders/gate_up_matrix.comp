@@ -9,9 +9,10 @@ const uint MATRICES = 2;
 #include "matrix_tokens.glsl"
 #include "activation.glsl"
 
-layout(push_constant) uniform Arguments { GateUpArguments a; };
+layout(push_constant) uniform Arguments { GateUpArguments a; CHAIN; };
+#include "chain.glsl"
 
-void main() {
+void multiply() {
   const uint tokens = LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens;
   MatrixInput x = MatrixInput(a.x, a.x_pairs, gl_WorkGroupID.x * TILE_TOKENS, tokens, a.blocks);
   if (x.first_token >= tokens) return;
@@ -38,4 +39,9 @@ void main() {
     }
     subgroupBarrier();
   }
+}
+
+void main() {
+  multiply();
+  count_as_ended();
 }

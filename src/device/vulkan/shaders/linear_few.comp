@@ -8,9 +8,10 @@ const uint MATRICES = 1;
 const uint ACTIVATION = 0;
 #include "activation.glsl"
 
-layout(push_constant) uniform Arguments { LinearArguments a; };
+layout(push_constant) uniform Arguments { LinearArguments a; CHAIN; };
+#include "chain.glsl"
 
-void main() {
+void multiply() {
   const uint first = gl_WorkGroupID.x * OUTPUTS;
   const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
   WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.weight, a.blocks, padded_rows));
@@ -27,4 +28,9 @@ void main() {
     if ((FLAGS & kFlagSoftcap) != 0) value = soft_cap(value, a.softcap);
     a.result.v[i / OUTPUTS * a.out_width + a.first_row + row] = value;
   }
+}
+
+void main() {
+  multiply();
+  count_as_ended();
 }

@@ -9,9 +9,10 @@ const uint MATRICES = 1;
 const uint ACTIVATION = 0;
 #include "activation.glsl"
 
-layout(push_constant) uniform Arguments { LinearArguments a; };
+layout(push_constant) uniform Arguments { LinearArguments a; CHAIN; };
+#include "chain.glsl"
 
-void main() {
+void multiply() {
   const uint tokens = LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens;
   // Tiles of the same weights follow each other, so that the cache serves all but the first.
   MatrixInput x = MatrixInput(a.x, a.x_pairs, gl_WorkGroupID.x * TILE_TOKENS, tokens, a.blocks);
@@ -38,4 +39,9 @@ void main() {
     }
     subgroupBarrier();
   }
+}
+
+void main() {
+  multiply();
+  count_as_ended();
 }

@@ -64,8 +64,8 @@ shared float scratch[SUBGROUPS * M * N];
 #define Sums coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 
 struct MatrixInput {
-  Uvec4sIn x;
-  Vec2sIn pairs;
+  LiveUvec4sIn x;
+  LiveVec2sIn pairs;
   uint first_token;
   uint tokens;  ///< rows of x that exist
   uint blocks;
@@ -145,10 +145,13 @@ struct Stage {
   XBlock x[X_LOADS];
 };
 
-void load_stage(Source source, MatrixInput x, out Stage stage) {
+void load_weights(Source source, inout Stage stage) {
   [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
     stage.weights[i] = load_words(source.matrices[MATRICES == 1 ? 0 : i], source.weights[i]);
   }
+}
+
+void load_x(Source source, MatrixInput x, inout Stage stage) {
   [[unroll]] for (uint i = 0; i < X_LOADS; ++i) {
     stage.x[i] = XBlock(x.x.v[2 * source.x[i]], x.x.v[2 * source.x[i] + 1], x.pairs.v[source.x[i]]);
   }
@@ -280,14 +283,17 @@ void multiply_tile(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, Part
   Source source;
   find_source(m, first_row, x, source);
   Stage next;
-  load_stage(source, x, next);
+  load_weights(source, next);
+  wait_for_earlier();
+  load_x(source, x, next);
   uint buffer_index = team_index() * BUFFERS;
   for (uint block = team_index() * DEPTH; block < x.blocks; block += round) {
     store_stage(buffer_index, next, source, block);
     team_barrier();
     // Behind the last stage it is loaded once more: a load without a condition is one that the compiler can move.
     advance(source, block + round < x.blocks ? round : 0);
-    load_stage(source, x, next);
+    load_weights(source, next);
+    load_x(source, x, next);
     // Not unrolled: NVIDIA's compiler would load all blocks' matrices at once and run out of registers.
     [[dont_unroll]] for (uint d = 0; d < DEPTH; ++d) {
       [[unroll]] for (uint p = 0; p < PARTS; ++p) add_part(part, buffer_index, d, p, sums);

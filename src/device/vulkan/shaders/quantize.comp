@@ -5,9 +5,11 @@
 layout(constant_id = 2) const bool LOGIT_ROWS = false;
 #include "quantize.glsl"
 
-layout(push_constant) uniform Arguments { QuantizeArguments a; };
+layout(push_constant) uniform Arguments { QuantizeArguments a; CHAIN; };
+#include "chain.glsl"
 
-void main() {
+void quantize_row() {
+  wait_for_earlier();
   const uint row = gl_WorkGroupID.x;
   if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
   const uint quads = a.width / 4;
@@ -18,4 +20,9 @@ void main() {
   if (quad >= quads) return;
   a.quants.v[at] = bytes;
   if (quad % 8 == 0) a.pairs.v[at / 8] = pair;
+}
+
+void main() {
+  quantize_row();
+  count_as_ended();
 }

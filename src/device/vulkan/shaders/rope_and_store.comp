@@ -8,12 +8,14 @@ layout(constant_id = 4) const bool K_NORM = false;
 layout(constant_id = 5) const bool INTERLEAVED = false;
 #include "rope.glsl"
 
-layout(push_constant) uniform Arguments { RopeAndStoreArguments a; };
+layout(push_constant) uniform Arguments { RopeAndStoreArguments a; CHAIN; };
+#include "chain.glsl"
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 shared float head_values[SUBGROUPS * HEAD_DIM];
 
-void main() {
+void turn_and_store() {
+  wait_for_earlier();
   const uint token = gl_WorkGroupID.x;
   if (token >= a.step.header.tokens) return;
   // Subgroups beyond the last head do it once more: lavapipe's subgroup barriers want them to stay.
@@ -47,4 +49,9 @@ void main() {
   for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM / 2; i += SUBGROUP) {
     a.cache.v[row * (HEAD_DIM / 2) + i] = packHalf2x16(vec2(head_values[base + 2 * i], head_values[base + 2 * i + 1]));
   }
+}
+
+void main() {
+  turn_and_store();
+  count_as_ended();
 }
