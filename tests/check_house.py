@@ -16,6 +16,7 @@ REGISTRIES = re.compile(
 )
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(work|root|home/\w+|Users/\w+)/")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+BLOCK_QUALIFIERS = re.compile(r"\b(coherent|nonprivate|volatile)\b[^;{]*\bbuffer\b")
 
 
 def tracked_files(root: Path) -> list[Path]:
@@ -70,6 +71,12 @@ def test_nothing_is_left_unfinished():
     assert matches(files, UNFINISHED) == []
 
 
+def test_memory_qualifiers_stand_on_members():
+    """glslang drops those of a whole block behind a buffer reference."""
+    files = [path for path in tracked_files(ROOT) if "shaders" in path.parts]
+    assert matches(files, BLOCK_QUALIFIERS) == []
+
+
 def test_headers_are_included_once():
     headers = [path for path in tracked_files(ROOT) if path.suffix == ".h"]
     assert [str(path) for path in headers if "#pragma once" not in path.read_text(encoding="utf-8")] == []
@@ -77,7 +84,7 @@ def test_headers_are_included_once():
 
 def test_the_checks_find_what_they_look_for(tmp_path):
     bad = tmp_path / "bad.cc"
-    comments = "// TODO\n// http://deb.debian" + ".org /home/" + "me/x\n"
+    comments = "// TODO\ncoherent readonly buffer Block {\n// http://deb.debian" + ".org /home/" + "me/x\n"
     bad.write_text("int a;\n" * (MOST_LINES + 1) + comments, encoding="utf-8")
     assert len(long_files([bad])) == 1
-    assert all(len(matches([bad], pattern)) == 1 for pattern in (REGISTRIES, MACHINE_PATHS, UNFINISHED))
+    assert all(len(matches([bad], pattern)) == 1 for pattern in (REGISTRIES, MACHINE_PATHS, UNFINISHED, BLOCK_QUALIFIERS))

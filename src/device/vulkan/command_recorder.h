@@ -64,6 +64,7 @@ class CommandRecorder {
   /// From now on dispatches may wait for each other by the counters of the step's buffer, which are zero when the
   /// commands begin. With timestamps none waits, so that a dispatch's time is its own.
   void chain() { chains_ = true; }
+  bool chains() const { return chains_; }
 
   /// Everything before, in earlier submits too, has ended and is there for what follows.
   void join_earlier();

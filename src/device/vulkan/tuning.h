@@ -82,6 +82,7 @@ struct Tuning {
   /// Steps of up to so many tokens have launches wait for each other in the shader instead of by barriers
   /// (shaders/chain.glsl).
   uint32_t chain_tokens = 0;
+  uint32_t chain_workgroups = 0;  ///< of a chained product for each compute unit, at most; 0 sets no limit
 };
 
 /// The tile for so many tokens.

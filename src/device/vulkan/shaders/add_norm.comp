@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // AddNorm: one workgroup for each row, whose values stay in registers between the two norms.
+#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint QUADS = 1;  ///< groups of four values that a thread holds
 layout(constant_id = 3) const bool HAS_BRANCH = true;

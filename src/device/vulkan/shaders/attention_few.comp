@@ -11,6 +11,7 @@
 //
 // KEY_LANES lanes share a key, each with LANE_CHUNKS chunks of its dimensions; a subgroup has STRIPES such rows of
 // lanes, and each of them takes ROUNDS keys of one block of the cache.
+#define CHAINABLE
 #include "attention.glsl"
 layout(constant_id = 7) const uint HEADS = 2;      ///< query heads of a workgroup
 layout(constant_id = 8) const uint KEY_LANES = 16;  ///< a power of two
@@ -21,6 +22,7 @@ layout(constant_id = 12) const bool Q_NORM = false;
 layout(constant_id = 13) const bool K_NORM = false;
 layout(constant_id = 14) const bool INTERLEAVED = false;
 #include "rope.glsl"
+#include "last_workgroup.glsl"
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 const uint PARTS = (GROUP + HEADS - 1) / HEADS;
@@ -35,7 +37,6 @@ shared float head_values[FUSED ? HEADS * HEAD_DIM : 1];  ///< queries
 shared uint own_halves[FUSED ? 2 * HEAD_DIM : 1];
 shared vec4 gathered[SUBGROUPS * HEADS * QUADS];
 shared float tops[SUBGROUPS * HEADS], denominators[SUBGROUPS * HEADS];
-shared bool ends_last;
 
 // What a lane holds.
 uvec4 keys[ROUNDS * LANE_CHUNKS], values[ROUNDS * LANE_CHUNKS];
@@ -318,21 +319,6 @@ void join_parts(uint first_part, uint parts) {
   }
 }
 
-/// Whether this workgroup is the last of its team to come here.
-bool is_last(uint team, uint splits) {
-  controlBarrier(gl_ScopeWorkgroup, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer, gl_SemanticsAcquireRelease);
-  if (thread_index() == 0) {
-    Counters counters = Counters(a.partials);
-    const uint ended = atomicAdd(counters.v[a.counters + team], 1, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer,
-                                 gl_SemanticsAcquireRelease);
-    ends_last = ended + 1 == splits;
-    if (ends_last) counters.v[a.counters + team] = 0;
-  }
-  controlBarrier(gl_ScopeWorkgroup, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer | gl_StorageSemanticsShared,
-                 gl_SemanticsAcquireRelease);
-  return ends_last;
-}
-
 void write_result(AttentionTile tile, uint kv_head, uint part) {
   const uint quads = HEADS * QUADS;
   for (uint i = thread_index(); i < (quads + SUBGROUP - 1) / SUBGROUP * SUBGROUP; i += THREADS) {
@@ -398,7 +384,7 @@ void attend() {
     gather();
     if (joined) break;
     write_part(team * a.splits + split);
-    if (!is_last(team, splits)) return;
+    if (!is_last(Counters(a.partials), a.counters + team, splits)) return;
     join_parts(team * a.splits, splits);
   }
   write_result(tile, kv_head, part);

@@ -2,11 +2,13 @@
 #extension GL_GOOGLE_include_directive : require
 // The best candidates of rows of logits (StepOutput::candidates): a workgroup finds those of a stretch of the vocabulary one
 // after another, and the workgroup of a row that ends last finds the row's among them.
+#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint VALUES = 16;  ///< of a stretch for each thread
 
 layout(push_constant) uniform Arguments { BestLogitsArguments a; CHAIN; };
 #include "chain.glsl"
+#include "last_workgroup.glsl"
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 // A candidate is (key, token): keys order as the logits do, and of equals the lower token comes first.
@@ -14,7 +16,6 @@ const uvec2 NOTHING = uvec2(0, 0xffffffff);
 const uvec2 BEFORE_ALL = uvec2(0xffffffff, 0);
 
 shared uvec2 best_of_subgroup[SUBGROUPS];
-shared bool ends_last;
 
 bool comes_before(uvec2 one, uvec2 other) { return one.x > other.x || (one.x == other.x && one.y < other.y); }
 
@@ -87,18 +88,7 @@ void find_best() {
   const uint wanted = a.wanted.v[row];
   if (wanted == 0) return;  // the host reads the whole row
   select(row, wanted, false);
-  if (gl_NumWorkGroups.y == 1) return;
-
-  controlBarrier(gl_ScopeWorkgroup, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer, gl_SemanticsAcquireRelease);
-  if (thread_index() == 0) {
-    const uint ended = atomicAdd(a.counters.v[row], 1, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer,
-                                 gl_SemanticsAcquireRelease);
-    ends_last = ended + 1 == gl_NumWorkGroups.y;
-    if (ends_last) a.counters.v[row] = 0;
-  }
-  controlBarrier(gl_ScopeWorkgroup, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer | gl_StorageSemanticsShared,
-                 gl_SemanticsAcquireRelease);
-  if (ends_last) select(row, wanted, true);
+  if (gl_NumWorkGroups.y > 1 && is_last(a.counters, row, gl_NumWorkGroups.y)) select(row, wanted, true);
 }
 
 void main() {

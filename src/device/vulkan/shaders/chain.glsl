@@ -35,7 +35,8 @@ void wait_for_earlier() {
 void count_as_ended() {
   if (!CHAINED || chain.link == 0) return;
   controlBarrier(gl_ScopeWorkgroup, gl_ScopeQueueFamily, gl_StorageSemanticsBuffer, gl_SemanticsAcquireRelease);
-  if (thread_index() != 0) return;
-  atomicAdd(Counters(a.step).v[kChainAt + chain.link * kChainStride], 1u, gl_ScopeQueueFamily,
-            gl_StorageSemanticsBuffer, gl_SemanticsRelease);
+  if (thread_index() == 0) {
+    atomicAdd(Counters(a.step).v[kChainAt + chain.link * kChainStride], 1u, gl_ScopeQueueFamily,
+              gl_StorageSemanticsBuffer, gl_SemanticsRelease);
+  }
 }

@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // Embed: one workgroup for each token; a thread widens one block of 32 values.
+#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint ENCODING = 1;
 #include "weights.glsl"

@@ -105,23 +105,23 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Uv
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer FloatsIn { float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Vec2sIn { vec2 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vec4sIn { vec4 v[]; };
-// What launches of a step write and later ones read, perhaps without a barrier of the API between them (chain.glsl):
-// `nonprivate` has the shaders' own barriers order the accesses.
-layout(buffer_reference, std430, buffer_reference_align = 4) nonprivate readonly buffer LiveUintsIn { uint v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) nonprivate readonly buffer LiveFloatsIn { float v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) nonprivate readonly buffer LiveVec2sIn { vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) nonprivate readonly buffer LiveVec4sIn { vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) nonprivate readonly buffer LiveUvec4sIn { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) nonprivate buffer Floats { float v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) nonprivate buffer Uints { uint v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) nonprivate buffer Vec2s { vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) nonprivate buffer Vec4s { vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) nonprivate buffer Uvec4s { uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Partials { float v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer PartialQuads { vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters { uint v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Candidates { uvec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer Uvec2s { uvec2 v[]; };
+// What workgroups of a step write and others read, perhaps without a barrier of the API between them (chain.glsl):
+// `nonprivate` has the shaders' own barriers order the accesses. It stands on members, as glslang drops it from a block.
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer LiveUintsIn { nonprivate uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer LiveFloatsIn { nonprivate float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer LiveVec2sIn { nonprivate vec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer LiveVec4sIn { nonprivate vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer LiveUvec4sIn { nonprivate uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { nonprivate float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Uints { nonprivate uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Vec2s { nonprivate vec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { nonprivate vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { nonprivate uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Partials { nonprivate float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer PartialQuads { nonprivate vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Counters { nonprivate uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Candidates { nonprivate uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Uvec2s { nonprivate uvec2 v[]; };
 #endif
 
 /// One run of rows of a weight matrix in one encoding.

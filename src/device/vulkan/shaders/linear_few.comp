@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // Linear and Logits for 1 to 16 tokens.
+#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 8) const uint FLAGS = 0;
 const uint MATRICES = 1;
@@ -11,15 +12,7 @@ const uint ACTIVATION = 0;
 layout(push_constant) uniform Arguments { LinearArguments a; CHAIN; };
 #include "chain.glsl"
 
-void multiply() {
-  const uint first = gl_WorkGroupID.x * OUTPUTS;
-  const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
-  WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.weight, a.blocks, padded_rows));
-  float sums[MATRICES][ROWS][TOKENS];
-  // Clusters beyond the end compute the last rows again: they must take part in the barrier.
-  multiply_lane(m, min(first + first_output(), padded_rows - ROWS), FewInput(a.x, a.x_pairs, a.blocks), sums);
-  reduce_sums(sums);
-
+void write_outputs(uint first) {
   for (uint i = thread_index(); i < TOKENS * OUTPUTS; i += THREADS) {
     const uint row = first + i % OUTPUTS;
     if (row >= a.rows) continue;
@@ -31,6 +24,8 @@ void multiply() {
 }
 
 void main() {
-  multiply();
+  const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
+  WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.weight, a.blocks, padded_rows));
+  multiply_rows(m, a.rows, FewInput(a.x, a.x_pairs, a.blocks));
   count_as_ended();
 }

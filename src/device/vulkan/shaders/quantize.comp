@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // Activations from float32 to bytes, where what made them could not do it. One workgroup for each row and stretch of it.
+#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const bool LOGIT_ROWS = false;
 #include "quantize.glsl"

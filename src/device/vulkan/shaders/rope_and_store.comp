@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // RopeAndStore: one subgroup for each head of a token; K and V go to the paged cache in f16, Q on in float32.
+#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint HEAD_DIM = 128;
 layout(constant_id = 3) const bool Q_NORM = false;

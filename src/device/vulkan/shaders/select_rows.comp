@@ -1,6 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // SelectRows: a row of the result is a row of the source, in float32.
+#define CHAINABLE
 #include "common.glsl"
 layout(push_constant) uniform Arguments { SelectRowsArguments a; CHAIN; };
 #include "chain.glsl"
