@@ -59,30 +59,7 @@ void CommandRecorder::barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written
   if (commands_ != VK_NULL_HANDLE) gpu_.vk().vkCmdPipelineBarrier2(commands_, &info);
   read_.clear();
   written_.clear();
-  since_ = 0;
   ++barriers_;
-}
-
-/// Puts the next dispatch behind those before, if it conflicts with one of them: by the counter of the last one, or by
-/// a barrier where that does not count or is not alone.
-shared::ChainArguments CommandRecorder::order(Shader shader, Groups groups, bool conflict) {
-  const bool counts = chains_ && timestamps_ == VK_NULL_HANDLE && slices_ == 1 && can_be_chained(shader) &&
-                      links_ + 1 < shared::kChainLinks;
-  const bool waits = conflict && counts && since_ == 1 && last_workgroups_ > 0;
-  if (conflict && !waits) {
-    barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
-            VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
-            VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT);
-  } else if (waits) {
-    read_.clear();
-    written_.clear();
-    since_ = 0;
-    ++chained_;
-  }
-  ++since_;
-  const shared::ChainArguments chain = {.link = counts ? ++links_ : 0, .waits_for = waits ? last_workgroups_ : 0};
-  last_workgroups_ = counts ? groups.x * groups.y * groups.z : 0;
-  return chain;
 }
 
 void CommandRecorder::timestamp(uint32_t number) {
@@ -90,12 +67,16 @@ void CommandRecorder::timestamp(uint32_t number) {
   gpu_.vk().vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, timestamps_, number);
 }
 
-Result<void> CommandRecorder::dispatch_bytes(PipelineKey key, const void* arguments, uint32_t bytes, Groups groups,
-                                             std::span<const Access> reads, std::span<const Access> writes) {
+Result<void> CommandRecorder::dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes,
+                                             Groups groups, std::span<const Access> reads,
+                                             std::span<const Access> writes) {
   const auto range = slice_of(key, groups);
   if (!range) return {};
-  key.chained = chains_ && can_be_chained(key.shader);
-  const shared::ChainArguments chain = order(key.shader, groups, conflicts(reads, writes));
+  if (conflicts(reads, writes)) {
+    barrier(VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT,
+            VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT,
+            VK_ACCESS_2_SHADER_STORAGE_READ_BIT | VK_ACCESS_2_SHADER_STORAGE_WRITE_BIT);
+  }
   read_.insert(read_.end(), reads.begin(), reads.end());
   written_.insert(written_.end(), writes.begin(), writes.end());
   if (launches_.empty()) timestamp(0);
@@ -109,8 +90,6 @@ Result<void> CommandRecorder::dispatch_bytes(PipelineKey key, const void* argume
     bound_ = *pipeline;
   }
   vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, arguments);
-  vk.vkCmdPushConstants(commands_, pipelines_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, shared::kChainOffset,
-                        sizeof(chain), &chain);
   if (slices_ == 1) {
     vk.vkCmdDispatch(commands_, groups.x, groups.y, groups.z);
   } else {

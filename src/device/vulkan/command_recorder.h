@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "device/vulkan/pipelines.h"
-#include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
 
@@ -35,8 +34,7 @@ struct Launch {
 };
 
 /// Records dispatches into a command buffer and puts a barrier before a dispatch exactly where it touches what was
-/// written, or writes what was read, since the last barrier. Where chain() was called, a dispatch behind a single other
-/// one waits for it in the shader instead (shaders/chain.glsl). The validation layer cannot see accesses through
+/// written, or writes what was read, since the last barrier. The validation layer cannot see accesses through
 /// addresses, so the ranges given here are all that stands between two dispatches.
 class CommandRecorder {
  public:
@@ -50,7 +48,7 @@ class CommandRecorder {
   template <class Arguments>
   Result<void> dispatch(const PipelineKey& key, const Arguments& arguments, Groups groups,
                         std::span<const Access> reads, std::span<const Access> writes) {
-    static_assert(sizeof(Arguments) <= shared::kChainOffset);
+    static_assert(sizeof(Arguments) <= Pipelines::kPushConstantBytes);
     return dispatch_bytes(key, &arguments, sizeof(Arguments), groups, reads, writes);
   }
 
@@ -60,11 +58,6 @@ class CommandRecorder {
   /// Of the launches that do an operation's work (matmuls and attention) only part `slice` of `slices` is recorded from
   /// now on, of what follows them nothing before the last part: one operation over several submits.
   void take_slice(uint32_t slice, uint32_t slices) { slice_ = slice, slices_ = slices; }
-
-  /// From now on dispatches may wait for each other by the counters of the step's buffer, which are zero when the
-  /// commands begin. With timestamps none waits, so that a dispatch's time is its own.
-  void chain() { chains_ = true; }
-  bool chains() const { return chains_; }
 
   /// Everything before, in earlier submits too, has ended and is there for what follows.
   void join_earlier();
@@ -81,16 +74,13 @@ class CommandRecorder {
   const std::vector<Launch>& launches() const { return launches_; }
   uint32_t dispatches() const { return static_cast<uint32_t>(launches_.size()); }
   uint32_t barriers() const { return barriers_; }
-  uint32_t chained() const { return chained_; }  ///< dispatches that wait for the one before without a barrier
-  uint32_t links() const { return links_; }      ///< counters in use, the first of which is number 1
 
  private:
-  Result<void> dispatch_bytes(PipelineKey key, const void* arguments, uint32_t bytes, Groups groups,
+  Result<void> dispatch_bytes(const PipelineKey& key, const void* arguments, uint32_t bytes, Groups groups,
                               std::span<const Access> reads, std::span<const Access> writes);
   void timestamp(uint32_t number);
   std::optional<GroupRange> slice_of(const PipelineKey& key, Groups groups) const;
   bool conflicts(std::span<const Access> reads, std::span<const Access> writes) const;
-  shared::ChainArguments order(Shader shader, Groups groups, bool conflict);
   void copy(VkBuffer from, VkBuffer to, std::span<const VkBufferCopy> regions);
   void barrier(VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to, VkAccessFlags2 used);
 
@@ -104,10 +94,6 @@ class CommandRecorder {
   uint32_t operation_ = 0;
   uint32_t slice_ = 0, slices_ = 1;
   uint32_t barriers_ = 0;
-  bool chains_ = false;
-  uint32_t chained_ = 0, links_ = 0;
-  uint32_t since_ = 0;            ///< dispatches since the last barrier, or since the last one that waited
-  uint32_t last_workgroups_ = 0;  ///< of the last dispatch, if it counts them
 };
 
 }  // namespace hearth::vulkan

@@ -5,13 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <mutex>
 #include <set>
 #include <type_traits>
 #include <utility>
-
-#include "device/vulkan/shaders/layout.h"
 
 // For tests: makes a device run out of memory or get lost at a chosen call, lose its memory to others, or fail at what
 // it claims to be able to do.
@@ -46,13 +43,11 @@ struct Faults {
   std::atomic<uint64_t> left_bytes = UINT64_MAX;  ///< that others leave of each heap's budget
   std::atomic<bool> matrices_fail = false;        ///< no shader with cooperative matrices can be compiled
   std::atomic<uint32_t> matrices_failed = 0;      ///< how many were not
-  std::atomic<bool> endless_waits = false;        ///< chained launches recorded from now on wait for what never comes
 
   void reset() {
     left_bytes = UINT64_MAX;
     matrices_fail = false;
     matrices_failed = 0;
-    endless_waits = false;
     allocation.stop();
     submit_memory.stop();
     submit.stop();
@@ -153,18 +148,6 @@ inline VKAPI_ATTR VkResult VKAPI_CALL make_or_fail(VkDevice device, VkPipelineCa
       device, cache, count, infos, callbacks, pipelines);
 }
 
-inline VKAPI_ATTR void VKAPI_CALL push_or_wait(VkCommandBuffer commands, VkPipelineLayout layout,
-                                               VkShaderStageFlags stages, uint32_t offset, uint32_t size,
-                                               const void* values) {
-  shared::ChainArguments chain;
-  if (faults.endless_waits && offset == shared::kChainOffset) {
-    std::memcpy(&chain, values, sizeof(chain));
-    if (chain.waits_for > 0) ++chain.waits_for;
-    values = &chain;
-  }
-  driver_table.vkCmdPushConstants(commands, layout, stages, offset, size, values);
-}
-
 /// For VulkanOptions::wrap.
 inline void inject_faults(VolkDeviceTable& table) {
   driver_table = table;
@@ -173,7 +156,6 @@ inline void inject_faults(VolkDeviceTable& table) {
               &VolkDeviceTable::vkBeginCommandBuffer, &VolkDeviceTable::vkEndCommandBuffer,
               &VolkDeviceTable::vkCreateFence, &VolkDeviceTable::vkCreatePipelineLayout,
               &VolkDeviceTable::vkCreatePipelineCache>(table);
-  table.vkCmdPushConstants = push_or_wait;
   table.vkCreateShaderModule = note_module;
   table.vkCreateComputePipelines = make_or_fail;
   table.vkQueueSubmit2 = submit_or_lose;

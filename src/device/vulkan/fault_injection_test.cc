@@ -5,7 +5,6 @@
 
 #include <gtest/gtest.h>
 
-#include "device/vulkan/program.h"
 #include "device/vulkan/test_model.h"
 #include "device/vulkan/vulkan_device.h"
 
@@ -198,26 +197,6 @@ TEST_P(FaultsTest, ALostDeviceIsAnErrorAndAnotherCanBeOpened) {
     ASSERT_TRUE(after) << to_string(after.error());
     EXPECT_EQ(*after, *before);
   }
-}
-
-TEST_P(FaultsTest, AWaitWithoutEndIsALostDeviceAndTheNextTakesBarriers) {
-  for (const bool endless : {true, false}) {
-    auto device = open();
-    ASSERT_TRUE(device) << to_string(device.error());
-    ASSERT_TRUE((*device)->set_tuning("chain_tokens=64"));
-    faults.endless_waits = endless;
-    const auto program = compile(**device);
-    ASSERT_TRUE(program) << to_string(program.error());
-    const auto counts = static_cast<VulkanProgram&>(**program).statistics(kTokens, kTokens);
-    ASSERT_TRUE(counts) << to_string(counts.error());
-    EXPECT_EQ(counts->chained > 0, endless);
-    const auto ran = run(**program);
-    ASSERT_EQ(ran.has_value(), !endless);
-    if (!ran) {
-      EXPECT_EQ(ran.error().code, ErrorCode::device_lost) << to_string(ran.error());
-    }
-  }
-  chains_gave_up = false;
 }
 
 TEST_P(FaultsTest, ADeviceLostWhileWeightsAreWrittenIsAnError) {

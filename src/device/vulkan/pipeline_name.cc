@@ -37,7 +37,6 @@ std::string pipeline_name(const PipelineKey& key) {
       sizes += fmt::format(" {}", lower);
     }
   }
-  if (key.chained) sizes += " chained";
   return name + sizes;
 }
 

@@ -27,7 +27,6 @@
 
 #include "base/thread_pool.h"
 #include "device/vulkan/kept_file.h"
-#include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -67,11 +66,6 @@ const std::vector<ShaderConstant>& constants_of(Shader shader) {
     return all;
   }();
   return kAll[static_cast<size_t>(shader)];
-}
-
-bool can_be_chained(Shader shader) {
-  const auto& constants = constants_of(shader);
-  return constants.size() > shared::kChainedConstant && constants[shared::kChainedConstant].name == "CHAINED";
 }
 
 uint64_t hash_of_shaders() {
@@ -199,10 +193,6 @@ Result<VkPipeline> Pipelines::compile(const PipelineKey& key) {
   values.insert(values.end(), key.constants.begin(), key.constants.end());
   std::vector<VkSpecializationMapEntry> entries;
   for (uint32_t i = 0; i < values.size(); ++i) entries.push_back({i, i * 4, 4});
-  if (key.chained) {
-    entries.push_back({shared::kChainedConstant, static_cast<uint32_t>(values.size()) * 4, 4});
-    values.push_back(VK_TRUE);
-  }
   const VkSpecializationInfo specialization = {.mapEntryCount = static_cast<uint32_t>(entries.size()),
                                                .pMapEntries = entries.data(),
                                                .dataSize = values.size() * 4,

@@ -42,19 +42,15 @@ std::string_view name_of(Shader shader);
 /// Its specialisation constants by constant_id.
 const std::vector<ShaderConstant>& constants_of(Shader shader);
 
-/// Whether its launches can wait for each other (shaders/chain.glsl).
-bool can_be_chained(Shader shader);
-
 /// Of the code of all shaders: what was compiled or measured with others says nothing about these.
 uint64_t hash_of_shaders();
 
 /// A shader and its specialisation constants: `threads` and the subgroup size are constants 0 and 1 of every shader,
-/// `constants` are those from 2 on, in the order of the shader's file, `chained` is kChainedConstant.
+/// `constants` are those from 2 on, in the order of the shader's file.
 struct PipelineKey {
   Shader shader = Shader::embed;
   uint32_t threads = 128;
   std::vector<uint32_t> constants;
-  bool chained = false;
 
   auto operator<=>(const PipelineKey&) const = default;
 };

@@ -232,7 +232,6 @@ Result<void> VulkanProgram::record(Slot& slot, const Bucket& bucket, Recorded& r
       return fail_vulkan(begun, "recording a step");
     }
     CommandRecorder commands(gpu_, pipelines_, recorded.commands[piece]);
-    if (chains(bucket)) commands.chain();
     if (auto made = record_piece(slot, bucket, pieces[piece], commands); !made) {
       gpu_.vk().vkResetCommandBuffer(recorded.commands[piece], 0);  // a later step begins it again
       return made;
@@ -241,7 +240,6 @@ Result<void> VulkanProgram::record(Slot& slot, const Bucket& bucket, Recorded& r
       gpu_.vk().vkResetCommandBuffer(recorded.commands[piece], 0);
       return fail_vulkan(ended, "recording a step");
     }
-    recorded.links = commands.links();
   }
   recorded.generation = slot.step.generation();
   return {};
@@ -270,8 +268,6 @@ Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, const
   commands.take_slice(0, 1);
   if (bucket.candidates) {
     if (auto made = recorder.record_candidates(); !made) return made;
-  } else if (commands.links() > 0) {
-    commands.show_to_host();  // whether a wait was given up
   }
   if (bucket.whole_rows > 0) {
     const VkBufferCopy rows = {.srcOffset = activations_.place(recording_.logits).floats,
@@ -301,13 +297,11 @@ Result<RecordingStatistics> VulkanProgram::statistics(const Bucket& bucket) {
   RecordingStatistics statistics;
   for (const StepPiece& piece : cut(bucket)) {
     CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
-    if (chains(bucket)) commands.chain();
     if (auto made = record_piece(slots_[next_slot_], bucket, piece, commands); !made) {
       return pass_on(made);
     }
     statistics.dispatches += commands.dispatches();
     statistics.barriers += commands.barriers();
-    statistics.chained += commands.chained();
     ++statistics.submits;
     statistics.launches.insert(statistics.launches.end(), commands.launches().begin(), commands.launches().end());
   }
@@ -351,8 +345,6 @@ Result<void> VulkanProgram::submit(const StepInput& input) {
   if (auto written = write_input(slot, input); !written) return written;
   auto found = recorded(slot, bucket_for(input));
   if (!found) return pass_on(found);
-  slot.chained = (*found)->links > 0;
-  if (slot.chained) slot.step.clear_chain((*found)->links);
   for (const VkCommandBuffer& commands : (*found)->commands) {
     const bool last = &commands == &(*found)->commands.back();
     if (auto submitted = gpu_.submit(commands, last ? slot.fence : VK_NULL_HANDLE); !submitted) {
@@ -368,11 +360,7 @@ Result<void> VulkanProgram::submit(const StepInput& input) {
 
 Result<void> VulkanProgram::wait_for(Slot& slot) {
   --in_flight_;
-  if (auto waited = gpu_.wait(slot.fence, "running a step"); !waited) return waited;
-  if (!slot.chained || !slot.step.gave_up()) return {};
-  chains_gave_up = true;
-  return fail(ErrorCode::device_lost, "the GPU does not start launches in order: one waited without end for another",
-              "it is used with barriers from now on");
+  return gpu_.wait(slot.fence, "running a step");
 }
 
 Result<StepOutput> VulkanProgram::wait() {

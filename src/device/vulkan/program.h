@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,15 +15,10 @@
 
 namespace hearth::vulkan {
 
-/// Set for the process when a step gave up a wait of one launch for another (shaders/chain.glsl): programs made from
-/// then on take barriers.
-inline std::atomic<bool> chains_gave_up = false;
-
 /// Counts of one recorded step.
 struct RecordingStatistics {
   uint32_t dispatches = 0;
   uint32_t barriers = 0;
-  uint32_t chained = 0;  ///< dispatches that wait for the one before in the shader
   uint32_t submits = 0;
   std::vector<Launch> launches;  ///< in order
 };
@@ -102,7 +96,6 @@ class VulkanProgram : public Program, public ExplainedProgram {
   struct Recorded {
     std::vector<VkCommandBuffer> commands;  ///< one for each submit
     uint32_t generation = 0;
-    uint32_t links = 0;  ///< counters of launches that wait for each other
   };
 
   /// What each of the steps in flight has for itself.
@@ -115,7 +108,6 @@ class VulkanProgram : public Program, public ExplainedProgram {
     uint32_t whole_rows = 0;              ///< of the step in flight
     std::vector<uint32_t> candidates;     ///< of each other row of it
     uint32_t tokens = 0, logit_rows = 0;  ///< likewise
-    bool chained = false;                 ///< whether its launches wait for each other
   };
 
   VulkanProgram(Gpu& gpu, Pipelines& pipelines, const MatmulTunings& tunings, AttentionPlan attention,
@@ -155,9 +147,6 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Result<void> record_timed(const MatmulTrial& trial, Pipelines& pipelines, const Buffer& results, TimedTrial& timed);
   Result<void> run_timed(TimedTrial& timed, const ResultPlace& place, const Buffer& results);
   Result<void> record_trial(const MatmulTrial& trial, CommandRecorder& commands);
-  bool chains(const Bucket& bucket) const {
-    return bucket.tokens <= tuning_.chain_tokens && bucket.pieces == 1 && !chains_gave_up;
-  }
   Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);
 

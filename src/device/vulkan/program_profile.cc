@@ -21,7 +21,6 @@ Result<std::vector<DispatchTime>> VulkanProgram::measure(const StepInput& input,
   auto allocated = allocate_commands();
   if (!allocated) return pass_on(allocated);
   CommandRecorder commands(gpu_, pipelines_, *allocated, timestamps->pool());
-  if (chains(bucket)) commands.chain();  // the same pipelines
   const auto run_once = [&]() -> Result<void> {
     const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
     vk.vkBeginCommandBuffer(*allocated, &begin);

@@ -132,7 +132,7 @@ TEST_F(ProgramTest, RefusesWishesThatCannotBe) {
 }
 
 /// Attention over what came before, so that a wrong token or order of steps shows in every later one.
-TestModel small_decoder(uint32_t sequences, NumberFormat format = NumberFormat::f16) {
+TestModel small_decoder(uint32_t sequences) {
   constexpr uint32_t kWidth = 128, kHeads = 4, kKvHeads = 2, kHeadDim = 32, kVocabulary = 61;
   TestModel model(5);
   auto& ops = model.recording.operations;
@@ -147,15 +147,16 @@ TestModel small_decoder(uint32_t sequences, NumberFormat format = NumberFormat::
   for (uint32_t i = 0; i < kHeadDim / 2; ++i)
     rope.inverse_frequencies.push_back(std::pow(100.0F, -2.0F * i / kHeadDim));
   model.recording.ropes = {rope};
-  ops.push_back(
-      Linear{.in = x, .weight = model.matrix({{format, (kHeads + 2 * kKvHeads) * kHeadDim}}, kWidth), .out = qkv});
+  ops.push_back(Linear{
+      .in = x, .weight = model.matrix({{NumberFormat::f16, (kHeads + 2 * kKvHeads) * kHeadDim}}, kWidth), .out = qkv});
   ops.push_back(RopeAndStore{
       .qkv = qkv, .heads = kHeads, .kv_heads = kKvHeads, .head_dim = kHeadDim, .rope = RopeId{0}, .out = query});
   ops.push_back(Attention{.query = query, .heads = kHeads, .kv_heads = kKvHeads, .head_dim = kHeadDim, .out = mixed});
-  ops.push_back(Linear{.in = mixed, .weight = model.matrix({{format, kWidth}}, kHeads * kHeadDim), .out = projected});
-  ops.push_back(SelectRows{.in = projected, .out = selected});
   ops.push_back(
-      Logits{.in = selected, .head = model.matrix({{format, kVocabulary}}, kWidth), .out = model.recording.logits});
+      Linear{.in = mixed, .weight = model.matrix({{NumberFormat::f16, kWidth}}, kHeads * kHeadDim), .out = projected});
+  ops.push_back(SelectRows{.in = projected, .out = selected});
+  ops.push_back(Logits{
+      .in = selected, .head = model.matrix({{NumberFormat::f16, kVocabulary}}, kWidth), .out = model.recording.logits});
   model.cache = {.layers = {{.group = 0, .kv_heads = kKvHeads, .head_dim = kHeadDim}},
                  .blocks_per_group = {8 * sequences}};
   return model;
@@ -273,45 +274,6 @@ TEST_F(ProgramTest, AStepCutIntoSubmitsGivesTheSameBits) {
   EXPECT_TRUE(submits[2] == 3 || submits[2] >= 12) << submits[2];
   EXPECT_EQ(results[1], results[0]);
   EXPECT_EQ(results[2], results[0]);
-}
-
-/// With barriers, and chained with as few workgroups as may be: the tokens of a greedy decoding and the logits
-/// of a step. `changes` is the tuning besides.
-void expect_chained_bits(VulkanDevice& device, const TestModel& model, const std::string& changes, Shader shader) {
-  std::vector<std::vector<int32_t>> greedy;
-  std::vector<std::vector<float>> logits;
-  for (const char* tuning : {"chain_tokens=0", "chain_tokens=64,chain_workgroups=1"}) {
-    ASSERT_TRUE(device.set_tuning(tuning + changes));
-    const auto program = model.compile(device, {.tokens = 2, .logit_rows = 2, .sequences = 2});
-    ASSERT_TRUE(program) << to_string(program.error());
-    const auto counts = static_cast<VulkanProgram&>(**program).statistics(2, 2);
-    ASSERT_TRUE(counts) << to_string(counts.error());
-    const auto is_meant = [&](const Launch& launch) { return launch.key.shader == shader; };
-    if (std::ranges::none_of(counts->launches, is_meant)) GTEST_SKIP() << "no " << name_of(shader) << " here";
-    // Between the first barrier and the one that shows the candidates to the host.
-    const auto breaks = static_cast<uint32_t>(std::ranges::count_if(
-        counts->launches, [](const Launch& launch) { return !can_be_chained(launch.key.shader); }));
-    EXPECT_EQ(counts->chained, greedy.empty() ? 0 : counts->dispatches - 1 - 2 * breaks);
-    EXPECT_EQ(counts->chained + counts->barriers, counts->dispatches + 1);
-    greedy.push_back(GreedyDecode(**program, 2).ahead(30));
-    const auto output = (*program)->run(TestSteps(1, 1, 8, 3).next({2}, 61).input());
-    ASSERT_TRUE(output) << to_string(output.error());
-    logits.emplace_back(output->logits.begin(), output->logits.end());
-  }
-  EXPECT_EQ(greedy[1], greedy[0]);
-  EXPECT_EQ(logits[1], logits[0]);
-}
-
-TEST_F(ProgramTest, LaunchesThatWaitForEachOtherGiveTheSameBits) {
-  expect_chained_bits(*device_, small_decoder(2), "", Shader::linear_few);
-}
-
-TEST_F(ProgramTest, QuantisedLaunchesThatWaitForEachOtherGiveTheSameBits) {
-  expect_chained_bits(*device_, small_decoder(2, NumberFormat::q4_0), "", Shader::linear_few);
-}
-
-TEST_F(ProgramTest, MatricesThatWaitForEachOtherGiveTheSameBits) {
-  expect_chained_bits(*device_, small_decoder(2, NumberFormat::q4_0), ",few_tokens_limit=1", Shader::linear_matrix);
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ Result<void> StepBuffer::create(const Gpu& gpu, const ProgramLimits& limits, con
   cache_ = &cache;
   limits_ = limits;
   tokens_ = align(limits.tokens);
-  token_ids_ = align((shared::kChainAt + shared::kChainLinks * shared::kChainStride) * 4);
+  token_ids_ = align(sizeof(shared::StepHeader));
   positions_ = align(token_ids_ + tokens_ * 4);
   logit_rows_ = align(positions_ + tokens_ * 4);
   candidates_ = align(logit_rows_ + uint64_t{limits.logit_rows} * 4);
@@ -143,14 +143,6 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
                                      .tiles = next_tile - singles};
   std::memcpy(base, &header, sizeof(header));
   return {};
-}
-
-void StepBuffer::clear_chain(uint32_t links) {
-  std::memset(buffer_.mapped() + shared::kChainAt * 4, 0, uint64_t{links + 1} * shared::kChainStride * 4);
-}
-
-bool StepBuffer::gave_up() const {
-  return reinterpret_cast<const volatile shared::StepHeader*>(buffer_.mapped())->gave_up != 0;
 }
 
 void StepBuffer::write_counts(uint32_t tokens, uint32_t logit_rows) {

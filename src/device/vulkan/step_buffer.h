@@ -24,12 +24,6 @@ class StepBuffer {
   /// Says that there are so many rows and leaves the rest as it is: enough for operations that look at nothing else.
   void write_counts(uint32_t tokens, uint32_t logit_rows);
 
-  /// Makes the first `links` counters of chained launches zero. Call it before every submit of commands with some.
-  void clear_chain(uint32_t links);
-
-  /// Whether the step, which has ended, gave up a wait (shaders/chain.glsl): then its results are worth nothing.
-  bool gave_up() const;
-
   VkDeviceAddress header() const { return buffer_.address(); }
   VkDeviceAddress token_ids() const { return buffer_.address() + token_ids_; }
   VkDeviceAddress positions() const { return buffer_.address() + positions_; }

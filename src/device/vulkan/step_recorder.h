@@ -120,7 +120,6 @@ class StepRecorder {
   Result<void> emit(const Logits& op);
   Multiplication multiplication(const Linear& op) const;
   shared::LinearArguments linear_arguments(const Multiplication& m, const WeightRun& run) const;
-  uint32_t at_once(uint32_t workgroups) const;
   uint32_t linear_flags(const Multiplication& m) const;
   Result<void> multiply(const Multiplication& m);
   Result<void> multiply_run(const Multiplication& m, const WeightRun& run);

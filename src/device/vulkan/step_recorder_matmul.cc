@@ -84,13 +84,6 @@ uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
   return (m.bias ? shared::kFlagBias : 0) | (m.softcap > 0 ? shared::kFlagSoftcap : 0);
 }
 
-/// Workgroups of a launch that has work for so many: where launches are chained, those that the device holds at once,
-/// each of which then does the work of several.
-uint32_t StepRecorder::at_once(uint32_t workgroups) const {
-  const uint32_t most = c_.tuning.chain_workgroups * std::max(1U, c_.gpu.properties().compute_units);
-  return commands_.chains() && most > 0 ? std::min(workgroups, most) : workgroups;
-}
-
 Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun& run) {
   const uint32_t encoding = run.layout.encoding;
   const shared::LinearArguments arguments = linear_arguments(m, run);
@@ -105,10 +98,10 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
             plan_matrix_path(c_.gpu.properties(), m.tuning, encoding, 1, rows(m.in), run.layout.blocks())) {
       PipelineKey key = {Shader::linear_matrix, plan->subgroups * lanes, matrix_constants(*plan, encoding)};
       key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
-      return commands_.dispatch(key, arguments,
-                                {divide_up(rows(m.in), plan->tuning.tile_tokens),
-                                 at_once(divide_up(run.layout.rows, plan->tuning.tile_rows))},
-                                reads, writes);
+      return commands_.dispatch(
+          key, arguments,
+          {divide_up(rows(m.in), plan->tuning.tile_tokens), divide_up(run.layout.rows, plan->tuning.tile_rows)}, reads,
+          writes);
     }
     const uint32_t tokens = tile_tokens(rows(m.in));
     const PipelineKey key = {Shader::linear_many, kManyThreads, {encoding, tokens, 0, 0, 0, flags, is_logits(m.in)}};
@@ -119,7 +112,7 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   const FewTokensTuning& t = plan.tuning;
   const PipelineKey key = {
       Shader::linear_few, plan.threads, {encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, flags}};
-  return commands_.dispatch(key, arguments, {at_once(divide_up(run.layout.rows, plan.outputs))}, reads, writes);
+  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, plan.outputs)}, reads, writes);
 }
 
 Result<void> StepRecorder::emit(const GateUp& op) {
@@ -150,7 +143,7 @@ Result<void> StepRecorder::emit(const GateUp& op) {
       PipelineKey key = {Shader::gate_up_matrix, plan->subgroups * lanes, matrix_constants(*plan, layout.encoding)};
       key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
       const Groups groups = {divide_up(rows(op.in), plan->tuning.tile_tokens),
-                             at_once(divide_up(layout.rows, plan->tuning.tile_rows / 2))};
+                             divide_up(layout.rows, plan->tuning.tile_rows / 2)};
       if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
       return wants_bytes ? quantize(op.out) : Result<void>{};
     }
@@ -175,8 +168,9 @@ Result<void> StepRecorder::emit(const GateUp& op) {
       Shader::gate_up_few,
       plan.threads,
       {layout.encoding, rows(op.in), t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
-  const Groups groups = {at_once(divide_up(layout.rows, plan.outputs))};
-  if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
+  if (auto done = commands_.dispatch(key, arguments, {divide_up(layout.rows, plan.outputs)}, reads, writes); !done) {
+    return done;
+  }
   return wants_bytes && !makes_bytes ? quantize(op.out) : Result<void>{};
 }
 

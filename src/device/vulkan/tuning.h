@@ -79,10 +79,6 @@ struct Tuning {
   /// A step of more work than this (in 10^6 floating-point operations) is cut into several submits, so that none is
   /// taken for a hang; 0 chooses by the kind of device.
   uint32_t submit_mflop = 0;
-  /// Steps of up to so many tokens have launches wait for each other in the shader instead of by barriers
-  /// (shaders/chain.glsl).
-  uint32_t chain_tokens = 0;
-  uint32_t chain_workgroups = 0;  ///< of a chained product for each compute unit, at most; 0 sets no limit
 };
 
 /// The tile for so many tokens.

@@ -73,8 +73,6 @@ constexpr void visit_other_fields(T& t, Visit&& visit) {
   visit("candidate_threads", t.candidate_threads);
   visit("candidate_values", t.candidate_values);
   visit("submit_mflop", t.submit_mflop);
-  visit("chain_tokens", t.chain_tokens);
-  visit("chain_workgroups", t.chain_workgroups);
 }
 
 template <MaybeConst<Tuning> T, class Visit>

@@ -1,7 +1,6 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // AddNorm: one workgroup for each row, whose values stay in registers between the two norms.
-#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint QUADS = 1;  ///< groups of four values that a thread holds
 layout(constant_id = 3) const bool HAS_BRANCH = true;
@@ -12,8 +11,7 @@ layout(constant_id = 7) const bool QUANTIZED_RESULT = true;
 layout(constant_id = 8) const bool LOGIT_ROWS = false;
 #include "quantize.glsl"
 
-layout(push_constant) uniform Arguments { AddNormArguments a; CHAIN; };
-#include "chain.glsl"
+layout(push_constant) uniform Arguments { AddNormArguments a; };
 
 shared float square_sums[2][THREADS / SUBGROUP];
 
@@ -29,17 +27,11 @@ float sum_of_squares(vec4 values[QUADS], uint slot) {
   return subgroupAdd(sum);
 }
 
-void add_and_norm() {
+void main() {
   const uint row = gl_WorkGroupID.x;
   const uint quads = a.width / 4;
   // All loads go out before anything waits for one of them: a single row's time is latency.
   vec4 residual[QUADS], branch[QUADS], post_norm[QUADS], norm[QUADS];
-  [[unroll]] for (uint i = 0; i < QUADS; ++i) {
-    const uint safe = min(i * THREADS + thread_index(), quads - 1);
-    if (HAS_POST_NORM) post_norm[i] = a.post_norm.v[safe];
-    if (HAS_NORM) norm[i] = a.norm.v[safe];
-  }
-  wait_for_earlier();
   [[unroll]] for (uint i = 0; i < QUADS; ++i) {
     const uint quad = i * THREADS + thread_index();
     const uint safe = min(quad, quads - 1);
@@ -49,6 +41,8 @@ void add_and_norm() {
       const vec4 added = a.branch.v[row * quads + safe];
       branch[i] = quad < quads ? added : vec4(0);
     }
+    if (HAS_POST_NORM) post_norm[i] = a.post_norm.v[safe];
+    if (HAS_NORM) norm[i] = a.norm.v[safe];
   }
   if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
 
@@ -79,9 +73,4 @@ void add_and_norm() {
       }
     }
   }
-}
-
-void main() {
-  add_and_norm();
-  count_as_ended();
 }

@@ -9,12 +9,7 @@ layout(constant_id = 6) const bool QUANTIZED_RESULT = false;
 const uint ACTIVATION = 0;
 #include "activation.glsl"
 
-#ifdef CHAINABLE
-layout(push_constant) uniform Arguments { AttentionArguments a; CHAIN; };
-#include "chain.glsl"
-#else
 layout(push_constant) uniform Arguments { AttentionArguments a; };
-#endif
 
 const uint QUADS = HEAD_DIM / 4;
 const uint CHUNKS = HEAD_DIM / 8;  ///< of 8 dimensions, 16 bytes of f16

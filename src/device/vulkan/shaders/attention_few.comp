@@ -11,7 +11,6 @@
 //
 // KEY_LANES lanes share a key, each with LANE_CHUNKS chunks of its dimensions; a subgroup has STRIPES such rows of
 // lanes, and each of them takes ROUNDS keys of one block of the cache.
-#define CHAINABLE
 #include "attention.glsl"
 layout(constant_id = 7) const uint HEADS = 2;      ///< query heads of a workgroup
 layout(constant_id = 8) const uint KEY_LANES = 16;  ///< a power of two
@@ -133,7 +132,7 @@ void load_queries(AttentionTile tile, uint kv_head, uint part) {
       [[unroll]] for (uint half_chunk = 0; half_chunk < 2; ++half_chunk) {
         const uint quad = 2 * min(chunk(c), CHUNKS - 1) + half_chunk;
         const vec4 value = FUSED ? head_quad(h, quad)
-                                 : LiveVec4sIn(a.query).v[(tile.first_row * a.kv_heads * GROUP + head) * QUADS + quad];
+                                 : Vec4sIn(a.query).v[(tile.first_row * a.kv_heads * GROUP + head) * QUADS + quad];
         query[h * LANE_QUADS + 2 * c + half_chunk] = exists ? value * a.scale : vec4(0);
       }
     }
@@ -330,12 +329,10 @@ void write_result(AttentionTile tile, uint kv_head, uint part) {
   }
 }
 
-void attend() {
+void main() {
   const uint index = gl_WorkGroupID.x, kv_head = gl_WorkGroupID.y / PARTS, part = gl_WorkGroupID.y % PARTS;
   const uint split = gl_WorkGroupID.z;
   const AttentionTile tile = tile_of(index);
-  // The cache's older keys are of earlier steps, unless RopeAndStore has just put this step's there.
-  if (!FUSED) wait_for_earlier();
   if (index >= a.step.header.singles) return;
 
   // The keys in the cache from `begin` to before `end`, cut into stretches; short contexts use fewer splits, and every
@@ -358,10 +355,7 @@ void attend() {
     load_keys(rows);
     load_values(rows);
   }
-  if (FUSED) {
-    wait_for_earlier();
-    make_heads(tile, kv_head, part);
-  }
+  if (FUSED) make_heads(tile, kv_head, part);
   load_queries(tile, kv_head, part);
   clear();
   if (FUSED && split + 1 == splits) {
@@ -388,9 +382,4 @@ void attend() {
     join_parts(team * a.splits, splits);
   }
   write_result(tile, kv_head, part);
-}
-
-void main() {
-  attend();
-  count_as_ended();
 }

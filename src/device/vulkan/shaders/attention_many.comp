@@ -26,7 +26,7 @@ void load_queries(AttentionTile tile, uint kv_head) {
     const uint row = tile.first_row + min(n / GROUP, tile.token_count - 1);
     const uint head = kv_head * GROUP + n % GROUP;
     const uint at = (row * a.kv_heads * GROUP + head) * QUADS + i % QUADS;
-    queries[i] = LiveVec4sIn(a.query).v[at] * a.scale;
+    queries[i] = Vec4sIn(a.query).v[at] * a.scale;
   }
   for (uint n = thread_index(); n < QUERIES; n += THREADS) {
     highest[n] = NOTHING;

@@ -59,7 +59,7 @@ void stage_queries(AttentionTile tile, uint kv_head) {
     const uint n = i / QUADS, quad = i % QUADS;
     const uint token = tile.first_row + min(n / GROUP, tile.token_count - 1);
     const uint at = (token * a.kv_heads * GROUP + kv_head * GROUP + n % GROUP) * QUADS + quad;
-    const vec4 value = clamp(LiveVec4sIn(a.query).v[at] * a.scale, -65504, 65504);
+    const vec4 value = clamp(Vec4sIn(a.query).v[at] * a.scale, -65504, 65504);
     halves[n * HEAD_STRIDE + quad] = f16vec4(value);
   }
 }

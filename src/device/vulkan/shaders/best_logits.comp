@@ -2,13 +2,11 @@
 #extension GL_GOOGLE_include_directive : require
 // The best candidates of rows of logits (StepOutput::candidates): a workgroup finds those of a stretch of the vocabulary one
 // after another, and the workgroup of a row that ends last finds the row's among them.
-#define CHAINABLE
 #include "common.glsl"
+#include "last_workgroup.glsl"
 layout(constant_id = 2) const uint VALUES = 16;  ///< of a stretch for each thread
 
-layout(push_constant) uniform Arguments { BestLogitsArguments a; CHAIN; };
-#include "chain.glsl"
-#include "last_workgroup.glsl"
+layout(push_constant) uniform Arguments { BestLogitsArguments a; };
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 // A candidate is (key, token): keys order as the logits do, and of equals the lower token comes first.
@@ -81,17 +79,11 @@ void select(uint row, uint wanted, bool joins) {
   }
 }
 
-void find_best() {
-  wait_for_earlier();
+void main() {
   const uint row = gl_WorkGroupID.x;
   if (row >= a.step.header.logit_rows) return;
   const uint wanted = a.wanted.v[row];
   if (wanted == 0) return;  // the host reads the whole row
   select(row, wanted, false);
   if (gl_NumWorkGroups.y > 1 && is_last(a.counters, row, gl_NumWorkGroups.y)) select(row, wanted, true);
-}
-
-void main() {
-  find_best();
-  count_as_ended();
 }

@@ -18,11 +18,3 @@ layout(constant_id = 1) const uint SUBGROUP = 32;
 
 // The specification promises no relation between gl_LocalInvocationIndex and the lane, so threads are numbered by lane.
 uint thread_index() { return gl_SubgroupID * SUBGROUP + gl_SubgroupInvocationID; }
-
-#ifdef CHAINABLE  // defined before this by shaders with chain.glsl
-/// Whether launches wait for each other in the shader.
-layout(constant_id = kChainedConstant) const bool CHAINED = false;
-/// The end of the push constants.
-#define CHAIN layout(offset = kChainOffset) ChainArguments chain
-void wait_for_earlier();
-#endif

@@ -1,16 +1,13 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // Embed: one workgroup for each token; a thread widens one block of 32 values.
-#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint ENCODING = 1;
 #include "weights.glsl"
 
-layout(push_constant) uniform Arguments { EmbedArguments a; CHAIN; };
-#include "chain.glsl"
+layout(push_constant) uniform Arguments { EmbedArguments a; };
 
-void embed() {
-  wait_for_earlier();
+void main() {
   const uint token = gl_WorkGroupID.x;
   if (token >= a.step.header.tokens) return;
   int id = a.token_ids.v[token];
@@ -34,9 +31,4 @@ void embed() {
       a.result.v[(token * blocks + block) * 8 + quad] = value * a.scale;
     }
   }
-}
-
-void main() {
-  embed();
-  count_as_ended();
 }

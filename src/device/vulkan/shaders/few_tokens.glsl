@@ -3,10 +3,6 @@
 // and rows are whole numbers of 8 blocks in all common models, where 32 would leave lanes idle), and all clusters of a
 // subgroup read the same activations. SPLIT subgroups share the same rows by taking turns along the row. UNROLL blocks of
 // every row are in flight for each lane.
-//
-// Where launches are chained, a launch has no more workgroups than the device holds at once, each of which computes rows
-// a whole launch apart: so waiting and counting is done once, and the next rows' first weights are on their way while
-// the sums are put together.
 
 layout(constant_id = 2) const uint ENCODING = 4;
 layout(constant_id = 3) const uint TOKENS = 1;
@@ -24,8 +20,8 @@ const uint OUTPUTS = TEAMS * CLUSTERS * ROWS;   ///< rows of a workgroup, of eac
 shared float partial_sums[MATRICES * SPLIT * TOKENS * OUTPUTS];
 
 struct FewInput {
-  LiveUvec4sIn x;
-  LiveVec2sIn x_pairs;
+  Uvec4sIn x;
+  Vec2sIn x_pairs;
   uint blocks;
 };
 
@@ -89,44 +85,23 @@ void add_products(RawBlock raw[MATRICES][ROWS], FewInput x, uint block, inout fl
   }
 }
 
-void load_unrolled(WeightMatrix m[MATRICES], uint row, uint block, out RawBlock raw[UNROLL][MATRICES][ROWS]) {
-  [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
-    [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block + u * SPLIT * CLUSTER, raw[u][i]);
-  }
-}
-
-void add_unrolled(RawBlock raw[UNROLL][MATRICES][ROWS], FewInput x, uint block,
-                  inout float sums[MATRICES][ROWS][TOKENS]) {
-  [[unroll]] for (uint u = 0; u < UNROLL; ++u) add_products(raw[u], x, block + u * SPLIT * CLUSTER, sums);
-}
-
-/// A lane's first block of each row; SPLIT * CLUSTER blocks behind it comes its next.
-uint first_block() { return (gl_SubgroupID % SPLIT) * CLUSTER + gl_SubgroupInvocationID % CLUSTER; }
-
-/// Brings a lane's first weights of rows [row, row + ROWS) on their way.
-void load_ahead(WeightMatrix m[MATRICES], uint row, uint blocks, out RawBlock ahead[UNROLL][MATRICES][ROWS]) {
-  if (first_block() + (UNROLL - 1) * SPLIT * CLUSTER < blocks) load_unrolled(m, row, first_block(), ahead);
-}
-
-/// Sums of this lane over its blocks of rows [row, row + ROWS) of each matrix. Where launches are chained, the first
-/// weights are those that load_ahead has loaded.
-void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, RawBlock ahead[UNROLL][MATRICES][ROWS],
-                   out float sums[MATRICES][ROWS][TOKENS]) {
+/// Sums of this lane over its blocks of rows [row, row + ROWS) of each matrix.
+void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, out float sums[MATRICES][ROWS][TOKENS]) {
   [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
       [[unroll]] for (uint t = 0; t < TOKENS; ++t) sums[i][r][t] = 0;
     }
   }
   const uint stride = SPLIT * CLUSTER;
-  uint block = first_block();
-  if (CHAINED && block + (UNROLL - 1) * stride < x.blocks) {
-    add_unrolled(ahead, x, block, sums);
-    block += UNROLL * stride;
-  }
+  uint block = (gl_SubgroupID % SPLIT) * CLUSTER + gl_SubgroupInvocationID % CLUSTER;
   for (; block + (UNROLL - 1) * stride < x.blocks; block += UNROLL * stride) {
     RawBlock raw[UNROLL][MATRICES][ROWS];
-    load_unrolled(m, row, block, raw);
-    add_unrolled(raw, x, block, sums);
+    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
+      [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block + u * stride, raw[u][i]);
+    }
+    [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
+      add_products(raw[u], x, block + u * stride, sums);
+    }
   }
   if (UNROLL > 1) {
     for (; block < x.blocks; block += stride) {
@@ -168,26 +143,4 @@ float whole_sum(uint matrix, uint token, uint place) {
     sum += partial_sums[((matrix * SPLIT + s) * TOKENS + token) * OUTPUTS + place];
   }
   return sum * BYTE_UNIT;
-}
-
-void write_outputs(uint first);  ///< of the workgroup's rows from `first` on, from whole_sum
-
-/// `rows` of each matrix times the activations.
-void multiply_rows(WeightMatrix m[MATRICES], uint rows, FewInput x) {
-  uint first = gl_WorkGroupID.x * OUTPUTS;
-  // Clusters beyond the end compute the last rows again: they must take part in the barrier.
-  const uint last = m[0].padded_rows - ROWS;
-  RawBlock ahead[UNROLL][MATRICES][ROWS];
-  if (CHAINED) load_ahead(m, min(first + first_output(), last), x.blocks, ahead);
-  wait_for_earlier();
-  do {
-    float sums[MATRICES][ROWS][TOKENS];
-    multiply_lane(m, min(first + first_output(), last), x, ahead, sums);
-    const uint next = first + gl_NumWorkGroups.x * OUTPUTS;
-    if (CHAINED && next < rows) load_ahead(m, min(next + first_output(), last), x.blocks, ahead);
-    reduce_sums(sums);
-    write_outputs(first);
-    first = next;
-    if (CHAINED) barrier();  // before the next sums
-  } while (CHAINED && first < rows);
 }

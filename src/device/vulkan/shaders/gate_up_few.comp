@@ -1,7 +1,6 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // GateUp for 1 to 16 tokens: a workgroup computes whole blocks of 32 outputs, so that it can quantise them itself.
-#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 8) const uint ACTIVATION = 0;
 layout(constant_id = 9) const bool QUANTIZED_RESULT = true;
@@ -10,19 +9,26 @@ const uint MATRICES = 2;
 #include "activation.glsl"
 #include "quantize.glsl"
 
-layout(push_constant) uniform Arguments { GateUpArguments a; CHAIN; };
-#include "chain.glsl"
+layout(push_constant) uniform Arguments { GateUpArguments a; };
 
 float output_value(uint token, uint place) { return activate(whole_sum(0, token, place)) * whole_sum(1, token, place); }
 
-void write_floats(uint first) {
-  for (uint i = thread_index(); i < TOKENS * OUTPUTS; i += THREADS) {
-    const uint row = first + i % OUTPUTS;
-    if (row < a.rows) a.result.v[i / OUTPUTS * a.rows + row] = output_value(i / OUTPUTS, i % OUTPUTS);
-  }
-}
+void main() {
+  const uint first = gl_WorkGroupID.x * OUTPUTS;
+  const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
+  WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.gate, a.blocks, padded_rows),
+                                                          WeightMatrix(a.up, a.blocks, padded_rows));
+  float sums[MATRICES][ROWS][TOKENS];
+  multiply_lane(m, min(first + first_output(), padded_rows - ROWS), FewInput(a.x, a.x_pairs, a.blocks), sums);
+  reduce_sums(sums);
 
-void write_bytes(uint first) {
+  if (!QUANTIZED_RESULT) {
+    for (uint i = thread_index(); i < TOKENS * OUTPUTS; i += THREADS) {
+      const uint row = first + i % OUTPUTS;
+      if (row < a.rows) a.result.v[i / OUTPUTS * a.rows + row] = output_value(i / OUTPUTS, i % OUTPUTS);
+    }
+    return;
+  }
   const uint quads = TOKENS * OUTPUTS / 4;  // OUTPUTS is a multiple of 32
   for (uint i = thread_index(); i < (quads + SUBGROUP - 1) / SUBGROUP * SUBGROUP; i += THREADS) {
     const uint quad = min(i, quads - 1);  // whole clusters of eight are inside or outside
@@ -36,20 +42,4 @@ void write_bytes(uint first) {
     a.result_quants.v[at / 4] = bytes;
     if (place % 32 == 0) a.result_pairs.v[at / 32] = pair;
   }
-}
-
-void write_outputs(uint first) {
-  if (QUANTIZED_RESULT) {
-    write_bytes(first);
-  } else {
-    write_floats(first);
-  }
-}
-
-void main() {
-  const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
-  WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.gate, a.blocks, padded_rows),
-                                                    WeightMatrix(a.up, a.blocks, padded_rows));
-  multiply_rows(m, a.rows, FewInput(a.x, a.x_pairs, a.blocks));
-  count_as_ended();
 }

@@ -69,22 +69,6 @@ struct StepHeader {
   uint logit_rows;
   uint singles;  ///< attention tiles of one token, at the start of the list of tiles
   uint tiles;    ///< those of up to as many tokens as the step's path takes, behind the singles
-  uint gave_up;  ///< not 0 once a launch waited for the one before without end (chain.glsl); the step is worth nothing
-};
-
-/// Launches of a step that wait for each other by counters (chain.glsl): launch n of the chain counts its workgroups
-/// that ended in word kChainAt + n * kChainStride from the step's header; zero when the step begins.
-HEARTH_CONSTANT kChainGaveUp = 4;  ///< word of StepHeader::gave_up
-HEARTH_CONSTANT kChainAt = 64;
-HEARTH_CONSTANT kChainStride = 8;
-HEARTH_CONSTANT kChainLinks = 1024;
-/// The specialisation constant of shaders that can be chained.
-HEARTH_CONSTANT kChainedConstant = 31;
-/// Where ChainArguments lie in the push constants, behind every shader's own.
-HEARTH_CONSTANT kChainOffset = 120;
-struct ChainArguments {
-  uint link;       ///< this launch's number in the chain, from 1; 0 without
-  uint waits_for;  ///< workgroups of launch link - 1, all of which must have ended; 0 where nothing is waited for
 };
 
 /// Consecutive tokens of one sequence that attend together, for one cache group.
@@ -105,23 +89,18 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Uv
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer FloatsIn { float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Vec2sIn { vec2 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vec4sIn { vec4 v[]; };
-// What workgroups of a step write and others read, perhaps without a barrier of the API between them (chain.glsl):
-// `nonprivate` has the shaders' own barriers order the accesses. It stands on members, as glslang drops it from a block.
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer LiveUintsIn { nonprivate uint v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer LiveFloatsIn { nonprivate float v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer LiveVec2sIn { nonprivate vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer LiveVec4sIn { nonprivate vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer LiveUvec4sIn { nonprivate uvec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { nonprivate float v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 4) buffer Uints { nonprivate uint v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer Vec2s { nonprivate vec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { nonprivate vec4 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { nonprivate uvec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Floats { float v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer Uints { uint v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Vec2s { vec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { vec4 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { uvec4 v[]; };
+// Written by some workgroups of a launch and read by another (last_workgroup.glsl): `nonprivate` has barriers between them
+// order the accesses. It stands on members, as glslang drops what stands on a block behind a reference.
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Partials { nonprivate float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer PartialQuads { nonprivate vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Counters { nonprivate uint v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer Candidates { nonprivate uvec2 v[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) buffer Uvec2s { nonprivate uvec2 v[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) buffer Uvec2s { uvec2 v[]; };
 #endif
 
 /// One run of rows of a weight matrix in one encoding.
@@ -149,7 +128,7 @@ struct EmbedArguments {
 struct AddNormArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(Vec4s) residual;
-  HEARTH_ADDRESS(LiveVec4sIn) branch;
+  HEARTH_ADDRESS(Vec4sIn) branch;
   HEARTH_ADDRESS(Vec4sIn) post_norm;
   HEARTH_ADDRESS(Vec4sIn) norm;
   HEARTH_ADDRESS(Vec4s) result;
@@ -162,7 +141,7 @@ struct AddNormArguments {
 
 struct QuantizeArguments {
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(LiveVec4sIn) source;
+  HEARTH_ADDRESS(Vec4sIn) source;
   HEARTH_ADDRESS(Uints) quants;
   HEARTH_ADDRESS(Vec2s) pairs;
   uint width;
@@ -172,8 +151,8 @@ struct QuantizeArguments {
 struct LinearArguments {
   WeightRef weight;
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(LiveUvec4sIn) x;  ///< float32 rows, or quants
-  HEARTH_ADDRESS(LiveVec2sIn) x_pairs;
+  HEARTH_ADDRESS(Uvec4sIn) x;  ///< float32 rows, or quants
+  HEARTH_ADDRESS(Vec2sIn) x_pairs;
   HEARTH_ADDRESS(FloatsIn) bias;
   HEARTH_ADDRESS(Floats) result;
   uint rows;
@@ -189,8 +168,8 @@ struct GateUpArguments {
   WeightRef gate;
   WeightRef up;
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(LiveUvec4sIn) x;
-  HEARTH_ADDRESS(LiveVec2sIn) x_pairs;
+  HEARTH_ADDRESS(Uvec4sIn) x;
+  HEARTH_ADDRESS(Vec2sIn) x_pairs;
   HEARTH_ADDRESS(Floats) result;
   HEARTH_ADDRESS(Uints) result_quants;
   HEARTH_ADDRESS(Vec2s) result_pairs;
@@ -200,7 +179,7 @@ struct GateUpArguments {
 
 struct RopeAndStoreArguments {
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(LiveFloatsIn) qkv;
+  HEARTH_ADDRESS(FloatsIn) qkv;
   HEARTH_ADDRESS(UintsIn) positions;
   HEARTH_ADDRESS(UintsIn) slots;
   HEARTH_ADDRESS(FloatsIn) q_norm;
@@ -217,8 +196,8 @@ struct RopeAndStoreArguments {
 /// Places inside a buffer are counted from its address in the units of what lies there, so that the arguments stay small.
 struct AttentionArguments {
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(LiveFloatsIn) query;  ///< where RopeAndStore is fused in, the rows of Q, K and V
-  HEARTH_ADDRESS(LiveUvec4sIn) cache;
+  HEARTH_ADDRESS(FloatsIn) query;  ///< where RopeAndStore is fused in, the rows of Q, K and V
+  HEARTH_ADDRESS(Uvec4sIn) cache;
   HEARTH_ADDRESS(FloatsIn) sinks;
   HEARTH_ADDRESS(Partials) partials;
   HEARTH_ADDRESS(Floats) result;
@@ -242,7 +221,7 @@ struct AttentionArguments {
 struct SelectRowsArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(UintsIn) rows;
-  HEARTH_ADDRESS(LiveFloatsIn) source;
+  HEARTH_ADDRESS(FloatsIn) source;
   HEARTH_ADDRESS(Floats) result;
   uint width;
 };
@@ -251,7 +230,7 @@ struct SelectRowsArguments {
 struct BestLogitsArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(UintsIn) wanted;
-  HEARTH_ADDRESS(LiveUintsIn) logits;       ///< their bits
+  HEARTH_ADDRESS(UintsIn) logits;       ///< their bits
   HEARTH_ADDRESS(Candidates) partials;  ///< [logit rows][stretches][kMostCandidates] of (key, token)
   HEARTH_ADDRESS(Counters) counters;    ///< [logit rows], 0 between uses
   HEARTH_ADDRESS(Uvec2s) result;

@@ -1,7 +1,6 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // Linear and Logits for 1 to 16 tokens.
-#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 8) const uint FLAGS = 0;
 const uint MATRICES = 1;
@@ -9,10 +8,17 @@ const uint MATRICES = 1;
 const uint ACTIVATION = 0;
 #include "activation.glsl"
 
-layout(push_constant) uniform Arguments { LinearArguments a; CHAIN; };
-#include "chain.glsl"
+layout(push_constant) uniform Arguments { LinearArguments a; };
 
-void write_outputs(uint first) {
+void main() {
+  const uint first = gl_WorkGroupID.x * OUTPUTS;
+  const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
+  WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.weight, a.blocks, padded_rows));
+  float sums[MATRICES][ROWS][TOKENS];
+  // Clusters beyond the end compute the last rows again: they must take part in the barrier.
+  multiply_lane(m, min(first + first_output(), padded_rows - ROWS), FewInput(a.x, a.x_pairs, a.blocks), sums);
+  reduce_sums(sums);
+
   for (uint i = thread_index(); i < TOKENS * OUTPUTS; i += THREADS) {
     const uint row = first + i % OUTPUTS;
     if (row >= a.rows) continue;
@@ -21,11 +27,4 @@ void write_outputs(uint first) {
     if ((FLAGS & kFlagSoftcap) != 0) value = soft_cap(value, a.softcap);
     a.result.v[i / OUTPUTS * a.out_width + a.first_row + row] = value;
   }
-}
-
-void main() {
-  const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
-  WeightMatrix m[MATRICES] = WeightMatrix[MATRICES](WeightMatrix(a.weight, a.blocks, padded_rows));
-  multiply_rows(m, a.rows, FewInput(a.x, a.x_pairs, a.blocks));
-  count_as_ended();
 }

@@ -24,8 +24,8 @@ shared vec4 weight_floats[IS_PLAIN ? TILE_ROWS * FLOAT_STRIDE : 1];
 shared vec4 x_floats[IS_PLAIN ? TILE_TOKENS * FLOAT_STRIDE : 1];
 
 struct ManyInput {
-  LiveUvec4sIn x;
-  LiveVec2sIn pairs;
+  Uvec4sIn x;
+  Vec2sIn pairs;
   uint first_token;
   uint tokens;  ///< rows of x that exist
 };

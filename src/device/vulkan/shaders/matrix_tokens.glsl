@@ -64,8 +64,8 @@ shared float scratch[SUBGROUPS * M * N];
 #define Sums coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 
 struct MatrixInput {
-  LiveUvec4sIn x;
-  LiveVec2sIn pairs;
+  Uvec4sIn x;
+  Vec2sIn pairs;
   uint first_token;
   uint tokens;  ///< rows of x that exist
   uint blocks;
@@ -145,13 +145,10 @@ struct Stage {
   XBlock x[X_LOADS];
 };
 
-void load_weights(Source source, inout Stage stage) {
+void load_stage(Source source, MatrixInput x, out Stage stage) {
   [[unroll]] for (uint i = 0; i < WEIGHT_LOADS; ++i) {
     stage.weights[i] = load_words(source.matrices[MATRICES == 1 ? 0 : i], source.weights[i]);
   }
-}
-
-void load_x(Source source, MatrixInput x, inout Stage stage) {
   [[unroll]] for (uint i = 0; i < X_LOADS; ++i) {
     stage.x[i] = XBlock(x.x.v[2 * source.x[i]], x.x.v[2 * source.x[i] + 1], x.pairs.v[source.x[i]]);
   }
@@ -276,18 +273,21 @@ void add_turns(inout Sums sums[TILES]) {
   }
 }
 
-/// This subgroup's sums, whole in the team that has the result. `source` and `next` are the first stage's.
-void multiply_tile(MatrixInput x, Part part, Source source, Stage next, out Sums sums[TILES]) {
+/// This subgroup's sums, whole in the team that has the result.
+void multiply_tile(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, Part part, out Sums sums[TILES]) {
   [[unroll]] for (uint i = 0; i < TILES; ++i) sums[i] = Sums(0);
   const uint round = TEAMS * DEPTH;
+  Source source;
+  find_source(m, first_row, x, source);
+  Stage next;
+  load_stage(source, x, next);
   uint buffer_index = team_index() * BUFFERS;
   for (uint block = team_index() * DEPTH; block < x.blocks; block += round) {
     store_stage(buffer_index, next, source, block);
     team_barrier();
     // Behind the last stage it is loaded once more: a load without a condition is one that the compiler can move.
     advance(source, block + round < x.blocks ? round : 0);
-    load_weights(source, next);
-    load_x(source, x, next);
+    load_stage(source, x, next);
     // Not unrolled: NVIDIA's compiler would load all blocks' matrices at once and run out of registers.
     [[dont_unroll]] for (uint d = 0; d < DEPTH; ++d) {
       [[unroll]] for (uint p = 0; p < PARTS; ++p) add_part(part, buffer_index, d, p, sums);
@@ -299,33 +299,4 @@ void multiply_tile(MatrixInput x, Part part, Source source, Stage next, out Sums
     }
   }
   add_turns(sums);
-}
-
-void write_tile(uint first_row, MatrixInput x, Part part, Sums sums[TILES]);
-
-/// `rows` of each matrix times the activations, a tile of them for each workgroup. Where launches are chained, a workgroup
-/// computes every gl_NumWorkGroups.y-th tile, so that waiting and counting is done once, and has the next tile's first
-/// weights on their way while it writes the last one's sums.
-void multiply_tiles(WeightMatrix m[MATRICES], uint rows, MatrixInput x) {
-  const uint tile_rows = TILE_ROWS / MATRICES;
-  const Part part = my_part();
-  uint first_row = gl_WorkGroupID.y * tile_rows;
-  Source source;
-  Stage stage;
-  find_source(m, first_row, x, source);
-  load_weights(source, stage);
-  wait_for_earlier();
-  do {
-    load_x(source, x, stage);
-    Sums sums[TILES];
-    multiply_tile(x, part, source, stage, sums);
-    const uint next_row = first_row + gl_NumWorkGroups.y * tile_rows;
-    if (CHAINED) {
-      find_source(m, next_row < rows ? next_row : first_row, x, source);
-      load_weights(source, stage);
-    }
-    write_tile(first_row, x, part, sums);
-    first_row = next_row;
-    if (CHAINED) barrier();  // before the next tile's stages
-  } while (CHAINED && first_row < rows);
 }

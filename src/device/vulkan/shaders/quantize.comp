@@ -1,16 +1,13 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // Activations from float32 to bytes, where what made them could not do it. One workgroup for each row and stretch of it.
-#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const bool LOGIT_ROWS = false;
 #include "quantize.glsl"
 
-layout(push_constant) uniform Arguments { QuantizeArguments a; CHAIN; };
-#include "chain.glsl"
+layout(push_constant) uniform Arguments { QuantizeArguments a; };
 
-void quantize_row() {
-  wait_for_earlier();
+void main() {
   const uint row = gl_WorkGroupID.x;
   if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
   const uint quads = a.width / 4;
@@ -21,9 +18,4 @@ void quantize_row() {
   if (quad >= quads) return;
   a.quants.v[at] = bytes;
   if (quad % 8 == 0) a.pairs.v[at / 8] = pair;
-}
-
-void main() {
-  quantize_row();
-  count_as_ended();
 }

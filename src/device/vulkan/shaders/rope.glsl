@@ -8,7 +8,7 @@ uvec2 pair_places(uint i, uint turned) {
 }
 
 /// What a head's values are multiplied by, besides the norm's weights. Called by whole subgroups.
-float norm_factor(LiveFloatsIn head, uint from, float epsilon) {
+float norm_factor(FloatsIn head, uint from, float epsilon) {
   float sum = 0;
   for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM; i += SUBGROUP) sum += head.v[from + i] * head.v[from + i];
   return inversesqrt(subgroupAdd(sum) / float(HEAD_DIM) + epsilon);

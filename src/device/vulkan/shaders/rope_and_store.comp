@@ -1,7 +1,6 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // RopeAndStore: one subgroup for each head of a token; K and V go to the paged cache in f16, Q on in float32.
-#define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint HEAD_DIM = 128;
 layout(constant_id = 3) const bool Q_NORM = false;
@@ -9,14 +8,12 @@ layout(constant_id = 4) const bool K_NORM = false;
 layout(constant_id = 5) const bool INTERLEAVED = false;
 #include "rope.glsl"
 
-layout(push_constant) uniform Arguments { RopeAndStoreArguments a; CHAIN; };
-#include "chain.glsl"
+layout(push_constant) uniform Arguments { RopeAndStoreArguments a; };
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
 shared float head_values[SUBGROUPS * HEAD_DIM];
 
-void turn_and_store() {
-  wait_for_earlier();
+void main() {
   const uint token = gl_WorkGroupID.x;
   if (token >= a.step.header.tokens) return;
   // Subgroups beyond the last head do it once more: lavapipe's subgroup barriers want them to stay.
@@ -50,9 +47,4 @@ void turn_and_store() {
   for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM / 2; i += SUBGROUP) {
     a.cache.v[row * (HEAD_DIM / 2) + i] = packHalf2x16(vec2(head_values[base + 2 * i], head_values[base + 2 * i + 1]));
   }
-}
-
-void main() {
-  turn_and_store();
-  count_as_ended();
 }
