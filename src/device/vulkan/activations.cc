@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
+
+#include "device/vulkan/matrix_path.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -35,6 +38,7 @@ class Usage {
  public:
   std::vector<Life> lives;
   std::vector<ActivationPlace> places;
+  std::set<uint32_t> split;  ///< tensors that may be read as sums of two halves
 
  private:
   void touch(TensorId tensor) {
@@ -50,6 +54,7 @@ class Usage {
     for (const WeightRun& run : weights_.matrix(matrix).runs) {
       const bool bytes = uses_quantized_activations(run.layout.encoding);
       (bytes ? places[in.index].needs_bytes : places[in.index].needs_floats) = true;
+      if (uses_split_activations(run.layout.encoding)) split.insert(in.index);
     }
   }
 
@@ -112,11 +117,12 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, con
   Usage usage(recording, weights);
   places_ = std::move(usage.places);
   std::vector<Placed> placed;
-  uint64_t total = Arena::kAlignment;
+  uint64_t total = Arena::kAlignment, split_values = 0;
   for (size_t i = 0; i < recording.tensors.size(); ++i) {
     const ActivationSpec& spec = recording.tensors[i];
     ActivationPlace& place = places_[i];
     const uint64_t values = uint64_t{spec.rows == Rows::tokens ? token_rows : logit_rows} * spec.width;
+    if (usage.split.contains(static_cast<uint32_t>(i))) split_values = std::max(split_values, values);
     if (usage.lives[i].first == SIZE_MAX) continue;
     if (place.needs_bytes && spec.width % 32 != 0) {
       return fail(ErrorCode::internal,
@@ -131,6 +137,12 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, con
     place.pairs = place.quants + quants;
     place.end = place.pairs + pairs;
     total = std::max(total, place.end);
+  }
+  if (split_values > 0 && multiplies_halves(gpu.properties())) {
+    split_.halves = total;
+    split_.scales = split_.halves + align(split_values * 4);
+    split_.end = split_.scales + align(uint64_t{std::max(token_rows, logit_rows)} * 4);
+    total = split_.end;
   }
   auto buffer = Buffer::create(gpu, total, Placement::device);
   if (!buffer) return pass_on(buffer);

@@ -18,6 +18,12 @@ struct ActivationPlace {
   uint64_t end = 0;                            ///< behind the last of them
 };
 
+/// Where the input of the matmul at hand lies as sums of two halves (shaders/layout.h): made by the matmul itself, so
+/// that all share one place.
+struct SplitPlace {
+  uint64_t halves = 0, scales = 0, end = 0;  ///< offsets in the arena
+};
+
 /// The activation arena: tensors whose lives do not overlap share memory.
 class Activations {
  public:
@@ -26,11 +32,13 @@ class Activations {
                       uint32_t logit_rows);
 
   const ActivationPlace& place(TensorId tensor) const { return places_[tensor.index]; }
+  const SplitPlace& split() const { return split_; }
   VkDeviceAddress address() const { return buffer_.address(); }
   const Buffer& buffer() const { return buffer_; }
 
  private:
   std::vector<ActivationPlace> places_;
+  SplitPlace split_;
   Buffer buffer_;
 };
 

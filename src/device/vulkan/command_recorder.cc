@@ -16,9 +16,11 @@ bool does_the_work(Shader shader) {
     case Shader::linear_few:
     case Shader::linear_many:
     case Shader::linear_matrix:
+    case Shader::linear_half_matrix:
     case Shader::gate_up_few:
     case Shader::gate_up_many:
     case Shader::gate_up_matrix:
+    case Shader::gate_up_half_matrix:
     case Shader::attention_few:
     case Shader::attention_many:
     case Shader::attention_matrix:
@@ -34,7 +36,10 @@ bool does_the_work(Shader shader) {
 std::optional<GroupRange> CommandRecorder::slice_of(const PipelineKey& key, Groups groups) const {
   GroupRange range = {.count = groups};
   if (slices_ == 1) return range;
-  if (!does_the_work(key.shader)) return slice_ + 1 == slices_ ? std::optional(range) : std::nullopt;
+  if (!does_the_work(key.shader)) {
+    const uint32_t own_slice = key.shader == Shader::split_floats ? 0 : slices_ - 1;  // before the work, or behind it
+    return slice_ == own_slice ? std::optional(range) : std::nullopt;
+  }
   const uint32_t most = std::max({groups.x, groups.y, groups.z});
   auto member = groups.x == most ? &Groups::x : groups.y == most ? &Groups::y : &Groups::z;
   const auto begin_of = [&](uint64_t slice) { return static_cast<uint32_t>(most * slice / slices_); };

@@ -56,7 +56,8 @@ class CommandRecorder {
   void begin_operation(uint32_t index) { operation_ = index; }
 
   /// Of the launches that do an operation's work (matmuls and attention) only part `slice` of `slices` is recorded from
-  /// now on, of what follows them nothing before the last part: one operation over several submits.
+  /// now on, of what comes before them nothing behind the first part, of what follows nothing before the last: one
+  /// operation over several submits.
   void take_slice(uint32_t slice, uint32_t slices) { slice_ = slice, slices_ = slices; }
 
   /// Everything before, in earlier submits too, has ended and is there for what follows.

@@ -8,12 +8,29 @@
 namespace hearth::vulkan {
 namespace {
 
-/// The largest shape that divides tiles of 16 rows and of `tokens` tokens, and blocks of 32 values.
-std::optional<CooperativeMatrixShape> byte_shape(const GpuProperties& gpu, uint32_t tokens) {
+/// Of a stage's depth of 1.
+constexpr uint32_t kDepthBytes = 32;
+
+/// What an encoding's matrices multiply.
+struct Kind {
+  const char* inputs;
+  const char* results;
+  uint32_t value_bytes;  ///< of an input, in shared memory
+};
+
+std::optional<Kind> kind_of(const GpuProperties& gpu, uint32_t encoding) {
+  if (uses_quantized_activations(encoding)) return Kind{"i8", "i32", 1};
+  if (uses_split_activations(encoding) && gpu.float16) return Kind{"f16", "f32", 2};
+  return {};
+}
+
+/// The largest shape that divides tiles of 16 rows and of `tokens` tokens, and a stage's depth.
+std::optional<CooperativeMatrixShape> shape_for(const GpuProperties& gpu, const Kind& kind, uint32_t tokens) {
   std::optional<CooperativeMatrixShape> best;
   for (const CooperativeMatrixShape& shape : gpu.cooperative_matrices) {
-    const bool usable = shape.inputs == "i8" && shape.results == "i32" && 16 % shape.m == 0 && 16 % shape.n == 0 &&
-                        tokens % shape.n == 0 && 32 % shape.k == 0 && shape.k >= 8;
+    const bool usable = shape.inputs == kind.inputs && shape.results == kind.results && 16 % shape.m == 0 &&
+                        16 % shape.n == 0 && tokens % shape.n == 0 && kDepthBytes / kind.value_bytes % shape.k == 0 &&
+                        shape.k >= 8;
     const auto size = [](const CooperativeMatrixShape& s) { return s.m * s.n * s.k; };
     if (usable && (!best || size(shape) > size(*best))) best = shape;
   }
@@ -23,15 +40,28 @@ std::optional<CooperativeMatrixShape> byte_shape(const GpuProperties& gpu, uint3
 /// Subgroups that share a tile.
 uint32_t parts_of(const MatrixTuning& t) { return t.tile_rows / t.sub_rows * (t.tile_tokens / t.sub_tokens); }
 
-/// Bytes of shared memory; the arrays of shaders/matrix_tokens.glsl.
+/// Bytes of the sums that subgroups hand on through shared memory (shaders/matrix_tile.glsl).
+uint64_t scratch_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape) {
+  return uint64_t{t.teams} * parts_of(t) * shape.m * shape.n * 4;
+}
+
+/// Bytes of shared memory with matrices of f16; the arrays of shaders/half_matrix_tokens.glsl.
+uint64_t half_shared_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape) {
+  const uint64_t stage = (uint64_t{t.tile_rows} + 2 * t.tile_tokens) * (2 * t.depth + 1) * 16;
+  const uint64_t scales = (uint64_t{t.tile_rows} + t.tile_tokens) * 4;
+  return t.teams * t.buffers * stage + scales + scratch_bytes(t, shape);
+}
+
+/// Bytes of shared memory; with matrices of bytes the arrays of shaders/matrix_tokens.glsl.
 uint64_t shared_bytes(const MatrixTuning& t, const CooperativeMatrixShape& shape, uint32_t encoding) {
+  if (!uses_quantized_activations(encoding)) return half_shared_bytes(t, shape);
   const bool halves = encoding == shared::kEncodingQ6_K;
   const uint64_t weight_octets = halves && shape.k > 16 ? 8 : 4;
   const uint64_t weights = uint64_t{t.tile_rows} * (t.depth * weight_octets + 2) * 8;
   const uint64_t vectors = uint64_t{t.tile_tokens} * (t.depth * 4 + 2) * 8;
   const uint64_t scales = uint64_t{t.depth} * 4 * (2 * t.tile_rows + 2 * t.tile_tokens);  // with halves or offsets
   const uint64_t stage = weights + vectors + scales;
-  return t.teams * (t.buffers * stage + uint64_t{parts_of(t)} * shape.m * shape.n * 4);
+  return t.teams * t.buffers * stage + scratch_bytes(t, shape);
 }
 
 /// Sums that a lane holds in registers.
@@ -53,18 +83,22 @@ uint32_t tile_tokens(uint32_t tokens, uint32_t step, uint32_t most) {
 
 }  // namespace
 
+bool multiplies_halves(const GpuProperties& gpu) {
+  const auto kind = kind_of(gpu, shared::kEncodingF16);
+  return kind && shape_for(gpu, *kind, 16);
+}
+
 std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, uint32_t encoding,
                                            uint32_t matrices, uint32_t tokens, uint32_t blocks) {
-  if (!uses_quantized_activations(encoding) || tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) {
-    return {};
-  }
+  const auto kind = kind_of(gpu, encoding);
+  if (!kind || tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) return {};
   MatrixTuning t = matrix_tuning(tuning, tokens);
   const uint32_t most_tokens = t.tile_tokens;
   t.tile_tokens = tile_tokens(tokens, 8, most_tokens);
-  auto shape = byte_shape(gpu, t.tile_tokens);
+  auto shape = shape_for(gpu, *kind, t.tile_tokens);
   if (!shape) {
     t.tile_tokens = tile_tokens(tokens, 16, most_tokens);
-    shape = byte_shape(gpu, t.tile_tokens);
+    shape = shape_for(gpu, *kind, t.tile_tokens);
   }
   if (!shape) return {};
   t.sub_rows = std::max(t.sub_rows, matrices * shape->m);
@@ -76,8 +110,9 @@ std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tunin
   t.tile_rows = std::max(t.tile_rows, t.sub_rows);
   const auto fits = [&] { return shared_bytes(t, *shape, encoding) <= gpu.shared_memory_bytes; };
   const uint32_t most_subgroups = gpu.max_workgroup_threads / gpu.subgroup_size;
-  while (blocks % t.depth != 0) t.depth /= 2;
-  while (t.teams > 1 && (blocks % (t.teams * t.depth) != 0 || t.teams * parts_of(t) > most_subgroups)) t.teams /= 2;
+  const uint32_t row_depth = blocks * shared::kBlockValues * kind->value_bytes / kDepthBytes;
+  while (row_depth % t.depth != 0) t.depth /= 2;
+  while (t.teams > 1 && (row_depth % (t.teams * t.depth) != 0 || t.teams * parts_of(t) > most_subgroups)) t.teams /= 2;
   if (parts_of(t) == 1 || !fits()) t.buffers = 1;  // a subgroup alone waits for nobody
   while (t.teams > 1 && !fits()) t.teams /= 2;
   while (t.depth > 1 && !fits()) t.depth /= 2;

@@ -134,25 +134,35 @@ class MatmulPathTest : public OperationsTest, public testing::WithParamInterface
     for (const Launch& launch : listed->launches) names.emplace(name_of(launch.key.shader));
     return names;
   }
+
+  /// Gate and up, then a Linear; `on_matrices` is what the shaders of the matrix path are called.
+  void expect_path(NumberFormat gate_up, NumberFormat linear, double allowed, const std::string& on_matrices) {
+    ASSERT_TRUE(device_->set_tuning(text_of(force_path(GetParam()))));
+    TestModel model(11);
+    const TensorId in = model.input(416);
+    const TensorId activated = model.tensor(Rows::tokens, 96), out = model.tensor(Rows::tokens, 77);
+    model.recording.operations.push_back(
+        GateUp{.in = in, .gate_up = model.matrix({{gate_up, 96}, {gate_up, 96}}, 416), .out = activated});
+    model.recording.operations.push_back(
+        Linear{.in = activated, .weight = model.matrix({{linear, 77}}, 96), .out = out});
+    model.result(out);
+    const bool few = GetParam() == MatmulPath::few;
+    compare_token_counts(model, allowed, "path", few ? std::vector{2U, 15U} : std::vector{1U, 5U, 40U});
+    const std::string path = few ? "few" : GetParam() == MatmulPath::tiled ? "many" : on_matrices;
+    const auto taken = shaders(5);
+    if (path == on_matrices && taken.contains("linear_many")) GTEST_SKIP() << "this device has no such matrices";
+    EXPECT_TRUE(taken.contains(fmt::format("linear_{}", path)));
+    EXPECT_TRUE(taken.contains(fmt::format("gate_up_{}", path)));
+    EXPECT_EQ(taken.contains("split_floats"), path == "half_matrix");
+  }
 };
 
 TEST_P(MatmulPathTest, IsTakenAndRight) {
-  ASSERT_TRUE(device_->set_tuning(text_of(force_path(GetParam()))));
-  TestModel model(11);
-  const TensorId in = model.input(416);
-  const TensorId activated = model.tensor(Rows::tokens, 96), out = model.tensor(Rows::tokens, 77);
-  const MatrixId gate_up = model.matrix({{NumberFormat::q4_0, 96}, {NumberFormat::q4_0, 96}}, 416);
-  model.recording.operations.push_back(GateUp{.in = in, .gate_up = gate_up, .out = activated});
-  model.recording.operations.push_back(
-      Linear{.in = activated, .weight = model.matrix({{NumberFormat::q8_0, 77}}, 96), .out = out});
-  model.result(out);
-  const bool few = GetParam() == MatmulPath::few;
-  compare_token_counts(model, 3 * kByteTolerance, "path", few ? std::vector{2U, 15U} : std::vector{1U, 5U, 40U});
-  const std::string path = few ? "few" : GetParam() == MatmulPath::tiled ? "many" : "matrix";
-  const auto taken = shaders(5);
-  if (path == "matrix" && taken.contains("linear_many")) GTEST_SKIP() << "this device multiplies no matrices of bytes";
-  EXPECT_TRUE(taken.contains(fmt::format("linear_{}", path)));
-  EXPECT_TRUE(taken.contains(fmt::format("gate_up_{}", path)));
+  expect_path(NumberFormat::q4_0, NumberFormat::q8_0, 3 * kByteTolerance, "matrix");
+}
+
+TEST_P(MatmulPathTest, IsTakenAndRightWithPlainWeights) {
+  expect_path(NumberFormat::f16, NumberFormat::bf16, kFloatTolerance, "half_matrix");
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest, testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix),

@@ -59,6 +59,20 @@ Result<void> StepRecorder::quantize(TensorId tensor) {
   return commands_.dispatch(key, arguments, {rows(tensor), divide_up(width(tensor) / 4, kThreads)}, touched, touched);
 }
 
+Result<void> StepRecorder::split(TensorId tensor) {
+  const SplitPlace& to = c_.activations.split();
+  const shared::SplitFloatsArguments arguments = {.step = c_.step.header(),
+                                                  .source = floats(tensor),
+                                                  .halves = c_.activations.address() + to.halves,
+                                                  .scales = c_.activations.address() + to.scales,
+                                                  .width = width(tensor)};
+  constexpr uint32_t kThreads = 256;
+  const PipelineKey key = {Shader::split_floats, kThreads, {is_logits(tensor)}};
+  const std::array reads = {access(tensor)};
+  const std::array writes = {split_access()};
+  return commands_.dispatch(key, arguments, {rows(tensor)}, reads, writes);
+}
+
 Result<void> StepRecorder::emit(const Embed& op) {
   const Matrix& table = c_.weights.matrix(op.table);
   for (const WeightRun& run : table.runs) {

@@ -10,6 +10,7 @@
 #include "device/vulkan/cache.h"
 #include "device/vulkan/command_recorder.h"
 #include "device/vulkan/matmul_tunings.h"
+#include "device/vulkan/matrix_path.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_buffer.h"
 #include "device/vulkan/tuning.h"
@@ -92,6 +93,8 @@ class StepRecorder {
   Result<void> emit(const AddNorm& op);
   Result<void> emit(const SelectRows& op);
   Result<void> quantize(TensorId tensor);
+  /// To where the next matmul on matrices of f16 reads it.
+  Result<void> split(TensorId tensor);
 
   // step_recorder_attention.cc
   Result<void> emit(const RopeAndStore& op);
@@ -118,8 +121,17 @@ class StepRecorder {
   Result<void> emit(const Linear& op);
   Result<void> emit(const GateUp& op);
   Result<void> emit(const Logits& op);
+  /// What a matmul reads of its input.
+  struct InputForm {
+    VkDeviceAddress x = 0, pairs = 0;
+    Access access;
+  };
+  InputForm input_form(TensorId in, uint32_t encoding, bool on_matrices) const;
+  /// How it runs on cooperative matrices; nothing where it does not.
+  std::optional<MatrixPlan> matrix_plan(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
+                                        uint32_t tokens) const;
   Multiplication multiplication(const Linear& op) const;
-  shared::LinearArguments linear_arguments(const Multiplication& m, const WeightRun& run) const;
+  shared::LinearArguments linear_arguments(const Multiplication& m, const WeightRun& run, const InputForm& in) const;
   uint32_t linear_flags(const Multiplication& m) const;
   Result<void> multiply(const Multiplication& m);
   Result<void> multiply_run(const Multiplication& m, const WeightRun& run);
@@ -132,6 +144,10 @@ class StepRecorder {
   VkDeviceAddress floats(TensorId tensor) const { return c_.activations.address() + place(tensor).floats; }
   VkDeviceAddress quants(TensorId tensor) const { return c_.activations.address() + place(tensor).quants; }
   VkDeviceAddress pairs(TensorId tensor) const { return c_.activations.address() + place(tensor).pairs; }
+  Access split_access() const {
+    const SplitPlace& split = c_.activations.split();
+    return {c_.activations.address() + split.halves, c_.activations.address() + split.end};
+  }
   /// A tensor in all its forms; finer ranges would save no barrier.
   Access access(TensorId tensor) const { return {floats(tensor), c_.activations.address() + place(tensor).end}; }
   Access cache_access(uint32_t layer) const;

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "device/vulkan/few_path.h"
-#include "device/vulkan/matrix_path.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_recorder.h"
 
@@ -57,19 +56,39 @@ Result<void> StepRecorder::emit(const Logits& op) {
                    .softcap = op.softcap});
 }
 
+std::optional<MatrixPlan> StepRecorder::matrix_plan(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
+                                                    uint32_t tokens) const {
+  if (tokens <= tuning.few_tokens_limit) return {};
+  return plan_matrix_path(c_.gpu.properties(), tuning, layout.encoding, matrices, tokens, layout.blocks());
+}
+
+StepRecorder::InputForm StepRecorder::input_form(TensorId in, uint32_t encoding, bool on_matrices) const {
+  if (uses_quantized_activations(encoding)) return {quants(in), pairs(in), access(in)};
+  if (!on_matrices) return {floats(in), 0, access(in)};
+  const SplitPlace& split = c_.activations.split();
+  return {c_.activations.address() + split.halves, c_.activations.address() + split.scales, split_access()};
+}
+
 Result<void> StepRecorder::multiply(const Multiplication& m) {
-  for (const WeightRun& run : c_.weights.matrix(m.matrix).runs) {
+  const auto& runs = c_.weights.matrix(m.matrix).runs;
+  const auto reads_halves = [&](const WeightRun& run) {
+    return uses_split_activations(run.layout.encoding) && matrix_plan(m.tuning, run.layout, 1, rows(m.in));
+  };
+  if (std::ranges::any_of(runs, reads_halves)) {
+    if (auto done = split(m.in); !done) return done;
+  }
+  for (const WeightRun& run : runs) {
     if (auto done = multiply_run(m, run); !done) return done;
   }
   return {};
 }
 
-shared::LinearArguments StepRecorder::linear_arguments(const Multiplication& m, const WeightRun& run) const {
-  const bool bytes = uses_quantized_activations(run.layout.encoding);
+shared::LinearArguments StepRecorder::linear_arguments(const Multiplication& m, const WeightRun& run,
+                                                       const InputForm& in) const {
   return {.weight = reference(c_.weights.slice(run), run.layout),
           .step = c_.step.header(),
-          .x = bytes ? quants(m.in) : floats(m.in),
-          .x_pairs = bytes ? pairs(m.in) : 0,
+          .x = in.x,
+          .x_pairs = in.pairs,
           .bias = m.bias ? c_.weights.vector(*m.bias).address() : 0,
           .result = floats(m.out),
           .rows = run.layout.rows,
@@ -86,23 +105,24 @@ uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
 
 Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun& run) {
   const uint32_t encoding = run.layout.encoding;
-  const shared::LinearArguments arguments = linear_arguments(m, run);
+  const auto matrices = matrix_plan(m.tuning, run.layout, 1, rows(m.in));
+  const InputForm in = input_form(m.in, encoding, matrices.has_value());
+  const shared::LinearArguments arguments = linear_arguments(m, run, in);
   const uint32_t flags = linear_flags(m);
-  const std::array reads = {access(m.in)};
+  const std::array reads = {in.access};
   // Runs write different columns, so only the first declares the write: no barrier between them.
   const std::array all_writes = {access(m.out)};
   const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
+  if (matrices) {
+    const Shader shader = uses_split_activations(encoding) ? Shader::linear_half_matrix : Shader::linear_matrix;
+    PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, encoding)};
+    key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
+    const Groups groups = {divide_up(rows(m.in), matrices->tuning.tile_tokens),
+                           divide_up(run.layout.rows, matrices->tuning.tile_rows)};
+    return commands_.dispatch(key, arguments, groups, reads, writes);
+  }
   if (rows(m.in) > m.tuning.few_tokens_limit) {
-    if (const auto plan =
-            plan_matrix_path(c_.gpu.properties(), m.tuning, encoding, 1, rows(m.in), run.layout.blocks())) {
-      PipelineKey key = {Shader::linear_matrix, plan->subgroups * lanes, matrix_constants(*plan, encoding)};
-      key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
-      return commands_.dispatch(
-          key, arguments,
-          {divide_up(rows(m.in), plan->tuning.tile_tokens), divide_up(run.layout.rows, plan->tuning.tile_rows)}, reads,
-          writes);
-    }
     const uint32_t tokens = tile_tokens(rows(m.in));
     const PipelineKey key = {Shader::linear_many, kManyThreads, {encoding, tokens, 0, 0, 0, flags, is_logits(m.in)}};
     return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, kTileRows), divide_up(rows(m.in), tokens)},
@@ -122,31 +142,36 @@ Result<void> StepRecorder::emit(const GateUp& op) {
                                                     matrix.spec.parts.front().name));
   }
   const WeightLayout& layout = matrix.runs[0].layout;
-  const bool bytes = uses_quantized_activations(layout.encoding);
   const bool wants_bytes = place(op.out).needs_bytes;
+  const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
+  const auto matrices = matrix_plan(tuning, layout, 2, rows(op.in));
+  const InputForm in = input_form(op.in, layout.encoding, matrices.has_value());
   shared::GateUpArguments arguments = {.gate = reference(c_.weights.slice(matrix.runs[0]), layout),
                                        .up = reference(c_.weights.slice(matrix.runs[1]), layout),
                                        .step = c_.step.header(),
-                                       .x = bytes ? quants(op.in) : floats(op.in),
-                                       .x_pairs = bytes ? pairs(op.in) : 0,
+                                       .x = in.x,
+                                       .x_pairs = in.pairs,
                                        .result = floats(op.out),
                                        .rows = layout.rows,
                                        .blocks = layout.blocks()};
   const uint32_t activation = op.activation == Activation::silu ? shared::kActivationSilu : shared::kActivationGeluTanh;
-  const std::array reads = {access(op.in)};
+  const std::array reads = {in.access};
   const std::array writes = {access(op.out)};
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
-  if (rows(op.in) > tuning.few_tokens_limit) {
-    if (const auto plan =
-            plan_matrix_path(c_.gpu.properties(), tuning, layout.encoding, 2, rows(op.in), layout.blocks())) {
-      PipelineKey key = {Shader::gate_up_matrix, plan->subgroups * lanes, matrix_constants(*plan, layout.encoding)};
-      key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
-      const Groups groups = {divide_up(rows(op.in), plan->tuning.tile_tokens),
-                             divide_up(layout.rows, plan->tuning.tile_rows / 2)};
-      if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
-      return wants_bytes ? quantize(op.out) : Result<void>{};
+  if (matrices) {
+    const bool halves = uses_split_activations(layout.encoding);
+    if (halves) {
+      if (auto done = split(op.in); !done) return done;
     }
+    const Shader shader = halves ? Shader::gate_up_half_matrix : Shader::gate_up_matrix;
+    PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, layout.encoding)};
+    key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
+    const Groups groups = {divide_up(rows(op.in), matrices->tuning.tile_tokens),
+                           divide_up(layout.rows, matrices->tuning.tile_rows / 2)};
+    if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
+    return wants_bytes ? quantize(op.out) : Result<void>{};
+  }
+  if (rows(op.in) > tuning.few_tokens_limit) {
     const uint32_t tokens = tile_tokens(rows(op.in));
     const PipelineKey key = {
         Shader::gate_up_many, kManyThreads, {layout.encoding, tokens, 0, 0, 0, activation, is_logits(op.in)}};

@@ -41,12 +41,12 @@ class TestModel {
     return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
   }
 
-  /// A float32 matrix [values / cols, cols].
-  MatrixId matrix_of(const std::vector<float>& values, uint32_t cols) {
+  /// A matrix [values / cols, cols].
+  MatrixId matrix_of(const std::vector<float>& values, uint32_t cols, NumberFormat format = NumberFormat::f32) {
     const auto rows = static_cast<uint32_t>(values.size() / cols);
-    const auto bytes = std::as_bytes(std::span(values));
-    matrices_.push_back({.spec = {.parts = {{"test", NumberFormat::f32, rows}}, .cols = cols},
-                         .parts = {{bytes.begin(), bytes.end()}}});
+    std::vector<std::byte> bytes(bytes_of(format, values.size()));
+    quantize_row(format, values, bytes);
+    matrices_.push_back({.spec = {.parts = {{"test", format, rows}}, .cols = cols}, .parts = {std::move(bytes)}});
     return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
   }
 

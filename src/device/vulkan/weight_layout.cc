@@ -1,5 +1,7 @@
 #include "device/vulkan/weight_layout.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -59,6 +61,23 @@ T load(std::span<const std::byte> bytes, uint64_t offset) {
   return value;
 }
 
+float widened(uint32_t encoding, uint16_t bits) {
+  return encoding == kEncodingF16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+/// The power of two of a row in f16 or bf16 (layout.h).
+float power_of_row(uint32_t encoding, std::span<const std::byte> row) {
+  const uint16_t infinity = encoding == kEncodingF16 ? 0x7c00 : 0x7f80;
+  int16_t largest = 0;  // signed: what a vector unit has a maximum of
+  for (size_t at = 0; at < row.size(); at += 2) {
+    const auto bits = static_cast<int16_t>(load<uint16_t>(row, at) & 0x7fff);
+    largest = std::max(largest, bits < infinity ? bits : int16_t{0});
+  }
+  if (largest == 0) return 1;
+  const int exponent = std::ilogb(widened(encoding, static_cast<uint16_t>(largest)));
+  return std::ldexp(1.0F, std::min(14 - exponent, encoding == kEncodingF16 ? 15 : 126));
+}
+
 /// Packs some rows: holds the planes' pieces and knows where a block's parts go.
 class RowPacker {
  public:
@@ -68,7 +87,10 @@ class RowPacker {
     quants.bytes.resize(uint64_t{rows} * units_ * blocks_ * 16);
     extra.offset = layout.extra_offset + uint64_t{first_row} * blocks_ * extra_;
     extra.bytes.resize(uint64_t{rows} * blocks_ * extra_);
-    if (has_grouped_scale(layout.encoding)) {
+    if (uses_split_activations(layout.encoding)) {
+      scales.offset = layout.scales_offset + uint64_t{first_row} * 4;
+      scales.bytes.resize(uint64_t{rows} * 4);
+    } else if (has_grouped_scale(layout.encoding)) {
       const uint64_t group_bytes = uint64_t{blocks_} * 8;
       scales.offset = layout.scales_offset + first_row / 4 * group_bytes;
       scales.bytes.resize((rows + 3) / 4 * group_bytes);
@@ -85,6 +107,7 @@ class RowPacker {
   std::byte* unit(uint32_t row, uint32_t unit, uint32_t block) {
     return quants.bytes.data() + ((uint64_t{row} * units_ + unit) * blocks_ + block) * 16;
   }
+  void set_power(uint32_t row, float power) { store(scales.bytes, uint64_t{row} * 4, power); }
   void set_scale(uint32_t row, uint32_t block, uint16_t half) { store(scales.bytes, grouped(row, block), half); }
   void set_minimum(uint32_t row, uint32_t block, uint16_t half) { store(minimums.bytes, grouped(row, block), half); }
   std::byte* extra_of(uint32_t row, uint32_t block) {
@@ -217,9 +240,15 @@ void pack_blocks(RowPacker& packer, uint32_t rows, uint32_t blocks, std::span<co
 }
 
 /// Plain formats: a block is `units` consecutive units of 16 bytes.
-void pack_plain(RowPacker& packer, uint32_t rows, uint32_t blocks, uint32_t units, std::span<const std::byte> bytes) {
+void pack_plain(RowPacker& packer, uint32_t encoding, uint32_t rows, uint32_t blocks,
+                std::span<const std::byte> bytes) {
+  const uint32_t units = units_of(encoding);
+  const uint64_t row_bytes = uint64_t{blocks} * units * 16;
   const std::byte* from = bytes.data();
   for (uint32_t row = 0; row < rows; ++row) {
+    if (uses_split_activations(encoding)) {
+      packer.set_power(row, power_of_row(encoding, bytes.subspan(row * row_bytes, row_bytes)));
+    }
     for (uint32_t block = 0; block < blocks; ++block) {
       for (uint32_t unit = 0; unit < units; ++unit, from += 16) std::memcpy(packer.unit(row, unit, block), from, 16);
     }
@@ -262,6 +291,8 @@ std::optional<uint32_t> encoding_of(NumberFormat format) {
 
 bool uses_quantized_activations(uint32_t encoding) { return encoding > kEncodingBf16; }
 
+bool uses_split_activations(uint32_t encoding) { return encoding == kEncodingF16 || encoding == kEncodingBf16; }
+
 WeightLayout layout_weights(uint32_t encoding, uint32_t rows, uint32_t cols) {
   WeightLayout layout = {.encoding = encoding, .rows = rows, .cols = cols};
   layout.padded_rows = (rows + kRowPadding - 1) / kRowPadding * kRowPadding;
@@ -271,7 +302,9 @@ WeightLayout layout_weights(uint32_t encoding, uint32_t rows, uint32_t cols) {
   // Minimums follow the scales without a gap: the shaders compute their place.
   layout.minimums_offset = layout.scales_offset;
   layout.bytes = layout.scales_offset;
-  if (has_grouped_scale(encoding)) {
+  if (uses_split_activations(encoding)) {
+    layout.bytes += uint64_t{layout.padded_rows} * 4;
+  } else if (has_grouped_scale(encoding)) {
     layout.minimums_offset += blocks * 2;
     layout.bytes = layout.minimums_offset + (has_grouped_minimum(encoding) ? blocks * 2 : 0);
   } else if (is_k(encoding)) {
@@ -312,7 +345,7 @@ std::vector<Plane> pack_rows(const WeightLayout& layout, NumberFormat format, ui
       pack_blocks<BlockQ6_K>(packer, rows, blocks / 8, bytes);
       break;
     default:
-      pack_plain(packer, rows, blocks, units_of(layout.encoding), bytes);
+      pack_plain(packer, layout.encoding, rows, blocks, bytes);
       break;
   }
   std::vector<Plane> planes;

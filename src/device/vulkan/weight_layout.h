@@ -16,6 +16,9 @@ std::optional<uint32_t> encoding_of(NumberFormat format);
 /// Whether activations are multiplied as bytes with this encoding (else as float32).
 bool uses_quantized_activations(uint32_t encoding);
 
+/// Whether cooperative matrices of f16 multiply activations with this encoding as sums of two halves.
+bool uses_split_activations(uint32_t encoding);
+
 /// Where the planes of `rows` rows of `cols` values lie in their slice, in bytes; shaders/layout.h gives their meaning.
 struct WeightLayout {
   uint32_t encoding = 0;

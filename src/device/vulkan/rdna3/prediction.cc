@@ -75,10 +75,21 @@ double subgroups_of(const Launch& dispatch, uint32_t lanes) {
   return static_cast<double>(dispatch.groups.x) * dispatch.groups.y * dispatch.groups.z * dispatch.key.threads / lanes;
 }
 
+bool multiplies_halves(const PipelineKey& key) {
+  return key.shader == Shader::linear_half_matrix || key.shader == Shader::gate_up_half_matrix;
+}
+
+bool runs_on_matrices(const PipelineKey& key) {
+  return multiplies_halves(key) || key.shader == Shader::linear_matrix || key.shader == Shader::gate_up_matrix;
+}
+
+/// Multiply-adds for each weight and token: an activation may be a sum of two halves.
+double products(const PipelineKey& key) { return multiplies_halves(key) ? 2 : 1; }
+
 /// Trips of the loop over a tile's depth inside the loop over K, where the compiler does not unroll it.
 double inner_trips(const PipelineKey& key, uint32_t lanes) {
   if (key.shader == Shader::linear_many || key.shader == Shader::gate_up_many) return multiplies_bytes(key) ? 4 : 8;
-  if (key.shader != Shader::linear_matrix && key.shader != Shader::gate_up_matrix) return 1;
+  if (!runs_on_matrices(key)) return 1;
   const uint32_t parts = constant_of(key, "TILE_ROWS") / constant_of(key, "SUB_ROWS") *
                          (constant_of(key, "TILE_TOKENS") / constant_of(key, "SUB_TOKENS"));
   return static_cast<double>(constant_of(key, "DEPTH")) * parts / (key.threads / lanes);
@@ -88,7 +99,8 @@ double inner_trips(const PipelineKey& key, uint32_t lanes) {
 void add(const Compiled& compiled, const Launch& dispatch, double macs, const Family& family, Prediction& sum) {
   const Assembly::Split split = compiled.assembly.split(inner_trips(dispatch.key, compiled.lanes));
   const double subgroups = subgroups_of(dispatch, compiled.lanes);
-  const double macs_of_trip = multiplies_bytes(dispatch.key) ? split.trip.dot_macs : split.trip.float_macs;
+  const bool dots = multiplies_bytes(dispatch.key) || runs_on_matrices(dispatch.key);
+  const double macs_of_trip = dots ? split.trip.dot_macs : split.trip.float_macs;
   const double trips = macs_of_trip > 0 ? std::ceil(macs / subgroups / macs_of_trip) : 0;
   Work work = split.trip * trips;
   work += split.outside;
@@ -120,10 +132,12 @@ Result<Prediction> predict(Gpu& gpu, Pipelines& pipelines, CompiledPipelines& co
   const double macs = rows * matmul.cols * tokens;
   Prediction result;
   result.bus = static_cast<double>(program.weight_bytes()) / (family.bus_gb_per_second * 1e9);
-  result.matrix_peak = macs / family.macs_per_second();
   for (const Launch& dispatch : matmuls) {
     const Compiled& pipeline = compiled.at(dispatch.key);
-    add(pipeline, dispatch, macs * subgroups_of(dispatch, pipeline.lanes) / subgroups, family, result);
+    const double share = subgroups_of(dispatch, pipeline.lanes) / subgroups;
+    const double own_macs = macs * share * products(dispatch.key);
+    result.matrix_peak += own_macs / family.macs_per_second();
+    add(pipeline, dispatch, own_macs, family, result);
   }
   return result;
 }

@@ -25,7 +25,7 @@ struct Prediction {
   double bus = 0;              ///< its weights over the memory bus
   double arithmetic = 0;       ///< instructions of the vector units
   double shared = 0;           ///< shared memory's traffic
-  double matrix_peak = 0;      ///< its multiply-adds at the matrix units' peak
+  double matrix_peak = 0;      ///< its multiply-adds at the matrix units' peak; with halves of activations, both
   double in_flight_bytes = 0;  ///< that all subgroups which fit on the device ask of memory in one trip of their loop
 
   double arithmetic_share_of_bus() const { return arithmetic / bus; }

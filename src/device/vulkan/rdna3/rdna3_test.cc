@@ -14,6 +14,7 @@
 #include "device/vulkan/pipeline_name.h"
 #include "device/vulkan/rdna3/prediction.h"
 #include "device/vulkan/test_decoder.h"
+#include "device/vulkan/weight_layout.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -141,6 +142,18 @@ TEST_F(Rdna3Test, MatmulsOverBytesUseDotProducts) {
   EXPECT_GT(matmuls, 50U);
 }
 
+TEST_F(Rdna3Test, PromptsOfSixteenBitWeightsUseMatrices) {
+  size_t matmuls = 0;
+  for (const auto& [key, compiled] : compiled_) {
+    if (!is_matmul(key) || !uses_split_activations(constant_of(key, "ENCODING"))) continue;
+    EXPECT_FALSE(key.shader == Shader::linear_many || key.shader == Shader::gate_up_many) << pipeline_name(key);
+    if (key.shader != Shader::linear_half_matrix && key.shader != Shader::gate_up_half_matrix) continue;
+    ++matmuls;
+    EXPECT_GT(compiled.work.matrices, 0U) << pipeline_name(key);
+  }
+  EXPECT_GT(matmuls, 20U);
+}
+
 /// The predictions stand on reading the assembly rightly: its vector instructions must be as many as the driver counts.
 TEST_F(Rdna3Test, AssemblyIsReadWhole) {
   for (const auto& [key, compiled] : compiled_) {
@@ -168,7 +181,8 @@ std::vector<MatmulCase> predicted_matmuls() {
   std::vector<MatmulCase> all;
   for (const DecoderShape& shape : decoder_shapes()) {
     if (!shape.gemma) continue;
-    for (const NumberFormat format : {NumberFormat::q4_0, NumberFormat::q4_k, NumberFormat::q6_k, NumberFormat::q8_0}) {
+    for (const NumberFormat format : {NumberFormat::q4_0, NumberFormat::q4_k, NumberFormat::q6_k, NumberFormat::q8_0,
+                                      NumberFormat::f16, NumberFormat::bf16}) {
       std::ranges::move(matmuls_of(shape, format), std::back_inserter(all));
     }
     all.push_back({fmt::format("{} q8_0 head", shape.name),

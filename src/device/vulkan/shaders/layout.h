@@ -20,7 +20,8 @@ using uint = uint32_t;
 // Rows are padded to a multiple of kRowPadding.
 //
 //   f32   8 units: unit u is values 4u .. 4u+3
-//   f16, bf16  4 units: unit u is values 8u .. 8u+7
+//   f16, bf16  4 units: unit u is values 8u .. 8u+7; scales [rows] of f32: a power of two for each row that makes its
+//         largest weight one between 2^14 and 2^15 (at most 2^15 for f16), for products of f16
 //   q8_0  2 units: unit u is values 16u .. 16u+15; scales [rows/4][blocks][4] of f16
 //   q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k  1 unit: byte i holds value i in its low and value i+16 in its high nibble
 //   q4_0  in two's complement, so that they are signed bytes when moved to the upper half of a byte
@@ -113,6 +114,9 @@ struct WeightRef {
 // An activation tensor in blocks of 32 as signed bytes: quants [rows][width] and pairs [rows][width/32] of (scale,
 // scale * sum of the block's bytes), so that an encoding's constant part costs one multiplication a block.
 
+// As sums of two halves: [rows][upper, lower][width] of f16, each row in units and blocks as weights in f16 are, and
+// [rows] of f32, powers of two that results are to be multiplied with.
+
 struct EmbedArguments {
   WeightRef table;
   HEARTH_ADDRESS(StepRef) step;
@@ -147,12 +151,20 @@ struct QuantizeArguments {
   uint width;
 };
 
+struct SplitFloatsArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(Vec4sIn) source;
+  HEARTH_ADDRESS(Uvec4s) halves;
+  HEARTH_ADDRESS(Floats) scales;
+  uint width;
+};
+
 /// out[t][first_row + r] = in[t] . weight[r], then the epilogue.
 struct LinearArguments {
   WeightRef weight;
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(Uvec4sIn) x;  ///< float32 rows, or quants
-  HEARTH_ADDRESS(Vec2sIn) x_pairs;
+  HEARTH_ADDRESS(Uvec4sIn) x;       ///< float32 rows, quants or halves
+  HEARTH_ADDRESS(Vec2sIn) x_pairs;  ///< of quants; of halves the powers of two
   HEARTH_ADDRESS(FloatsIn) bias;
   HEARTH_ADDRESS(Floats) result;
   uint rows;

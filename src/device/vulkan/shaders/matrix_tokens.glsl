@@ -1,40 +1,9 @@
-// Matrix times many vectors by cooperative matrices of signed bytes (GL_KHR_cooperative_matrix): weights in blocks of 32
-// with a scale, activations likewise, exact sums of a block in int32, scaled and added up in float32. So a token's sums
-// are those of the few-token kernels but for the order of additions.
-//
-// A workgroup computes TILE_ROWS rows of weights by TILE_TOKENS tokens, a subgroup of it SUB_ROWS by SUB_TOKENS. DEPTH blocks
-// of every row are a stage, in shared memory at once, while the next is on its way into registers. With two BUFFERS one barrier
-// a stage is enough. A workgroup of more subgroups than the tile has parts is several teams, which take turns along the row,
-// each with stages of its own, until their sums are added up.
-// With two MATRICES (gate and up) the first half of each subgroup's rows is the gate's, the second half the up's of the
-// same outputs. Rows are whole numbers of blocks for all teams.
+// Matrix times many vectors by cooperative matrices of signed bytes: weights in blocks of 32 with a scale, activations
+// likewise, exact sums of a block in int32, scaled and added up in float32. So a token's sums are those of the few-token
+// kernels but for the order of additions. A stage (matrix_tile.glsl) is DEPTH blocks of every row.
 
-#extension GL_KHR_cooperative_matrix : require
 #extension GL_EXT_shader_explicit_arithmetic_types_int8 : require
-
-layout(constant_id = 2) const uint ENCODING = 4;
-layout(constant_id = 3) const uint TILE_ROWS = 64;
-layout(constant_id = 4) const uint TILE_TOKENS = 64;
-layout(constant_id = 5) const uint SUB_ROWS = 32;
-layout(constant_id = 6) const uint SUB_TOKENS = 32;
-layout(constant_id = 7) const uint DEPTH = 2;
-layout(constant_id = 8) const uint M = 16;  ///< rows, tokens and values of one cooperative matrix
-layout(constant_id = 9) const uint N = 16;
-layout(constant_id = 10) const uint K = 16;
-layout(constant_id = 11) const uint BUFFERS = 1;  ///< stages of a team in shared memory
-
-#include "weights.glsl"
-
-const uint SUBGROUPS = THREADS / SUBGROUP;
-const uint ROW_PARTS = TILE_ROWS / SUB_ROWS;
-const uint TOKEN_PARTS = TILE_TOKENS / SUB_TOKENS;
-const uint PARTS_OF_TILE = ROW_PARTS * TOKEN_PARTS;
-const uint TEAMS = SUBGROUPS / PARTS_OF_TILE;  ///< that take turns along the row
-const uint TEAM = THREADS / TEAMS;             ///< threads that fill a stage together
-const bool ALONE = TEAM == SUBGROUP;
-const uint ROW_TILES = SUB_ROWS / M;
-const uint TOKEN_TILES = SUB_TOKENS / N;
-const uint TILES = ROW_TILES * TOKEN_TILES;
+#include "matrix_tile.glsl"
 
 // q6_k has a scale for 16 values: its blocks are two parts. Where one cooperative matrix takes a whole block, each part is
 // staged as a block of its own whose other half is zero.
@@ -44,40 +13,25 @@ const bool PADDED = HALVES && K > 16;
 const uint PART_STEPS = (HALVES && !PADDED ? 16 : 32) / K;  ///< cooperative matrices along a part
 const bool HAS_OFFSET = HAS_GROUPED_MINIMUM || ENCODING == kEncodingQ4_K || ENCODING == kEncodingQ5_K;
 
-// Cooperative matrices are loaded from multiples of 16 bytes only, so every array below is a multiple of that long.
 // In octets of values; two more than needed keep rows on different banks and at multiples of 16 bytes.
 const uint WEIGHT_OCTETS = PADDED ? 8 : 4;  ///< of a block
 const uint WEIGHT_STRIDE = DEPTH * WEIGHT_OCTETS + 2;
 const uint X_STRIDE = DEPTH * 4 + 2;
-const uint STAGES = TEAMS * BUFFERS;
 shared uvec2 weight_bytes[STAGES * TILE_ROWS * WEIGHT_STRIDE];
 shared uvec2 x_bytes[STAGES * TILE_TOKENS * X_STRIDE];
 shared float weight_scales[STAGES * PARTS * DEPTH * TILE_ROWS];  ///< [stage][block][part][row]
 shared float weight_offsets[HAS_OFFSET ? STAGES * DEPTH * TILE_ROWS : 4];
 shared float x_scales[STAGES * DEPTH * TILE_TOKENS];  ///< [stage][block][token]
 shared float x_sums[HAS_OFFSET ? STAGES * DEPTH * TILE_TOKENS : 4];
-shared float scratch[SUBGROUPS * M * N];
 
 #define Weights coopmat<int8_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
 #define Vectors coopmat<int8_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
 #define IntSums coopmat<int, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
-#define Sums coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
-
-struct MatrixInput {
-  Uvec4sIn x;
-  Vec2sIn pairs;
-  uint first_token;
-  uint tokens;  ///< rows of x that exist
-  uint blocks;
-};
 
 // A thread stages one block of the rows, and of the tokens, row_of_thread, that + ROWS_AT_ONCE and so on.
 const uint ROWS_AT_ONCE = TEAM / DEPTH;
 const uint WEIGHT_LOADS = (TILE_ROWS + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
 const uint X_LOADS = (TILE_TOKENS + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
-
-uint team_index() { return gl_SubgroupID / PARTS_OF_TILE; }
-uint team_thread() { return thread_index() % TEAM; }
 
 // Time goes by the lines and banks that each load and store touches (docs/performance.md), so lanes are dealt out to touch few:
 // neighbouring lanes take neighbouring blocks, which share lines of memory, and each eight lanes, which write to shared memory
@@ -91,26 +45,10 @@ uint row_of_thread() {
   return DEPTH == 8 ? t / 4 % 2 + 2 * (t / 16) : t / DEPTH;
 }
 
-/// A stage is written, or read, by all of its team.
-void team_barrier() {
-  if (ALONE) {
-    subgroupBarrier();
-  } else {
-    barrier();
-  }
-}
-
 struct XBlock {
   uvec4 low, high;
   vec2 pair;
 };
-
-/// The row of its matrix, counted from the workgroup's first, that tile row `i` holds, and the number of the matrix.
-uvec2 place_of(uint i) {
-  if (MATRICES == 1) return uvec2(i, 0);
-  const uint within = i % SUB_ROWS;
-  return uvec2(i / SUB_ROWS * (SUB_ROWS / 2) + within % (SUB_ROWS / 2), within / (SUB_ROWS / 2));
-}
 
 /// Where a thread's blocks of the next stage to be loaded are, in memory.
 struct Source {
@@ -199,24 +137,6 @@ void store_stage(uint buffer_index, Stage stage, Source source, uint first_block
   [[unroll]] for (uint i = 0; i < X_LOADS; ++i) store_x(buffer_index, i, stage.x[i]);
 }
 
-/// This subgroup's part of the tile.
-struct Part {
-  uint row, token;  ///< first ones, in the tile
-};
-
-Part my_part() {
-  const uint part = gl_SubgroupID % PARTS_OF_TILE;
-  return Part(part / TOKEN_PARTS * SUB_ROWS, part % TOKEN_PARTS * SUB_TOKENS);
-}
-
-/// The first team has the whole sums in the end. The others stay: lavapipe loses what a subgroup does behind a barrier that
-/// others have left before.
-bool has_result() { return team_index() == 0; }
-
-// A stride of 0 gives every column (or row) of a matrix the same values, in the layout of the sums.
-#define LOAD_ROWS(matrix, values, at) coopMatLoad(matrix, values, at, 0, gl_CooperativeMatrixLayoutColumnMajor)
-#define LOAD_TOKENS(matrix, values, at) coopMatLoad(matrix, values, at, 0, gl_CooperativeMatrixLayoutRowMajor)
-
 void add_part(Part part, uint buffer_index, uint d, uint p, inout Sums sums[TILES]) {
   Weights weights[ROW_TILES * PART_STEPS];
   Sums row_scales[ROW_TILES], row_offsets[HAS_OFFSET ? ROW_TILES : 1];
@@ -253,23 +173,6 @@ void add_part(Part part, uint buffer_index, uint d, uint p, inout Sums sums[TILE
         sums[r * TOKEN_TILES + t][e] = sum;
       }
     }
-  }
-}
-
-/// Adds up the teams' sums, in the first of them.
-void add_turns(inout Sums sums[TILES]) {
-  if (TEAMS == 1) return;
-  [[unroll]] for (uint i = 0; i < TILES; ++i) {
-    coopMatStore(sums[i], scratch, gl_SubgroupID * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
-    barrier();
-    if (has_result()) {
-      for (uint team = 1; team < TEAMS; ++team) {
-        Sums other;
-        coopMatLoad(other, scratch, (team * PARTS_OF_TILE + gl_SubgroupID) * M * N, M, gl_CooperativeMatrixLayoutColumnMajor);
-        sums[i] += other;
-      }
-    }
-    barrier();
   }
 }
 

@@ -1,0 +1,7 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+// Linear and Logits for many tokens on cooperative matrices of f16, for weights in f16 and bf16.
+#include "common.glsl"
+const uint MATRICES = 1;
+#include "half_matrix_tokens.glsl"
+#include "linear_matrix.glsl"
