@@ -4,6 +4,7 @@
 #define CHAINABLE
 #include "common.glsl"
 layout(constant_id = 2) const uint ENCODING = 1;
+const bool FIXED_ORDER = false;
 #include "weights.glsl"
 
 layout(push_constant) uniform Arguments { EmbedArguments a; CHAIN; };

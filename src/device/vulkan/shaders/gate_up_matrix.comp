@@ -7,6 +7,7 @@
 layout(constant_id = 12) const uint ACTIVATION = 0;
 layout(constant_id = 13) const bool LOGIT_ROWS = false;
 const uint MATRICES = 2;
+const bool FIXED_ORDER = false;
 #include "matrix_tokens.glsl"
 #include "activation.glsl"
 

@@ -6,6 +6,7 @@
 layout(constant_id = 12) const uint FLAGS = 0;
 layout(constant_id = 13) const bool LOGIT_ROWS = false;
 const uint MATRICES = 1;
+const bool FIXED_ORDER = false;
 #include "matrix_tokens.glsl"
 const uint ACTIVATION = 0;
 #include "activation.glsl"
