@@ -39,13 +39,16 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
   command.add_option("--gpu-layers", options.gpu_layers,
                      "layers that GPUs take, the processor the ones before; without it as many as fit");
   command.add_option("--threads", options.threads, "threads of the CPU; 0 is one for each core")->capture_default_str();
+  command.add_flag("--batch-invariant", options.batch_invariant,
+                   "the same logits, bit for bit, whatever else runs beside a request and however its prompt is cut; "
+                   "slower on GPUs");
 }
 
 Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
                                                 PlaceOptions place) {
   place.gpu_layers = options.gpu_layers;
   const bool automatic = options.device == "auto" && options.gpu_layers.value_or(0) > 0;
-  auto devices = open_devices(automatic ? "vulkan" : options.device, options.threads);
+  auto devices = open_devices(automatic ? "vulkan" : options.device, options.threads, options.batch_invariant);
   if (!devices) return pass_on(devices);
   auto plan = plan_layers_of(checkpoint, *devices, place);
   const bool only_gpus = std::ranges::all_of(*devices, [](const auto& device) { return device->info().is_gpu; });

@@ -21,9 +21,10 @@ struct DeviceOptions {
   std::string device = "auto";
   uint32_t threads = 0;  ///< 0 is one for each core
   std::optional<uint32_t> gpu_layers;
+  bool batch_invariant = false;  ///< open_device.h
 };
 
-/// Adds --device, --gpu-layers and --threads.
+/// Adds --device, --gpu-layers, --threads and --batch-invariant.
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
 /// Opens the devices that the options name and makes one of those that take layers of the checkpoint's decoder: the

@@ -50,6 +50,16 @@ TEST_F(OpenGpuForTest, GpuLayersAreTheLastOnes) {
   EXPECT_EQ(kind_of({.device = "vulkan+vulkan"}), "vulkan+vulkan");
 }
 
+TEST_F(OpenGpuForTest, BatchInvarianceIsForEachOfTheDevices) {
+  const auto description_of = [&](DeviceOptions options) {
+    return open_device_for(*checkpoint_, options, {}).value()->info().description;
+  };
+  EXPECT_THAT(description_of({.device = "vulkan"}), testing::Not(testing::HasSubstr("batch-invariant")));
+  EXPECT_THAT(description_of({.device = "vulkan", .batch_invariant = true}), testing::HasSubstr("batch-invariant"));
+  const std::string both = description_of({.device = "vulkan+vulkan", .batch_invariant = true});
+  EXPECT_NE(both.find("batch-invariant"), both.rfind("batch-invariant")) << both;
+}
+
 TEST_F(OpenGpuForTest, ASplitTellsTheMemoryOfItsMostModestDevice) {
   setenv("HEARTH_VULKAN_MEMORY_MB", "1", 1);
   DeviceOptions options = {.device = "cpu+vulkan", .gpu_layers = 1};

@@ -49,9 +49,10 @@ Result<std::optional<double>> tune_seconds() {
 }
 
 /// "vulkan", "vulkan:N" or "vulkan:part of a name".
-Result<std::unique_ptr<Device>> open_vulkan(std::string_view name) {
+Result<std::unique_ptr<Device>> open_vulkan(std::string_view name, bool batch_invariant) {
   VulkanOptions options = {.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
-                           .pipeline_cache = pipeline_cache_folder()};
+                           .pipeline_cache = pipeline_cache_folder(),
+                           .batch_invariant = batch_invariant};
   auto seconds = tune_seconds();
   if (!seconds) return pass_on(seconds);
   options.tune_seconds = *seconds;
@@ -86,7 +87,7 @@ std::unexpected<Error> no_vulkan() {
               "build it where glslang >= 15.2 and Vulkan headers >= 1.4.300 are installed");
 }
 
-Result<std::unique_ptr<Device>> open_vulkan(std::string_view) { return no_vulkan(); }
+Result<std::unique_ptr<Device>> open_vulkan(std::string_view, bool) { return no_vulkan(); }
 
 #endif
 
@@ -98,20 +99,21 @@ Result<nlohmann::ordered_json> describe_gpus() { return describe_vulkan_devices(
 Result<nlohmann::ordered_json> describe_gpus() { return no_vulkan(); }
 #endif
 
-Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads) {
+Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads, bool batch_invariant) {
   if (threads == 0) threads = usable_cores();
   if (name == "auto" || name == "cpu") return open_cpu_device(threads);
   if (name == "reference") return open_reference_device(threads);
-  if (name == "vulkan" || name.starts_with("vulkan:")) return open_vulkan(name);
+  if (name == "vulkan" || name.starts_with("vulkan:")) return open_vulkan(name, batch_invariant);
   return fail(ErrorCode::invalid_argument, fmt::format("no device is called '{}'", name),
               "use auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference, or several joined by +");
 }
 
-Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads) {
+Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads,
+                                                          bool batch_invariant) {
   std::vector<std::unique_ptr<Device>> devices;
   for (size_t begin = 0, end = 0; end != names.npos; begin = end + 1) {
     end = names.find('+', begin);
-    auto device = open_device(names.substr(begin, end == names.npos ? end : end - begin), threads);
+    auto device = open_device(names.substr(begin, end == names.npos ? end : end - begin), threads, batch_invariant);
     if (!device) return pass_on(device);
     devices.push_back(std::move(*device));
   }

@@ -13,14 +13,19 @@ namespace hearth {
 /// Opens "auto", "cpu", "vulkan" (the best GPU), "vulkan:N" (by the loader's order), "vulkan:NAME" (by a part of its
 /// name) or "reference". `threads` 0 means one for each core that this process may use.
 ///
+/// With `batch_invariant` the logits of a sequence are the same, bit for bit, whatever else is in its steps, however
+/// its prompt is cut into steps and whether a prefix of it was cached. On the processor and the reference they always
+/// are; a GPU is slower then.
+///
 /// The Vulkan device keeps compiled pipelines and measured tuning in $XDG_CACHE_HOME/hearth/pipelines (or
 /// ~/.cache/...), and heeds HEARTH_VULKAN_VALIDATION (any value: the validation layer is on), HEARTH_VULKAN_TUNING
 /// (vulkan/tuning.h), HEARTH_VULKAN_TUNE (seconds that a prepared program may measure; 0 for none) and
 /// HEARTH_VULKAN_MEMORY_MB (VulkanOptions::memory_bytes).
-Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads);
+Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads, bool batch_invariant = false);
 
 /// Opens devices whose names are joined by '+', in this order, such as "vulkan:0+vulkan:1" or "cpu+vulkan".
-Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads);
+Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads,
+                                                          bool batch_invariant = false);
 
 /// All GPUs that the Vulkan loader lists, by the index of "vulkan:N", each an object of properties; also those that
 /// hearth cannot run on ("usable", "obstacle"). Errors: unsupported (no loader, no driver, built without Vulkan).

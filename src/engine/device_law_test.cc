@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -11,20 +10,6 @@
 
 namespace hearth {
 namespace {
-
-void expect_equal_bits(const Outcome& a, const Outcome& b) {
-  ASSERT_FALSE(a.error) << to_string(*a.error);
-  ASSERT_FALSE(b.error) << to_string(*b.error);
-  ASSERT_EQ(a.tokens, b.tokens);
-  for (size_t i = 0; i < a.logprobs.size(); ++i) {
-    ASSERT_EQ(a.logprobs[i].top.size(), b.logprobs[i].top.size());
-    for (size_t j = 0; j < a.logprobs[i].top.size(); ++j) {
-      const TokenLogprob &x = a.logprobs[i].top[j], &y = b.logprobs[i].top[j];
-      ASSERT_TRUE(x.token == y.token && std::bit_cast<uint32_t>(x.logprob) == std::bit_cast<uint32_t>(y.logprob))
-          << "answer token " << i << ", rank " << j << ": " << x.logprob << " and " << y.logprob;
-    }
-  }
-}
 
 class DeviceLaw : public testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:

@@ -1,6 +1,7 @@
 // The law of the engine on a GPU: a request's logits move by less than a thousandth, whatever else is in its batch,
 // however its prompt is cut into steps, and with a cached prefix; and its greedy text is the CPU's wherever the margin
 // is larger than the error. The golden models' weights are plain, so nothing is rounded to bytes (docs/vulkan.md).
+// A batch-invariant device's logits do not move by a bit, whatever the weights.
 
 #include <gtest/gtest.h>
 
@@ -52,7 +53,7 @@ size_t expect_near(const Outcome& is, const Outcome& should, double bound) {
   return should.logprobs.size();
 }
 
-class GpuLaw : public testing::TestWithParam<std::string> {
+class GpuTest : public testing::Test {
  protected:
   void SetUp() override {
     const auto device = open_device("vulkan", 1);
@@ -81,6 +82,11 @@ class GpuLaw : public testing::TestWithParam<std::string> {
     return outcomes;
   }
 
+  std::vector<Request> requests_;
+};
+
+class GpuLaw : public GpuTest, public testing::WithParamInterface<std::string> {
+ protected:
   static void expect_all_near(const std::vector<Outcome>& are, const std::vector<Outcome>& should, double bound) {
     size_t followed = 0, tokens = 0;
     for (size_t i = 0; i < should.size(); ++i) {
@@ -90,8 +96,6 @@ class GpuLaw : public testing::TestWithParam<std::string> {
     }
     EXPECT_GT(followed, tokens * 3 / 4) << "texts that part early show nothing";
   }
-
-  std::vector<Request> requests_;
 };
 
 TEST_P(GpuLaw, NeitherCompanyNorChunksNorACachedPrefixMoveLogits) {
@@ -116,6 +120,52 @@ TEST_P(GpuLaw, NeitherCompanyNorChunksNorACachedPrefixMoveLogits) {
 // Of the families those that differ in most: a software GPU compiles for seconds what each of them needs.
 INSTANTIATE_TEST_SUITE_P(Goldens, GpuLaw, testing::Values("llama", "qwen3", "gemma3_text"),
                          [](const auto& test) { return test.param; });
+
+/// $XDG_CACHE_HOME/hearth/models/... (tools/fetch_model).
+std::filesystem::path fetched(const std::string& file) {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  const std::filesystem::path folder = cache != nullptr  ? std::filesystem::path(cache)
+                                       : home != nullptr ? std::filesystem::path(home) / ".cache"
+                                                         : std::filesystem::path();
+  return folder / "hearth" / "models" / file;
+}
+
+class BatchInvariance : public GpuTest {
+ protected:
+  void SetUp() override {
+    GpuTest::SetUp();
+    if (!std::filesystem::exists(model_)) GTEST_SKIP() << model_ << " was not fetched";
+  }
+
+  /// Two layers: a bit that differed in the first would be many by the end.
+  Served serve(uint32_t tokens_of_step) const {
+    return {model_,
+            open_device("vulkan", 1, true).value(),
+            {.max_layers = 2},
+            {.context_length = 256, .max_sequences = 8, .max_batched_tokens = tokens_of_step}};
+  }
+
+  static void expect_all_equal(const std::vector<Outcome>& are, const std::vector<Outcome>& should) {
+    for (size_t i = 0; i < should.size(); ++i) {
+      SCOPED_TRACE(i);
+      expect_equal_bits(are[i], should[i]);
+    }
+  }
+
+  const std::filesystem::path model_ = fetched("smollm2-135m-instruct.gguf");  ///< its file mixes block encodings
+};
+
+TEST_F(BatchInvariance, NeitherCompanyNorChunksNorACachedPrefixMoveABit) {
+  Served served = serve(128);
+  const std::vector<Outcome> expected = alone(served);
+  const std::vector<Outcome> cached = together(served);
+  EXPECT_GE(cached[2].cached_tokens, 80U);
+  expect_all_equal(cached, expected);
+  SCOPED_TRACE("all at once from the start, prompts in chunks of 19 tokens");
+  Served chunked = serve(19);
+  expect_all_equal(together(chunked), expected);
+}
 
 }  // namespace
 }  // namespace hearth

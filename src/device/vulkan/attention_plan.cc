@@ -155,6 +155,8 @@ FewAttention AttentionPlan::few(const Attention& op, uint32_t single_tiles) cons
   const uint32_t units = gpu_.compute_units > 0 ? gpu_.compute_units : kUnknownUnits;
   const uint32_t aim = tuning_.attention_workgroups > 0 ? tuning_.attention_workgroups : kWorkgroupsPerUnit * units;
   few.splits = std::clamp(aim / (single_tiles * op.kv_heads * few.parts), kLeastSplits, kMostSplits);
+  // Stretches, and so the order of a sum, are then a matter of the token's position alone.
+  if (tuning_.batch_invariant != 0) few.splits = kLeastSplits;
   // A window begins up to rounds - 1 keys before what is seen.
   if (op.window > 0) few.splits = std::min(few.splits, divide_up(op.window + few.rounds, few.split_keys));
   return few;

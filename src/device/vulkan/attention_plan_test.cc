@@ -8,6 +8,7 @@
 #include <bit>
 #include <functional>
 #include <random>
+#include <tuple>
 
 #include "device/vulkan/step_recorder.h"
 
@@ -209,6 +210,26 @@ TEST(AttentionPlan, MatricesFitTheDeviceAndTheShape) {
     ASSERT_GE(plan.tile_tokens(512), 1U);
   });
   EXPECT_GT(used, 50);
+}
+
+TEST(AttentionPlan, BatchInvarianceLeavesOneWay) {
+  for (const GpuProperties& gpu : gpus()) {
+    for (const Shape& shape : kShapes) {
+      Tuning tuning = tuning_for(gpu);
+      tuning.batch_invariant = 1;
+      keep_batch_invariant(tuning);
+      const Recording recording = recording_of(shape);
+      const AttentionPlan plan = AttentionPlan::make(gpu, tuning, recording, kLimits).value();
+      const FewAttention first = plan.few(attention_of(recording), 1);
+      for (const uint32_t tokens : {1U, 7U, 48U, 512U}) {
+        const FewAttention few = plan.few(attention_of(recording), tokens);
+        ASSERT_EQ(std::tie(few.heads, few.parts, few.rounds, few.subgroups, few.split_keys, few.splits),
+                  std::tie(first.heads, first.parts, first.rounds, first.subgroups, first.split_keys, first.splits));
+        ASSERT_EQ(plan.path(tokens), AttentionPath::few);
+      }
+      for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) ASSERT_FALSE(plan.fuses(mix));
+    }
+  }
 }
 
 TEST(AttentionPlan, WhatIsForcedAndCannotBeIsAnError) {

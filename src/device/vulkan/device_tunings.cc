@@ -11,10 +11,22 @@ TuningFile file_for(const GpuProperties& properties, const std::filesystem::path
   return {folder, properties, tuning_for(properties), hash_of_shaders()};
 }
 
+Tuning table_for(const GpuProperties& properties, bool batch_invariant) {
+  Tuning table = tuning_for(properties);
+  table.batch_invariant = batch_invariant ? 1 : 0;
+  keep_batch_invariant(table);
+  return table;
+}
+
 }  // namespace
 
-DeviceTunings::DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds)
-    : gpu_(gpu), seconds_(seconds), file_(file_for(gpu.properties(), folder)), matmuls_(tuning_for(gpu.properties())) {
+DeviceTunings::DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds, bool batch_invariant)
+    : gpu_(gpu),
+      seconds_(seconds),
+      table_(table_for(gpu.properties(), batch_invariant)),
+      file_(file_for(gpu.properties(), folder)),
+      matmuls_(table_) {
+  if (batch_invariant) return;
   auto kept = file_.read();
   if (!kept) {
     spdlog::warn("measured tuning is ignored: {}", to_string(kept.error()));
@@ -36,15 +48,17 @@ nlohmann::ordered_json DeviceTunings::describe_kept(const GpuProperties& propert
 Result<void> DeviceTunings::force(std::string_view text) {
   auto changes = parse_changes(text);
   if (!changes) return pass_on(changes);
-  Tuning base = tuning_for(gpu_.properties());
+  Tuning base = table_;
   if (auto changed = change_tuning(*changes, base); !changed) return changed;
+  base.batch_invariant |= table_.batch_invariant;
+  keep_batch_invariant(base);
   forced_ = changes_matmuls(*changes);
   matmuls_ = MatmulTunings(base, *changes);
   return forced_ ? Result<void>{} : matmuls_.set(measured_);
 }
 
 Result<void> DeviceTunings::tune(VulkanProgram& program) {
-  if (forced_ || seconds_ <= 0) return {};
+  if (forced_ || seconds_ <= 0 || table_.batch_invariant != 0) return {};
   auto report = tune_matmuls(gpu_, program, seconds_, measured_);
   if (!report && report.error().code == ErrorCode::device_lost) return pass_on(report);
   if (!report) {

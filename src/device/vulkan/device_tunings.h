@@ -14,14 +14,15 @@ namespace hearth::vulkan {
 class DeviceTunings {
  public:
   /// Reads what is kept in `folder`; a file that cannot be used is named in the log and measured anew. `seconds` is how
-  /// long each program may measure.
-  DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds);
+  /// long each program may measure. With `batch_invariant` nothing is measured, and what is kept is left alone.
+  DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds, bool batch_invariant);
 
   /// {"file", "operations" (tuning_file.h)} of what is kept for a device, {"file", "ignored"} with the reason where it
   /// cannot be used, null where nothing is.
   static nlohmann::ordered_json describe_kept(const GpuProperties& properties, const std::filesystem::path& folder);
 
-  /// "name=value,..." over the table. Errors: invalid_argument.
+  /// "name=value,..." over the table; what would put sums in another order is not heeded where they must keep one.
+  /// Errors: invalid_argument.
   Result<void> force(std::string_view changes);
 
   /// For programs made from now on.
@@ -34,6 +35,7 @@ class DeviceTunings {
  private:
   const Gpu& gpu_;
   const double seconds_;
+  Tuning table_;
   TuningFile file_;
   MeasuredTunings measured_;
   MatmulTunings matmuls_;

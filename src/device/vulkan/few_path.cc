@@ -24,7 +24,17 @@ uint32_t outputs_of(const FewTokensTuning& t, uint32_t lanes) {
 /// A power of two from 1 to `most`: the shaders divide by it.
 uint32_t power_within(uint32_t value, uint32_t most) { return std::bit_floor(std::clamp(value, 1U, most)); }
 
+/// Of a workgroup: more would be compiled for long and leave registers for few rows.
+constexpr uint32_t kMostTokensOfGroup = 8;
+
 }  // namespace
+
+uint32_t workgroup_tokens(const Tuning& tuning, uint32_t tokens) {
+  if (tuning.batch_invariant == 0) return tokens;
+  uint32_t groups = divide_up(tokens, kMostTokensOfGroup);
+  while (tokens % groups != 0) ++groups;
+  return tokens / groups;
+}
 
 FewPlan plan_few_path(const GpuProperties& gpu, const FewTokensTuning& wanted, uint32_t most_sums, uint32_t encoding,
                       uint32_t matrices, uint32_t tokens) {
@@ -42,9 +52,8 @@ FewPlan plan_few_path(const GpuProperties& gpu, const FewTokensTuning& wanted, u
     if (2 * t.subgroups * lanes <= std::min(gpu.max_workgroup_threads, kMostThreads)) t.subgroups *= 2;
   }
   const auto shared_bytes = [&] { return uint64_t{4} * matrices * t.split * tokens * outputs_of(t, lanes); };
-  while (t.subgroups > 1 && shared_bytes() > gpu.shared_memory_bytes) {
-    t.subgroups /= 2;
-    t.split = std::min(t.split, t.subgroups);
+  while (shared_bytes() > gpu.shared_memory_bytes && (t.subgroups > t.split || t.rows > 1)) {
+    (t.subgroups > t.split ? t.subgroups : t.rows) /= 2;
   }
   return {t, t.subgroups * lanes, outputs_of(t, lanes)};
 }

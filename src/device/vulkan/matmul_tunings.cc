@@ -36,13 +36,14 @@ std::string matmul_shape(const Recording& recording, const Weights& weights, con
 }
 
 std::string_view name_of(TuningOrigin origin) {
-  constexpr std::array<std::string_view, 4> kNames = {"table", "forced", "kept", "measured"};
+  constexpr std::array<std::string_view, 5> kNames = {"table", "forced", "kept", "measured", "batch-invariant"};
   return kNames[static_cast<size_t>(origin)];
 }
 
 MatmulTunings::MatmulTunings(const Tuning& base, const TuningChanges& changes) : base_(base) {
   if (changes_matmuls(changes)) base_origin_ = TuningOrigin::forced;
   if (changes_others(changes)) other_origin_ = TuningOrigin::forced;
+  if (base.batch_invariant != 0) base_origin_ = other_origin_ = TuningOrigin::batch_invariant;
 }
 
 const MatmulTunings::Choice* MatmulTunings::find(std::string_view shape, uint32_t tokens) const {

@@ -16,10 +16,11 @@ std::string matmul_shape(const Recording& recording, const Weights& weights, con
 
 /// Where a matmul's tuning comes from.
 enum class TuningOrigin : uint8_t {
-  table,     ///< tuning_for
-  forced,    ///< HEARTH_VULKAN_TUNING
-  kept,      ///< measured by an earlier start
-  measured,  ///< by this one
+  table,            ///< tuning_for
+  forced,           ///< HEARTH_VULKAN_TUNING
+  kept,             ///< measured by an earlier start
+  measured,         ///< by this one
+  batch_invariant,  ///< the table, and HEARTH_VULKAN_TUNING, as far as they leave sums in one order
 };
 
 std::string_view name_of(TuningOrigin origin);

@@ -128,11 +128,13 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
     return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, kTileRows), divide_up(rows(m.in), tokens)},
                               reads, writes);
   }
-  const FewPlan plan = plan_few_path(c_.gpu.properties(), m.few, m.tuning.most_sums, encoding, 1, rows(m.in));
+  const uint32_t tokens = workgroup_tokens(m.tuning, rows(m.in));
+  const FewPlan plan = plan_few_path(c_.gpu.properties(), m.few, m.tuning.most_sums, encoding, 1, tokens);
   const FewTokensTuning& t = plan.tuning;
-  const PipelineKey key = {
-      Shader::linear_few, plan.threads, {encoding, rows(m.in), t.rows, t.split, t.unroll, t.cluster, flags}};
-  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, plan.outputs)}, reads, writes);
+  PipelineKey key = {Shader::linear_few, plan.threads, {encoding, tokens, t.rows, t.split, t.unroll, t.cluster, flags}};
+  if (m.tuning.batch_invariant != 0) key.constants.insert(key.constants.end(), {true, is_logits(m.in)});
+  return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, plan.outputs), rows(m.in) / tokens}, reads,
+                            writes);
 }
 
 Result<void> StepRecorder::emit(const GateUp& op) {
@@ -180,8 +182,8 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     return wants_bytes ? quantize(op.out) : Result<void>{};
   }
 
-  const FewPlan plan =
-      plan_few_path(c_.gpu.properties(), tuning.gate_up, tuning.most_sums, layout.encoding, 2, rows(op.in));
+  const uint32_t tokens = workgroup_tokens(tuning, rows(op.in));
+  const FewPlan plan = plan_few_path(c_.gpu.properties(), tuning.gate_up, tuning.most_sums, layout.encoding, 2, tokens);
   const FewTokensTuning& t = plan.tuning;
   // A workgroup quantises whole blocks, and either all consumers read bytes or it leaves them to a pass of their own.
   const bool makes_bytes = wants_bytes && !place(op.out).needs_floats && plan.outputs % 32 == 0;
@@ -189,13 +191,12 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     arguments.result_quants = quants(op.out);
     arguments.result_pairs = pairs(op.out);
   }
-  const PipelineKey key = {
-      Shader::gate_up_few,
-      plan.threads,
-      {layout.encoding, rows(op.in), t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
-  if (auto done = commands_.dispatch(key, arguments, {divide_up(layout.rows, plan.outputs)}, reads, writes); !done) {
-    return done;
-  }
+  PipelineKey key = {Shader::gate_up_few,
+                     plan.threads,
+                     {layout.encoding, tokens, t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
+  if (tuning.batch_invariant != 0) key.constants.insert(key.constants.end(), {true, is_logits(op.in)});
+  const Groups groups = {divide_up(layout.rows, plan.outputs), rows(op.in) / tokens};
+  if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
   return wants_bytes && !makes_bytes ? quantize(op.out) : Result<void>{};
 }
 

@@ -45,6 +45,7 @@ enum class ManyTokensPath : uint32_t {
 struct Tuning {
   uint32_t few_tokens_limit = 16;  ///< more tokens than this take a tiled matmul
   uint32_t many_tokens_path = 0;   ///< ManyTokensPath
+  uint32_t batch_invariant = 0;    ///< 1 keeps every sum in one order, whatever the batch (keep_batch_invariant)
   FewTokensTuning linear = {.subgroups = 4, .rows = 4};
   FewTokensTuning short_linear = {.subgroups = 4, .rows = 2};  ///< few rows, such as projections
   FewTokensTuning logits = {.subgroups = 4, .rows = 4};
@@ -86,6 +87,10 @@ const MatrixTuning& matrix_tuning(const Tuning& tuning, uint32_t tokens);
 
 /// What was measured to be best for a GPU of these properties, or a guess where nothing was (docs/performance.md).
 Tuning tuning_for(const GpuProperties& gpu);
+
+/// Where batch_invariant is set, sets what else decides the order of sums: few-token kernels for every count of tokens,
+/// attention of each token by itself, behind a RopeAndStore of its own.
+void keep_batch_invariant(Tuning& tuning);
 
 /// Fields by their names, such as "gate_up.rows" (tuning_fields.h), and what they should be.
 using TuningChanges = std::map<std::string, uint32_t, std::less<>>;

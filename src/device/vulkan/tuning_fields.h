@@ -41,6 +41,7 @@ template <MaybeConst<Tuning> T, class Visit>
 constexpr void visit_matmul_fields(T& t, Visit&& visit) {
   visit("few_tokens_limit", t.few_tokens_limit);
   visit("many_tokens_path", t.many_tokens_path);
+  visit("batch_invariant", t.batch_invariant);
   visit("linear", t.linear);
   visit("short_linear", t.short_linear);
   visit("logits", t.logits);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "device/vulkan/few_path.h"
@@ -76,6 +77,37 @@ TEST(FewPath, FitsAnythingToTheDevice) {
         }
       }
     }
+  }
+}
+
+TEST(FewPath, TheOrderOfSumsDoesNotDependOnTheCountOfTokens) {
+  GpuProperties gpu;
+  gpu.max_workgroup_threads = 1024;
+  gpu.shared_memory_bytes = 16384;
+  for (const uint32_t lanes : {8U, 32U, 64U}) {
+    gpu.subgroup_size = lanes;
+    for (uint32_t size = 1; size <= 256; size *= 2) {
+      const FewTokensTuning wanted = {.subgroups = size, .rows = 16, .split = size / 2, .cluster = size};
+      for (const uint32_t encoding : {shared::kEncodingF32, shared::kEncodingQ4_0}) {
+        const FewTokensTuning first = plan_few_path(gpu, wanted, 1000, encoding, 2, 1).tuning;
+        for (uint32_t tokens = 2; tokens <= 16; ++tokens) {
+          const FewTokensTuning t = plan_few_path(gpu, wanted, 1000, encoding, 2, tokens).tuning;
+          EXPECT_EQ(t.split, first.split) << size << ", " << tokens << " tokens";
+          EXPECT_EQ(t.cluster, first.cluster);
+        }
+      }
+    }
+  }
+}
+
+TEST(FewPath, WorkgroupsShareABucketEqually) {
+  Tuning tuning;
+  EXPECT_EQ(workgroup_tokens(tuning, 16), 16U);
+  tuning.batch_invariant = 1;
+  for (uint32_t tokens = 1; tokens <= 4096; tokens = bucket_of(tokens + 1)) {
+    const uint32_t each = workgroup_tokens(tuning, tokens);
+    EXPECT_TRUE(each >= 1 && each <= 8 && tokens % each == 0) << tokens;
+    EXPECT_GE(each, std::min(tokens, 5U)) << "weights are read for several tokens at a time";
   }
 }
 

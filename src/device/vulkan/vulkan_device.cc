@@ -14,7 +14,7 @@ namespace hearth {
 namespace vulkan {
 namespace {
 
-std::string summary(const GpuProperties& p) {
+std::string summary(const GpuProperties& p, bool batch_invariant) {
   std::string text =
       fmt::format("Vulkan {}, {}, subgroups of {} ({} to {}), {} KiB shared memory", p.api_version, p.driver,
                   p.subgroup_size, p.subgroup_min, p.subgroup_max, p.shared_memory_bytes / 1024);
@@ -23,6 +23,7 @@ std::string summary(const GpuProperties& p) {
   for (const CooperativeMatrixShape& shape : p.cooperative_matrices) {
     text += fmt::format(", matrices {}x{}x{} {} to {}", shape.m, shape.n, shape.k, shape.inputs, shape.results);
   }
+  if (batch_invariant) text += ", batch-invariant";
   return text;
 }
 
@@ -36,12 +37,15 @@ class Implementation : public VulkanDevice {
  public:
   Implementation(std::unique_ptr<Gpu> gpu, std::unique_ptr<Pipelines> pipelines, const VulkanOptions& options)
       : memory_bytes_(options.memory_bytes),
+        batch_invariant_(options.batch_invariant),
         gpu_(std::move(gpu)),
         pipelines_(std::move(pipelines)),
-        tunings_(*gpu_, options.pipeline_cache, tune_seconds(options, gpu_->properties())),
+        tunings_(*gpu_, options.pipeline_cache, tune_seconds(options, gpu_->properties()), options.batch_invariant),
         weights_(*gpu_) {
-    info_ = {
-        .kind = "vulkan", .name = gpu_->properties().name, .description = summary(gpu_->properties()), .is_gpu = true};
+    info_ = {.kind = "vulkan",
+             .name = gpu_->properties().name,
+             .description = summary(gpu_->properties(), batch_invariant_),
+             .is_gpu = true};
   }
 
   const DeviceInfo& info() const override { return info_; }
@@ -80,7 +84,7 @@ class Implementation : public VulkanDevice {
     // Drivers have listed matrices that they could not compile; every shader that uses them has a stand-in.
     spdlog::warn("{}; trying without the matrix units that {} lists", program.error().message, info_.name);
     gpu_->give_up_matrices();
-    info_.description = summary(gpu_->properties());
+    info_.description = summary(gpu_->properties(), batch_invariant_);
     return prepared_program(recording, limits);
   }
 
@@ -101,6 +105,7 @@ class Implementation : public VulkanDevice {
   }
 
   std::optional<uint64_t> memory_bytes_;
+  const bool batch_invariant_;
   std::unique_ptr<Gpu> gpu_;
   std::unique_ptr<Pipelines> pipelines_;
   DeviceTunings tunings_;

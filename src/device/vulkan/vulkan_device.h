@@ -27,6 +27,7 @@ struct VulkanOptions {
   /// Tells no more free memory than this less the weights (Device::memories), so that other programs keep the rest. The
   /// KV cache is what fits then.
   std::optional<uint64_t> memory_bytes;
+  bool batch_invariant = false;                     ///< open_device.h
   bool staging = false;                             ///< for tests: never writes weights to mapped memory
   std::function<void(VolkDeviceTable&)> wrap = {};  ///< for tests: puts functions before the driver's
 };

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -27,13 +28,32 @@ struct Outcome {
   std::optional<Error> error;
 };
 
-/// A golden checkpoint on a device with an engine of its own.
+inline void expect_equal_bits(const Outcome& a, const Outcome& b) {
+  ASSERT_FALSE(a.error) << to_string(*a.error);
+  ASSERT_FALSE(b.error) << to_string(*b.error);
+  ASSERT_EQ(a.tokens, b.tokens);
+  for (size_t i = 0; i < a.logprobs.size(); ++i) {
+    ASSERT_EQ(a.logprobs[i].top.size(), b.logprobs[i].top.size());
+    for (size_t j = 0; j < a.logprobs[i].top.size(); ++j) {
+      const TokenLogprob &x = a.logprobs[i].top[j], &y = b.logprobs[i].top[j];
+      ASSERT_TRUE(x.token == y.token && std::bit_cast<uint32_t>(x.logprob) == std::bit_cast<uint32_t>(y.logprob))
+          << "answer token " << i << ", rank " << j << ": " << x.logprob << " and " << y.logprob;
+    }
+  }
+}
+
+/// A checkpoint on a device with an engine of its own.
 class Served {
  public:
+  /// A golden one.
   Served(const std::string& family, const std::string& device, const EngineOptions& options)
-      : checkpoint_(open_checkpoint(kGoldens / family).value()),
-        device_(open_device(device, 2).value()),
-        model_(Model::load(*checkpoint_, *device_, {.round_ropes_to_bf16 = true}, progress_, {}).value()),
+      : Served(kGoldens / family, open_device(device, 2).value(), {.round_ropes_to_bf16 = true}, options) {}
+
+  Served(const std::filesystem::path& path, std::unique_ptr<Device> device, const LoadOptions& load,
+         const EngineOptions& options)
+      : checkpoint_(open_checkpoint(path).value()),
+        device_(std::move(device)),
+        model_(Model::load(*checkpoint_, *device_, load, progress_, {}).value()),
         engine_(Engine::start(*model_, nullptr, options).value()) {}
 
   std::future<Outcome> submit(Request request) {

@@ -7,6 +7,8 @@ layout(constant_id = 5) const bool FLOAT_RESULT = true;
 layout(constant_id = 6) const bool QUANTIZED_RESULT = false;
 #include "quantize.glsl"
 const uint ACTIVATION = 0;
+const bool FIXED_ORDER = false;
+#include "fixed_order.glsl"
 #include "activation.glsl"
 
 layout(push_constant) uniform Arguments { AttentionArguments a; };

@@ -3,6 +3,7 @@
 // Embed: one workgroup for each token; a thread widens one block of 32 values.
 #include "common.glsl"
 layout(constant_id = 2) const uint ENCODING = 1;
+const bool FIXED_ORDER = false;
 #include "weights.glsl"
 
 layout(push_constant) uniform Arguments { EmbedArguments a; };

@@ -3,6 +3,9 @@
 // and rows are whole numbers of 8 blocks in all common models, where 32 would leave lanes idle), and all clusters of a
 // subgroup read the same activations. SPLIT subgroups share the same rows by taking turns along the row. UNROLL blocks of
 // every row are in flight for each lane.
+//
+// The order of a token's sum depends on CLUSTER, SPLIT and the size of subgroups, never on the other constants. With
+// FIXED_ORDER its bits do not either, and workgroups share more tokens than one of them takes (gl_WorkGroupID.y).
 
 layout(constant_id = 2) const uint ENCODING = 4;
 layout(constant_id = 3) const uint TOKENS = 1;
@@ -23,7 +26,11 @@ struct FewInput {
   Uvec4sIn x;
   Vec2sIn x_pairs;
   uint blocks;
+  uint first_token;
 };
+
+/// Of the workgroup's tokens.
+uint first_token() { return FIXED_ORDER ? gl_WorkGroupID.y * TOKENS : 0; }
 
 /// Where this lane's rows begin among the workgroup's.
 uint first_output() {
@@ -63,9 +70,11 @@ void add_products(RawBlock raw[MATRICES][ROWS], FewInput x, uint block, inout fl
   if (IS_PLAIN) {
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
       [[unroll]] for (uint quad = 0; quad < 8; ++quad) {
-        const vec4 four = uintBitsToFloat(x.x.v[(t * x.blocks + block) * 8 + quad]);
+        const vec4 four = uintBitsToFloat(x.x.v[((x.first_token + t) * x.blocks + block) * 8 + quad]);
         [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
-          [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[i][r][t] += dot(unpack_plain(raw[i][r], quad), four);
+          [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+            sums[i][r][t] = add(sums[i][r][t], dot_product(unpack_plain(raw[i][r], quad), four));
+          }
         }
       }
     }
@@ -75,11 +84,13 @@ void add_products(RawBlock raw[MATRICES][ROWS], FewInput x, uint block, inout fl
       [[unroll]] for (uint r = 0; r < ROWS; ++r) bytes[i][r] = unpack_bytes(raw[i][r], block);
     }
     [[unroll]] for (uint t = 0; t < TOKENS; ++t) {
-      const uint at = t * x.blocks + block;
+      const uint at = (x.first_token + t) * x.blocks + block;
       const uvec4 low = x.x.v[2 * at], high = x.x.v[2 * at + 1];
       const vec2 pair = x.x_pairs.v[at];
       [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
-        [[unroll]] for (uint r = 0; r < ROWS; ++r) sums[i][r][t] += dot_block(bytes[i][r], low, high, pair);
+        [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+          sums[i][r][t] = add(sums[i][r][t], dot_block(bytes[i][r], low, high, pair));
+        }
       }
     }
   }
@@ -113,6 +124,10 @@ void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, out float sum
 }
 
 float cluster_add(float value) {
+  if (FIXED_ORDER) {
+    for (uint mask = 1; mask < CLUSTER; mask <<= 1) value = add(value, subgroupShuffleXor(value, mask));
+    return value;
+  }
   if (CLUSTER == SUBGROUP) return subgroupAdd(value);
   if (CLUSTER == 16) return subgroupClusteredAdd(value, 16);
   if (CLUSTER == 32) return subgroupClusteredAdd(value, 32);
@@ -140,7 +155,7 @@ void reduce_sums(float sums[MATRICES][ROWS][TOKENS]) {
 float whole_sum(uint matrix, uint token, uint place) {
   float sum = 0;
   [[unroll]] for (uint s = 0; s < SPLIT; ++s) {
-    sum += partial_sums[((matrix * SPLIT + s) * TOKENS + token) * OUTPUTS + place];
+    sum = add(sum, partial_sums[((matrix * SPLIT + s) * TOKENS + token) * OUTPUTS + place]);
   }
   return sum * BYTE_UNIT;
 }

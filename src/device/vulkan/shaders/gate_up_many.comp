@@ -5,6 +5,7 @@
 #include "common.glsl"
 layout(constant_id = 7) const uint ACTIVATION = 0;
 layout(constant_id = 8) const bool LOGIT_ROWS = false;
+const bool FIXED_ORDER = false;
 #include "many_tokens.glsl"
 #include "activation.glsl"
 

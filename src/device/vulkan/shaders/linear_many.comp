@@ -4,6 +4,7 @@
 #include "common.glsl"
 layout(constant_id = 7) const uint FLAGS = 0;
 layout(constant_id = 8) const bool LOGIT_ROWS = false;
+const bool FIXED_ORDER = false;
 #include "many_tokens.glsl"
 const uint ACTIVATION = 0;
 #include "activation.glsl"

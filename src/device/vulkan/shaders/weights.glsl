@@ -1,5 +1,7 @@
 // Loading blocks of weights and multiplying them with activations; layout.h describes how they lie. Needs the
-// specialisation constant ENCODING. Everything that depends on it is folded when the pipeline is made.
+// specialisation constant ENCODING, and the constant FIXED_ORDER. Everything that depends on them is folded when the
+// pipeline is made.
+#include "fixed_order.glsl"
 
 const bool IS_PLAIN = ENCODING <= kEncodingBf16;
 const bool IS_K = ENCODING >= kEncodingQ4_K;
@@ -194,7 +196,10 @@ float dot_block(ByteBlock w, uvec4 x_low, uvec4 x_high, vec2 x_pair) {
     low = dot_bytes(w.words[m], x_low[m], low);
     high = dot_bytes(w.words[m + 4], x_high[m], high);
   }
-  if (ENCODING == kEncodingQ6_K) return x_pair.x * (w.scales.x * float(low) + w.scales.y * float(high));
-  if (ENCODING == kEncodingQ4_0 || ENCODING == kEncodingQ8_0) return x_pair.x * w.scales.x * float(low + high);
-  return x_pair.x * w.scales.x * float(low + high) + w.offset * x_pair.y;
+  if (ENCODING == kEncodingQ6_K) {
+    return times(x_pair.x, add(times(w.scales.x, float(low)), times(w.scales.y, float(high))));
+  }
+  const float product = times(times(x_pair.x, w.scales.x), float(low + high));
+  if (ENCODING == kEncodingQ4_0 || ENCODING == kEncodingQ8_0) return product;
+  return add(product, times(w.offset, x_pair.y));
 }
