@@ -46,7 +46,6 @@ void keep_batch_invariant(Tuning& tuning) {
   tuning.few_tokens_limit = UINT32_MAX;
   tuning.attention_path = 1;
   tuning.attention_separate_rope = 1;
-  tuning.chain_tokens = 0;  // chained launches are pipelines of their own
 }
 
 Result<TuningChanges> parse_changes(std::string_view text) {
