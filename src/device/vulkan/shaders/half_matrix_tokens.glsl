@@ -149,7 +149,7 @@ void undo_powers(Part part, inout Sums sums[TILES]) {
 
 /// This subgroup's sums, whole in the team that has the result.
 void multiply_tile(WeightMatrix m[MATRICES], uint first_row, MatrixInput x, Part part, out Sums sums[TILES]) {
-  store_scales(m, first_row, x);
+  store_scales(m, first_row, x);  // before anything is loaded (docs/vulkan.md)
   [[unroll]] for (uint i = 0; i < TILES; ++i) sums[i] = Sums(0);
   const uint octets = 4 * x.blocks, round = TEAMS * OCTETS;
   Source source;
