@@ -87,8 +87,9 @@ Result<void> run_side_by_side(Engine& engine, std::vector<Request> requests, Arr
 }  // namespace
 
 uint32_t tokens_side_by_side(uint32_t sequences, uint32_t context, uint32_t tokens, const EngineOptions& options) {
-  const uint32_t prompt_steps = sequences * std::max(context, 1U) / options.shared_prompt_tokens + 2;
-  return std::max(context, 1U) + tokens + prompt_steps;
+  const uint32_t prompt_tokens = std::max(context, 1U);
+  const uint32_t prompt_steps = sequences * prompt_tokens / options.shared_prompt_tokens + 2;
+  return prompt_tokens + tokens + prompt_steps;
 }
 
 uint64_t cache_bytes_side_by_side(std::span<const CacheGroup> groups, uint32_t context_length, uint32_t sequences,

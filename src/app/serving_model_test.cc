@@ -67,10 +67,18 @@ Result<std::unique_ptr<Device>> open_faulty_gpu() {
   return std::move(*device);
 }
 
-TEST(ServingModel, GoesOnAfterTheGpuWasLost) {
-  vulkan::faults.reset();
-  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
-  ServedModel served("m");
+/// On a GPU whose faults a test chooses; skipped where there is none.
+class ServingModelOnFaultyGpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    vulkan::faults.reset();
+    if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
+  }
+
+  ServedModel served_{"m"};
+};
+
+TEST_F(ServingModelOnFaultyGpu, GoesOnAfterTheGpuWasLost) {
   std::atomic<int> opened = 0;
   std::promise<void> may_open;
   auto gate = may_open.get_future().share();
@@ -79,10 +87,10 @@ TEST(ServingModel, GoesOnAfterTheGpuWasLost) {
                          vulkan::faults.reset();
                          return open_faulty_gpu();
                        }),
-                       served);
+                       served_);
   const auto loaded = serving.load({});
   ASSERT_TRUE(loaded) << to_string(loaded.error());
-  Engine& engine = *served.ready()->engine;
+  Engine& engine = *served_.ready()->engine;
   const Answer before = ask(engine);
   ASSERT_FALSE(before.error) << to_string(*before.error);
   EXPECT_EQ(before.tokens.size(), 6U);
@@ -93,10 +101,10 @@ TEST(ServingModel, GoesOnAfterTheGpuWasLost) {
   EXPECT_EQ(lost.error->code, ErrorCode::device_lost);
   EXPECT_LT(lost.tokens.size(), 6U);
   while (opened < 2) std::this_thread::yield();
-  EXPECT_EQ(health(served).status, 503) << "while the device is opened";
-  EXPECT_NE(health(served).body.find("device lost"), std::string::npos) << health(served).body;
+  EXPECT_EQ(health(served_).status, 503) << "while the device is opened";
+  EXPECT_NE(health(served_).body.find("device lost"), std::string::npos) << health(served_).body;
   may_open.set_value();
-  wait_until_ready(served);
+  wait_until_ready(served_);
   EXPECT_EQ(ask(engine).tokens, before.tokens);
 }
 
@@ -110,17 +118,14 @@ void expect_idle(const Engine& engine) {
 
 // Greedy decoding keeps two steps in flight; the GPU is lost at the submit of one or in the wait for one, with two
 // requests running and two waiting, again and again.
-TEST(ServingModel, GoesOnAfterTheGpuWasLostWithStepsInFlight) {
-  vulkan::faults.reset();
-  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
-  ServedModel served("m");
+TEST_F(ServingModelOnFaultyGpu, GoesOnAfterTheGpuWasLostWithStepsInFlight) {
   ServingModel serving(options_for([](const Checkpoint&) {
                          vulkan::faults.reset();
                          return open_faulty_gpu();
                        }),
-                       served);
+                       served_);
   ASSERT_TRUE(serving.load({}));
-  Engine& engine = *served.ready()->engine;
+  Engine& engine = *served_.ready()->engine;
   const std::vector<int32_t> expected = ask(engine).tokens;
   uint64_t failed = 0;
   for (const auto& [countdown, calls] :
@@ -141,26 +146,23 @@ TEST(ServingModel, GoesOnAfterTheGpuWasLostWithStepsInFlight) {
     EXPECT_GE(lost, 1);
     failed += static_cast<uint64_t>(lost);
     EXPECT_EQ(ask(engine).tokens, expected);
-    EXPECT_EQ(health(served).status, 200);
+    EXPECT_EQ(health(served_).status, 200);
     expect_idle(engine);
     EXPECT_EQ(engine.metrics().finished[static_cast<size_t>(FinishReason::failed)], failed);
   }
 }
 
 // Another program takes the GPU's memory while it is opened again, and leaves it a little later.
-TEST(ServingModel, WaitsForMemoryThatOthersTook) {
-  vulkan::faults.reset();
-  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
-  ServedModel served("m");
+TEST_F(ServingModelOnFaultyGpu, WaitsForMemoryThatOthersTook) {
   std::atomic<int> opened = 0;
   ServingModel serving(options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
                          vulkan::faults.reset();
                          if (++opened == 2) vulkan::faults.left_bytes = 0;
                          return open_faulty_gpu();
                        }),
-                       served);
+                       served_);
   ASSERT_TRUE(serving.load({}));
-  Engine& engine = *served.ready()->engine;
+  Engine& engine = *served_.ready()->engine;
   const std::vector<int32_t> expected = ask(engine).tokens;
   vulkan::faults.submit.start(0);
   EXPECT_EQ(ask(engine).error->code, ErrorCode::device_lost);
@@ -169,13 +171,10 @@ TEST(ServingModel, WaitsForMemoryThatOthersTook) {
 }
 
 // What a step needs for the first time cannot be had: its requests fail with a sentence, and the next ones do not.
-TEST(ServingModel, AnswersAgainAfterMemoryRanOut) {
-  vulkan::faults.reset();
-  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
-  ServedModel served("m");
-  ServingModel serving(options_for([](const Checkpoint&) { return open_faulty_gpu(); }), served);
+TEST_F(ServingModelOnFaultyGpu, AnswersAgainAfterMemoryRanOut) {
+  ServingModel serving(options_for([](const Checkpoint&) { return open_faulty_gpu(); }), served_);
   ASSERT_TRUE(serving.load({}));
-  Engine& engine = *served.ready()->engine;
+  Engine& engine = *served_.ready()->engine;
   vulkan::faults.allocation.start(0);
   const Answer refused = ask(engine);
   ASSERT_TRUE(refused.error);
@@ -184,10 +183,7 @@ TEST(ServingModel, AnswersAgainAfterMemoryRanOut) {
   expect_idle(engine);
 }
 
-TEST(ServingModel, GoesOnAfterTheGpuOfASplitWasLost) {
-  vulkan::faults.reset();
-  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
-  ServedModel served("m");
+TEST_F(ServingModelOnFaultyGpu, GoesOnAfterTheGpuOfASplitWasLost) {
   std::atomic<int> opened = 0;
   ServingModel serving(options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
                          ++opened;
@@ -197,10 +193,10 @@ TEST(ServingModel, GoesOnAfterTheGpuOfASplitWasLost) {
                          devices.push_back(open_faulty_gpu().value());
                          return join_devices(std::move(devices), {2, 2});
                        }),
-                       served);
+                       served_);
   const auto loaded = serving.load({});
   ASSERT_TRUE(loaded) << to_string(loaded.error());
-  Engine& engine = *served.ready()->engine;
+  Engine& engine = *served_.ready()->engine;
   const Answer before = ask(engine);
   ASSERT_FALSE(before.error) << to_string(*before.error);
   vulkan::faults.wait.start(2);
@@ -208,14 +204,11 @@ TEST(ServingModel, GoesOnAfterTheGpuOfASplitWasLost) {
   ASSERT_TRUE(lost.error);
   EXPECT_EQ(lost.error->code, ErrorCode::device_lost);
   while (opened < 2) std::this_thread::yield();
-  wait_until_ready(served);
+  wait_until_ready(served_);
   EXPECT_EQ(ask(engine).tokens, before.tokens);
 }
 
-TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
-  vulkan::faults.reset();
-  if (const auto gpu = open_faulty_gpu(); !gpu) GTEST_SKIP() << to_string(gpu.error());
-  ServedModel served("m");
+TEST_F(ServingModelOnFaultyGpu, TellsWhenTheGpuDoesNotComeBack) {
   std::atomic<int> opened = 0;
   std::promise<Error> failure;
   auto options = options_for([&](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
@@ -223,14 +216,14 @@ TEST(ServingModel, TellsWhenTheGpuDoesNotComeBack) {
     return open_faulty_gpu();
   });
   options.on_failure = [&](const Error& error) { failure.set_value(error); };
-  ServingModel serving(std::move(options), served);
+  ServingModel serving(std::move(options), served_);
   ASSERT_TRUE(serving.load({}));
   vulkan::faults.submit.start(0);
-  ask(*served.ready()->engine);
+  ask(*served_.ready()->engine);
   EXPECT_EQ(failure.get_future().get().message, "the GPU is gone");
   EXPECT_EQ(opened, 3) << "two attempts";
-  EXPECT_EQ(health(served).status, 503);
-  EXPECT_NE(health(served).body.find("the GPU is gone"), std::string::npos);
+  EXPECT_EQ(health(served_).status, 503);
+  EXPECT_NE(health(served_).body.find("the GPU is gone"), std::string::npos);
 }
 
 #endif
