@@ -7,6 +7,8 @@
 #include <set>
 
 #include "device/vulkan/matrix_path.h"
+#include "device/vulkan/tuning.h"
+#include "device/vulkan/workgroup_matrix_path.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -117,12 +119,16 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, con
   Usage usage(recording, weights);
   places_ = std::move(usage.places);
   std::vector<Placed> placed;
-  uint64_t total = Arena::kAlignment, split_values = 0;
+  uint64_t total = Arena::kAlignment;
+  // Tiles are read whole, so that the last one's rows need places too.
+  const uint64_t most_rows = uint64_t{divide_up(std::max(token_rows, logit_rows), kMostTileTokens)} * kMostTileTokens;
+  uint64_t split_width = 0, bytes_width = 0;
   for (size_t i = 0; i < recording.tensors.size(); ++i) {
     const ActivationSpec& spec = recording.tensors[i];
     ActivationPlace& place = places_[i];
     const uint64_t values = uint64_t{spec.rows == Rows::tokens ? token_rows : logit_rows} * spec.width;
-    if (usage.split.contains(static_cast<uint32_t>(i))) split_values = std::max(split_values, values);
+    if (usage.split.contains(static_cast<uint32_t>(i))) split_width = std::max(split_width, uint64_t{spec.width});
+    if (place.needs_bytes) bytes_width = std::max(bytes_width, uint64_t{spec.width});
     if (usage.lives[i].first == SIZE_MAX) continue;
     if (place.needs_bytes && spec.width % 32 != 0) {
       return fail(ErrorCode::internal,
@@ -138,12 +144,16 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, con
     place.end = place.pairs + pairs;
     total = std::max(total, place.end);
   }
-  if (split_values > 0 && multiplies_halves(gpu.properties())) {
-    split_.halves = total;
-    split_.scales = split_.halves + align(split_values * 4);
-    split_.end = split_.scales + align(uint64_t{std::max(token_rows, logit_rows)} * 4);
-    total = split_.end;
-  }
+  const auto add_halves = [&](uint64_t row_bytes) {
+    const uint64_t scales = total + align(most_rows * row_bytes);
+    const HalvesPlace place = {.halves = total, .scales = scales, .end = scales + align(most_rows * 4)};
+    total = place.end;
+    return place;
+  };
+  const bool workgroup_matrices = has_workgroup_matrices(gpu.properties());
+  if (split_width > 0 && (multiplies_halves(gpu.properties()) || workgroup_matrices))
+    split_ = add_halves(split_width * 4);
+  if (bytes_width > 0 && workgroup_matrices) halved_bytes_ = add_halves(bytes_width * 2);
   auto buffer = Buffer::create(gpu, total, Placement::device);
   if (!buffer) return pass_on(buffer);
   buffer_ = std::move(*buffer);

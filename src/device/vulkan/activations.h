@@ -18,9 +18,9 @@ struct ActivationPlace {
   uint64_t end = 0;                            ///< behind the last of them
 };
 
-/// Where the input of the matmul at hand lies as sums of two halves (shaders/layout.h): made by the matmul itself, so
-/// that all share one place.
-struct SplitPlace {
+/// Where the input of the matmul at hand lies as halves (shaders/layout.h), sums of two or made from bytes: made by the
+/// matmul itself, so that all share one place of each kind.
+struct HalvesPlace {
   uint64_t halves = 0, scales = 0, end = 0;  ///< offsets in the arena
 };
 
@@ -32,13 +32,14 @@ class Activations {
                       uint32_t logit_rows);
 
   const ActivationPlace& place(TensorId tensor) const { return places_[tensor.index]; }
-  const SplitPlace& split() const { return split_; }
+  const HalvesPlace& split() const { return split_; }
+  const HalvesPlace& halved_bytes() const { return halved_bytes_; }
   VkDeviceAddress address() const { return buffer_.address(); }
   const Buffer& buffer() const { return buffer_; }
 
  private:
   std::vector<ActivationPlace> places_;
-  SplitPlace split_;
+  HalvesPlace split_, halved_bytes_;
   Buffer buffer_;
 };
 

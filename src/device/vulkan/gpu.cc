@@ -76,8 +76,11 @@ Gpu::~Gpu() {
 
 Result<void> Gpu::create_device() {
   const GpuProperties& p = properties_;
-  FeatureChain wanted(!p.cooperative_matrices.empty(), p.executable_properties);
-  FeatureChain found(!p.cooperative_matrices.empty(), p.executable_properties);
+  const bool has_matrix2 = !p.workgroup_matrices.empty();
+  const FeatureChain::Known known = {
+      .matrix = !p.cooperative_matrices.empty(), .matrix2 = has_matrix2, .executables = p.executable_properties};
+  FeatureChain wanted(known);
+  FeatureChain found(known);
   vkGetPhysicalDeviceFeatures2(physical_, &found.core);
   wanted.core.features.shaderInt16 = found.core.features.shaderInt16;
   wanted.v11.storageBuffer16BitAccess = p.storage_16bit;
@@ -93,12 +96,18 @@ Result<void> Gpu::create_device() {
   wanted.v13.computeFullSubgroups = VK_TRUE;
   wanted.v13.maintenance4 = found.v13.maintenance4;
   wanted.matrix.cooperativeMatrix = found.matrix.cooperativeMatrix;
+  wanted.matrix2.cooperativeMatrixWorkgroupScope = has_matrix2;
+  wanted.matrix2.cooperativeMatrixFlexibleDimensions = has_matrix2;
+  wanted.matrix2.cooperativeMatrixPerElementOperations = has_matrix2;
+  wanted.matrix2.cooperativeMatrixTensorAddressing = has_matrix2;
+  wanted.matrix2.cooperativeMatrixBlockLoads = has_matrix2;
   wanted.executables.pipelineExecutableInfo = p.executable_properties;
 
   std::vector<const char*> extensions;
   if (p.memory_budget) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   if (p.executable_properties) extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
   if (!p.cooperative_matrices.empty()) extensions.push_back(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME);
+  if (has_matrix2) extensions.push_back(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
 
   const float priority = 1.0F;
   std::vector<VkDeviceQueueCreateInfo> queues;

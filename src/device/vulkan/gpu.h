@@ -53,7 +53,10 @@ class Gpu {
   const VkPhysicalDeviceMemoryProperties& memory() const { return memory_; }
 
   /// Programs made from now on use no cooperative matrices. Not while others are made.
-  void give_up_matrices() { properties_.cooperative_matrices.clear(); }
+  void give_up_matrices() {
+    properties_.cooperative_matrices.clear();
+    properties_.workgroup_matrices.clear();
+  }
 
   BufferPool& pool() const { return *pool_; }
 

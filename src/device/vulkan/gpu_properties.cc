@@ -45,6 +45,37 @@ std::vector<CooperativeMatrixShape> cooperative_matrix_shapes(VkPhysicalDevice p
   return shapes;
 }
 
+std::vector<WorkgroupMatrixShape> workgroup_matrix_shapes(VkPhysicalDevice physical) {
+  if (vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV == nullptr) return {};
+  uint32_t count = 0;
+  vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV(physical, &count, nullptr);
+  std::vector<VkCooperativeMatrixFlexibleDimensionsPropertiesNV> found(
+      count, {VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_FLEXIBLE_DIMENSIONS_PROPERTIES_NV});
+  vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV(physical, &count, found.data());
+  std::vector<WorkgroupMatrixShape> shapes;
+  for (const auto& p : found) {
+    if (p.scope != VK_SCOPE_WORKGROUP_KHR || p.AType != p.BType || p.saturatingAccumulation) continue;
+    shapes.push_back({p.workgroupInvocations, p.MGranularity, p.NGranularity, p.KGranularity, component_name(p.AType),
+                      component_name(p.ResultType)});
+  }
+  return shapes;
+}
+
+uint32_t most_workgroup_matrix_threads(VkPhysicalDevice physical) {
+  VkPhysicalDeviceCooperativeMatrix2PropertiesNV matrix2 = {
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_PROPERTIES_NV};
+  VkPhysicalDeviceProperties2 core = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &matrix2};
+  vkGetPhysicalDeviceProperties2(physical, &core);
+  return matrix2.cooperativeMatrixWorkgroupScopeMaxWorkgroupSize;
+}
+
+/// Whether all of cooperative-matrix-2 is there that shaders/workgroup_matrix_tokens.glsl uses.
+bool has_workgroup_matrices(const VkPhysicalDeviceCooperativeMatrix2FeaturesNV& found) {
+  return found.cooperativeMatrixWorkgroupScope && found.cooperativeMatrixFlexibleDimensions &&
+         found.cooperativeMatrixPerElementOperations && found.cooperativeMatrixTensorAddressing &&
+         found.cooperativeMatrixBlockLoads;
+}
+
 Extensions read_extensions(VkPhysicalDevice physical) {
   uint32_t count = 0;
   vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, nullptr);
@@ -90,8 +121,9 @@ uint32_t count_compute_units(VkPhysicalDevice physical, const Extensions& has) {
 
 /// What the device can do; the first thing that hearth needs and does not find is the obstacle.
 void read_features(VkPhysicalDevice physical, const Extensions& has, GpuProperties& p) {
-  FeatureChain found(has.contains(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME),
-                     has.contains(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME));
+  FeatureChain found({.matrix = has.contains(VK_KHR_COOPERATIVE_MATRIX_EXTENSION_NAME),
+                      .matrix2 = has.contains(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME),
+                      .executables = has.contains(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)});
   vkGetPhysicalDeviceFeatures2(physical, &found.core);
   p.buffer_device_address = found.v12.bufferDeviceAddress;
   p.dot_product = found.v13.shaderIntegerDotProduct;
@@ -103,8 +135,11 @@ void read_features(VkPhysicalDevice physical, const Extensions& has, GpuProperti
   p.memory_budget = has.contains(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   p.external_host_memory = has.contains(VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
   p.compute_units = count_compute_units(physical, has);
-  p.cooperative_matrix2 = has.contains(VK_NV_COOPERATIVE_MATRIX_2_EXTENSION_NAME);
   if (found.matrix.cooperativeMatrix) p.cooperative_matrices = cooperative_matrix_shapes(physical);
+  if (found.matrix.cooperativeMatrix && has_workgroup_matrices(found.matrix2)) {
+    p.workgroup_matrices = workgroup_matrix_shapes(physical);
+    p.workgroup_matrix_threads = most_workgroup_matrix_threads(physical);
+  }
   if (!p.buffer_device_address) {
     p.obstacle = "no buffer device addresses";
   } else if (!found.v12.vulkanMemoryModel) {
@@ -180,16 +215,20 @@ std::string_view type_name(VkPhysicalDeviceType type) {
 
 }  // namespace
 
-FeatureChain::FeatureChain(bool has_matrix, bool has_executables) {
+FeatureChain::FeatureChain(const Known& known) {
   core.pNext = &v11;
   v11.pNext = &v12;
   v12.pNext = &v13;
   void** tail = &v13.pNext;
-  if (has_matrix) {
+  if (known.matrix) {
     *tail = &matrix;
     tail = &matrix.pNext;
   }
-  if (has_executables) *tail = &executables;
+  if (known.matrix2) {
+    *tail = &matrix2;
+    tail = &matrix2.pNext;
+  }
+  if (known.executables) *tail = &executables;
 }
 
 QueueFamilies choose_queue_families(std::span<const VkQueueFamilyProperties> families) {
@@ -231,9 +270,13 @@ GpuProperties read_properties(VkPhysicalDevice physical) {
 
 nlohmann::ordered_json describe(const GpuProperties& p) {
   using Json = nlohmann::ordered_json;
-  Json matrices = Json::array(), heaps = Json::array();
+  Json matrices = Json::array(), workgroup_matrices = Json::array(), heaps = Json::array();
   for (const CooperativeMatrixShape& shape : p.cooperative_matrices) {
     matrices.push_back(fmt::format("{}x{}x{} {} to {}", shape.m, shape.n, shape.k, shape.inputs, shape.results));
+  }
+  for (const WorkgroupMatrixShape& shape : p.workgroup_matrices) {
+    workgroup_matrices.push_back(fmt::format("{} threads, multiples of {}x{}x{} {} to {}", shape.threads, shape.m,
+                                             shape.n, shape.k, shape.inputs, shape.results));
   }
   for (const MemoryHeap& heap : p.heaps) {
     heaps.push_back({{"bytes", heap.bytes},
@@ -263,7 +306,7 @@ nlohmann::ordered_json describe(const GpuProperties& p) {
           {"external_host_memory", p.external_host_memory},
           {"buffer_device_address", p.buffer_device_address},
           {"cooperative_matrices", matrices},
-          {"cooperative_matrix2", p.cooperative_matrix2},
+          {"workgroup_matrices", workgroup_matrices},
           {"integer_dot_product", p.dot_product_accelerated ? "in hardware"
                                   : p.dot_product           ? "emulated"
                                                             : "no"},

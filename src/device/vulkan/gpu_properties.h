@@ -20,6 +20,14 @@ struct CooperativeMatrixShape {
   std::string results;  ///< "f32", "i32", ...
 };
 
+/// Matrices of a whole workgroup (VK_NV_cooperative_matrix2): each dimension is any multiple of `m`, `n` or `k`.
+struct WorkgroupMatrixShape {
+  uint32_t threads = 0;  ///< of the workgroup
+  uint32_t m = 0, n = 0, k = 0;
+  std::string inputs;
+  std::string results;
+};
+
 struct MemoryHeap {
   uint64_t bytes = 0;
   bool device_local = false;
@@ -54,8 +62,10 @@ struct GpuProperties {
   bool executable_properties = false;
   bool compiles_only = false;  ///< RADV's null device: compiles as for a GPU that is not there, executes nothing
   bool storage_16bit = false, storage_8bit = false, float16 = false, int8 = false;
-  bool cooperative_matrix2 = false;
   std::vector<CooperativeMatrixShape> cooperative_matrices;
+  std::vector<WorkgroupMatrixShape>
+      workgroup_matrices;                 ///< empty where cooperative-matrix-2 lacks what hearth uses of it
+  uint32_t workgroup_matrix_threads = 0;  ///< most of a workgroup that has them
   std::vector<MemoryHeap> heaps;
   std::string obstacle;  ///< what keeps hearth from running on it, such as "no buffer device addresses"; empty for none
 };
@@ -79,10 +89,16 @@ struct FeatureChain {
   VkPhysicalDeviceVulkan13Features v13 = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
   VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix = {
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_FEATURES_KHR};
+  VkPhysicalDeviceCooperativeMatrix2FeaturesNV matrix2 = {
+      VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV};
   VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR executables = {
       VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
 
-  FeatureChain(bool has_matrix, bool has_executables);
+  /// Which of the structures above that extensions brought the device knows.
+  struct Known {
+    bool matrix = false, matrix2 = false, executables = false;
+  };
+  explicit FeatureChain(const Known& known);
   FeatureChain(const FeatureChain&) = delete;
 };
 

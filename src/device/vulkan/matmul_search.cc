@@ -29,13 +29,17 @@ uint32_t value_of(const Tuning& tuning, const std::string& field) { return all_f
 
 MatmulPath path_of(const Tuning& tuning, uint32_t tokens) {
   if (tokens <= tuning.few_tokens_limit) return MatmulPath::few;
-  return tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot) ? MatmulPath::tiled : MatmulPath::matrix;
+  if (tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) return MatmulPath::tiled;
+  const uint32_t from = tuning.workgroup_matrix.from_tokens;
+  return from > 0 && tokens >= from ? MatmulPath::workgroup_matrix : MatmulPath::matrix;
 }
 
 TuningChanges force_path(MatmulPath path) {
   if (path == MatmulPath::few) return {{"few_tokens_limit", kMostFewTokens}};
   const auto many = path == MatmulPath::tiled ? ManyTokensPath::dot : ManyTokensPath::best;
-  return {{"few_tokens_limit", 0}, {"many_tokens_path", static_cast<uint32_t>(many)}};
+  return {{"few_tokens_limit", 0},
+          {"many_tokens_path", static_cast<uint32_t>(many)},
+          {"workgroup_matrix.from_tokens", path == MatmulPath::workgroup_matrix ? 1 : 0}};
 }
 
 std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, uint32_t tokens) {
@@ -48,6 +52,12 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
     return axes;
   }
   if (path == MatmulPath::tiled) return {};
+  if (path == MatmulPath::workgroup_matrix) {
+    return {{"workgroup_matrix.threads", {128, 256}},
+            {"workgroup_matrix.tile_rows", {64, 128, 256}},
+            {"workgroup_matrix.tile_tokens", {64, 128, 256}},
+            {"workgroup_matrix.depth", {32, 64}}};
+  }
   const std::string group = matrix_group(tokens);
   std::vector<TuningAxis> axes = {{group + ".teams", {1, 2, 4, 8}},
                                   {group + ".tile_rows", {16, 32, 64, 128}},

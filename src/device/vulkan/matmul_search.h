@@ -10,9 +10,10 @@ namespace hearth::vulkan {
 
 /// The ways to run a matmul that are worth comparing.
 enum class MatmulPath : uint8_t {
-  few,     ///< *_few.comp
-  matrix,  ///< *_matrix.comp
-  tiled,   ///< *_many.comp
+  few,               ///< *_few.comp
+  matrix,            ///< *_matrix.comp
+  tiled,             ///< *_many.comp
+  workgroup_matrix,  ///< *_workgroup_matrix.comp
 };
 
 /// The path that a tuning takes for so many tokens, where device and encoding allow it.

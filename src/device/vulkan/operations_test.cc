@@ -148,12 +148,20 @@ class MatmulPathTest : public OperationsTest, public testing::WithParamInterface
     model.result(out);
     const bool few = GetParam() == MatmulPath::few;
     compare_token_counts(model, allowed, "path", few ? std::vector{2U, 15U} : std::vector{1U, 5U, 40U});
-    const std::string path = few ? "few" : GetParam() == MatmulPath::tiled ? "many" : on_matrices;
+    const std::string path = few                                          ? "few"
+                             : GetParam() == MatmulPath::tiled            ? "many"
+                             : GetParam() == MatmulPath::workgroup_matrix ? "workgroup_matrix"
+                                                                          : on_matrices;
     const auto taken = shaders(5);
-    if (path == on_matrices && taken.contains("linear_many")) GTEST_SKIP() << "this device has no such matrices";
+    const bool lacks_matrices = path == on_matrices && taken.contains("linear_many");
+    if (lacks_matrices || (path == "workgroup_matrix" && !device_->info().description.contains("workgroup matrices"))) {
+      GTEST_SKIP() << "this device has no such matrices";
+    }
     EXPECT_TRUE(taken.contains(fmt::format("linear_{}", path)));
     EXPECT_TRUE(taken.contains(fmt::format("gate_up_{}", path)));
-    EXPECT_EQ(taken.contains("split_floats"), path == "half_matrix");
+    const bool plain = on_matrices == "half_matrix";
+    EXPECT_EQ(taken.contains("split_floats"), plain && path.ends_with("matrix"));
+    EXPECT_EQ(taken.contains("halve_bytes"), !plain && path == "workgroup_matrix");
   }
 };
 
@@ -165,11 +173,14 @@ TEST_P(MatmulPathTest, IsTakenAndRightWithPlainWeights) {
   expect_path(NumberFormat::f16, NumberFormat::bf16, kFloatTolerance, "half_matrix");
 }
 
-INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest, testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix),
+INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest,
+                         testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix,
+                                         MatmulPath::workgroup_matrix),
                          [](const auto& test) {
-                           return test.param == MatmulPath::few     ? "few"
-                                  : test.param == MatmulPath::tiled ? "tiled"
-                                                                    : "matrix";
+                           return test.param == MatmulPath::few      ? "few"
+                                  : test.param == MatmulPath::tiled  ? "tiled"
+                                  : test.param == MatmulPath::matrix ? "matrix"
+                                                                     : "workgroup_matrix";
                          });
 
 TEST_F(OperationsTest, FeedForwardPassesBytesOn) {

@@ -11,10 +11,13 @@
 #include <shaders/gate_up_half_matrix.h>
 #include <shaders/gate_up_many.h>
 #include <shaders/gate_up_matrix.h>
+#include <shaders/gate_up_workgroup_matrix.h>
+#include <shaders/halve_bytes.h>
 #include <shaders/linear_few.h>
 #include <shaders/linear_half_matrix.h>
 #include <shaders/linear_many.h>
 #include <shaders/linear_matrix.h>
+#include <shaders/linear_workgroup_matrix.h>
 #include <shaders/quantize.h>
 #include <shaders/read_bandwidth.h>
 #include <shaders/rope_and_store.h>
@@ -44,14 +47,17 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"add_norm", add_norm_spirv},
     {"quantize", quantize_spirv},
     {"split_floats", split_floats_spirv},
+    {"halve_bytes", halve_bytes_spirv},
     {"linear_few", linear_few_spirv},
     {"linear_many", linear_many_spirv},
     {"linear_matrix", linear_matrix_spirv},
     {"linear_half_matrix", linear_half_matrix_spirv},
+    {"linear_workgroup_matrix", linear_workgroup_matrix_spirv},
     {"gate_up_few", gate_up_few_spirv},
     {"gate_up_many", gate_up_many_spirv},
     {"gate_up_matrix", gate_up_matrix_spirv},
     {"gate_up_half_matrix", gate_up_half_matrix_spirv},
+    {"gate_up_workgroup_matrix", gate_up_workgroup_matrix_spirv},
     {"rope_and_store", rope_and_store_spirv},
     {"attention_few", attention_few_spirv},
     {"attention_many", attention_many_spirv},

@@ -60,7 +60,7 @@ Result<void> StepRecorder::quantize(TensorId tensor) {
 }
 
 Result<void> StepRecorder::split(TensorId tensor) {
-  const SplitPlace& to = c_.activations.split();
+  const HalvesPlace& to = c_.activations.split();
   const shared::SplitFloatsArguments arguments = {.step = c_.step.header(),
                                                   .source = floats(tensor),
                                                   .halves = c_.activations.address() + to.halves,
@@ -69,7 +69,22 @@ Result<void> StepRecorder::split(TensorId tensor) {
   constexpr uint32_t kThreads = 256;
   const PipelineKey key = {Shader::split_floats, kThreads, {is_logits(tensor)}};
   const std::array reads = {access(tensor)};
-  const std::array writes = {split_access()};
+  const std::array writes = {access(to)};
+  return commands_.dispatch(key, arguments, {rows(tensor)}, reads, writes);
+}
+
+Result<void> StepRecorder::halve_bytes(TensorId tensor) {
+  const HalvesPlace& to = c_.activations.halved_bytes();
+  const shared::HalveBytesArguments arguments = {.step = c_.step.header(),
+                                                 .quants = quants(tensor),
+                                                 .pairs = pairs(tensor),
+                                                 .halves = c_.activations.address() + to.halves,
+                                                 .scales = c_.activations.address() + to.scales,
+                                                 .width = width(tensor)};
+  constexpr uint32_t kThreads = 256;
+  const PipelineKey key = {Shader::halve_bytes, kThreads, {is_logits(tensor)}};
+  const std::array reads = {access(tensor)};
+  const std::array writes = {access(to)};
   return commands_.dispatch(key, arguments, {rows(tensor)}, reads, writes);
 }
 

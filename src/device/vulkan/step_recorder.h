@@ -15,6 +15,7 @@
 #include "device/vulkan/step_buffer.h"
 #include "device/vulkan/tuning.h"
 #include "device/vulkan/weights.h"
+#include "device/vulkan/workgroup_matrix_path.h"
 
 namespace hearth::vulkan {
 
@@ -95,6 +96,7 @@ class StepRecorder {
   Result<void> quantize(TensorId tensor);
   /// To where the next matmul on matrices of f16 reads it.
   Result<void> split(TensorId tensor);
+  Result<void> halve_bytes(TensorId tensor);
 
   // step_recorder_attention.cc
   Result<void> emit(const RopeAndStore& op);
@@ -126,10 +128,18 @@ class StepRecorder {
     VkDeviceAddress x = 0, pairs = 0;
     Access access;
   };
-  InputForm input_form(TensorId in, uint32_t encoding, bool on_matrices) const;
+  enum class Form : uint8_t { floats, bytes, split, halved_bytes };
+  InputForm input_form(TensorId in, Form form) const;
+  Form form_for(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices, uint32_t tokens) const;
+  /// Makes those of the forms that a matmul makes itself.
+  Result<void> make_form(TensorId in, Form form);
   /// How it runs on cooperative matrices; nothing where it does not.
   std::optional<MatrixPlan> matrix_plan(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
                                         uint32_t tokens) const;
+  std::optional<WorkgroupMatrixPlan> workgroup_matrix_plan(const Tuning& tuning, const WeightLayout& layout,
+                                                           uint32_t matrices, uint32_t tokens) const {
+    return plan_workgroup_matrices(c_.gpu.properties(), tuning, layout, matrices, tokens);
+  }
   Multiplication multiplication(const Linear& op) const;
   shared::LinearArguments linear_arguments(const Multiplication& m, const WeightRun& run, const InputForm& in) const;
   uint32_t linear_flags(const Multiplication& m) const;
@@ -144,9 +154,8 @@ class StepRecorder {
   VkDeviceAddress floats(TensorId tensor) const { return c_.activations.address() + place(tensor).floats; }
   VkDeviceAddress quants(TensorId tensor) const { return c_.activations.address() + place(tensor).quants; }
   VkDeviceAddress pairs(TensorId tensor) const { return c_.activations.address() + place(tensor).pairs; }
-  Access split_access() const {
-    const SplitPlace& split = c_.activations.split();
-    return {c_.activations.address() + split.halves, c_.activations.address() + split.end};
+  Access access(const HalvesPlace& place) const {
+    return {c_.activations.address() + place.halves, c_.activations.address() + place.end};
   }
   /// A tensor in all its forms; finer ranges would save no barrier.
   Access access(TensorId tensor) const { return {floats(tensor), c_.activations.address() + place(tensor).end}; }

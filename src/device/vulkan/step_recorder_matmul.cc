@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "device/vulkan/few_path.h"
 #include "device/vulkan/shaders/layout.h"
@@ -25,6 +26,15 @@ std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding
   const MatrixTuning& t = plan.tuning;
   return {encoding, t.tile_rows,  t.tile_tokens, t.sub_rows,   t.sub_tokens,
           t.depth,  plan.shape.m, plan.shape.n,  plan.shape.k, t.buffers};
+}
+
+/// Those of the shaders for matrices of a whole workgroup.
+std::vector<uint32_t> workgroup_matrix_constants(const WorkgroupMatrixPlan& plan, uint32_t encoding) {
+  return {encoding, plan.tile_rows, plan.tile_tokens, plan.depth, plan.whole_rows};
+}
+
+Groups groups_of(const WorkgroupMatrixPlan& plan, uint32_t tokens, uint32_t rows) {
+  return {divide_up(tokens, plan.tile_tokens), divide_up(rows, plan.tile_rows)};
 }
 
 }  // namespace
@@ -62,20 +72,32 @@ std::optional<MatrixPlan> StepRecorder::matrix_plan(const Tuning& tuning, const 
   return plan_matrix_path(c_.gpu.properties(), tuning, layout.encoding, matrices, tokens, layout.blocks());
 }
 
-StepRecorder::InputForm StepRecorder::input_form(TensorId in, uint32_t encoding, bool on_matrices) const {
-  if (uses_quantized_activations(encoding)) return {quants(in), pairs(in), access(in)};
-  if (!on_matrices) return {floats(in), 0, access(in)};
-  const SplitPlace& split = c_.activations.split();
-  return {c_.activations.address() + split.halves, c_.activations.address() + split.scales, split_access()};
+StepRecorder::Form StepRecorder::form_for(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
+                                          uint32_t tokens) const {
+  const bool bytes = uses_quantized_activations(layout.encoding);
+  if (workgroup_matrix_plan(tuning, layout, matrices, tokens)) return bytes ? Form::halved_bytes : Form::split;
+  if (bytes) return Form::bytes;
+  return matrix_plan(tuning, layout, matrices, tokens) ? Form::split : Form::floats;
+}
+
+StepRecorder::InputForm StepRecorder::input_form(TensorId in, Form form) const {
+  if (form == Form::bytes) return {quants(in), pairs(in), access(in)};
+  if (form == Form::floats) return {floats(in), 0, access(in)};
+  const HalvesPlace& halves = form == Form::split ? c_.activations.split() : c_.activations.halved_bytes();
+  return {c_.activations.address() + halves.halves, c_.activations.address() + halves.scales, access(halves)};
+}
+
+Result<void> StepRecorder::make_form(TensorId in, Form form) {
+  if (form == Form::split) return split(in);
+  return form == Form::halved_bytes ? halve_bytes(in) : Result<void>{};
 }
 
 Result<void> StepRecorder::multiply(const Multiplication& m) {
   const auto& runs = c_.weights.matrix(m.matrix).runs;
-  const auto reads_halves = [&](const WeightRun& run) {
-    return uses_split_activations(run.layout.encoding) && matrix_plan(m.tuning, run.layout, 1, rows(m.in));
-  };
-  if (std::ranges::any_of(runs, reads_halves)) {
-    if (auto done = split(m.in); !done) return done;
+  std::set<Form> forms;
+  for (const WeightRun& run : runs) forms.insert(form_for(m.tuning, run.layout, 1, rows(m.in)));
+  for (const Form form : forms) {
+    if (auto made = make_form(m.in, form); !made) return made;
   }
   for (const WeightRun& run : runs) {
     if (auto done = multiply_run(m, run); !done) return done;
@@ -106,7 +128,7 @@ uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
 Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun& run) {
   const uint32_t encoding = run.layout.encoding;
   const auto matrices = matrix_plan(m.tuning, run.layout, 1, rows(m.in));
-  const InputForm in = input_form(m.in, encoding, matrices.has_value());
+  const InputForm in = input_form(m.in, form_for(m.tuning, run.layout, 1, rows(m.in)));
   const shared::LinearArguments arguments = linear_arguments(m, run, in);
   const uint32_t flags = linear_flags(m);
   const std::array reads = {in.access};
@@ -114,6 +136,11 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   const std::array all_writes = {access(m.out)};
   const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
+  if (const auto plan = workgroup_matrix_plan(m.tuning, run.layout, 1, rows(m.in))) {
+    PipelineKey key = {Shader::linear_workgroup_matrix, plan->threads, workgroup_matrix_constants(*plan, encoding)};
+    key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
+    return commands_.dispatch(key, arguments, groups_of(*plan, rows(m.in), run.layout.rows), reads, writes);
+  }
   if (matrices) {
     const Shader shader = uses_split_activations(encoding) ? Shader::linear_half_matrix : Shader::linear_matrix;
     PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, encoding)};
@@ -147,7 +174,9 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const bool wants_bytes = place(op.out).needs_bytes;
   const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
   const auto matrices = matrix_plan(tuning, layout, 2, rows(op.in));
-  const InputForm in = input_form(op.in, layout.encoding, matrices.has_value());
+  const Form form = form_for(tuning, layout, 2, rows(op.in));
+  if (auto made = make_form(op.in, form); !made) return made;
+  const InputForm in = input_form(op.in, form);
   shared::GateUpArguments arguments = {.gate = reference(c_.weights.slice(matrix.runs[0]), layout),
                                        .up = reference(c_.weights.slice(matrix.runs[1]), layout),
                                        .step = c_.step.header(),
@@ -160,12 +189,19 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const std::array reads = {in.access};
   const std::array writes = {access(op.out)};
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  if (matrices) {
-    const bool halves = uses_split_activations(layout.encoding);
-    if (halves) {
-      if (auto done = split(op.in); !done) return done;
+  if (const auto plan = workgroup_matrix_plan(tuning, layout, 2, rows(op.in))) {
+    PipelineKey key = {Shader::gate_up_workgroup_matrix, plan->threads,
+                       workgroup_matrix_constants(*plan, layout.encoding)};
+    key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
+    if (auto done = commands_.dispatch(key, arguments, groups_of(*plan, rows(op.in), layout.rows), reads, writes);
+        !done) {
+      return done;
     }
-    const Shader shader = halves ? Shader::gate_up_half_matrix : Shader::gate_up_matrix;
+    return wants_bytes ? quantize(op.out) : Result<void>{};
+  }
+  if (matrices) {
+    const Shader shader =
+        uses_split_activations(layout.encoding) ? Shader::gate_up_half_matrix : Shader::gate_up_matrix;
     PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, layout.encoding)};
     key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
     const Groups groups = {divide_up(rows(op.in), matrices->tuning.tile_tokens),

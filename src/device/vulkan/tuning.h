@@ -35,6 +35,16 @@ struct MatrixTuning {
   uint32_t buffers = 2;
 };
 
+/// A matmul on cooperative matrices of a whole workgroup (shaders/workgroup_matrix_tokens.glsl), where the device has
+/// them.
+struct WorkgroupMatrixTuning {
+  uint32_t from_tokens = 0;  ///< so many tokens and more take them; 0 is never
+  uint32_t threads = 256;
+  uint32_t tile_rows = 128;  ///< of gate and up together
+  uint32_t tile_tokens = 128;
+  uint32_t depth = 64;  ///< columns at a time
+};
+
 /// How matmuls over many tokens are computed.
 enum class ManyTokensPath : uint32_t {
   best,  ///< cooperative matrices where the device and the encoding allow, else dot products
@@ -59,6 +69,7 @@ struct Tuning {
   MatrixTuning matrix32 = {.teams = 2, .tile_rows = 64, .sub_rows = 32, .sub_tokens = 32, .depth = 4, .buffers = 1};
   MatrixTuning matrix64 = {.tile_rows = 64, .sub_rows = 32, .sub_tokens = 32};
   MatrixTuning matrix = {.tile_rows = 128, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 64};
+  WorkgroupMatrixTuning workgroup_matrix;
 
   // Attention of single tokens (attention_few.comp).
   uint32_t attention_subgroups = 8;      ///< of a workgroup

@@ -36,6 +36,15 @@ constexpr void visit_fields(T& t, Visit&& visit) {
   visit("buffers", t.buffers);
 }
 
+template <MaybeConst<WorkgroupMatrixTuning> T, class Visit>
+constexpr void visit_fields(T& t, Visit&& visit) {
+  visit("from_tokens", t.from_tokens);
+  visit("threads", t.threads);
+  visit("tile_rows", t.tile_rows);
+  visit("tile_tokens", t.tile_tokens);
+  visit("depth", t.depth);
+}
+
 /// Those that decide how matmuls run, which are measured for each shape.
 template <MaybeConst<Tuning> T, class Visit>
 constexpr void visit_matmul_fields(T& t, Visit&& visit) {
@@ -53,6 +62,7 @@ constexpr void visit_matmul_fields(T& t, Visit&& visit) {
   visit("matrix32", t.matrix32);
   visit("matrix64", t.matrix64);
   visit("matrix", t.matrix);
+  visit("workgroup_matrix", t.workgroup_matrix);
 }
 
 template <MaybeConst<Tuning> T, class Visit>
@@ -105,6 +115,7 @@ constexpr size_t bytes_of_fields() {
 }
 static_assert(bytes_of_fields<FewTokensTuning>() == sizeof(FewTokensTuning));
 static_assert(bytes_of_fields<MatrixTuning>() == sizeof(MatrixTuning));
+static_assert(bytes_of_fields<WorkgroupMatrixTuning>() == sizeof(WorkgroupMatrixTuning));
 static_assert(bytes_of_fields<Tuning>() == sizeof(Tuning));
 
 }  // namespace fields_check

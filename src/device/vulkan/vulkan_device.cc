@@ -9,6 +9,7 @@
 #include "device/vulkan/device_tunings.h"
 #include "device/vulkan/instance.h"
 #include "device/vulkan/program.h"
+#include "device/vulkan/workgroup_matrix_path.h"
 
 namespace hearth {
 namespace vulkan {
@@ -23,6 +24,7 @@ std::string summary(const GpuProperties& p, bool batch_invariant) {
   for (const CooperativeMatrixShape& shape : p.cooperative_matrices) {
     text += fmt::format(", matrices {}x{}x{} {} to {}", shape.m, shape.n, shape.k, shape.inputs, shape.results);
   }
+  if (has_workgroup_matrices(p)) text += ", workgroup matrices f16 to f32";
   if (batch_invariant) text += ", batch-invariant";
   return text;
 }

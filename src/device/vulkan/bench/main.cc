@@ -32,10 +32,16 @@ const std::map<std::string, Shape> kShapes = {
     {"tiny", {3, 256, 768, 4, 2, 64, 1024, true}},
 };
 
+const std::map<std::string, NumberFormat> kFormats = {{"q4_0", NumberFormat::q4_0},
+                                                      {"q8_0", NumberFormat::q8_0},
+                                                      {"f16", NumberFormat::f16},
+                                                      {"bf16", NumberFormat::bf16}};
+
 /// A decoder of a shape on a device.
 class SyntheticDecoder {
  public:
-  SyntheticDecoder(Device& device, const Shape& shape) : device_(device), s_(shape) {}
+  SyntheticDecoder(Device& device, const Shape& shape, NumberFormat format)
+      : device_(device), s_(shape), format_(format) {}
 
   Result<void> load() {
     record();
@@ -65,6 +71,11 @@ class SyntheticDecoder {
 
   const Recording& recording() const { return recording_; }
   uint64_t bytes_per_step() const { return bytes_; }
+  /// Operations of the layers' matrices, two for each weight.
+  double work_per_token() const {
+    const double attention = 2.0 * (s_.heads + s_.kv_heads) * s_.head_dim * s_.hidden;
+    return 2.0 * s_.layers * (attention + 3.0 * s_.feed_forward * s_.hidden);
+  }
 
  private:
   struct Piece {
@@ -73,16 +84,21 @@ class SyntheticDecoder {
     NumberFormat format;
   };
 
-  /// Random blocks with small scales, the same for every piece: only their number matters to speed.
+  /// Random blocks with small scales, or small plain values, the same for every piece: only their number matters to
+  /// speed.
   Result<void> write(const Piece& piece) {
     const size_t count = bytes_of(piece.format, size_t{piece.rows} * piece.cols);
     std::vector<std::byte> bytes(count);
     std::mt19937 random(piece.first_row);
     for (size_t i = 0; i < count; i += 4) {
-      const uint32_t word = random();
+      uint32_t word = random();
+      if (piece.format == NumberFormat::f16) word = (word & 0x83ff83ff) | 0x1c001c00;   // 2^-8 to 2^-7
+      if (piece.format == NumberFormat::bf16) word = (word & 0x807f807f) | 0x3b803b80;  // likewise
       std::memcpy(bytes.data() + i, &word, std::min<size_t>(4, count - i));
     }
     const size_t block = traits(piece.format).block_bytes;
+    if (traits(piece.format).block_values == 1)
+      return device_.write_rows(piece.matrix, piece.part, piece.first_row, bytes);
     for (size_t i = 0; i < count; i += block) {
       const uint16_t scale = piece.format == NumberFormat::q4_0 ? 0x1a00 : 0x0b00;  // 0.003 and 0.0002
       std::memcpy(bytes.data() + i, &scale, 2);
@@ -120,6 +136,7 @@ class SyntheticDecoder {
 
   Device& device_;
   Shape s_;
+  NumberFormat format_;  ///< of the layers' matrices
   Recording recording_;
   std::vector<Piece> pieces_;
   Result<void> error_;
@@ -151,10 +168,10 @@ void SyntheticDecoder::record() {
   for (uint32_t i = 0; i < s_.layers; ++i) {
     const bool last = i + 1 == s_.layers;
     const uint32_t kv = s_.kv_heads * s_.head_dim;
-    const MatrixId qkv = matrix({q_width, kv, kv}, s_.hidden, NumberFormat::q4_0);
-    const MatrixId output = matrix({s_.hidden}, q_width, NumberFormat::q4_0);
-    const MatrixId gate_up = matrix({s_.feed_forward, s_.feed_forward}, s_.hidden, NumberFormat::q4_0);
-    const MatrixId down = matrix({s_.hidden}, s_.feed_forward, NumberFormat::q4_0);
+    const MatrixId qkv = matrix({q_width, kv, kv}, s_.hidden, format_);
+    const MatrixId output = matrix({s_.hidden}, q_width, format_);
+    const MatrixId gate_up = matrix({s_.feed_forward, s_.feed_forward}, s_.hidden, format_);
+    const MatrixId down = matrix({s_.hidden}, s_.feed_forward, format_);
     for (const MatrixId id : {qkv, output, gate_up, down}) bytes_ += device_.matrix_bytes(id);
     const auto norm = [&] { return ones(s_.hidden); };
     const auto gemma = [&](std::optional<VectorId> vector) { return s_.gemma ? vector : std::nullopt; };
@@ -254,7 +271,7 @@ void print_choices(VulkanProgram& program) {
 }
 
 struct Arguments {
-  std::string shape = "gemma3-27b";
+  std::string shape = "gemma3-27b", format = "q4_0";
   uint32_t layers = 0, device = 0, context = 128, repeat = 10;
   std::vector<uint32_t> sequences = {1, 2, 4, 8, 9, 16, 32, 64};
   std::vector<uint32_t> prompts = {512, 2048};
@@ -289,7 +306,7 @@ int run(const Arguments& a) {
   fmt::print("{}: {}\n", (*device)->info().name, (*device)->info().description);
   Shape shape = kShapes.at(a.shape);
   if (a.layers > 0) shape.layers = a.layers;
-  SyntheticDecoder decoder(**device, shape);
+  SyntheticDecoder decoder(**device, shape, kFormats.at(a.format));
   const auto begin = std::chrono::steady_clock::now();
   if (auto loaded = decoder.load(); !loaded) {
     fmt::print(stderr, "{}\n", to_string(loaded.error()));
@@ -342,7 +359,7 @@ int run(const Arguments& a) {
       const Step step(1, n, 0);
       const double seconds = seconds_of_step(vulkan_program, step, std::max(1U, a.repeat / 4));
       fmt::print("  prompt {:4} tokens: {:8.2f} ms, {:8.1f} tokens/s, {:6.1f} TFLOPS\n", n, seconds * 1e3, n / seconds,
-                 n / seconds * bytes / 18 * 32 * 2 / 1e12);
+                 n / seconds * decoder.work_per_token() / 1e12);
       if (a.profile) print_profile(vulkan_program, step);
       if (a.statistics) print_statistics(vulkan_program, step, a.device);
       std::fflush(stdout);
@@ -358,6 +375,9 @@ int main(int argc, char** argv) {
   hearth::vulkan::Arguments a;
   CLI::App app("Speed of a decoder's step on a Vulkan device, with random weights in the true shape");
   app.add_option("--shape", a.shape, "gemma3-27b, gemma3-4b, llama-8b or tiny")->capture_default_str();
+  app.add_option("--format", a.format, "of the layers' matrices: q4_0, q8_0, f16 or bf16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"q4_0", "q8_0", "f16", "bf16"}));
   app.add_option("--layers", a.layers, "fewer layers than the shape has");
   app.add_option("--tune", a.tune, "seconds in which matmuls' tuning is measured before anything else");
   app.add_option("--device", a.device, "which device")->capture_default_str();

@@ -117,6 +117,8 @@ struct WeightRef {
 // As sums of two halves: [rows][upper, lower][width] of f16, each row in units and blocks as weights in f16 are, and
 // [rows] of f32, powers of two that results are to be multiplied with.
 
+// As halves made from bytes: [rows][width] of f16 in their own order, and [rows] of such powers.
+
 struct EmbedArguments {
   WeightRef table;
   HEARTH_ADDRESS(StepRef) step;
@@ -154,6 +156,15 @@ struct QuantizeArguments {
 struct SplitFloatsArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(Vec4sIn) source;
+  HEARTH_ADDRESS(Uvec4s) halves;
+  HEARTH_ADDRESS(Floats) scales;
+  uint width;
+};
+
+struct HalveBytesArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(Uvec2sIn) quants;
+  HEARTH_ADDRESS(Vec2sIn) pairs;
   HEARTH_ADDRESS(Uvec4s) halves;
   HEARTH_ADDRESS(Floats) scales;
   uint width;

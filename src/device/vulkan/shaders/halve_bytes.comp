@@ -1,0 +1,41 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+// Rows in blocks of signed bytes as f16, for matmuls on cooperative matrices of a whole workgroup. One workgroup for each
+// row; values lie in their own order, and a power of two for each row keeps all within f16's range.
+#include "common.glsl"
+layout(constant_id = 2) const bool LOGIT_ROWS = false;
+#include "halves.glsl"
+
+layout(push_constant) uniform Arguments { HalveBytesArguments a; };
+
+shared float largest_of_subgroup[THREADS / SUBGROUP];
+
+/// An upper bound of the row's values.
+float largest_of_row(uint row, uint blocks) {
+  float largest = 0;
+  for (uint block = thread_index(); block < blocks; block += THREADS) largest = max(largest, a.pairs.v[row * blocks + block].x);
+  largest = subgroupMax(largest);
+  if (gl_SubgroupInvocationID == 0) largest_of_subgroup[gl_SubgroupID] = largest;
+  barrier();
+  for (uint i = 0; i < THREADS / SUBGROUP; ++i) largest = max(largest, largest_of_subgroup[i]);
+  return largest * 127;
+}
+
+uvec2 halves_of(uint bytes, float scale) {
+  const ivec4 shifted = ivec4(bytes << 24, bytes << 16, bytes << 8, bytes);
+  const vec4 values = vec4(shifted >> 24) * scale;
+  return uvec2(packHalf2x16(values.xy), packHalf2x16(values.zw));
+}
+
+void main() {
+  const uint row = gl_WorkGroupID.x;
+  if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
+  const uint blocks = a.width / 32, octets = a.width / 8;
+  const float power = power_for(largest_of_row(row, blocks));
+  if (thread_index() == 0) a.scales.v[row] = inverse_of_power(power);
+  for (uint octet = thread_index(); octet < octets; octet += THREADS) {
+    const float scale = a.pairs.v[row * blocks + octet / 4].x * power;
+    const uvec2 bytes = a.quants.v[row * octets + octet];
+    a.halves.v[row * octets + octet] = uvec4(halves_of(bytes.x, scale), halves_of(bytes.y, scale));
+  }
+}
