@@ -150,10 +150,9 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, con
     total = place.end;
     return place;
   };
-  const bool workgroup_matrices = has_workgroup_matrices(gpu.properties());
-  if (split_width > 0 && (multiplies_halves(gpu.properties()) || workgroup_matrices))
-    split_ = add_halves(split_width * 4);
-  if (bytes_width > 0 && workgroup_matrices) halved_bytes_ = add_halves(bytes_width * 2);
+  const bool halves = multiplies_halves(gpu.properties()) || has_workgroup_matrices(gpu.properties());
+  if (halves && split_width > 0) split_ = add_halves(split_width * 4);
+  if (halves && bytes_width > 0) halved_bytes_ = add_halves(bytes_width * 2);
   auto buffer = Buffer::create(gpu, total, Placement::device);
   if (!buffer) return pass_on(buffer);
   buffer_ = std::move(*buffer);

@@ -17,11 +17,13 @@ bool does_the_work(Shader shader) {
     case Shader::linear_many:
     case Shader::linear_matrix:
     case Shader::linear_half_matrix:
+    case Shader::linear_decoded_matrix:
     case Shader::linear_workgroup_matrix:
     case Shader::gate_up_few:
     case Shader::gate_up_many:
     case Shader::gate_up_matrix:
     case Shader::gate_up_half_matrix:
+    case Shader::gate_up_decoded_matrix:
     case Shader::gate_up_workgroup_matrix:
     case Shader::attention_few:
     case Shader::attention_many:

@@ -12,12 +12,12 @@ namespace {
 constexpr uint32_t kMostFewTokens = 16;
 
 /// The field of Tuning that holds the matrix tiles for so many tokens.
-std::string matrix_group(uint32_t tokens) {
+std::string matrix_group(uint32_t tokens, bool decoded) {
   const Tuning any;
   std::string group;
   visit_matmul_fields(any, [&](const char* name, const auto& field) {
     if constexpr (std::same_as<decltype(field), const MatrixTuning&>) {
-      if (&field == &matrix_tuning(any, tokens)) group = name;
+      if (&field == &matrix_tuning(any, tokens, decoded)) group = name;
     }
   });
   return group;
@@ -31,7 +31,9 @@ MatmulPath path_of(const Tuning& tuning, uint32_t tokens) {
   if (tokens <= tuning.few_tokens_limit) return MatmulPath::few;
   if (tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) return MatmulPath::tiled;
   const uint32_t from = tuning.workgroup_matrix.from_tokens;
-  return from > 0 && tokens >= from ? MatmulPath::workgroup_matrix : MatmulPath::matrix;
+  if (from > 0 && tokens >= from) return MatmulPath::workgroup_matrix;
+  const bool decodes = tuning.decode_from_tokens > 0 && tokens >= tuning.decode_from_tokens;
+  return decodes ? MatmulPath::decoded_matrix : MatmulPath::matrix;
 }
 
 TuningChanges force_path(MatmulPath path) {
@@ -39,7 +41,8 @@ TuningChanges force_path(MatmulPath path) {
   const auto many = path == MatmulPath::tiled ? ManyTokensPath::dot : ManyTokensPath::best;
   return {{"few_tokens_limit", 0},
           {"many_tokens_path", static_cast<uint32_t>(many)},
-          {"workgroup_matrix.from_tokens", path == MatmulPath::workgroup_matrix ? 1 : 0}};
+          {"workgroup_matrix.from_tokens", path == MatmulPath::workgroup_matrix ? 1 : 0},
+          {"decode_from_tokens", path == MatmulPath::decoded_matrix ? 1 : 0}};
 }
 
 std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, uint32_t tokens) {
@@ -58,7 +61,15 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
             {"workgroup_matrix.tile_tokens", {64, 128, 256}},
             {"workgroup_matrix.depth", {32, 64}}};
   }
-  const std::string group = matrix_group(tokens);
+  const std::string group = matrix_group(tokens, path == MatmulPath::decoded_matrix);
+  if (path == MatmulPath::decoded_matrix && tokens > 64) {
+    return {{group + ".tile_rows", {64, 128, 256}},
+            {group + ".tile_tokens", {64, 128, 256}},
+            {group + ".sub_rows", {32, 64}},
+            {group + ".sub_tokens", {32, 64, 128}},
+            {group + ".depth", {2, 4}},
+            {group + ".buffers", {1, 2}}};
+  }
   std::vector<TuningAxis> axes = {{group + ".teams", {1, 2, 4, 8}},
                                   {group + ".tile_rows", {16, 32, 64, 128}},
                                   {group + ".sub_rows", {16, 32, 64}},

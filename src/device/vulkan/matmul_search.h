@@ -13,6 +13,7 @@ enum class MatmulPath : uint8_t {
   few,               ///< *_few.comp
   matrix,            ///< *_matrix.comp
   tiled,             ///< *_many.comp
+  decoded_matrix,    ///< *_decoded_matrix.comp
   workgroup_matrix,  ///< *_workgroup_matrix.comp
 };
 

@@ -102,7 +102,8 @@ TEST(MatmulSearch, IsNotFooledByAClockThatFalls) {
 
 TEST(MatmulSearch, EveryAxisIsAField) {
   const TuningChanges fields = all_fields(Tuning());
-  for (const MatmulPath path : {MatmulPath::few, MatmulPath::matrix, MatmulPath::tiled, MatmulPath::workgroup_matrix}) {
+  for (const MatmulPath path : {MatmulPath::few, MatmulPath::matrix, MatmulPath::tiled, MatmulPath::decoded_matrix,
+                                MatmulPath::workgroup_matrix}) {
     for (const char* group : {"linear", "short_linear", "logits", "gate_up"}) {
       for (const uint32_t tokens : {1U, 16U, 32U, 64U, 512U}) {
         for (const TuningAxis& axis : axes_of(path, group, tokens)) EXPECT_TRUE(fields.contains(axis.field));

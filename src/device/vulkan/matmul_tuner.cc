@@ -104,7 +104,10 @@ std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint3
   const bool few = tokens <= 16;
   starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
   starts.push_back(force_path(MatmulPath::matrix));
-  if (!few) starts.push_back(force_path(MatmulPath::workgroup_matrix));
+  if (!few) {
+    starts.push_back(force_path(MatmulPath::decoded_matrix));
+    starts.push_back(force_path(MatmulPath::workgroup_matrix));
+  }
   const auto known = kept_.find(target.shape);
   if (known == kept_.end()) return starts;
   const auto add_neighbour = [&](const std::pair<const uint32_t, MeasuredTuning>& neighbour) {

@@ -12,14 +12,15 @@ struct MatrixPlan {
   MatrixTuning tuning;
   uint32_t subgroups = 0;        ///< of a workgroup
   CooperativeMatrixShape shape;  ///< i8 to i32, or f16 to f32
+  bool decoded = false;          ///< blocks, as halves
 };
 
-/// Whether the device has matrices for weights in f16 and bf16 (shaders/half_matrix_tokens.glsl).
+/// Whether the device has matrices for halves (shaders/half_matrix_tokens.glsl).
 bool multiplies_halves(const GpuProperties& gpu);
 
 /// The plan for a bucket of `tokens` tokens, made to fit the device's shared memory and threads; nothing where the
-/// device has no matrices for the encoding: of signed bytes for blocks, of f16 for f16 and bf16, none for f32.
-/// `matrices` is 2 for gate and up; a row has `blocks` blocks.
+/// device has no matrices for the encoding: of signed bytes for blocks, of f16 for f16 and bf16, and for blocks where
+/// the tuning decodes them, none for f32. `matrices` is 2 for gate and up; a row has `blocks` blocks.
 std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, uint32_t encoding,
                                            uint32_t matrices, uint32_t tokens, uint32_t blocks);
 

@@ -45,13 +45,14 @@ std::vector<GpuProperties> gpus() {
 void expect_whole(const GpuProperties& gpu, const MatrixPlan& plan, uint32_t encoding, uint32_t matrices,
                   uint32_t blocks) {
   const MatrixTuning& t = plan.tuning;
-  const uint32_t value_bytes = uses_split_activations(encoding) ? 2 : 1;
+  const uint32_t value_bytes = uses_split_activations(encoding) || plan.decoded ? 2 : 1;
   EXPECT_EQ(t.tile_rows % t.sub_rows, 0U);
   EXPECT_EQ(t.tile_tokens % t.sub_tokens, 0U);
   EXPECT_EQ(t.sub_rows % (matrices * plan.shape.m), 0U) << "gate and up are whole matrices of a subgroup";
   EXPECT_EQ(t.sub_tokens % plan.shape.n, 0U);
   EXPECT_EQ(32 / value_bytes % plan.shape.k, 0U);
   EXPECT_EQ(blocks * value_bytes % (t.teams * t.depth), 0U) << "all teams have whole stages";
+  EXPECT_TRUE(!plan.decoded || t.depth % 2 == 0) << "a stage is whole blocks";
   EXPECT_EQ(plan.subgroups, t.teams * (t.tile_rows / t.sub_rows) * (t.tile_tokens / t.sub_tokens));
   EXPECT_LE(plan.subgroups * gpu.subgroup_size, gpu.max_workgroup_threads);
 }
@@ -60,7 +61,13 @@ TEST(MatrixPathTest, AnyTuningBecomesWhatFits) {
   for (const GpuProperties& gpu : gpus()) {
     const Tuning table = tuning_for(gpu);
     for (const uint32_t tokens : {1U, 5U, 9U, 24U, 40U, 64U, 130U}) {
-      std::vector<TuningChanges> tunings = {{}};
+      std::vector<TuningChanges> tunings = {{}, force_path(MatmulPath::decoded_matrix)};
+      for (const TuningAxis& axis : axes_of(MatmulPath::decoded_matrix, "linear", tokens)) {
+        for (const uint32_t value : axis.values) {
+          tunings.push_back(force_path(MatmulPath::decoded_matrix));
+          tunings.back()[axis.field] = value;
+        }
+      }
       for (const TuningAxis& axis : axes_of(MatmulPath::matrix, "linear", tokens)) {
         for (const uint32_t value : axis.values) tunings.push_back({{axis.field, value}});
       }
@@ -75,6 +82,8 @@ TEST(MatrixPathTest, AnyTuningBecomesWhatFits) {
               const auto plan = plan_matrix_path(gpu, tuning, encoding, matrices, tokens, blocks);
               ASSERT_TRUE(plan);
               expect_whole(gpu, *plan, encoding, matrices, blocks);
+              EXPECT_EQ(plan->decoded,
+                        path_of(tuning, tokens) == MatmulPath::decoded_matrix && uses_quantized_activations(encoding));
             }
           }
         }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "device/vulkan/device_fixture.h"
@@ -123,6 +124,15 @@ TEST_P(EncodingTest, GateUp) {
 INSTANTIATE_TEST_SUITE_P(Encodings, EncodingTest, testing::ValuesIn(all_formats()),
                          [](const auto& test) { return std::string(traits(test.param).name); });
 
+std::string name_of_path(MatmulPath path) {
+  const std::map<MatmulPath, std::string> names = {{MatmulPath::few, "few"},
+                                                   {MatmulPath::tiled, "tiled"},
+                                                   {MatmulPath::matrix, "matrix"},
+                                                   {MatmulPath::decoded_matrix, "decoded_matrix"},
+                                                   {MatmulPath::workgroup_matrix, "workgroup_matrix"}};
+  return names.at(path);
+}
+
 /// Each path by force, at counts of tokens where another one would be taken too.
 class MatmulPathTest : public OperationsTest, public testing::WithParamInterface<MatmulPath> {
  protected:
@@ -148,20 +158,18 @@ class MatmulPathTest : public OperationsTest, public testing::WithParamInterface
     model.result(out);
     const bool few = GetParam() == MatmulPath::few;
     compare_token_counts(model, allowed, "path", few ? std::vector{2U, 15U} : std::vector{1U, 5U, 40U});
-    const std::string path = few                                          ? "few"
-                             : GetParam() == MatmulPath::tiled            ? "many"
-                             : GetParam() == MatmulPath::workgroup_matrix ? "workgroup_matrix"
-                                                                          : on_matrices;
+    const bool plain = on_matrices == "half_matrix";
+    std::string path = name_of_path(GetParam());
+    if (path == "tiled") path = "many";
+    if (path == "matrix" || (path == "decoded_matrix" && plain)) path = on_matrices;
     const auto taken = shaders(5);
-    const bool lacks_matrices = path == on_matrices && taken.contains("linear_many");
-    if (lacks_matrices || (path == "workgroup_matrix" && !device_->info().description.contains("workgroup matrices"))) {
-      GTEST_SKIP() << "this device has no such matrices";
-    }
+    const std::string& description = device_->info().description;
+    const std::string needed = path == "matrix" ? "i8 to i32" : path.starts_with("work") ? "workgroup m" : "f16 to f32";
+    if (path.ends_with("matrix") && !description.contains(needed)) GTEST_SKIP() << "this device has no such matrices";
     EXPECT_TRUE(taken.contains(fmt::format("linear_{}", path)));
     EXPECT_TRUE(taken.contains(fmt::format("gate_up_{}", path)));
-    const bool plain = on_matrices == "half_matrix";
     EXPECT_EQ(taken.contains("split_floats"), plain && path.ends_with("matrix"));
-    EXPECT_EQ(taken.contains("halve_bytes"), !plain && path == "workgroup_matrix");
+    EXPECT_EQ(taken.contains("halve_bytes"), path == "decoded_matrix" || (!plain && path == "workgroup_matrix"));
   }
 };
 
@@ -175,13 +183,8 @@ TEST_P(MatmulPathTest, IsTakenAndRightWithPlainWeights) {
 
 INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest,
                          testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix,
-                                         MatmulPath::workgroup_matrix),
-                         [](const auto& test) {
-                           return test.param == MatmulPath::few      ? "few"
-                                  : test.param == MatmulPath::tiled  ? "tiled"
-                                  : test.param == MatmulPath::matrix ? "matrix"
-                                                                     : "workgroup_matrix";
-                         });
+                                         MatmulPath::decoded_matrix, MatmulPath::workgroup_matrix),
+                         [](const auto& test) { return name_of_path(test.param); });
 
 TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
   for (const NumberFormat format : {NumberFormat::q4_0, NumberFormat::q6_k}) {

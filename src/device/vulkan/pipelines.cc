@@ -7,12 +7,14 @@
 #include <shaders/attention_matrix.h>
 #include <shaders/best_logits.h>
 #include <shaders/embed.h>
+#include <shaders/gate_up_decoded_matrix.h>
 #include <shaders/gate_up_few.h>
 #include <shaders/gate_up_half_matrix.h>
 #include <shaders/gate_up_many.h>
 #include <shaders/gate_up_matrix.h>
 #include <shaders/gate_up_workgroup_matrix.h>
 #include <shaders/halve_bytes.h>
+#include <shaders/linear_decoded_matrix.h>
 #include <shaders/linear_few.h>
 #include <shaders/linear_half_matrix.h>
 #include <shaders/linear_many.h>
@@ -52,11 +54,13 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"linear_many", linear_many_spirv},
     {"linear_matrix", linear_matrix_spirv},
     {"linear_half_matrix", linear_half_matrix_spirv},
+    {"linear_decoded_matrix", linear_decoded_matrix_spirv},
     {"linear_workgroup_matrix", linear_workgroup_matrix_spirv},
     {"gate_up_few", gate_up_few_spirv},
     {"gate_up_many", gate_up_many_spirv},
     {"gate_up_matrix", gate_up_matrix_spirv},
     {"gate_up_half_matrix", gate_up_half_matrix_spirv},
+    {"gate_up_decoded_matrix", gate_up_decoded_matrix_spirv},
     {"gate_up_workgroup_matrix", gate_up_workgroup_matrix_spirv},
     {"rope_and_store", rope_and_store_spirv},
     {"attention_few", attention_few_spirv},

@@ -76,8 +76,9 @@ StepRecorder::Form StepRecorder::form_for(const Tuning& tuning, const WeightLayo
                                           uint32_t tokens) const {
   const bool bytes = uses_quantized_activations(layout.encoding);
   if (workgroup_matrix_plan(tuning, layout, matrices, tokens)) return bytes ? Form::halved_bytes : Form::split;
-  if (bytes) return Form::bytes;
-  return matrix_plan(tuning, layout, matrices, tokens) ? Form::split : Form::floats;
+  const auto plan = matrix_plan(tuning, layout, matrices, tokens);
+  if (bytes) return plan && plan->decoded ? Form::halved_bytes : Form::bytes;
+  return plan ? Form::split : Form::floats;
 }
 
 StepRecorder::InputForm StepRecorder::input_form(TensorId in, Form form) const {
@@ -142,7 +143,9 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
     return commands_.dispatch(key, arguments, groups_of(*plan, rows(m.in), run.layout.rows), reads, writes);
   }
   if (matrices) {
-    const Shader shader = uses_split_activations(encoding) ? Shader::linear_half_matrix : Shader::linear_matrix;
+    const Shader shader = matrices->decoded                  ? Shader::linear_decoded_matrix
+                          : uses_split_activations(encoding) ? Shader::linear_half_matrix
+                                                             : Shader::linear_matrix;
     PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, encoding)};
     key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
     const Groups groups = {divide_up(rows(m.in), matrices->tuning.tile_tokens),
@@ -200,8 +203,9 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     return wants_bytes ? quantize(op.out) : Result<void>{};
   }
   if (matrices) {
-    const Shader shader =
-        uses_split_activations(layout.encoding) ? Shader::gate_up_half_matrix : Shader::gate_up_matrix;
+    const Shader shader = matrices->decoded                         ? Shader::gate_up_decoded_matrix
+                          : uses_split_activations(layout.encoding) ? Shader::gate_up_half_matrix
+                                                                    : Shader::gate_up_matrix;
     PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, layout.encoding)};
     key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
     const Groups groups = {divide_up(rows(op.in), matrices->tuning.tile_tokens),

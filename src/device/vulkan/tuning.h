@@ -70,6 +70,13 @@ struct Tuning {
   MatrixTuning matrix64 = {.tile_rows = 64, .sub_rows = 32, .sub_tokens = 32};
   MatrixTuning matrix = {.tile_rows = 128, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 64};
   WorkgroupMatrixTuning workgroup_matrix;
+  /// Blocks decoded to f16, instead of as bytes: so many tokens and more, 0 is never; and their tiles for up to 64
+  /// tokens, and for more.
+  uint32_t decode_from_tokens = 0;
+  MatrixTuning decoded_matrix64 = {
+      .tile_rows = 64, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 32, .depth = 4, .buffers = 1};
+  MatrixTuning decoded_matrix = {
+      .tile_rows = 128, .tile_tokens = 128, .sub_rows = 64, .sub_tokens = 32, .depth = 4, .buffers = 1};
 
   // Attention of single tokens (attention_few.comp).
   uint32_t attention_subgroups = 8;      ///< of a workgroup
@@ -93,8 +100,8 @@ struct Tuning {
   uint32_t submit_mflop = 0;
 };
 
-/// The tile for so many tokens.
-const MatrixTuning& matrix_tuning(const Tuning& tuning, uint32_t tokens);
+/// The tile for so many tokens; of blocks, where `decoded`, as halves.
+const MatrixTuning& matrix_tuning(const Tuning& tuning, uint32_t tokens, bool decoded = false);
 
 /// What was measured to be best for a GPU of these properties, or a guess where nothing was (docs/performance.md).
 Tuning tuning_for(const GpuProperties& gpu);

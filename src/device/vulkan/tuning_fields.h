@@ -63,6 +63,9 @@ constexpr void visit_matmul_fields(T& t, Visit&& visit) {
   visit("matrix64", t.matrix64);
   visit("matrix", t.matrix);
   visit("workgroup_matrix", t.workgroup_matrix);
+  visit("decode_from_tokens", t.decode_from_tokens);
+  visit("decoded_matrix64", t.decoded_matrix64);
+  visit("decoded_matrix", t.decoded_matrix);
 }
 
 template <MaybeConst<Tuning> T, class Visit>

@@ -24,7 +24,7 @@ GpuProperties gpu_of(std::vector<WorkgroupMatrixShape> shapes) {
 /// As NVIDIA lists them, and one with large steps.
 std::vector<GpuProperties> gpus() {
   return {gpu_of({{128, 32, 32, 16, "f16", "f32"}, {256, 32, 32, 16, "f16", "f32"}, {256, 32, 32, 32, "i8", "i32"}}),
-          gpu_of({{64, 64, 128, 32, "f16", "f32"}})};
+          gpu_of({{64, 64, 64, 32, "f16", "f32"}})};
 }
 
 Tuning forced() {

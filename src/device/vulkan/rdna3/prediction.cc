@@ -80,7 +80,8 @@ bool multiplies_halves(const PipelineKey& key) {
 }
 
 bool runs_on_matrices(const PipelineKey& key) {
-  return multiplies_halves(key) || key.shader == Shader::linear_matrix || key.shader == Shader::gate_up_matrix;
+  return multiplies_halves(key) || key.shader == Shader::linear_matrix || key.shader == Shader::gate_up_matrix ||
+         key.shader == Shader::linear_decoded_matrix || key.shader == Shader::gate_up_decoded_matrix;
 }
 
 /// Multiply-adds for each weight and token: an activation may be a sum of two halves.

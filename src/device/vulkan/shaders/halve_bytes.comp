@@ -1,7 +1,7 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// Rows in blocks of signed bytes as f16, for matmuls on cooperative matrices of a whole workgroup. One workgroup for each
-// row; values lie in their own order, and a power of two for each row keeps all within f16's range.
+// Rows in blocks of signed bytes as f16, for matmuls on cooperative matrices of f16. One workgroup for each row; a power of
+// two for each row keeps all within f16's range.
 #include "common.glsl"
 layout(constant_id = 2) const bool LOGIT_ROWS = false;
 #include "halves.glsl"
@@ -21,10 +21,11 @@ float largest_of_row(uint row, uint blocks) {
   return largest * 127;
 }
 
+/// The second and third of four values change places: so weights are decoded two at a time, masked out of a word.
 uvec2 halves_of(uint bytes, float scale) {
   const ivec4 shifted = ivec4(bytes << 24, bytes << 16, bytes << 8, bytes);
   const vec4 values = vec4(shifted >> 24) * scale;
-  return uvec2(packHalf2x16(values.xy), packHalf2x16(values.zw));
+  return uvec2(packHalf2x16(values.xz), packHalf2x16(values.yw));
 }
 
 void main() {

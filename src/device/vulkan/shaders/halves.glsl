@@ -1,5 +1,8 @@
 // Numbers as f16, scaled by powers of two so that none overflows or loses bits that matter (layout.h).
 
+/// Values of blocks that are decoded to f16 are so many times as large, so that small ones are no subnormal numbers.
+const float DECODED_POWER = 256;
+
 /// 2^-n of a power of two 2^n, exactly; n from -126 to 126.
 float inverse_of_power(float power) { return uintBitsToFloat((254u << 23) - floatBitsToUint(power)); }
 

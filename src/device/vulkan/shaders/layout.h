@@ -117,7 +117,8 @@ struct WeightRef {
 // As sums of two halves: [rows][upper, lower][width] of f16, each row in units and blocks as weights in f16 are, and
 // [rows] of f32, powers of two that results are to be multiplied with.
 
-// As halves made from bytes: [rows][width] of f16 in their own order, and [rows] of such powers.
+// As halves made from bytes: [rows][width] of f16, of each four values in a row first, third, second, fourth; and [rows] of
+// such powers.
 
 struct EmbedArguments {
   WeightRef table;

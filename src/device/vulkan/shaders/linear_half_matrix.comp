@@ -3,6 +3,7 @@
 // Linear and Logits for many tokens on cooperative matrices of f16, for weights in f16 and bf16.
 #include "common.glsl"
 const uint MATRICES = 1;
+const uint HALVES = 2;
 const bool FIXED_ORDER = false;
 #include "half_matrix_tokens.glsl"
 #include "linear_matrix.glsl"

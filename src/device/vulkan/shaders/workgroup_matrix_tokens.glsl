@@ -26,8 +26,6 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Ha
 /// Columns that one call of `decode` knows the place of.
 const uint DECODE_BLOCK = ENCODING == kEncodingBf16 ? 2 : 32;
 const uint HALVES = IS_PLAIN ? 2 : 1;
-/// Decoded blocks are so many times as large, so that small weights are no subnormal numbers.
-const float DECODED_POWER = 256;
 
 /// Rows of x, and of their powers, are there for whole tiles: those behind the last hold anything.
 struct MatrixInput {
@@ -41,7 +39,8 @@ float16_t decode(WeightMatrix m, uint row, uint block, uint at) {
     const uint word = UintsIn(m.at.quants).v[row * m.blocks * 16 + block];
     return float16_t(uintBitsToFloat(at == 0 ? word << 16 : word & 0xffff0000u) * FloatsIn(m.at.scales).v[row]);
   }
-  return float16_t(block_value(m, row, block, at) * DECODED_POWER);
+  const uint stored = (at & ~3u) | (at & 1) << 1 | (at >> 1 & 1);  // activations lie as halve_bytes.comp leaves them
+  return float16_t(block_value(m, row, block, stored) * DECODED_POWER);
 }
 
 // What a decoding load asks for: the block's coordinates, and the value's within it. The planes are addressed from the

@@ -1,0 +1,10 @@
+#version 460
+#extension GL_GOOGLE_include_directive : require
+// Linear and Logits for many tokens on cooperative matrices of f16, for weights in blocks.
+#include "common.glsl"
+const uint MATRICES = 1;
+const uint HALVES = 1;
+const bool FIXED_ORDER = false;
+#define DECODE_BLOCKS
+#include "half_matrix_tokens.glsl"
+#include "linear_matrix.glsl"
