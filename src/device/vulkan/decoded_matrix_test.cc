@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "device/vulkan/device_fixture.h"
@@ -78,6 +80,25 @@ TEST_P(DecodedMatrixTest, PlainRowsBesideBlocks) {
   model.recording.operations.push_back(Linear{.in = in, .weight = weight, .out = out});
   model.result(out);
   expect_near_bytes(model, kTolerance, 40);
+}
+
+/// Weights beyond f16's range are multiplied as bytes, in the up as in the gate.
+TEST_P(DecodedMatrixTest, TooLargeWeightsStayBytes) {
+  TestModel model(4);
+  std::vector<float> values(512 * 64, 0.01F);
+  values[77] = 3e4F;
+  const TensorId in = model.input(512), activated = model.tensor(Rows::tokens, 64),
+                 out = model.tensor(Rows::tokens, 64);
+  const MatrixId gate_up = model.matrix({{format(), 64}, {format(), 64}}, 512);
+  model.overwrite(gate_up, 1, values);
+  model.recording.operations.push_back(GateUp{.in = in, .gate_up = gate_up, .out = activated});
+  model.recording.operations.push_back(Linear{.in = in, .weight = model.matrix_of(values, 512, format()), .out = out});
+  model.recording.operations.push_back(AddNorm{.residual = out, .branch = activated});
+  model.result(out);
+  const auto step = TestSteps(1, 0, 0, 7).next({23}, 64);
+  const std::vector<float> result = run(model, path(), step);
+  EXPECT_EQ(result, run(model, MatmulPath::matrix, step));
+  EXPECT_TRUE(std::ranges::all_of(result, [](float value) { return std::isfinite(value); }));
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, DecodedMatrixTest,

@@ -98,9 +98,11 @@ bool multiplies_halves(const GpuProperties& gpu) {
   return kind && shape_for(gpu, *kind, 16);
 }
 
-std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, uint32_t encoding,
-                                           uint32_t matrices, uint32_t tokens, uint32_t blocks) {
-  const bool decoded = uses_quantized_activations(encoding) && decodes(tuning, tokens) && multiplies_halves(gpu);
+std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, const WeightLayout& layout,
+                                           uint32_t matrices, uint32_t tokens) {
+  const uint32_t encoding = layout.encoding;
+  const bool decodable = uses_quantized_activations(encoding) && layout.decodable;
+  const bool decoded = decodable && decodes(tuning, tokens) && multiplies_halves(gpu);
   const auto kind = kind_of(gpu, encoding, decoded);
   if (!kind || tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) return {};
   MatrixTuning t = matrix_tuning(tuning, tokens, decoded);
@@ -123,7 +125,7 @@ std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tunin
   const auto fits = [&] { return shared_bytes(t, *shape, encoding, *kind) <= gpu.shared_memory_bytes; };
   const uint32_t most_subgroups = gpu.max_workgroup_threads / gpu.subgroup_size;
   while (t.tile_tokens > t.sub_tokens && parts_of(t) > most_subgroups) t.tile_tokens -= t.sub_tokens;
-  const uint32_t row_depth = blocks * shared::kBlockValues * kind->value_bytes / kDepthBytes;
+  const uint32_t row_depth = layout.cols * kind->value_bytes / kDepthBytes;
   const uint32_t least = kind->least_depth;
   t.depth = std::max(t.depth, least);
   while (row_depth % t.depth != 0) t.depth /= 2;

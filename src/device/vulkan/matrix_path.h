@@ -4,6 +4,7 @@
 
 #include "device/vulkan/gpu.h"
 #include "device/vulkan/tuning.h"
+#include "device/vulkan/weight_layout.h"
 
 namespace hearth::vulkan {
 
@@ -20,8 +21,8 @@ bool multiplies_halves(const GpuProperties& gpu);
 
 /// The plan for a bucket of `tokens` tokens, made to fit the device's shared memory and threads; nothing where the
 /// device has no matrices for the encoding: of signed bytes for blocks, of f16 for f16 and bf16, and for blocks where
-/// the tuning decodes them, none for f32. `matrices` is 2 for gate and up; a row has `blocks` blocks.
-std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, uint32_t encoding,
-                                           uint32_t matrices, uint32_t tokens, uint32_t blocks);
+/// the tuning decodes them, none for f32. `matrices` is 2 for gate and up.
+std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, const WeightLayout& layout,
+                                           uint32_t matrices, uint32_t tokens);
 
 }  // namespace hearth::vulkan

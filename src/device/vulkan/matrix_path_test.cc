@@ -79,7 +79,8 @@ TEST(MatrixPathTest, AnyTuningBecomesWhatFits) {
             for (const uint32_t blocks : {2U, 13U, 18U, 168U}) {
               SCOPED_TRACE(testing::Message() << gpu.subgroup_size << " lanes, " << text_of(changes) << ", " << tokens
                                               << " tokens, encoding " << encoding << ", " << blocks << " blocks");
-              const auto plan = plan_matrix_path(gpu, tuning, encoding, matrices, tokens, blocks);
+              const auto plan =
+                  plan_matrix_path(gpu, tuning, layout_weights(encoding, 64, blocks * 32), matrices, tokens);
               ASSERT_TRUE(plan);
               expect_whole(gpu, *plan, encoding, matrices, blocks);
               EXPECT_EQ(plan->decoded,
@@ -94,7 +95,7 @@ TEST(MatrixPathTest, AnyTuningBecomesWhatFits) {
 
 TEST(MatrixPathTest, HalvesNeedMatricesOfHalves) {
   const auto plans = [](const GpuProperties& gpu, uint32_t encoding) {
-    return plan_matrix_path(gpu, tuning_for(gpu), encoding, 1, 64, 16).has_value();
+    return plan_matrix_path(gpu, tuning_for(gpu), layout_weights(encoding, 64, 512), 1, 64).has_value();
   };
   GpuProperties gpu = gpus().back();
   EXPECT_TRUE(multiplies_halves(gpu) && plans(gpu, kEncodingF16) && plans(gpu, kEncodingBf16));

@@ -69,7 +69,7 @@ Result<void> StepRecorder::emit(const Logits& op) {
 std::optional<MatrixPlan> StepRecorder::matrix_plan(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
                                                     uint32_t tokens) const {
   if (tokens <= tuning.few_tokens_limit) return {};
-  return plan_matrix_path(c_.gpu.properties(), tuning, layout.encoding, matrices, tokens, layout.blocks());
+  return plan_matrix_path(c_.gpu.properties(), tuning, layout, matrices, tokens);
 }
 
 StepRecorder::Form StepRecorder::form_for(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
@@ -173,7 +173,8 @@ Result<void> StepRecorder::emit(const GateUp& op) {
     return fail(ErrorCode::unsupported, fmt::format("{}: gate and up must be two equal parts of at most 2 GiB",
                                                     matrix.spec.parts.front().name));
   }
-  const WeightLayout& layout = matrix.runs[0].layout;
+  WeightLayout layout = matrix.runs[0].layout;
+  layout.decodable = layout.decodable && matrix.runs[1].layout.decodable;
   const bool wants_bytes = place(op.out).needs_bytes;
   const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
   const auto matrices = matrix_plan(tuning, layout, 2, rows(op.in));

@@ -50,6 +50,11 @@ class TestModel {
     return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
   }
 
+  /// Other values for a part of a matrix.
+  void overwrite(MatrixId matrix, uint32_t part, const std::vector<float>& values) {
+    quantize_row(matrices_[matrix.index].spec.parts[part].format, values, matrices_[matrix.index].parts[part]);
+  }
+
   VectorId vector(size_t size, float scale, float mean = 0) {
     auto values = normal(size, scale);
     for (float& value : values) value += mean;

@@ -29,6 +29,7 @@ struct WeightLayout {
   uint64_t scales_offset = 0;
   uint64_t minimums_offset = 0;  ///< q4_1 and q5_1: minimums; q6_k: scales of superblocks
   uint64_t bytes = 0;
+  bool decodable = true;  ///< blocks whose values stay within f16's range (decoded_range.h)
 
   uint32_t blocks() const { return cols / 32; }
 };

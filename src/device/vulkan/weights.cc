@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "device/vulkan/decoded_range.h"
 #include "tensor/quantize.h"
 
 namespace hearth::vulkan {
@@ -96,12 +97,12 @@ Result<void> Weights::commit() {
 Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
                                  std::span<const std::byte> rows_bytes) {
   if (auto made = commit(); !made) return made;
-  const Matrix& matrix = matrices_[id.index];
+  Matrix& matrix = matrices_[id.index];
   const NumberFormat format = matrix.spec.parts[part].format;
   const size_t row_bytes = bytes_of(format, matrix.spec.cols);
   const auto rows = static_cast<uint32_t>(rows_bytes.size() / row_bytes);
   for (uint32_t p = 0; p < part; ++p) first_row += matrix.spec.parts[p].rows;
-  for (const WeightRun& run : matrix.runs) {
+  for (WeightRun& run : matrix.runs) {
     const uint32_t begin = std::max(first_row, run.first_row);
     const uint32_t end = std::min(first_row + rows, run.first_row + run.layout.rows);
     if (begin >= end) continue;
@@ -111,7 +112,7 @@ Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
   return {};
 }
 
-Result<void> Weights::write_to_run(const WeightRun& run, NumberFormat from, uint32_t first_row,
+Result<void> Weights::write_to_run(WeightRun& run, NumberFormat from, uint32_t first_row,
                                    std::span<const std::byte> rows_bytes) {
   std::vector<std::byte> converted;
   if (from != run.format) {
@@ -125,6 +126,10 @@ Result<void> Weights::write_to_run(const WeightRun& run, NumberFormat from, uint
       quantize_row(run.format, values, std::span(converted).subspan(r * new_bytes, new_bytes));
     }
     rows_bytes = converted;
+  }
+  if (!can_be_halves(run.format, rows_bytes)) {
+    const std::scoped_lock lock(layout_mutex_);
+    run.layout.decodable = false;
   }
   for (const Plane& plane : pack_rows(run.layout, run.format, first_row, rows_bytes)) {
     if (auto written = uploader_.write(slice(run), plane.offset, plane.bytes); !written) return written;

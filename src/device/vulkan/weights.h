@@ -52,14 +52,14 @@ class Weights {
   Result<Matrix> lay_out(const MatrixSpec& spec) const;
   /// Allocates what was declared since the last time.
   Result<void> commit();
-  Result<void> write_to_run(const WeightRun& run, NumberFormat from, uint32_t first_row,
+  Result<void> write_to_run(WeightRun& run, NumberFormat from, uint32_t first_row,
                             std::span<const std::byte> rows_bytes);
 
   Gpu& gpu_;
   std::vector<Matrix> matrices_;
   std::vector<std::vector<float>> pending_vectors_;  // not yet on the device
   size_t vector_count_ = 0;                          // on the device
-  std::mutex commit_mutex_;
+  std::mutex commit_mutex_, layout_mutex_;
   Arena matrix_arena_, vector_arena_;
   Uploader uploader_;
 };

@@ -43,7 +43,7 @@ std::optional<WorkgroupMatrixPlan> plan_workgroup_matrices(const GpuProperties& 
   if (wanted.from_tokens == 0 || tokens < wanted.from_tokens || tokens <= tuning.few_tokens_limit) return {};
   if (tuning.many_tokens_path != static_cast<uint32_t>(ManyTokensPath::best)) return {};
   const WorkgroupMatrixShape* shape = shape_for(gpu, wanted.threads);
-  if (shape == nullptr || layout.encoding == shared::kEncodingF32) return {};
+  if (shape == nullptr || layout.encoding == shared::kEncodingF32 || !layout.decodable) return {};
   WorkgroupMatrixPlan plan = {
       .threads = shape->threads,
       .tile_rows = fit(std::min(wanted.tile_rows, kMostTileRows) / matrices, layout.rows, shape->m),
