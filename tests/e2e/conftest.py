@@ -1,7 +1,7 @@
 """A `hearth serve` for the tests of this folder, and OpenAI's own client to talk to it.
 
-HEARTH_E2E_DEVICE names the device that serves; without it, the CPU. Tests marked `every_device` depend on what a device
-computes and run on others too; the rest ends before a device is asked, or takes too long on a software GPU.
+HEARTH_E2E_DEVICE names the device that serves; without it, the CPU. Every test runs on every device. On a software GPU,
+which makes some ten tokens a second, a few take less of what their property does not depend on; they say so.
 """
 
 import json
@@ -23,14 +23,19 @@ CACHE = Path(os.environ.get("HEARTH_CACHE", Path.home() / ".cache/hearth"))
 DEMO = CACHE / "models/smollm2-135m-instruct.gguf"
 BASE = CACHE / "models/gemma3-270m-q4_k_m.gguf"
 
+
+def usable_gpus():
+    doctor = subprocess.run([HEARTH, "doctor", "--json"], capture_output=True, text=True, timeout=60)
+    return [gpu for gpu in json.loads(doctor.stdout)["gpus"] if gpu["usable"]]
+
+
+GPUS = [] if DEVICE == "cpu" else usable_gpus()
+SOFTWARE_GPU = bool(GPUS) and all(gpu["type"] == "CPU" for gpu in GPUS)
+
 # How much a token's logprob may move with the other tokens of its step. On the CPU sums are bit for bit the same; on a
 # GPU their order depends on the step, and where activations are rounded to bytes a last bit decides about a rounding,
 # layer after layer.
 LOGPROB_ERROR = 1e-4 if DEVICE == "cpu" else 0.3
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "every_device: depends on what the device computes")
 
 
 class Server:
@@ -45,7 +50,8 @@ class Server:
         self.url = self._wait_for(lambda: re.search(r"listening on (http://\S+)", self.log_text()))[1]
 
     def _wait_for(self, look):
-        for _ in range(600):
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
             if found := look():
                 return found
             assert self.process.poll() is None, self.log_text()
@@ -71,8 +77,8 @@ class Server:
         return float(re.search(rf"^{name}{{[^}}]*}} (\S+)$", self.get("/metrics")[1], re.MULTILINE)[1])
 
     def client(self, **options):
-        return openai.OpenAI(**{"base_url": self.url + "/v1", "api_key": "none", "max_retries": 0, "timeout": 120,
-                                **options})
+        return openai.OpenAI(**{"base_url": self.url + "/v1", "api_key": "none", "max_retries": 0,
+                                "timeout": 300 if SOFTWARE_GPU else 120, **options})
 
     def stop(self, how=signal.SIGTERM):
         """The exit code."""
@@ -85,8 +91,7 @@ def device_is_there():
     """Skips everything where there is no GPU, unless one must be there."""
     if DEVICE == "cpu" or os.environ.get("HEARTH_VULKAN_REQUIRED"):
         return
-    doctor = subprocess.run([HEARTH, "doctor", "--json"], capture_output=True, text=True, timeout=60)
-    if not any(gpu["usable"] for gpu in json.loads(doctor.stdout)["gpus"]):
+    if not GPUS:
         pytest.skip("no GPU with Vulkan that hearth can run on")
 
 
@@ -114,3 +119,12 @@ def server(start_server):
 @pytest.fixture(scope="session")
 def client(server):
     return server.client()
+
+
+@pytest.fixture(scope="session")
+def batch_invariant_client(request, start_server):
+    """Of a server whose answers depend on nothing else that runs. The CPU's are so anyway; a GPU is asked for it."""
+    if DEVICE == "cpu":
+        return request.getfixturevalue("client")
+    options = ["--served-model-name", "demo", "--context", 2048, "--batch-invariant"]
+    return start_server(DEMO, *options).wait_until_ready().client()
