@@ -23,7 +23,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::string model;
   DeviceOptions device;
-  EngineOptions engine{.max_sequences = 1};
+  EngineOptions engine{.max_sequences = 1, .larger_steps = true};
   std::string system;
   uint32_t max_tokens = 0;
   std::optional<float> temperature;

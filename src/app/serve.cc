@@ -18,7 +18,7 @@ namespace {
 struct Options {
   std::string model;
   DeviceOptions device;
-  EngineOptions engine;
+  EngineOptions engine = {.larger_steps = true};
   ServerOptions server;
   uint32_t cache_mb = 0;
   uint32_t request_timeout_s = 600;
@@ -126,8 +126,11 @@ void add_engine_options(CLI::App& command, Options& options) {
       ->capture_default_str();
   command.add_option("--max-waiting", options.engine.max_waiting, "requests that wait; beyond, 429")
       ->capture_default_str();
-  command.add_option("--max-batched-tokens", options.engine.max_batched_tokens, "tokens of one step")
+  command
+      .add_option("--max-batched-tokens", options.engine.max_batched_tokens,
+                  "tokens of one step; by itself 2048 on GPUs with much memory")
       ->check(positive)
+      ->each([&options](const std::string&) { options.engine.larger_steps = false; })
       ->capture_default_str();
   command.add_option("--kv-cache-mb", options.cache_mb, "MiB for the KV cache; 0 chooses by the free memory");
   command.add_flag("!--no-prefix-cache", options.engine.prefix_cache, "compute every prompt from its start");

@@ -4,11 +4,17 @@
 
 #include "engine/cache_plan.h"
 #include "engine/engine_loop.h"
+#include "engine/step_budget.h"
 #include "model/place_layers.h"
 #include "text/tokenizer.h"
 
 namespace hearth {
 namespace {
+
+uint64_t large_step_bytes(const Model& model, EngineOptions options) {
+  options.max_batched_tokens = kLargeStep;
+  return step_bytes(model.recording(), program_limits(options));
+}
 
 EngineOptions with_consistent_limits(EngineOptions options) {
   options.max_sequences = std::max(options.max_sequences, 1U);
@@ -34,7 +40,9 @@ Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tok
                                               RebuildProgram rebuild) {
   EngineParts parts;
   parts.rebuild = std::move(rebuild);
-  parts.options = with_consistent_limits(options);
+  parts.options = options;
+  parts.options.max_batched_tokens = step_budget(options, model.cache_memories(), large_step_bytes(model, options));
+  parts.options = with_consistent_limits(parts.options);
   parts.cache_groups = model.cache_groups();
   parts.vocabulary = model.config().vocabulary;
   parts.end_tokens = end_tokens_of(model, tokenizer);

@@ -22,6 +22,7 @@ struct EngineOptions {
   uint32_t max_sequences = 64;        ///< running at once
   uint32_t max_waiting = 256;         ///< beyond, submit answers overloaded
   uint32_t max_batched_tokens = 512;  ///< token budget of a step
+  bool larger_steps = false;          ///< a budget of 2048 instead where all devices have much free memory of their own
   /// Prompt tokens of a step at most, while more than one request is there: first tokens come as prompts finish, and
   /// the answers that are being written wait less for the prompts of others.
   uint32_t shared_prompt_tokens = 128;

@@ -63,7 +63,7 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
   }
   const std::string group = matrix_group(tokens, path == MatmulPath::decoded_matrix);
   if (path == MatmulPath::decoded_matrix && tokens > 64) {
-    return {{group + ".tile_rows", {64, 128, 256}},
+    return {{group + ".tile_rows", {64, 96, 128, 192, 256}},
             {group + ".tile_tokens", {64, 128, 256}},
             {group + ".sub_rows", {32, 64}},
             {group + ".sub_tokens", {32, 64, 128}},

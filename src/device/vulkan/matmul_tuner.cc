@@ -24,7 +24,8 @@ struct Count {
 constexpr std::array kCounts = {Count{1, true},  Count{8, true},  Count{16, true},  Count{4, true},   Count{2, true},
                                 Count{32, true}, Count{64, true}, Count{512, true}, Count{128, true}, Count{12},
                                 Count{24},       Count{48},       Count{10},        Count{14},        Count{40},
-                                Count{3},        Count{6},        Count{5},         Count{7},         Count{256}};
+                                Count{3},        Count{6},        Count{5},         Count{7},         Count{256},
+                                Count{2048}};
 
 /// Whether every bucket of tokens that has a kernel of its own is measured.
 constexpr bool all_are_measured() {

@@ -84,6 +84,13 @@ uint32_t part_tokens(uint32_t tile, uint32_t n, uint32_t most) {
   return part;
 }
 
+/// The most rows of a subgroup's part, at most `most`, of a tile that is whole parts of `step` rows: 48 of 96 with 64.
+uint32_t part_rows(uint32_t tile, uint32_t step, uint32_t most) {
+  uint32_t part = most;
+  while (part > step && tile > part && tile % part != 0) part -= step;
+  return part;
+}
+
 /// The tile of a bucket of tokens, no larger than they need where `step` divides it: so a step of one more token is
 /// hardly slower. More than 64 take `most` at most.
 uint32_t tile_tokens(uint32_t tokens, uint32_t step, uint32_t most) {
@@ -121,6 +128,7 @@ std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tunin
     t.sub_tokens = part_tokens(t.tile_tokens, shape->n, t.sub_tokens - shape->n);
   }
   while (sums_of_lane(t, gpu.subgroup_size) > most_sums && t.sub_rows > matrices * shape->m) t.sub_rows /= 2;
+  t.sub_rows = part_rows(t.tile_rows, matrices * shape->m, t.sub_rows);
   t.tile_rows = std::max(t.tile_rows, t.sub_rows);
   const auto fits = [&] { return shared_bytes(t, *shape, encoding, *kind) <= gpu.shared_memory_bytes; };
   const uint32_t most_subgroups = gpu.max_workgroup_threads / gpu.subgroup_size;
