@@ -42,13 +42,14 @@ bool has_layer(const char* name) {
 
 Result<const Instance*> Instance::get(bool validation) {
   static std::mutex mutex;
-  static std::array<Instance*, 2> instances = {};
+  static Instance* shared = nullptr;
+  static bool has_validation = false;
   const std::scoped_lock lock(mutex);
-  Instance*& shared = instances[validation ? 1 : 0];
-  if (shared == nullptr) {
+  if (shared == nullptr || (validation && !has_validation)) {
     std::unique_ptr<Instance> made(new Instance());
     if (auto created = made->create(validation); !created) return pass_on(created);
     shared = made.release();
+    has_validation = validation;
   }
   return shared;
 }

@@ -12,13 +12,15 @@ namespace hearth::vulkan {
 /// The process's connection to the Vulkan loader, shared by all devices and made when it is first asked for.
 /// Thread-safe.
 ///
-/// There is at most one with the validation layer and one without, and they live to the process's end: NVIDIA's driver
-/// finds no device any more after some thirty instances in one process, and at the end of a process drivers may be gone
-/// before anything static is.
+/// It lives to the process's end: NVIDIA's driver finds no device any more after some thirty instances in one process,
+/// and at the end of a process drivers may be gone before anything static is. Once the validation layer was asked for,
+/// an instance with it serves all: volk's functions are those of the last instance, and with another one's devices
+/// extensions go missing.
 class Instance {
  public:
-  /// With synchronisation validation where `validation` is asked for, its messages to stderr. Errors: unsupported (no
-  /// loader, too old a loader, no driver, no validation layer when asked for); asking again tries again.
+  /// With synchronisation validation where `validation` is, or was, asked for, its messages to stderr. Errors:
+  /// unsupported (no loader, too old a loader, no driver, no validation layer when asked for); asking again tries
+  /// again.
   static Result<const Instance*> get(bool validation);
 
   /// Messages of the validation layer so far, in the whole process; 0 is the only good number.
