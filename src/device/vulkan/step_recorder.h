@@ -140,6 +140,13 @@ class StepRecorder {
                                                            uint32_t matrices, uint32_t tokens) const {
     return plan_workgroup_matrices(c_.gpu.properties(), tuning, layout, matrices, tokens);
   }
+  struct MatmulLaunch {
+    PipelineKey key;
+    Groups groups;
+  };
+  /// For more tokens than few-token kernels take; `epilogue` is a Linear's flags, or the activation of gate and up.
+  MatmulLaunch many_tokens_launch(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices, TensorId in,
+                                  uint32_t epilogue) const;
   Multiplication multiplication(const Linear& op) const;
   shared::LinearArguments linear_arguments(const Multiplication& m, const WeightRun& run, const InputForm& in) const;
   uint32_t linear_flags(const Multiplication& m) const;

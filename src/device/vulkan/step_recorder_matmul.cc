@@ -33,9 +33,15 @@ std::vector<uint32_t> workgroup_matrix_constants(const WorkgroupMatrixPlan& plan
   return {encoding, plan.tile_rows, plan.tile_tokens, plan.depth, plan.whole_rows};
 }
 
-Groups groups_of(const WorkgroupMatrixPlan& plan, uint32_t tokens, uint32_t rows) {
-  return {divide_up(tokens, plan.tile_tokens), divide_up(rows, plan.tile_rows)};
-}
+/// The shaders of one kind of matmul for many tokens.
+struct ManyTokensShaders {
+  Shader workgroup_matrix, decoded_matrix, half_matrix, matrix, many;
+};
+constexpr ManyTokensShaders kLinearShaders = {Shader::linear_workgroup_matrix, Shader::linear_decoded_matrix,
+                                              Shader::linear_half_matrix, Shader::linear_matrix, Shader::linear_many};
+constexpr ManyTokensShaders kGateUpShaders = {Shader::gate_up_workgroup_matrix, Shader::gate_up_decoded_matrix,
+                                              Shader::gate_up_half_matrix, Shader::gate_up_matrix,
+                                              Shader::gate_up_many};
 
 }  // namespace
 
@@ -93,6 +99,30 @@ Result<void> StepRecorder::make_form(TensorId in, Form form) {
   return form == Form::halved_bytes ? halve_bytes(in) : Result<void>{};
 }
 
+StepRecorder::MatmulLaunch StepRecorder::many_tokens_launch(const Tuning& tuning, const WeightLayout& layout,
+                                                            uint32_t matrices, TensorId in, uint32_t epilogue) const {
+  const ManyTokensShaders& shaders = matrices == 2 ? kGateUpShaders : kLinearShaders;
+  const uint32_t encoding = layout.encoding, tokens = rows(in);
+  MatmulLaunch launch;
+  if (const auto plan = workgroup_matrix_plan(tuning, layout, matrices, tokens)) {
+    launch.key = {shaders.workgroup_matrix, plan->threads, workgroup_matrix_constants(*plan, encoding)};
+    launch.groups = {divide_up(tokens, plan->tile_tokens), divide_up(layout.rows, plan->tile_rows)};
+  } else if (const auto tiles = matrix_plan(tuning, layout, matrices, tokens)) {
+    const Shader shader = tiles->decoded                     ? shaders.decoded_matrix
+                          : uses_split_activations(encoding) ? shaders.half_matrix
+                                                             : shaders.matrix;
+    launch.key = {shader, tiles->subgroups * c_.gpu.properties().subgroup_size, matrix_constants(*tiles, encoding)};
+    launch.groups = {divide_up(tokens, tiles->tuning.tile_tokens),
+                     divide_up(layout.rows, tiles->tuning.tile_rows / matrices)};
+  } else {
+    const uint32_t tile = tile_tokens(tokens);
+    launch.key = {shaders.many, kManyThreads, {encoding, tile, 0, 0, 0}};
+    launch.groups = {divide_up(layout.rows, kTileRows / matrices), divide_up(tokens, tile)};
+  }
+  launch.key.constants.insert(launch.key.constants.end(), {epilogue, is_logits(in)});
+  return launch;
+}
+
 Result<void> StepRecorder::multiply(const Multiplication& m) {
   const auto& runs = c_.weights.matrix(m.matrix).runs;
   std::set<Form> forms;
@@ -128,7 +158,6 @@ uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
 
 Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun& run) {
   const uint32_t encoding = run.layout.encoding;
-  const auto matrices = matrix_plan(m.tuning, run.layout, 1, rows(m.in));
   const InputForm in = input_form(m.in, form_for(m.tuning, run.layout, 1, rows(m.in)));
   const shared::LinearArguments arguments = linear_arguments(m, run, in);
   const uint32_t flags = linear_flags(m);
@@ -136,27 +165,9 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   // Runs write different columns, so only the first declares the write: no barrier between them.
   const std::array all_writes = {access(m.out)};
   const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
-  const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  if (const auto plan = workgroup_matrix_plan(m.tuning, run.layout, 1, rows(m.in))) {
-    PipelineKey key = {Shader::linear_workgroup_matrix, plan->threads, workgroup_matrix_constants(*plan, encoding)};
-    key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
-    return commands_.dispatch(key, arguments, groups_of(*plan, rows(m.in), run.layout.rows), reads, writes);
-  }
-  if (matrices) {
-    const Shader shader = matrices->decoded                  ? Shader::linear_decoded_matrix
-                          : uses_split_activations(encoding) ? Shader::linear_half_matrix
-                                                             : Shader::linear_matrix;
-    PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, encoding)};
-    key.constants.insert(key.constants.end(), {flags, is_logits(m.in)});
-    const Groups groups = {divide_up(rows(m.in), matrices->tuning.tile_tokens),
-                           divide_up(run.layout.rows, matrices->tuning.tile_rows)};
-    return commands_.dispatch(key, arguments, groups, reads, writes);
-  }
   if (rows(m.in) > m.tuning.few_tokens_limit) {
-    const uint32_t tokens = tile_tokens(rows(m.in));
-    const PipelineKey key = {Shader::linear_many, kManyThreads, {encoding, tokens, 0, 0, 0, flags, is_logits(m.in)}};
-    return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, kTileRows), divide_up(rows(m.in), tokens)},
-                              reads, writes);
+    const MatmulLaunch launch = many_tokens_launch(m.tuning, run.layout, 1, m.in, flags);
+    return commands_.dispatch(launch.key, arguments, launch.groups, reads, writes);
   }
   const uint32_t tokens = workgroup_tokens(m.tuning, rows(m.in));
   const FewPlan plan = plan_few_path(c_.gpu.properties(), m.few, m.tuning.most_sums, encoding, 1, tokens);
@@ -177,7 +188,6 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   layout.decodable = layout.decodable && matrix.runs[1].layout.decodable;
   const bool wants_bytes = place(op.out).needs_bytes;
   const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
-  const auto matrices = matrix_plan(tuning, layout, 2, rows(op.in));
   const Form form = form_for(tuning, layout, 2, rows(op.in));
   if (auto made = make_form(op.in, form); !made) return made;
   const InputForm in = input_form(op.in, form);
@@ -192,34 +202,9 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const uint32_t activation = op.activation == Activation::silu ? shared::kActivationSilu : shared::kActivationGeluTanh;
   const std::array reads = {in.access};
   const std::array writes = {access(op.out)};
-  const uint32_t lanes = c_.gpu.properties().subgroup_size;
-  if (const auto plan = workgroup_matrix_plan(tuning, layout, 2, rows(op.in))) {
-    PipelineKey key = {Shader::gate_up_workgroup_matrix, plan->threads,
-                       workgroup_matrix_constants(*plan, layout.encoding)};
-    key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
-    if (auto done = commands_.dispatch(key, arguments, groups_of(*plan, rows(op.in), layout.rows), reads, writes);
-        !done) {
-      return done;
-    }
-    return wants_bytes ? quantize(op.out) : Result<void>{};
-  }
-  if (matrices) {
-    const Shader shader = matrices->decoded                         ? Shader::gate_up_decoded_matrix
-                          : uses_split_activations(layout.encoding) ? Shader::gate_up_half_matrix
-                                                                    : Shader::gate_up_matrix;
-    PipelineKey key = {shader, matrices->subgroups * lanes, matrix_constants(*matrices, layout.encoding)};
-    key.constants.insert(key.constants.end(), {activation, is_logits(op.in)});
-    const Groups groups = {divide_up(rows(op.in), matrices->tuning.tile_tokens),
-                           divide_up(layout.rows, matrices->tuning.tile_rows / 2)};
-    if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
-    return wants_bytes ? quantize(op.out) : Result<void>{};
-  }
   if (rows(op.in) > tuning.few_tokens_limit) {
-    const uint32_t tokens = tile_tokens(rows(op.in));
-    const PipelineKey key = {
-        Shader::gate_up_many, kManyThreads, {layout.encoding, tokens, 0, 0, 0, activation, is_logits(op.in)}};
-    const Groups groups = {divide_up(layout.rows, kTileRows / 2), divide_up(rows(op.in), tokens)};
-    if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
+    const MatmulLaunch launch = many_tokens_launch(tuning, layout, 2, op.in, activation);
+    if (auto done = commands_.dispatch(launch.key, arguments, launch.groups, reads, writes); !done) return done;
     return wants_bytes ? quantize(op.out) : Result<void>{};
   }
 
