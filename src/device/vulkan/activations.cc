@@ -6,7 +6,6 @@
 #include <initializer_list>
 #include <set>
 
-#include "device/vulkan/matrix_path.h"
 #include "device/vulkan/tuning.h"
 #include "device/vulkan/workgroup_matrix_path.h"
 
@@ -150,7 +149,7 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, con
     total = place.end;
     return place;
   };
-  const bool halves = multiplies_halves(gpu.properties()) || has_workgroup_matrices(gpu.properties());
+  const bool halves = takes_halves(gpu.properties());
   if (halves && split_width > 0) split_ = add_halves(split_width * 4);
   if (halves && bytes_width > 0) halved_bytes_ = add_halves(bytes_width * 2);
   auto buffer = Buffer::create(gpu, total, Placement::device);

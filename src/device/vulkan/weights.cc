@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/vulkan/decoded_range.h"
+#include "device/vulkan/workgroup_matrix_path.h"
 #include "tensor/quantize.h"
 
 namespace hearth::vulkan {
@@ -127,7 +128,7 @@ Result<void> Weights::write_to_run(WeightRun& run, NumberFormat from, uint32_t f
     }
     rows_bytes = converted;
   }
-  if (!can_be_halves(run.format, rows_bytes)) {
+  if (takes_halves(gpu_.properties()) && !can_be_halves(run.format, rows_bytes)) {
     const std::scoped_lock lock(layout_mutex_);
     run.layout.decodable = false;
   }

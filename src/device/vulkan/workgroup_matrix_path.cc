@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "device/vulkan/matrix_path.h"
 #include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
@@ -35,6 +36,8 @@ uint32_t fit(uint32_t wanted, uint32_t needed, uint32_t step) {
 }  // namespace
 
 bool has_workgroup_matrices(const GpuProperties& gpu) { return shape_for(gpu, 256) != nullptr; }
+
+bool takes_halves(const GpuProperties& gpu) { return multiplies_halves(gpu) || has_workgroup_matrices(gpu); }
 
 std::optional<WorkgroupMatrixPlan> plan_workgroup_matrices(const GpuProperties& gpu, const Tuning& tuning,
                                                            const WeightLayout& layout, uint32_t matrices,

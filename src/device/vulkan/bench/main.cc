@@ -377,7 +377,7 @@ int main(int argc, char** argv) {
   app.add_option("--shape", a.shape, "gemma3-27b, gemma3-4b, llama-8b or tiny")->capture_default_str();
   app.add_option("--format", a.format, "of the layers' matrices: q4_0, q8_0, f16 or bf16")
       ->capture_default_str()
-      ->check(CLI::IsMember({"q4_0", "q8_0", "f16", "bf16"}));
+      ->check(CLI::IsMember(hearth::vulkan::kFormats));
   app.add_option("--layers", a.layers, "fewer layers than the shape has");
   app.add_option("--tune", a.tune, "seconds in which matmuls' tuning is measured before anything else");
   app.add_option("--device", a.device, "which device")->capture_default_str();

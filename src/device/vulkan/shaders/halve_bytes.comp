@@ -5,20 +5,15 @@
 #include "common.glsl"
 layout(constant_id = 2) const bool LOGIT_ROWS = false;
 #include "halves.glsl"
+#include "largest.glsl"
 
 layout(push_constant) uniform Arguments { HalveBytesArguments a; };
-
-shared float largest_of_subgroup[THREADS / SUBGROUP];
 
 /// An upper bound of the row's values.
 float largest_of_row(uint row, uint blocks) {
   float largest = 0;
   for (uint block = thread_index(); block < blocks; block += THREADS) largest = max(largest, a.pairs.v[row * blocks + block].x);
-  largest = subgroupMax(largest);
-  if (gl_SubgroupInvocationID == 0) largest_of_subgroup[gl_SubgroupID] = largest;
-  barrier();
-  for (uint i = 0; i < THREADS / SUBGROUP; ++i) largest = max(largest, largest_of_subgroup[i]);
-  return largest * 127;
+  return largest_of_workgroup(largest) * 127;
 }
 
 /// The second and third of four values change places: so weights are decoded two at a time, masked out of a word.

@@ -5,10 +5,9 @@
 #include "common.glsl"
 layout(constant_id = 2) const bool LOGIT_ROWS = false;
 #include "halves.glsl"
+#include "largest.glsl"
 
 layout(push_constant) uniform Arguments { SplitFloatsArguments a; };
-
-shared float largest_of_subgroup[THREADS / SUBGROUP];
 
 float largest_of_row(uint row, uint quads) {
   float largest = 0;
@@ -16,11 +15,7 @@ float largest_of_row(uint row, uint quads) {
     const vec4 size = abs(a.source.v[row * quads + quad]);
     largest = max(largest, max(max(size.x, size.y), max(size.z, size.w)));
   }
-  largest = subgroupMax(largest);
-  if (gl_SubgroupInvocationID == 0) largest_of_subgroup[gl_SubgroupID] = largest;
-  barrier();
-  for (uint i = 0; i < THREADS / SUBGROUP; ++i) largest = max(largest, largest_of_subgroup[i]);
-  return largest;
+  return largest_of_workgroup(largest);
 }
 
 /// The upper half of a value, rounded to 11 bits by hand: compilers take a rounding to f16 and back for nothing.
