@@ -120,6 +120,11 @@ class Program {
     return fail(ErrorCode::unsupported, "this device does not measure its operations");
   }
 
+  /// For each of `tokens` about how many seconds a step of so many tokens takes, without what depends on its contexts
+  /// and rows of logits: from what was measured of its parts, so that the proportions count. Empty where too little was
+  /// measured.
+  virtual std::vector<double> expected_seconds(std::span<const uint32_t> /*tokens*/) { return {}; }
+
   /// Of its device, for the metrics; empty where there is no pool. Thread-safe.
   virtual std::vector<BufferPoolStatistics> buffer_pools() const { return {}; }
 };

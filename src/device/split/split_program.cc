@@ -1,6 +1,7 @@
 #include "device/split/split_program.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace hearth::split {
@@ -67,6 +68,16 @@ Result<std::vector<OperationChoice>> SplitProgram::choices() {
     all.insert(all.end(), some->begin(), some->end());
   }
   return all;
+}
+
+std::vector<double> SplitProgram::expected_seconds(std::span<const uint32_t> tokens) {
+  std::vector<double> sum(tokens.size());
+  for (const Stage& stage : stages_) {
+    const std::vector<double> seconds = stage.program->expected_seconds(tokens);
+    if (seconds.empty()) return {};
+    std::ranges::transform(sum, seconds, sum.begin(), std::plus());
+  }
+  return sum;
 }
 
 std::vector<BufferPoolStatistics> SplitProgram::buffer_pools() const {

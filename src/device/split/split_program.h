@@ -34,6 +34,9 @@ class SplitProgram : public Program, public ExplainedProgram {
   /// Those of the devices that choose, in order.
   Result<std::vector<OperationChoice>> choices() override;
 
+  /// The sum of all devices' times; empty where one of them does not know.
+  std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override;
+
   /// Those of all devices, added up by size.
   std::vector<BufferPoolStatistics> buffer_pools() const override;
 

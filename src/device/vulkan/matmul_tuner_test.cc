@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <fstream>
 #include <map>
 #include <set>
@@ -116,6 +117,7 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
     EXPECT_EQ(tunings(*program).origin(kLinear, 1), TuningOrigin::table);
     untuned = run(*program);
     EXPECT_TRUE(file().empty()) << "nothing was measured";
+    EXPECT_TRUE(program->expected_seconds(std::array{1U}).empty());
   }
   TuningChanges chosen;
   {
@@ -128,6 +130,8 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
       EXPECT_LE(tunings(*program).measured(shape, 1)->seconds, tunings(*program).measured(shape, 1)->table_seconds);
     }
     chosen = tunings(*program).measured(kLinear, 1)->changes;
+    EXPECT_EQ(program->expected_seconds(std::array{1U}),
+              std::vector{2 * tunings(*program).measured(kLinear, 1)->seconds});
     EXPECT_LT(relative_error(run(*program), untuned), 1e-5) << "only the order of sums may change";
     EXPECT_EQ(device->validation_messages(), 0U);
   }
@@ -147,6 +151,19 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
     ASSERT_TRUE(device->set_tuning("norm_threads=64"));
     EXPECT_EQ(tunings(*compile(*device)).origin(kLinear, 1), TuningOrigin::kept) << "that is not about matmuls";
   }
+}
+
+TEST_F(MatmulTunerTest, ExpectedTimesClimbInTheStairsOfTheTilesThatRun) {
+  auto device = *open(0);
+  ASSERT_TRUE(device->set_tuning("many_tokens_path=1"));  // tiles of 64 tokens
+  auto compiled = model_.compile(*device, {.tokens = 1024, .logit_rows = 1, .sequences = 1});
+  ASSERT_TRUE(compiled) << to_string(compiled.error());
+  auto& program = static_cast<VulkanProgram&>(**compiled);
+  const auto seconds_at = [](double seconds) { return MeasuredTuning{.seconds = seconds, .table_seconds = seconds}; };
+  ASSERT_TRUE(program.set_matmuls({{kLinear, {{1, seconds_at(1)}, {64, seconds_at(2)}, {512, seconds_at(8)}}}}));
+  const std::array tokens = {1U, 3U, 64U, 257U, 320U, 321U, 512U, 1000U};
+  const std::vector<double> expected = {2, 2, 4, 10, 10, 12, 16, 32};  // of two products
+  EXPECT_EQ(program.expected_seconds(tokens), expected);
 }
 
 TEST_F(MatmulTunerTest, EveryStartGetsFurtherHoweverShortItsTime) {

@@ -73,6 +73,14 @@ const MeasuredTuning* MatmulTunings::measured(std::string_view shape, uint32_t t
   return choice == nullptr ? nullptr : &choice->measured;
 }
 
+std::optional<MatmulTunings::Nearest> MatmulTunings::nearest(std::string_view shape, uint32_t tokens) const {
+  const auto of_shape = choices_.find(shape);
+  if (of_shape == choices_.end()) return {};
+  auto found = of_shape->second.upper_bound(bucket_of(tokens));
+  if (found != of_shape->second.begin()) --found;
+  return Nearest{found->first, found->second.measured.seconds, &found->second.tuning};
+}
+
 Result<void> MatmulTunings::set(const MeasuredTunings& measured) {
   decltype(choices_) choices;
   for (const auto& [shape, by_tokens] : measured) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -53,6 +54,15 @@ class MatmulTunings {
 
   /// Nothing where the choice is the base's.
   const MeasuredTuning* measured(std::string_view shape, uint32_t tokens) const;
+
+  /// What was measured for the count of tokens that is nearest, if possible not larger; nothing where the shape has not
+  /// been measured.
+  struct Nearest {
+    uint32_t tokens = 0;
+    double seconds = 0;
+    const Tuning* tuning = nullptr;
+  };
+  std::optional<Nearest> nearest(std::string_view shape, uint32_t tokens) const;
 
   /// Errors: invalid_argument for changes of fields that there are not; nothing is taken over then.
   Result<void> set(const MeasuredTunings& measured);

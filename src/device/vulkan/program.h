@@ -12,6 +12,7 @@
 #include "device/vulkan/matmul_trial.h"
 #include "device/vulkan/step_recorder.h"
 #include "device/vulkan/step_work.h"
+#include "device/vulkan/tuning_targets.h"
 
 namespace hearth::vulkan {
 
@@ -49,6 +50,9 @@ class VulkanProgram : public Program, public ExplainedProgram {
 
   /// In one submit, and not while a step is in flight.
   Result<StepProfile> profile(const StepInput& input) override;
+
+  /// program_expectation.cc: of the matmuls that were measured, as tuning measures them; empty where a shape was not.
+  std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override;
 
   std::vector<BufferPoolStatistics> buffer_pools() const override { return gpu_.pool().statistics(); }
 
@@ -136,6 +140,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
   std::vector<StepPiece> cut(const Bucket& bucket) const;
   Result<void> record_piece(Slot& slot, const Bucket& bucket, const StepPiece& piece, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
+  double expected_seconds(const TuningTarget& target, uint32_t tokens);
+  double workgroups(const MatmulTrial& trial);
   OperationChoice choice(std::string name, bool is_matmul, uint32_t tokens) const;
   struct TimedTrial;
   struct ResultPlace {

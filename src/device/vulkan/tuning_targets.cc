@@ -40,11 +40,15 @@ std::vector<TuningTarget> tuning_targets(const Recording& recording, const Weigh
       target = targets.insert(target, {.shape = shape,
                                        .few_group = product.few_group,
                                        .operations = {},
+                                       .rows = in.rows,
                                        .most_tokens = most,
                                        .bytes = matrix.bytes,
                                        .work = 2.0 * matrix.rows * in.width});
     }
-    if (most > target->most_tokens) target->operations.clear();
+    if (most > target->most_tokens) {
+      target->operations.clear();
+      target->rows = in.rows;
+    }
     target->most_tokens = std::max(target->most_tokens, most);
     if (most == target->most_tokens) target->operations.push_back(i);
   }

@@ -15,6 +15,7 @@ struct TuningTarget {
   std::string shape;                 ///< matmul_shape
   std::string few_group;             ///< the field of Tuning that holds its FewTokensTuning
   std::vector<uint32_t> operations;  ///< of the recording, each with a matrix of its own
+  Rows rows = Rows::tokens;          ///< of their inputs
   uint32_t most_tokens = 0;          ///< the largest bucket of rows that they can have
   uint64_t bytes = 0;                ///< of one matrix
   double work = 0;                   ///< floating-point operations for each token
