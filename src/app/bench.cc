@@ -208,7 +208,7 @@ Result<void> run(const Options& options) {
   const PlaceOptions room = room_for(options);
   auto opened = open_model(options.model, options.device, {}, room);
   if (!opened) return pass_on(opened);
-  EngineOptions engine_options = {.larger_steps = true};
+  EngineOptions engine_options = {.larger_steps = true, .inter_token_target_ms = 0};
   engine_options.max_sequences = std::max(1U, std::ranges::max(options.sequences));
   engine_options.context_length = std::min(opened->model->config().context_length, room.context_tokens);
   engine_options.cache_bytes = cache_bytes_side_by_side(opened->model->cache_groups(), engine_options.context_length,

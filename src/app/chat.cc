@@ -23,7 +23,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   std::string model;
   DeviceOptions device;
-  EngineOptions engine{.max_sequences = 1, .larger_steps = true};
+  EngineOptions engine{.max_sequences = 1, .larger_steps = true, .inter_token_target_ms = 0};
   std::string system;
   uint32_t max_tokens = 0;
   std::optional<float> temperature;

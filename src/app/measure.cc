@@ -88,7 +88,8 @@ Result<void> run_side_by_side(Engine& engine, std::vector<Request> requests, Arr
 
 uint32_t tokens_side_by_side(uint32_t sequences, uint32_t context, uint32_t tokens, const EngineOptions& options) {
   const uint32_t prompt_tokens = std::max(context, 1U);
-  const uint32_t prompt_steps = sequences * prompt_tokens / options.shared_prompt_tokens + 2;
+  // Beside answers a step takes half of its tokens of prompts at least, as no target limits it.
+  const uint32_t prompt_steps = sequences * prompt_tokens / (options.max_batched_tokens / 2) + 2;
   return prompt_tokens + tokens + prompt_steps;
 }
 

@@ -132,6 +132,11 @@ void add_engine_options(CLI::App& command, Options& options) {
       ->check(positive)
       ->each([&options](const std::string&) { options.engine.larger_steps = false; })
       ->capture_default_str();
+  command
+      .add_option("--inter-token-target-ms", options.engine.inter_token_target_ms,
+                  "milliseconds in which the next token of an answer shall come beside others' prompts; 0 is no limit")
+      ->check(CLI::Range(0.0, 60000.0))
+      ->capture_default_str();
   command.add_option("--kv-cache-mb", options.cache_mb, "MiB for the KV cache; 0 chooses by the free memory");
   command.add_flag("!--no-prefix-cache", options.engine.prefix_cache, "compute every prompt from its start");
 }

@@ -20,7 +20,6 @@ EngineOptions with_consistent_limits(EngineOptions options) {
   options.max_sequences = std::max(options.max_sequences, 1U);
   // Every running sequence must be able to have its next token in each step.
   options.max_batched_tokens = std::max(options.max_batched_tokens, options.max_sequences);
-  options.shared_prompt_tokens = std::clamp(options.shared_prompt_tokens, 1U, options.max_batched_tokens);
   return options;
 }
 

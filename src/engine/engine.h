@@ -23,12 +23,9 @@ struct EngineOptions {
   uint32_t max_waiting = 256;         ///< beyond, submit answers overloaded
   uint32_t max_batched_tokens = 512;  ///< token budget of a step
   bool larger_steps = false;          ///< a budget of 2048 instead where all devices have much free memory of their own
-  /// Prompt tokens of a step at most, while more than one request is there: first tokens come as prompts finish, and
-  /// the answers that are being written wait less for the prompts of others.
-  uint32_t shared_prompt_tokens = 128;
-  /// While answers are being written, a step takes so few tokens of prompts that it lasts at most this many times a
-  /// step without them: the most that a token of an answer is late for the prompts of others. Infinity sets no limit.
-  double shared_step_stretch = 3;
+  /// While answers are being written, a step takes only so many tokens of prompts that the next tokens of those answers
+  /// come within this time, and the most efficient size within it (engine/step_size.h). 0 sets no limit.
+  double inter_token_target_ms = 150;
   uint64_t cache_bytes = 0;  ///< of the KV cache; 0 chooses by the memory that is free
   bool prefix_cache = true;
 };

@@ -16,15 +16,8 @@ constexpr uint32_t kPromptLogitRows = 64;
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
   return {.max_sequences = options.max_sequences,
           .max_batched_tokens = options.max_batched_tokens,
-          .shared_prompt_tokens = options.shared_prompt_tokens,
           .prompt_logit_rows = kPromptLogitRows,
           .prefix_cache = options.prefix_cache};
-}
-
-uint32_t prompt_tokens(const std::vector<ScheduledSequence>& step) {
-  uint32_t sum = 0;
-  for (const ScheduledSequence& scheduled : step) sum += scheduled.token_count > 1 ? scheduled.token_count : 0;
-  return sum;
 }
 
 /// Splits the first `count` values off.
@@ -47,10 +40,12 @@ ProgramLimits program_limits(const EngineOptions& options) {
 EngineLoop::EngineLoop(EngineParts parts)
     : program_(std::move(parts.program)),
       parts_(std::move(parts)),
-      inbox_(parts_.options.max_sequences + parts_.options.max_waiting),
+      inbox_(parts_.options.max_sequences, parts_.options.max_waiting),
       cache_(parts_.cache_groups, parts_.plan.blocks_per_group),
       scheduler_(scheduler_limits(parts_.options), cache_, hash_key_),
-      pace_(parts_.options.shared_prompt_tokens, parts_.options.shared_step_stretch) {
+      step_cost_(parts_.options.max_batched_tokens),
+      step_size_(parts_.options.max_batched_tokens, parts_.options.inter_token_target_ms / 1e3) {
+  step_cost_.expect(program_->expected_seconds(step_cost_.sizes()));
   update_metrics();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -68,7 +63,10 @@ void EngineLoop::run(const std::stop_token& stop) {
 }
 
 void EngineLoop::step() {
-  if (in_flight_.empty()) submit_step(scheduler_.schedule(pace_.prompt_tokens()));
+  if (in_flight_.empty()) {
+    submit_step(scheduler_.schedule(
+        [this](const StepOutlook& ahead) { return step_size_.prompt_tokens(step_cost_, ahead); }));
+  }
   if (may_run_ahead()) submit_step(scheduler_.schedule_ahead(in_flight_.front().sequences));
   deliver_events();
   update_metrics();
@@ -100,7 +98,11 @@ void EngineLoop::take_results() {
 
   // A step that was submitted ahead began when the one before it ended.
   const TimePoint begin = std::max(step.submitted_at, std::exchange(now_, Clock::now()));
-  if (output) pace_.note(prompt_tokens(step.sequences), std::chrono::duration<double>(now_ - begin).count());
+  if (output) {
+    const double seconds = std::chrono::duration<double>(now_ - begin).count();
+    step_cost_.note(load_of(step.sequences), seconds);
+    scheduler_.settle(step.sequences, seconds, step_cost_);
+  }
   StepOutput left = output ? *output : StepOutput{};
   for (const ScheduledSequence& scheduled : step.sequences) {
     if (!output) {
@@ -217,8 +219,9 @@ void EngineLoop::deliver_events() {
   for (Delivery& delivery : deliveries_) {
     delivery.request->on_event(delivery.event);
     if (!delivery.ended) continue;
+    const User user = std::move(delivery.ended->request.user);
     delivery.ended.reset();
-    inbox_.note_end();
+    inbox_.note_end(user.id);
   }
   deliveries_.clear();
 }

@@ -17,7 +17,8 @@
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/step_builder.h"
-#include "engine/step_pace.h"
+#include "engine/step_cost.h"
+#include "engine/step_size.h"
 
 namespace hearth {
 
@@ -104,7 +105,8 @@ class EngineLoop final : public Engine {
   // Of the engine's thread alone.
   KvCache cache_;
   Scheduler scheduler_;
-  StepPace pace_;
+  StepCost step_cost_;
+  const StepSize step_size_;
   StepBuilder step_builder_;
   Sampler sampler_;
   std::unordered_map<RequestHandle, std::unique_ptr<ActiveRequest>> requests_;

@@ -138,11 +138,10 @@ TEST(EngineLoop, EqualPromptsAtOnceAreComputedOnce) {
   EXPECT_EQ(fake.program->tokens_computed, 160U + 5 * 16U + 6 * 3U) << "the prompt, its last block each, the answers";
 }
 
-/// The same steps however long they take.
-constexpr EngineOptions kUnpaced = {.shared_step_stretch = std::numeric_limits<double>::infinity()};
+constexpr EngineOptions kSmallSteps = {.max_batched_tokens = 128};
 
 TEST(EngineLoop, FirstTokensComeAsPromptsFinish) {
-  FakeEngine fake({.blocks = {1024}, .options = kUnpaced});
+  FakeEngine fake({.blocks = {1024}, .options = kSmallSteps});
   std::promise<void> all_submitted;
   fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput&) { wait.wait(); };
   fake.submit(greedy(some_tokens(10, 100), 1));
@@ -154,7 +153,7 @@ TEST(EngineLoop, FirstTokensComeAsPromptsFinish) {
 }
 
 TEST(EngineLoop, DecodingGoesOnBesideALongPromptAndAShortPromptOvertakesIt) {
-  FakeEngine fake({.blocks = {1024}, .context_length = 8192, .options = kUnpaced});
+  FakeEngine fake({.blocks = {1024}, .context_length = 8192, .options = kSmallSteps});
   std::promise<void> all_submitted;
   fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput& input) {
     wait.wait();
@@ -171,22 +170,23 @@ TEST(EngineLoop, DecodingGoesOnBesideALongPromptAndAShortPromptOvertakesIt) {
   EXPECT_LE(long_prompt->first_step, 4000U / 128 + 5) << "and the long one is hardly slower for it";
 }
 
-TEST(EngineLoop, PromptsBesideAnswersArePaced) {
-  FakeEngine fake({.blocks = {1024}, .context_length = 8192});
-  std::promise<void> begun, all_submitted;
-  std::vector<size_t> tokens;
-  fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput& input) {
-    tokens.push_back(input.token_ids.size());
-    if (tokens.size() == 1) begun.set_value();
-    wait.wait();
-  };
-  fake.submit(greedy(some_tokens(10, 1), 60));
-  begun.get_future().wait();
-  fake.submit(greedy(some_tokens(4000, 2), 5));
-  all_submitted.set_value();
-  fake.wait_until_idle();
-  EXPECT_EQ(tokens[0], 10U);
-  EXPECT_EQ(tokens[1], 1 + StepPace(128, 3).prompt_tokens()) << "one step is not enough to know the device";
+TEST(EngineLoop, StepsAreAsLargeAsTheTargetAllowsOnThisDevice) {
+  for (const double seconds_per_token : {1.0, 0.01, 0.001}) {
+    FakeEngine fake({.blocks = {1024},
+                     .context_length = 8192,
+                     .options = {.inter_token_target_ms = 100},
+                     .expected_seconds_per_token = seconds_per_token});
+    std::promise<void> all_submitted;
+    size_t first_tokens = 0;
+    fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput& input) {
+      wait.wait();
+      if (first_tokens == 0) first_tokens = input.token_ids.size();
+    };
+    fake.submit(greedy(some_tokens(4000, 1), 5));
+    all_submitted.set_value();
+    fake.wait_until_idle();
+    EXPECT_EQ(first_tokens, seconds_per_token == 1.0 ? StepSize::kLeast : seconds_per_token == 0.01 ? 40U : 384U);
+  }
 }
 
 TEST(EngineLoop, PreemptionDoesNotChangeAnswers) {
@@ -205,7 +205,8 @@ TEST(EngineLoop, PreemptionDoesNotChangeAnswers) {
 }
 
 TEST(EngineLoop, CancellingFreesEverythingAtAnyStage) {
-  FakeEngine fake({.blocks = {64}, .context_length = 1000, .options = {.max_sequences = 2}});
+  FakeEngine fake(
+      {.blocks = {128}, .context_length = 1000, .options = {.max_sequences = 2, .max_batched_tokens = 128}});
   // Two run (one of them in the middle of its prompt), the third waits.
   std::vector<RequestHandle> handles(3);
   std::vector<std::shared_ptr<Answer>> answers;
@@ -218,7 +219,7 @@ TEST(EngineLoop, CancellingFreesEverythingAtAnyStage) {
   };
   answers.push_back(fake.submit(greedy(some_tokens(10, 1), 500), &handles[0]));
   answers.push_back(fake.submit(greedy(some_tokens(900, 2), 50), &handles[1]));
-  answers.push_back(fake.submit(greedy(some_tokens(10, 3), 500), &handles[2]));
+  answers.push_back(fake.submit(greedy(some_tokens(950, 3), 50), &handles[2]));
   all_submitted.set_value();
   fake.wait_until_idle();
   for (const auto& answer : answers) EXPECT_EQ(answer->finish_reason, FinishReason::cancelled);

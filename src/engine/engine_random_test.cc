@@ -91,7 +91,7 @@ TEST(EngineUnderRandomLoad, WithWindowsAndStepsAhead) {
       {.groups = {{.window = 0}, {.window = 1}, {.window = 64}},
        .blocks = {25, 10, 16},
        .context_length = 300,
-       .options = {.max_sequences = 3, .max_waiting = 10000, .max_batched_tokens = 32, .shared_prompt_tokens = 24},
+       .options = {.max_sequences = 3, .max_waiting = 10000, .max_batched_tokens = 32},
        .ahead = true},
       6, 1500);
 }
@@ -102,7 +102,7 @@ TEST(EngineUnderRandomLoad, WithWindows) {
       {.groups = {{.window = 0}, {.window = 16}, {.window = 64}},
        .blocks = {25, 10, 16},
        .context_length = 300,
-       .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32, .shared_prompt_tokens = 24}},
+       .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32}},
       2, 1500);
 }
 
@@ -111,7 +111,7 @@ TEST(EngineUnderRandomLoad, WithWindowsOnly) {
       {.groups = {{.window = 33}},
        .blocks = {10},
        .context_length = 300,
-       .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32, .shared_prompt_tokens = 32}},
+       .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32}},
       3, 1000);
 }
 
@@ -119,7 +119,7 @@ TEST(EngineUnderRandomLoad, WithEnoughMemoryForOneOnly) {
   run_random_load(
       {.blocks = {19},
        .context_length = 300,
-       .options = {.max_sequences = 4, .max_waiting = 10000, .max_batched_tokens = 16, .shared_prompt_tokens = 16}},
+       .options = {.max_sequences = 4, .max_waiting = 10000, .max_batched_tokens = 16}},
       4, 700);
 }
 

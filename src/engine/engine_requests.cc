@@ -25,6 +25,7 @@ Result<RequestHandle> EngineLoop::submit(Request request, EventCallback on_event
   sequence.tokens = std::move(request.prompt);
   sequence.prompt_tokens = sequence.size();
   sequence.root = root_hash(hash_key_, request.cache_salt);
+  sequence.priority = request.priority;
   if (request.prompt_logprobs) sequence.next_prompt_logits = 0;
 
   const uint32_t room = context_length() - sequence.prompt_tokens;
@@ -81,7 +82,7 @@ bool EngineLoop::take_commands(const std::stop_token& stop) {
   const bool goes_on = inbox_.take(stop, !scheduler_.has_work(), commands_);
   for (std::unique_ptr<ActiveRequest>& active : commands_.submitted) {
     active->choose_candidates();
-    scheduler_.add(active->sequence);
+    scheduler_.add(active->sequence, active->request.user);
     requests_.emplace(active->sequence.arrival, std::move(active));
   }
   for (const RequestHandle handle : commands_.cancelled) {

@@ -5,6 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <stop_token>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -21,10 +23,12 @@ class Inbox {
     std::vector<RequestHandle> cancelled;
   };
 
-  /// `capacity`: requests submitted and not ended, at most.
-  explicit Inbox(uint32_t capacity) : capacity_(capacity) {}
+  /// `running` and `waiting`: so many requests submitted and not ended, at most. Users without any may exceed that by
+  /// `running` together, so that one with many cannot close the engine for others.
+  Inbox(uint32_t running, uint32_t waiting) : running_(running), waiting_(waiting) {}
 
-  /// Numbers the request. Errors: overloaded, when too many are on their way or after drain.
+  /// Numbers the request. Errors: overloaded, when too many are on their way, of all users or of this one (who has
+  /// User::max_waiting beside those that may run), or after drain.
   Result<RequestHandle> submit(std::unique_ptr<ActiveRequest> request);
   void cancel(RequestHandle handle);
 
@@ -32,8 +36,8 @@ class Inbox {
   /// `stop` was requested.
   bool take(const std::stop_token& stop, bool wait, Commands& commands);
 
-  /// For the engine's thread: a request has had its last event.
-  void note_end();
+  /// For the engine's thread: a request of this user has had its last event.
+  void note_end(const std::string& user_id);
 
   /// Refuses everything from now on and waits until all requests have ended, or false after `timeout`.
   bool drain(std::chrono::milliseconds timeout);
@@ -41,13 +45,16 @@ class Inbox {
   uint32_t in_flight() const;
 
  private:
-  const uint32_t capacity_;
+  Result<void> check_room(const User& user) const;
+
+  const uint32_t running_, waiting_;
   mutable std::mutex mutex_;
   std::condition_variable_any filled_;
   std::condition_variable all_ended_;
   Commands commands_;
   RequestHandle last_handle_ = 0;
   uint32_t in_flight_ = 0;
+  std::unordered_map<std::string, uint32_t> in_flight_by_user_;  ///< none is 0
   bool draining_ = false;
 };
 

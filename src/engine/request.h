@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -24,9 +25,20 @@ struct SamplingParams {
   std::optional<uint64_t> seed;  ///< same seed and request, same text, whatever else runs
 };
 
+/// Whose request it is. Users share a device by weight.
+struct User {
+  std::string id;    ///< equal ids are one user
+  std::string name;  ///< labels what is counted in the metrics; without one it is not counted apart
+  double weight = 1;
+  uint32_t max_running = std::numeric_limits<uint32_t>::max();  ///< requests that run at once
+  uint32_t max_waiting = std::numeric_limits<uint32_t>::max();  ///< requests beside those; beyond, submit refuses
+};
+
 /// What a client wants generated. Prompts are token ids: the text layer stands in front of the engine.
 struct Request {
   std::string id;  ///< for logs
+  User user;
+  int32_t priority = 0;  ///< requests of a lower number come first, and lose their KV blocks last
   std::vector<int32_t> prompt;
   SamplingParams sampling;
   uint32_t max_tokens = 0;              ///< 0 is up to the end of the context

@@ -1,6 +1,9 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <iterator>
+#include <tuple>
+#include <unordered_map>
 
 #include "device/step.h"
 
@@ -12,29 +15,86 @@ void insert_by_arrival(std::vector<Sequence*>& sequences, Sequence& sequence) {
   sequences.insert(std::partition_point(sequences.begin(), sequences.end(), behind), &sequence);
 }
 
+bool comes_before(const Sequence* a, const Sequence* b) {
+  return std::tuple(a->priority, a->finish, a->arrival) < std::tuple(b->priority, b->finish, b->arrival);
+}
+
+/// Which of two loses its blocks first.
+bool yields_to(const Sequence* a, const Sequence* b) {
+  return std::tuple(a->priority, a->share->running_by_weight(), a->arrival) >
+         std::tuple(b->priority, b->share->running_by_weight(), b->arrival);
+}
+
+void add_to(StepLoad& load, const ScheduledSequence& scheduled) {
+  if (scheduled.token_count == 1 && scheduled.logit_count == 1) {
+    load.add_decoding(scheduled.context_tokens);
+  } else {
+    load.add_prompt(scheduled.context_tokens, scheduled.token_count);
+  }
+}
+
 }  // namespace
+
+StepLoad load_of(std::span<const ScheduledSequence> step) {
+  StepLoad load;
+  for (const ScheduledSequence& scheduled : step) add_to(load, scheduled);
+  return load;
+}
 
 Scheduler::Scheduler(const SchedulerLimits& limits, KvCache& cache, const HashKey& hash_key)
     : limits_(limits), cache_(cache), hash_key_(hash_key) {}
 
-void Scheduler::add(Sequence& sequence) { insert_by_arrival(waiting_, sequence); }
-
-void Scheduler::remove(Sequence& sequence) {
-  std::erase(running_, &sequence);
-  std::erase(waiting_, &sequence);
-  cache_.release(sequence.blocks);
+void Scheduler::add(Sequence& sequence, const User& user) {
+  sequence.share = &shares_.enter(user);
+  sequence.finish = shares_.finish_of(*sequence.share, sequence.size() - cached_prefix(sequence));
+  insert_by_arrival(waiting_, sequence);
 }
 
-const std::vector<ScheduledSequence>& Scheduler::schedule(uint32_t prompt_tokens) {
-  begin_step(prompt_tokens);
-  // Preemption takes sequences from the end, which this loop has not reached.
-  for (size_t next = 0; next < running_.size();) continue_running(*running_[next++]);
-  admit_waiting();
+void Scheduler::remove(Sequence& sequence) {
+  if (std::erase(running_, &sequence) > 0) --sequence.share->running;
+  std::erase(waiting_, &sequence);
+  cache_.release(sequence.blocks);
+  shares_.leave(*sequence.share);
+}
+
+uint64_t Scheduler::waiting_tokens() const {
+  uint64_t tokens = 0;
+  for (const Sequence* sequence : waiting_) tokens += sequence->size();
+  for (const Sequence* sequence : running_) tokens += sequence->is_decoding() ? 0 : sequence->remaining();
+  return tokens;
+}
+
+const std::vector<ScheduledSequence>& Scheduler::schedule(const ChoosePromptTokens& choose_prompt_tokens) {
+  for_those_behind_ = shares_.someone_is_behind();
+  compose(choose_prompt_tokens);
+  if (step_.empty() && for_those_behind_) {  // they wait for what others hold or compute
+    for_those_behind_ = false;
+    compose(choose_prompt_tokens);
+  }
+  const StepLoad load = load_of(step_);
+  shares_.advance(load.tokens - load.decoding);
   return step_;
+}
+
+void Scheduler::compose(const ChoosePromptTokens& choose_prompt_tokens) {
+  begin_step();
+  const StepOutlook ahead = outlook();
+  prompt_budget_ = std::min(choose_prompt_tokens(ahead), limits_.max_batched_tokens - ahead.decoding.tokens);
+  for (Sequence* sequence : decoding_) continue_decoding(*sequence);
+  bool has_room = true;
+  for (Sequence* sequence : prompts_) {
+    if (is_running(*sequence)) {
+      continue_prompt(*sequence);
+    } else if (has_room && may_be_admitted(*sequence)) {
+      // Nobody is admitted before one that has no room, or a large request would wait for ever.
+      has_room = admit(*sequence) != Admission::no_room;
+    }
+  }
 }
 
 const std::vector<ScheduledSequence>& Scheduler::schedule_ahead(std::span<const ScheduledSequence> in_flight) {
   step_.clear();
+  if (shares_.someone_is_behind()) return step_;
   if (!waiting_.empty() && running_.size() < limits_.max_sequences) return step_;
   std::vector<ScheduledSequence> next;
   uint32_t row = 0;
@@ -56,56 +116,97 @@ const std::vector<ScheduledSequence>& Scheduler::schedule_ahead(std::span<const 
   return step_;
 }
 
-void Scheduler::begin_step(uint32_t prompt_tokens) {
+void Scheduler::begin_step() {
   step_.clear();
   blocks_to_come_.clear();
-  const auto decoding = static_cast<uint32_t>(
-      std::ranges::count_if(running_, [](const Sequence* sequence) { return sequence->remaining() == 1; }));
-  const bool shared = running_.size() + waiting_.size() > 1;
-  prompt_budget_ = std::min(limits_.max_batched_tokens - decoding,
-                            shared ? limits_.shared_prompt_tokens : limits_.max_batched_tokens);
-  if (decoding > 0) prompt_budget_ = std::min(prompt_budget_, prompt_tokens);
+  decoding_.clear();
+  prompts_.clear();
+  place_for_ = nullptr;
   prompt_rows_budget_ = limits_.prompt_logit_rows;
-  long_prompt_tokens_ = 4 * prompt_budget_;
-  prompts_to_come_ = running_.size() - decoding + waiting_.size();
+  give_place();
+  preemptions_before_ = preemptions_;
+  for (Sequence* sequence : running_) {
+    if (takes_part(*sequence)) (sequence->is_decoding() ? decoding_ : prompts_).push_back(sequence);
+  }
+  std::ranges::copy_if(waiting_, std::back_inserter(prompts_), [&](const Sequence* s) { return takes_part(*s); });
+  std::ranges::sort(prompts_, comes_before);
 }
 
-void Scheduler::continue_running(Sequence& sequence) {
-  const bool is_decoding = sequence.remaining() == 1;
-  const uint32_t token_count = is_decoding ? 1 : chunk_tokens(sequence);
+bool Scheduler::takes_part(const Sequence& sequence) const {
+  return !for_those_behind_ || sequence.share->behind_seconds > 0;
+}
+
+bool Scheduler::is_running(const Sequence& sequence) const {
+  return std::ranges::binary_search(running_, sequence.arrival, {}, &Sequence::arrival);
+}
+
+/// Where all places are taken: a user who has more of them leaves one to a user who has so few that it is fair even
+/// when it has changed hands.
+void Scheduler::give_place() {
+  if (running_.size() < limits_.max_sequences || waiting_.empty()) return;
+  Sequence& last = **std::ranges::min_element(running_, yields_to);
+  const double left = (last.share->running - 1) / last.share->user.weight;
+  const auto deserves = [&](const Sequence* sequence) {
+    const UserShare& share = *sequence->share;
+    return sequence->priority <= last.priority && share.running < share.user.max_running &&
+           (share.running + 1) / share.user.weight <= left;
+  };
+  const auto found = std::ranges::find_if(waiting_, deserves);
+  if (found == waiting_.end()) return;
+  place_for_ = (*found)->share;
+  preempt(last);
+}
+
+StepOutlook Scheduler::outlook() const {
+  StepOutlook ahead;
+  ahead.is_alone = running_.size() + waiting_.size() == 1;
+  for (const Sequence* sequence : decoding_) ahead.decoding.add_decoding(sequence->computed);
+  for (const Sequence* sequence : prompts_) ahead.prompt_tokens += sequence->remaining();
+  if (!prompts_.empty()) ahead.prompt_context = prompts_.front()->computed;
+  return ahead;
+}
+
+void Scheduler::continue_decoding(Sequence& sequence) {
+  if (is_running(sequence) && make_room(sequence, 1)) put_into_step(sequence, 1);
+}
+
+void Scheduler::continue_prompt(Sequence& sequence) {
+  const uint32_t token_count = chunk_tokens(sequence);
   if (token_count > 0) {
-    while (!cache_.grow(sequence.blocks, sequence.computed, sequence.computed + token_count)) {
-      Sequence& youngest = *running_.back();
-      preempt(youngest);
-      if (&youngest == &sequence) return;
-    }
+    if (!make_room(sequence, token_count)) return;
     put_into_step(sequence, token_count);
   }
-  if (!is_decoding) account_for_prompt(sequence, token_count);
+  account_for_prompt(sequence, token_count);
 }
 
-void Scheduler::admit_waiting() {
-  for (size_t i = 0; i < waiting_.size() && running_.size() < limits_.max_sequences && prompt_budget_ > 0;) {
-    Sequence& sequence = *waiting_[i];
-    const Admission admission = admit(sequence);
-    if (admission == Admission::no_room) return;  // nobody overtakes it, or a large request would wait for ever
-    if (admission == Admission::deferred) {
-      ++i;
-      continue;
+/// False when the sequence itself had to give its blocks up.
+bool Scheduler::make_room(Sequence& sequence, uint32_t token_count) {
+  while (!cache_.grow(sequence.blocks, sequence.computed, sequence.computed + token_count)) {
+    Sequence* first_to_yield = &sequence;
+    for (Sequence* other : running_) {
+      const bool is_in_step = std::ranges::find(step_, other, &ScheduledSequence::sequence) != step_.end();
+      if (!is_in_step && yields_to(other, first_to_yield)) first_to_yield = other;
     }
-    waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
-    insert_by_arrival(running_, sequence);
+    preempt(*first_to_yield);
+    if (first_to_yield == &sequence) return false;
   }
+  return true;
+}
+
+bool Scheduler::may_be_admitted(const Sequence& sequence) const {
+  const UserShare& share = *sequence.share;
+  const bool lacks_blocks = preemptions_ > preemptions_before_;  // then who lost some would be overtaken
+  return !lacks_blocks && prompt_budget_ > 0 && running_.size() < limits_.max_sequences && share.running < share.user.max_running &&
+         (place_for_ == nullptr || place_for_ == &share);
 }
 
 Scheduler::Admission Scheduler::admit(Sequence& sequence) {
   uint32_t cached = 0;
   if (limits_.prefix_cache) {
-    const uint32_t useful = sequence.first_logit_position();  // a position whose logits are wanted is computed again
-    extend_hashes(sequence, sequence.size());
-    cached = cache_.cached_prefix(sequence.hashes, useful);
+    cached = cached_prefix(sequence);
     const uint32_t next = cached / kBlockTokens;
-    if (cached + kBlockTokens <= useful && blocks_to_come_.contains(sequence.hashes[next])) return Admission::deferred;
+    const bool goes_on = cached + kBlockTokens <= sequence.first_logit_position();
+    if (goes_on && blocks_to_come_.contains(sequence.hashes[next])) return Admission::deferred;
   }
 
   cache_.adopt_prefix(sequence.blocks, sequence.hashes, cached);
@@ -121,6 +222,9 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence) {
     prefix_queries_ += sequence.size();
     prefix_hits_ += cached;
   }
+  std::erase(waiting_, &sequence);
+  insert_by_arrival(running_, sequence);
+  ++sequence.share->running;
   const uint32_t token_count = chunk_tokens(sequence);
   cache_.grow(sequence.blocks, cached, cached + token_count, sequence.size());
   put_into_step(sequence, token_count);
@@ -130,6 +234,7 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence) {
 
 void Scheduler::preempt(Sequence& sequence) {
   std::erase(running_, &sequence);
+  --sequence.share->running;
   cache_.release(sequence.blocks);
   sequence.computed = 0;
   insert_by_arrival(waiting_, sequence);
@@ -137,10 +242,7 @@ void Scheduler::preempt(Sequence& sequence) {
 }
 
 uint32_t Scheduler::chunk_tokens(const Sequence& sequence) const {
-  uint32_t tokens = std::min(sequence.remaining(), prompt_budget_);
-  if (sequence.remaining() > long_prompt_tokens_ && prompts_to_come_ > 1) {
-    tokens = std::min(tokens, std::max(prompt_budget_ / 2, kBlockTokens));
-  }
+  const uint32_t tokens = std::min(sequence.remaining(), prompt_budget_);
   const uint32_t before_logits = std::max(sequence.first_logit_position(), sequence.computed) - sequence.computed;
   return std::min(tokens, before_logits + 1 + prompt_rows_budget_);
 }
@@ -159,11 +261,36 @@ void Scheduler::put_into_step(Sequence& sequence, uint32_t token_count) {
 
 void Scheduler::account_for_prompt(const Sequence& sequence, uint32_t token_count) {
   prompt_budget_ -= token_count;
-  --prompts_to_come_;
   if (waiting_.empty()) return;
   const auto unpublished = sequence.hashes.begin() +
                            static_cast<ptrdiff_t>(std::min<size_t>(sequence.blocks.published, sequence.hashes.size()));
   blocks_to_come_.insert(unpublished, sequence.hashes.end());
+}
+
+void Scheduler::settle(std::span<const ScheduledSequence> step, double seconds, const StepCost& cost) {
+  if (shares_.users() < 2) return;
+  struct Work {
+    StepLoad load;
+    bool decodes = false;
+  };
+  std::unordered_map<const UserShare*, Work> works;
+  for (const ScheduledSequence& scheduled : step) {
+    if (scheduled.sequence != nullptr) add_to(works[scheduled.sequence->share].load, scheduled);
+  }
+  for (const Sequence* sequence : running_) {
+    Work& work = works[sequence->share];
+    work.decodes = work.decodes || sequence->size() > sequence->prompt_tokens || sequence->is_decoding();
+  }
+  for (auto& [id, share] : shares_.shares()) {
+    const auto work = works.find(&share);
+    if (work == works.end() || !work->second.decodes) {
+      share.behind_seconds = 0;
+      continue;
+    }
+    const StepLoad& load = work->second.load;
+    const auto alone = load.tokens > 0 ? cost.estimate(load) : StepCost::Estimate{};
+    if (alone) shares_.settle(share, seconds, alone->likely);
+  }
 }
 
 void Scheduler::commit(const ScheduledSequence& scheduled) {
@@ -175,6 +302,13 @@ void Scheduler::commit(const ScheduledSequence& scheduled) {
   if (!limits_.prefix_cache || sequence.computed / kBlockTokens == sequence.blocks.published) return;
   extend_hashes(sequence, sequence.computed);
   cache_.publish(sequence.blocks, sequence.hashes, sequence.computed);
+}
+
+/// A position whose logits are wanted is computed again.
+uint32_t Scheduler::cached_prefix(Sequence& sequence) const {
+  if (!limits_.prefix_cache) return 0;
+  extend_hashes(sequence, sequence.size());
+  return cache_.cached_prefix(sequence.hashes, sequence.first_logit_position());
 }
 
 void Scheduler::extend_hashes(Sequence& sequence, uint32_t tokens) const {

@@ -1,22 +1,23 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
+#include <functional>
 #include <span>
 #include <unordered_set>
 #include <vector>
 
 #include "engine/block_hash.h"
+#include "engine/fair_shares.h"
 #include "engine/kv_cache.h"
 #include "engine/sequence.h"
+#include "engine/step_size.h"
 
 namespace hearth {
 
 struct SchedulerLimits {
   uint32_t max_sequences = 64;
-  uint32_t max_batched_tokens = 512;    ///< of a step; at least max_sequences
-  uint32_t shared_prompt_tokens = 128;  ///< of a step, while more than one request is there
-  uint32_t prompt_logit_rows = 64;      ///< of a step, beside one for each sequence
+  uint32_t max_batched_tokens = 512;  ///< of a step; at least max_sequences
+  uint32_t prompt_logit_rows = 64;    ///< of a step, beside one for each sequence
   bool prefix_cache = true;
 };
 
@@ -31,29 +32,36 @@ struct ScheduledSequence {
   uint32_t row_before = 0;  ///< of the logits of the step before: the first token where the sequence ends before it
 };
 
+/// What the step computes, also of sequences that have been removed meanwhile.
+StepLoad load_of(std::span<const ScheduledSequence> step);
+
 /// Decides what each step computes. There is no prefill phase and no decode phase: every sequence wants its remaining
 /// tokens computed, usually one, or a whole prompt in the beginning.
 ///
-/// Running sequences come first, oldest first, then waiting ones as they arrived. A sequence that needs a KV block when
-/// none is free takes those of the youngest running one, which waits and later recomputes them; so the oldest always
-/// gets on. While several requests are there, a step takes few tokens of prompts: first tokens come as prompts finish,
-/// and decoding ones wait little. Prompts of many steps leave half of what remains to those behind them. A request
-/// whose prompt starts like one that is being computed waits for those blocks instead of computing them again.
+/// The next tokens of answers come first, then prompts, those that run and those that wait in one order: by priority,
+/// then by when fair shares would have them done (FairShares). Where a user's answers have fallen behind the user's
+/// share, a step is for such users alone. When all sequences run that may, a user who has more of them than another one
+/// gives a place to that one's waiting request. A sequence that needs a KV block when none is free takes those of another
+/// one, which waits and later recomputes them: of the lowest priority, then of the user who has most, then the youngest,
+/// never one that is older in the same step; so somebody always gets on. A request whose prompt starts like one that is
+/// being computed waits for those blocks instead of computing them again.
 ///
 /// Knows nothing of devices, text or clients. For one thread; sequences must stay where they are until removed.
 class Scheduler {
  public:
   Scheduler(const SchedulerLimits& limits, KvCache& cache, const HashKey& hash_key);
 
-  /// Puts a new sequence, of at least one token, behind the waiting ones.
-  void add(Sequence& sequence);
+  /// Puts a new sequence of `user`, of at least one token, among the waiting ones.
+  void add(Sequence& sequence, const User& user = {});
 
   /// Takes a sequence out, wherever it is, and frees its blocks.
   void remove(Sequence& sequence);
 
-  /// The next step, with at most `prompt_tokens` tokens of prompts if sequences decode in it, beside the limits. Empty
-  /// only when nothing runs or waits. Valid until the next call.
-  const std::vector<ScheduledSequence>& schedule(uint32_t prompt_tokens = std::numeric_limits<uint32_t>::max());
+  /// How many tokens of prompts a step takes, given what it may be made of. Limits hold besides.
+  using ChoosePromptTokens = std::function<uint32_t(const StepOutlook&)>;
+
+  /// The next step. Empty only when nothing runs or waits. Valid until the next call.
+  const std::vector<ScheduledSequence>& schedule(const ChoosePromptTokens& choose_prompt_tokens);
 
   /// The step after `in_flight`, a step that is not committed yet: the next token of every running sequence, which is
   /// the best candidate of its row there. Entries of `in_flight` without a sequence are those that were removed. Empty
@@ -64,8 +72,12 @@ class Scheduler {
   /// The step's tokens of this sequence are computed: they are in the cache, and the prefix cache may know of them.
   void commit(const ScheduledSequence& scheduled);
 
+  /// A step took `seconds`: who has fallen behind whom? To be called before its sequences are committed.
+  void settle(std::span<const ScheduledSequence> step, double seconds, const StepCost& cost);
+
   size_t running() const { return running_.size(); }
   size_t waiting() const { return waiting_.size(); }
+  uint64_t waiting_tokens() const;  ///< to be computed before all that wait have their first tokens
   bool has_work() const { return !running_.empty() || !waiting_.empty(); }
 
   uint64_t preemptions() const { return preemptions_; }
@@ -75,29 +87,41 @@ class Scheduler {
  private:
   enum class Admission { admitted, deferred, no_room };
 
-  void begin_step(uint32_t prompt_tokens);
-  void continue_running(Sequence& sequence);
-  void admit_waiting();
+  void compose(const ChoosePromptTokens& choose_prompt_tokens);
+  void begin_step();
+  bool takes_part(const Sequence& sequence) const;
+  bool is_running(const Sequence& sequence) const;
+  void give_place();
+  StepOutlook outlook() const;
+  void continue_decoding(Sequence& sequence);
+  void continue_prompt(Sequence& sequence);
+  bool make_room(Sequence& sequence, uint32_t token_count);
+  bool may_be_admitted(const Sequence& sequence) const;
   Admission admit(Sequence& sequence);
   void preempt(Sequence& sequence);
   uint32_t chunk_tokens(const Sequence& sequence) const;
   void put_into_step(Sequence& sequence, uint32_t token_count);
   void account_for_prompt(const Sequence& sequence, uint32_t token_count);
   void extend_hashes(Sequence& sequence, uint32_t tokens) const;
+  uint32_t cached_prefix(Sequence& sequence) const;
 
   const SchedulerLimits limits_;
   KvCache& cache_;
   const HashKey hash_key_;
-  std::vector<Sequence*> running_;  ///< both by arrival
-  std::vector<Sequence*> waiting_;
+  FairShares shares_;
+  std::vector<Sequence*> running_;  ///< by arrival
+  std::vector<Sequence*> waiting_;  ///< likewise
 
   // Of the step that is being made.
   std::vector<ScheduledSequence> step_;
+  std::vector<Sequence*> decoding_;                                ///< by arrival
+  std::vector<Sequence*> prompts_;                                 ///< in their order, running and waiting
+  bool for_those_behind_ = false;                                  ///< not for everybody
+  const UserShare* place_for_ = nullptr;                           ///< a place that was given to this user
   std::unordered_set<BlockHash, BlockHashHasher> blocks_to_come_;  ///< of running prompts, not yet computed
+  uint64_t preemptions_before_ = 0;                                ///< of those that it makes for lack of blocks
   uint32_t prompt_budget_ = 0;                                     ///< tokens
   uint32_t prompt_rows_budget_ = 0;
-  uint32_t long_prompt_tokens_ = 0;  ///< from here on a prompt leaves room for others
-  size_t prompts_to_come_ = 0;
 
   uint64_t preemptions_ = 0;
   uint64_t prefix_queries_ = 0;

@@ -22,22 +22,26 @@ class SchedulerTest : public testing::Test {
     scheduler_ = std::make_unique<Scheduler>(limits, *cache_, kKey);
   }
 
-  Sequence& add(uint32_t prompt_tokens, int32_t first_token = -1) {
+  Sequence& add(uint32_t prompt_tokens, int32_t first_token = -1, const User& user = {}) {
     Sequence& sequence = sequences_[++arrivals_];
     sequence.arrival = arrivals_;
     // Different prompts unless the first token says otherwise.
     sequence.tokens.assign(prompt_tokens, first_token >= 0 ? first_token : 1000 + static_cast<int32_t>(arrivals_));
     sequence.prompt_tokens = prompt_tokens;
     sequence.root = root_hash(kKey, "");
-    scheduler_->add(sequence);
+    scheduler_->add(sequence, user);
     return sequence;
+  }
+
+  const std::vector<ScheduledSequence>& schedule(uint32_t prompt_tokens = 1U << 30) {
+    return scheduler_->schedule([&](const StepOutlook&) { return prompt_tokens; });
   }
 
   /// One step; returns what it computed, by arrival.
   std::map<uint64_t, ScheduledSequence> step(uint32_t prompt_tokens = 1U << 30) {
     std::map<uint64_t, ScheduledSequence> result;
     uint32_t tokens = 0;
-    for (const ScheduledSequence& scheduled : scheduler_->schedule(prompt_tokens)) {
+    for (const ScheduledSequence& scheduled : schedule(prompt_tokens)) {
       Sequence& sequence = *scheduled.sequence;
       EXPECT_TRUE(result.emplace(sequence.arrival, scheduled).second) << "twice in a step";
       EXPECT_LE(sequence.computed + scheduled.token_count, sequence.size());
@@ -60,7 +64,7 @@ class SchedulerTest : public testing::Test {
 };
 
 TEST_F(SchedulerTest, OnePromptAloneTakesTheWholeBudget) {
-  use(100, {.max_batched_tokens = 300, .shared_prompt_tokens = 50});
+  use(100, {.max_batched_tokens = 300});
   add(700);
   EXPECT_EQ(step().at(1).token_count, 300U);
   EXPECT_EQ(step().at(1).token_count, 300U);
@@ -70,39 +74,54 @@ TEST_F(SchedulerTest, OnePromptAloneTakesTheWholeBudget) {
   EXPECT_EQ(step().at(1).token_count, 1U);
 }
 
-TEST_F(SchedulerTest, SharedStepsTakePromptsInOrderAndDecodeAll) {
-  use(100, {.max_batched_tokens = 300, .shared_prompt_tokens = 50});
+TEST_F(SchedulerTest, StepsTakePromptsInOrderAndDecodeAll) {
+  use(100, {.max_batched_tokens = 300});
   add(30);
   add(30);
   add(30);
-  auto first = step();
+  auto first = step(50);
   EXPECT_EQ(first.at(1).token_count, 30U);
   EXPECT_EQ(first.at(2).token_count, 20U);
   EXPECT_FALSE(first.contains(3));
-  auto second = step();
+  auto second = step(50);
   EXPECT_EQ(second.at(1).token_count, 1U);
   EXPECT_EQ(second.at(2).token_count, 10U);
   EXPECT_EQ(second.at(3).token_count, 30U);
 }
 
-TEST_F(SchedulerTest, PromptsAreCutSmallerOnlyBesideAnswers) {
-  use(100, {.max_batched_tokens = 300, .shared_prompt_tokens = 50});
+TEST_F(SchedulerTest, WhoeverChoosesTheSizeOfAStepIsToldWhatItMayBeMadeOf) {
+  use(100, {.max_batched_tokens = 300});
   add(60);
-  add(60);
-  EXPECT_EQ(step(16).at(1).token_count, 50U) << "nobody waits for a next token yet";
-  const auto second = step(16);
-  EXPECT_EQ(second.at(1).token_count, 10U);
-  EXPECT_EQ(second.at(2).token_count, 40U);
-  const auto third = step(16);
-  EXPECT_EQ(third.at(1).token_count, 1U);
-  EXPECT_EQ(third.at(2).token_count, 16U);
-  EXPECT_EQ(step(16).at(2).token_count, 4U);
+  StepOutlook told;
+  const auto remember = [&](const StepOutlook& ahead) {
+    told = ahead;
+    return 48U;
+  };
+  const auto one_step = [&] {
+    for (const ScheduledSequence& scheduled : std::vector(scheduler_->schedule(remember))) {
+      scheduler_->commit(scheduled);
+      if (scheduled.sequence->remaining() == 0) scheduled.sequence->tokens.push_back(0);
+    }
+  };
+  one_step();
+  EXPECT_TRUE(told.is_alone);
+  EXPECT_EQ(told.prompt_tokens, 60U);
+  EXPECT_EQ(told.decoding.tokens, 0U);
+  one_step();
+  EXPECT_EQ(told.prompt_tokens, 12U);
+  EXPECT_EQ(told.prompt_context, 48U);
+  add(100);
+  one_step();
+  EXPECT_FALSE(told.is_alone);
+  EXPECT_EQ(told.prompt_tokens, 100U);
+  EXPECT_EQ(told.prompt_context, 0U);
+  EXPECT_EQ(told.decoding.decoding, 1U);
+  EXPECT_EQ(told.decoding.decode_context, 60);
 }
 
 TEST_F(SchedulerTest, TheYoungestIsPreemptedAndComesBackInItsTurn) {
   use(10, {.max_sequences = 4});
-  for (int i = 0; i < 3; ++i) add(40);  // three blocks each
-  add(16);                              // must wait for room
+  for (int i = 0; i < 4; ++i) add(40);  // three blocks each; the last two must wait for room
   step();
   EXPECT_EQ(scheduler_->running(), 2U) << "a third would leave no block for those that run";
 
@@ -137,42 +156,118 @@ TEST_F(SchedulerTest, NobodyOvertakesARequestThatWaitsForMemory) {
   add(100);  // seven blocks
   step();
   add(64);
-  add(5);
+  add(45);  // in line behind it
   const auto next = step();
   EXPECT_EQ(next.size(), 1U);
   EXPECT_EQ(scheduler_->waiting(), 2U);
 }
 
 TEST_F(SchedulerTest, AFollowerWaitsForAPrefixThatIsBeingComputedButNotTheOthers) {
-  use(100, {.max_batched_tokens = 64, .shared_prompt_tokens = 32});
+  use(100, {.max_batched_tokens = 64});
   add(70, 7);
   add(66, 7);
-  add(20);
-  auto first = step();
+  add(60);
+  auto first = step(32);
   EXPECT_EQ(first.at(1).token_count, 32U);
   EXPECT_FALSE(first.contains(2));
-  auto second = step();
+  auto second = step(32);
   EXPECT_EQ(second.at(1).token_count, 32U);
   EXPECT_FALSE(second.contains(2));
-  auto third = step();
+  auto third = step(32);
   EXPECT_EQ(third.at(1).token_count, 6U);
   EXPECT_EQ(third.at(2).token_count, 2U) << "64 tokens were there by now";
-  EXPECT_EQ(third.at(3).token_count, 20U);
+  EXPECT_EQ(third.at(3).token_count, 24U);
   EXPECT_EQ(sequences_[2].blocks.tables[0][3], sequences_[1].blocks.tables[0][3]);
 }
 
-TEST_F(SchedulerTest, LongPromptsLeaveRoomForTheOnesBehindThem) {
-  use(1000, {.max_batched_tokens = 512, .shared_prompt_tokens = 128});
-  add(5000);
-  add(40);
-  const auto first = step();
-  EXPECT_EQ(first.at(1).token_count, 64U);
-  EXPECT_EQ(first.at(2).token_count, 40U);
-  EXPECT_EQ(step().at(1).token_count, 128U) << "nobody is behind it now";
+TEST_F(SchedulerTest, AShortPromptOvertakesLongOnesAndNoneWaitsForEver) {
+  use(10000, {.max_batched_tokens = 512});
+  for (int i = 0; i < 8; ++i) add(8000);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(1).token_count, 512U) << "one after another, as they came";
+  add(100);
+  const auto next = step();
+  EXPECT_EQ(next.at(9).token_count, 100U);
+  EXPECT_EQ(next.at(1).token_count, 412U);
+  // Short ones keep coming, enough for most of every step.
+  int steps = 0;
+  for (; sequences_[8].computed < 8000; ++steps) {
+    ASSERT_LT(steps, 1000);
+    for (int i = 0; i < 3; ++i) add(100);
+    for (auto& [arrival, sequence] : sequences_) {
+      if (arrival > 8 && sequence.share != nullptr && sequence.remaining() == 1) {
+        scheduler_->remove(sequence);
+        sequence.share = nullptr;
+      }
+    }
+    step();
+  }
+  EXPECT_LT(steps, 8 * 8000 / 200 + 50) << "at least what the short ones leave";
+}
+
+TEST_F(SchedulerTest, OneOfManyRequestsComesAfterTheOnlyOneOfAnotherUser) {
+  use(10000, {.max_batched_tokens = 512});
+  for (int i = 0; i < 20; ++i) add(400, -1, {.id = "many"});
+  step();
+  add(400, -1, {.id = "one"});
+  step(), step();
+  EXPECT_GE(sequences_[21].computed, 400U) << "after the one that was begun";
+}
+
+TEST_F(SchedulerTest, UsersGetPromptTokensByWeight) {
+  use(10000, {.max_sequences = 100, .max_batched_tokens = 128});
+  for (int i = 0; i < 30; ++i) {
+    add(100, -1, {.id = "light"});
+    add(100, -1, {.id = "heavy", .weight = 3});
+  }
+  for (int i = 0; i < 24; ++i) step(100);
+  uint32_t light = 0, heavy = 0;
+  for (const auto& [arrival, sequence] : sequences_) {
+    (arrival % 2 == 1 ? light : heavy) += std::min(sequence.computed, 100U);
+  }
+  EXPECT_NEAR(static_cast<double>(heavy) / light, 3, 0.5);
+}
+
+TEST_F(SchedulerTest, PriorityComesBeforeEverything) {
+  use(10000, {.max_batched_tokens = 512});
+  add(2000);
+  add(2000);
+  step();
+  sequences_[arrivals_ + 1].priority = -1;
+  add(3000);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(3).token_count, 512U);
+  sequences_[arrivals_ + 1].priority = 1;
+  add(10);
+  for (int i = 0; i < 7; ++i) EXPECT_FALSE(step().contains(4));
+}
+
+TEST_F(SchedulerTest, PlacesChangeHandsUntilUsersHaveThemByWeight) {
+  use(10000, {.max_sequences = 8, .max_batched_tokens = 512});
+  for (int i = 0; i < 20; ++i) add(20, -1, {.id = "many"});
+  step();
+  for (int i = 0; i < 10; ++i) add(20, -1, {.id = "other", .weight = 3});
+  for (int i = 0; i < 20; ++i) step();
+  uint32_t many = 0, other = 0;
+  for (const auto& [arrival, sequence] : sequences_) (arrival <= 20 ? many : other) += sequence.computed > 0 ? 1 : 0;
+  EXPECT_EQ(many, 2U);
+  EXPECT_EQ(other, 6U);
+  const uint64_t preemptions = scheduler_->preemptions();
+  for (int i = 0; i < 20; ++i) step();
+  EXPECT_EQ(scheduler_->preemptions(), preemptions) << "and then stay";
+}
+
+TEST_F(SchedulerTest, AUserRunsNoMoreRequestsThanAllowed) {
+  use(10000, {.max_sequences = 8, .max_batched_tokens = 512});
+  for (int i = 0; i < 5; ++i) add(20, -1, {.id = "few", .max_running = 2});
+  add(20, -1, {.id = "other"});
+  for (int i = 0; i < 5; ++i) step();
+  EXPECT_EQ(scheduler_->running(), 3U);
+  scheduler_->remove(sequences_[1]);
+  step();
+  EXPECT_EQ(scheduler_->running(), 3U);
 }
 
 TEST_F(SchedulerTest, LogitsOfPromptsAreLimitedInEachStep) {
-  use(100, {.max_batched_tokens = 512, .shared_prompt_tokens = 512, .prompt_logit_rows = 20});
+  use(100, {.max_batched_tokens = 512, .prompt_logit_rows = 20});
   add(60).next_prompt_logits = 0;
   add(60).next_prompt_logits = 0;
   uint32_t positions[2] = {0, 0};
@@ -195,7 +290,7 @@ TEST_F(SchedulerTest, LogitsOfPromptsAreLimitedInEachStep) {
 TEST_F(SchedulerTest, AStepAheadIsTheNextStep) {
   use(100, {.max_sequences = 3});
   for (const uint32_t tokens : {15U, 16U, 40U}) add(tokens).candidates = 1;
-  std::vector<ScheduledSequence> in_flight = scheduler_->schedule();
+  std::vector<ScheduledSequence> in_flight = schedule();
   ASSERT_EQ(in_flight.size(), 3U);
   for (int i = 0; i < 40; ++i) {
     const std::vector<ScheduledSequence> ahead = scheduler_->schedule_ahead(in_flight);
@@ -212,7 +307,7 @@ TEST_F(SchedulerTest, AStepAheadIsTheNextStep) {
       scheduled.sequence->tokens.push_back(7);
     }
     // What the ordinary way comes to when the tokens are there.
-    const std::vector<ScheduledSequence>& next = scheduler_->schedule();
+    const std::vector<ScheduledSequence>& next = schedule();
     ASSERT_EQ(next.size(), 3U);
     for (size_t s = 0; s < 3; ++s) {
       EXPECT_EQ(next[s].sequence, ahead[s].sequence);
@@ -226,11 +321,11 @@ TEST_F(SchedulerTest, AStepAheadIsTheNextStep) {
 }
 
 TEST_F(SchedulerTest, NothingRunsAheadOfPromptsNewcomersOrMissingBlocks) {
-  use(8, {.max_sequences = 2, .max_batched_tokens = 32, .shared_prompt_tokens = 32});
+  use(8, {.max_sequences = 2, .max_batched_tokens = 32});
   Sequence& first = add(50);
-  EXPECT_TRUE(scheduler_->schedule_ahead(scheduler_->schedule()).empty()) << "the prompt is not whole yet";
+  EXPECT_TRUE(scheduler_->schedule_ahead(schedule()).empty()) << "the prompt is not whole yet";
   step();
-  std::vector<ScheduledSequence> in_flight = scheduler_->schedule();
+  std::vector<ScheduledSequence> in_flight = schedule();
   EXPECT_EQ(scheduler_->schedule_ahead(in_flight).size(), 1U);
   Sequence& second = add(40);
   EXPECT_TRUE(scheduler_->schedule_ahead(in_flight).empty()) << "somebody waits who may be admitted";
@@ -246,7 +341,7 @@ TEST_F(SchedulerTest, NothingRunsAheadOfPromptsNewcomersOrMissingBlocks) {
 TEST_F(SchedulerTest, WhatWasRemovedStaysBehindWhenAStepRunsAhead) {
   use(100, {.max_sequences = 3});
   for (int i = 0; i < 3; ++i) add(20);
-  std::vector<ScheduledSequence> in_flight = scheduler_->schedule();
+  std::vector<ScheduledSequence> in_flight = schedule();
   scheduler_->remove(*in_flight[1].sequence);
   in_flight[1].sequence = nullptr;
   const std::vector<ScheduledSequence>& ahead = scheduler_->schedule_ahead(in_flight);
@@ -256,12 +351,12 @@ TEST_F(SchedulerTest, WhatWasRemovedStaysBehindWhenAStepRunsAhead) {
 }
 
 TEST_F(SchedulerTest, StepsBecomeFlatBatches) {
-  use(100, {.max_batched_tokens = 300, .shared_prompt_tokens = 50});
+  use(100, {.max_batched_tokens = 300});
   add(30, 5);
   step();
   add(20, 6);
   StepBuilder builder;
-  const StepInput& input = builder.build(scheduler_->schedule());
+  const StepInput& input = builder.build(schedule());
   ASSERT_EQ(input.sequences.size(), 2U);
   std::vector<int32_t> expected(20, 6);
   expected.insert(expected.begin(), 0);

@@ -11,12 +11,17 @@
 
 namespace hearth {
 
+struct UserShare;
+
 /// A request as the scheduler sees it: tokens, of which the first `computed` have their K and V in `blocks`. The engine
 /// owns it and appends tokens; the scheduler changes the rest.
 struct Sequence {
   static constexpr uint32_t kNoPromptLogits = std::numeric_limits<uint32_t>::max();
 
   uint64_t arrival = 0;         ///< earlier requests have lower numbers; unique
+  int32_t priority = 0;         ///< lower numbers come first
+  UserShare* share = nullptr;   ///< of the user whose it is
+  double finish = 0;            ///< its place among the prompts of its priority (FairShares::finish_of)
   std::vector<int32_t> tokens;  ///< prompt, then what was generated
   uint32_t prompt_tokens = 0;
   uint32_t computed = 0;
@@ -31,6 +36,8 @@ struct Sequence {
   std::optional<uint32_t> cached;  ///< tokens found in the prefix cache when it was first admitted
 
   uint32_t size() const { return static_cast<uint32_t>(tokens.size()); }
+  /// Whether all but the last token are computed: the next step gives the next one of the answer.
+  bool is_decoding() const { return remaining() == 1; }
   uint32_t remaining() const { return size() - computed; }
 
   /// All positions from here on need logits, those before do not.
