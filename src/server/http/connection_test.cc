@@ -1,7 +1,10 @@
 // How connections behave, over real sockets.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
+#include <set>
 #include <thread>
 
 #include "server/testing/server_fixture.h"
@@ -232,6 +235,37 @@ TEST_F(ConnectionTest, TurnsAwayConnectionsBeyondTheLimit) {
   EXPECT_EQ(status, 200U) << "a connection that ended makes room";
 }
 
+/// The name of a header that stands twice: a browser takes two Access-Control-Allow-Origin for none.
+std::string repeated_header(const TestResponse& response) {
+  std::set<std::string> names;
+  for (auto [name, value] : response.headers) {
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (!names.insert(name).second) return name;
+  }
+  return "";
+}
+
+TEST_F(ConnectionTest, APreflightIsAnsweredOnceAndWhole) {
+  options.cors_origins = {"https://chat.example"};
+  start();
+  const auto preflight = [&](const std::string& origin) {
+    TestClient client(server->port());
+    client.send(fmt::format("OPTIONS {} HTTP/1.1\r\nHost: x\r\nOrigin: {}\r\nAccess-Control-Request-Method: POST\r\n"
+                            "Access-Control-Request-Headers: authorization,content-type\r\n\r\n",
+                            kChatPath, origin));
+    return client.read();
+  };
+  const TestResponse allowed = preflight("https://chat.example");
+  EXPECT_EQ(allowed.status, 204U);
+  EXPECT_EQ(repeated_header(allowed), "");
+  EXPECT_EQ(allowed.header("Access-Control-Allow-Origin"), "https://chat.example");
+  EXPECT_EQ(allowed.header("Access-Control-Allow-Headers"), "authorization,content-type");
+  EXPECT_NE(allowed.header("Access-Control-Allow-Methods").find("POST"), std::string_view::npos);
+  const TestResponse refused = preflight("https://evil.example");
+  EXPECT_EQ(repeated_header(refused), "");
+  EXPECT_EQ(refused.header("Access-Control-Allow-Origin"), "");
+}
+
 TEST_F(ConnectionTest, CorsHeadersAreOnEveryAnswerAlsoOnStreams) {
   options.cors_origins = {"https://chat.example"};
   start();
@@ -239,6 +273,7 @@ TEST_F(ConnectionTest, CorsHeadersAreOnEveryAnswerAlsoOnStreams) {
   for (const TestResponse& response :
        {get("/v1/models", origin), get("/nowhere", origin), post(kChatPath, chat({{"stream", true}}), origin)}) {
     EXPECT_EQ(response.header("Access-Control-Allow-Origin"), "https://chat.example") << response.status;
+    EXPECT_EQ(repeated_header(response), "") << response.status;
   }
   EXPECT_EQ(get("/v1/models", "Origin: https://evil.example\r\n").header("Access-Control-Allow-Origin"), "");
 }

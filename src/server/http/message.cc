@@ -34,6 +34,10 @@ std::string_view find_header(const Headers& headers, std::string_view name) {
   return {};
 }
 
+bool has_header(const Headers& headers, std::string_view name) {
+  return std::ranges::any_of(headers, [&](const auto& header) { return equal_ignoring_case(header.first, name); });
+}
+
 std::string target_path(std::string_view target) {
   target = without_scheme_and_host(target);
   target = target.substr(0, target.find_first_of("?#"));

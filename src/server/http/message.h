@@ -13,6 +13,8 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 /// The value of the first header called `name` (letters of either case), or an empty text.
 std::string_view find_header(const Headers& headers, std::string_view name);
 
+bool has_header(const Headers& headers, std::string_view name);
+
 /// A request as the handlers see it, free of sockets and of the HTTP library.
 struct HttpRequest {
   std::string id;      ///< made here; in the log and in the header x-request-id

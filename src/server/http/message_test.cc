@@ -36,6 +36,14 @@ TEST(ResponseBytes, HeadHasTheHeadersOfGetAndNoBody) {
   EXPECT_NE(get.find("x-request-id: 7\r\n"), std::string::npos);
 }
 
+TEST(ResponseBytes, AHeaderThatTheResponseHasStandsOnce) {
+  const HttpResponse response{.headers = {{"Vary", "Accept"}}};
+  const std::string bytes = response_bytes(response, {{"vary", "Origin"}, {"x-request-id", "7"}}, {});
+  EXPECT_NE(bytes.find("Vary: Accept\r\n"), std::string::npos);
+  EXPECT_EQ(bytes.find("vary: Origin"), std::string::npos);
+  EXPECT_NE(bytes.find("x-request-id: 7\r\n"), std::string::npos);
+}
+
 TEST(StreamChunk, IsChunkedForHttp11AndPlainForHttp10) {
   EXPECT_EQ(stream_chunk(std::string(26, 'x'), {}), "1a\r\n" + std::string(26, 'x') + "\r\n");
   EXPECT_EQ(stream_chunk("x", {.minor_version = 0}), "x");
