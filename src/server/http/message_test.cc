@@ -14,10 +14,15 @@ TEST(TargetPath, LosesQueryEscapesAndTheSlashAtItsEnd) {
   EXPECT_EQ(target_path("/v1/models/a%2Fb%20c?x=1#y"), "/v1/models/a/b c");
   EXPECT_EQ(target_path("http://host:80/health?x"), "/health");
   EXPECT_EQ(target_path("http://host"), "/");
+  EXPECT_EQ(target_path("HTTPS://host?x=/health"), "/");
+  EXPECT_EQ(target_path("*"), "*");
 }
 
 TEST(TargetPath, IsEmptyWhenMalformed) {
-  for (const char* target : {"/%", "/%4", "/%zz", "/a%00b"}) EXPECT_EQ(target_path(target), "") << target;
+  for (const char* target : {"/%", "/%4", "/%zz", "/a%00b", "health", "host:80", "http:///health", "http://?x", "ftp://host/health",
+                             "*/x", "?x"}) {
+    EXPECT_EQ(target_path(target), "") << target;
+  }
 }
 
 TEST(FindHeader, IgnoresCase) {

@@ -36,6 +36,8 @@ const Route* Router::find(std::string_view method, std::string_view path) const 
 }
 
 std::string Router::allowed_methods(std::string_view path) const {
+  // OPTIONS * asks about the server, not about a path (RFC 9110, 9.3.7).
+  if (path == "*") return "OPTIONS, GET, HEAD, POST";
   std::string methods;
   for (const Route& route : routes_) {
     if (!matches(route.path, path)) continue;

@@ -98,6 +98,9 @@ class TestClient {
     return true;
   }
 
+  /// Reads what is there, at most 16 KiB; false when the connection has ended.
+  bool receive_some() { return fill(); }
+
   /// Whether the server closes without sending anything more.
   bool is_closed_by_server() { return buffer_.empty() && !fill() && ended_; }
 
