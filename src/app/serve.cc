@@ -100,7 +100,7 @@ Result<void> run(Options options) {
                        *served);
   auto server = Server::start(options.server, served);
   if (!server) return pass_on(server);
-  spdlog::info("listening on {}", (*server)->url());
+  spdlog::info("listening on {}", (*server)->addresses());
 
   std::jthread loader([&](const std::stop_token& stop) {
     if (auto loaded = serving.load(stop); !loaded) {
@@ -137,7 +137,7 @@ void add_engine_options(CLI::App& command, Options& options) {
 }
 
 void add_server_options(CLI::App& command, Options& options) {
-  command.add_option("--host", options.server.host, "address to listen on")->capture_default_str();
+  command.add_option("--host", options.server.host, "address or name to listen on; * is every interface")->capture_default_str();
   command.add_option("--port", options.server.port, "port to listen on; 0 lets the system choose")
       ->capture_default_str();
   command.add_option("--served-model-name", options.names, "what clients call the model; the first is shown");

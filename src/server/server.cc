@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "server/http/listen_addresses.h"
 #include "server/http/listener.h"
 #include "server/openai/routes.h"
 
@@ -54,15 +55,10 @@ class HttpServer final : public Server {
     return {};
   }
 
-  uint16_t port() const override { return listener_.endpoint().port(); }
+  uint16_t port() const override { return listener_.endpoints().front().port(); }
 
-  std::string url() const override {
-    const auto address = listener_.endpoint().address();
-    const std::string host = address.is_unspecified() ? (address.is_v6() ? "[::1]" : "127.0.0.1")
-                             : address.is_v6()        ? fmt::format("[{}]", address.to_string())
-                                                      : address.to_string();
-    return fmt::format("http://{}:{}", host, port());
-  }
+  std::string url() const override { return url_of(listener_.endpoints().front()); }
+  std::string addresses() const override { return describe_endpoints(listener_.endpoints()); }
 
   bool drain(milliseconds timeout) override {
     on_io_thread([this] {

@@ -10,7 +10,7 @@ namespace hearth {
 
 /// Every limit has a default that suits a small machine; none is unlimited unless it says so.
 struct ServerOptions {
-  std::string host = "127.0.0.1";  ///< address or name to listen on; "0.0.0.0" or "::" is every interface
+  std::string host = "127.0.0.1";  ///< address or name; "0.0.0.0" is every IPv4 interface; "::", "*" and "" are every one
   uint16_t port = 8080;            ///< 0 lets the system choose; Server::port() says which
 
   std::filesystem::path api_key_file;     ///< one key a line, '#' comments; empty: no key is asked for

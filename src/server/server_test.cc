@@ -76,10 +76,43 @@ TEST_F(ServerTest, APortInUseIsAClearErrorAndAFreedOneIsFreeAtOnce) {
   EXPECT_TRUE(third) << to_string(third.error());
 }
 
-TEST_F(ServerTest, ANameIsListenedOnAsItsIpv4Address) {
+bool has_ipv6() {
+  const int socket = ::socket(AF_INET6, SOCK_STREAM, 0);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const bool bound = socket >= 0 && ::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  if (socket >= 0) ::close(socket);
+  return bound;
+}
+
+TEST_F(ServerTest, LocalhostIsBothLoopbacks) {
   options.host = "localhost";
   start();
   EXPECT_EQ(get("/health").status, 200U) << server->url();
+  if (!has_ipv6()) GTEST_SKIP() << "no IPv6 here";
+  TestClient client(server->port(), 0, AF_INET6);
+  client.get("/health");
+  EXPECT_EQ(client.read().status, 200U);
+  EXPECT_EQ(server->addresses(), fmt::format("http://127.0.0.1:{0} and http://[::1]:{0}", server->port()));
+  options.port = server->port();
+  options.host = "::1";
+  EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::io) << "both are taken";
+}
+
+TEST_F(ServerTest, SaysWhenItListensOnEveryInterface) {
+  for (const char* host : {"", "*", "0.0.0.0", "::"}) {
+    if (std::string_view(host) == "::" && !has_ipv6()) continue;
+    options.host = host;
+    start();
+    EXPECT_EQ(get("/health").status, 200U) << host << ": IPv4 is part of it";
+    const bool is_ipv4 = std::string_view(host) == "0.0.0.0" || !has_ipv6();
+    EXPECT_EQ(server->addresses(), server->url() + (is_ipv4 ? " (every IPv4 interface, 0.0.0.0)"
+                                                            : " (every interface, ::)"));
+  }
+  options.host = "127.0.0.1";
+  start();
+  EXPECT_EQ(server->addresses(), server->url());
 }
 
 TEST_F(ServerTest, AnAddressThatIsNotHereIsAnError) {
