@@ -123,6 +123,26 @@ TEST_F(ServerTest, AnAddressThatIsNotHereIsAnError) {
   EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::not_found);
 }
 
+TEST_F(ServerTest, ChoicesOfAPromptDifferInIdAndSeedOnly) {
+  start();
+  const json body = {{"prompt", {"one", "two"}}, {"n", 3}, {"max_tokens", 4}, {"seed", 5}, {"stop", "stop"},
+                     {"cache_salt", "salt"}};
+  const json choices = post("/v1/completions", body).json()["choices"];
+  ASSERT_EQ(choices.size(), 6U);
+  const auto submitted = engine.locked([&] { return engine.submitted; });
+  ASSERT_EQ(submitted.size(), 6U);
+  for (uint32_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(choices[i]["text"], FakeEngine::text(5 + i % 3, 4));
+    EXPECT_TRUE(submitted[i].id.ends_with(fmt::format("-{}", i))) << submitted[i].id;
+    EXPECT_EQ(submitted[i].sampling.seed, 5 + i % 3);
+    EXPECT_EQ(submitted[i].prompt, submitted[i - i % 3].prompt);
+    EXPECT_FALSE(submitted[i].prompt.empty());
+    EXPECT_EQ(submitted[i].stop, std::vector<std::string>{"stop"});
+    EXPECT_EQ(submitted[i].cache_salt, "salt");
+  }
+  EXPECT_NE(submitted[0].prompt, submitted[3].prompt);
+}
+
 TEST_F(ServerTest, NamesItsModels) {
   start();
   const json list = get("/v1/models").json();
