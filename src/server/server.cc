@@ -32,6 +32,10 @@ constexpr milliseconds kDrainPoll{10};
 /// For clients to read the error that ends their answer.
 constexpr milliseconds kAbortGrace{2000};
 
+Result<ApiKeys> read_keys(const ServerOptions& options) {
+  return options.api_key_file.empty() ? ApiKeys() : ApiKeys::read(options.api_key_file);
+}
+
 class HttpServer final : public Server {
  public:
   HttpServer(ServerOptions options, std::shared_ptr<ServedModel> model, ApiKeys keys)
@@ -59,6 +63,13 @@ class HttpServer final : public Server {
 
   std::string url() const override { return url_of(listener_.endpoints().front()); }
   std::string addresses() const override { return describe_endpoints(listener_.endpoints()); }
+
+  Result<void> reload_keys() override {
+    Result<ApiKeys> keys = read_keys(options_);
+    if (!keys) return pass_on(keys);
+    router_.set_keys(*std::move(keys));
+    return {};
+  }
 
   bool drain(milliseconds timeout) override {
     on_io_thread([this] {
@@ -135,14 +146,10 @@ class HttpServer final : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options, std::shared_ptr<ServedModel> model) {
-  ApiKeys keys;
-  if (!options.api_key_file.empty()) {
-    Result<ApiKeys> read = ApiKeys::read(options.api_key_file);
-    if (!read) return pass_on(read);
-    keys = *std::move(read);
-  }
+  Result<ApiKeys> keys = read_keys(options);
+  if (!keys) return pass_on(keys);
   try {
-    auto server = std::make_unique<HttpServer>(std::move(options), std::move(model), std::move(keys));
+    auto server = std::make_unique<HttpServer>(std::move(options), std::move(model), *std::move(keys));
     if (Result<void> listening = server->listen(); !listening) return pass_on(listening);
     return server;
   } catch (const std::exception& error) {

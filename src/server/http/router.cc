@@ -63,7 +63,7 @@ std::optional<HttpResponse> Router::answer_early(const HttpRequest& request) con
   }
   const Route* route = find(request.method, request.path);
   const bool needs_key = route == nullptr || !route->is_open;
-  if (needs_key && !keys_.admit(request.header("Authorization"))) {
+  if (needs_key && !keys()->admit(request.header("Authorization"))) {
     return unauthorized(!request.header("Authorization").empty());
   }
   if (route != nullptr) return std::nullopt;
