@@ -1,9 +1,12 @@
 #include "base/free_memory.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace hearth {
 namespace {
@@ -44,6 +47,18 @@ std::optional<uint64_t> free_in_group(const fs::path& limit_file, const fs::path
 
 }  // namespace
 
+std::optional<uint64_t> free_address_space_bytes() {
+  std::optional<uint64_t> least;
+  for (const auto& [kind, used_key] : {std::pair(RLIMIT_AS, "VmSize:"), {RLIMIT_DATA, "VmData:"}}) {
+    rlimit limit{};
+    if (getrlimit(kind, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) continue;
+    const uint64_t used = value_of("/proc/self/status", used_key).value_or(0) * 1024;
+    const uint64_t left = limit.rlim_cur - std::min<uint64_t>(limit.rlim_cur, used);
+    least = std::min(least.value_or(left), left);
+  }
+  return least;
+}
+
 uint64_t free_memory_bytes(const fs::path& root) {
   constexpr uint64_t kNoLimit = UINT64_MAX;
   const auto available_kib = value_of(root / "proc/meminfo", "MemAvailable:");
@@ -54,8 +69,9 @@ uint64_t free_memory_bytes(const fs::path& root) {
       free_in_group(group / "memory.max", group / "memory.current", group / "memory.stat", "inactive_file");
   const auto version_1 = free_in_group(group / "memory/memory.limit_in_bytes", group / "memory/memory.usage_in_bytes",
                                        group / "memory/memory.stat", "total_inactive_file");
-  bytes = std::min({bytes, version_2.value_or(kNoLimit), version_1.value_or(kNoLimit)});
-  return bytes == kNoLimit ? 0 : bytes;
+  bytes = std::min({bytes, version_2.value_or(kNoLimit), version_1.value_or(kNoLimit),
+                    free_address_space_bytes().value_or(kNoLimit)});
+  return bytes == kNoLimit ? 0 : std::max<uint64_t>(bytes, 1);
 }
 
 }  // namespace hearth
