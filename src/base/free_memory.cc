@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "base/control_group.h"
+
 namespace hearth {
 namespace {
 
@@ -64,13 +66,16 @@ uint64_t free_memory_bytes(const fs::path& root) {
   const auto available_kib = value_of(root / "proc/meminfo", "MemAvailable:");
   uint64_t bytes = available_kib ? *available_kib * 1024 : kNoLimit;
 
-  const fs::path group = root / "sys/fs/cgroup";
-  const auto version_2 =
-      free_in_group(group / "memory.max", group / "memory.current", group / "memory.stat", "inactive_file");
-  const auto version_1 = free_in_group(group / "memory/memory.limit_in_bytes", group / "memory/memory.usage_in_bytes",
-                                       group / "memory/memory.stat", "total_inactive_file");
-  bytes = std::min({bytes, version_2.value_or(kNoLimit), version_1.value_or(kNoLimit),
-                    free_address_space_bytes().value_or(kNoLimit)});
+  const auto take = [&](std::optional<uint64_t> free_bytes) { bytes = std::min(bytes, free_bytes.value_or(kNoLimit)); };
+  const ControlGroups groups = control_groups("memory", root);
+  for (const fs::path& group : groups.version_2) {
+    take(free_in_group(group / "memory.max", group / "memory.current", group / "memory.stat", "inactive_file"));
+  }
+  for (const fs::path& group : groups.version_1) {
+    take(free_in_group(group / "memory.limit_in_bytes", group / "memory.usage_in_bytes", group / "memory.stat",
+                       "total_inactive_file"));
+  }
+  take(free_address_space_bytes());
   return bytes == kNoLimit ? 0 : std::max<uint64_t>(bytes, 1);
 }
 
