@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import resource
 import select
 import struct
 import subprocess
@@ -118,6 +119,26 @@ def test_serve_ends_when_its_model_cannot_be_loaded(tmp_path):
     run = hearth("serve", tmp_path / "missing.gguf", "--port", "0")
     assert run.returncode == 1
     assert "missing.gguf" in error_of(run)
+
+
+# MiB of address space: too little for a thread, for the tokenizer, for the weights, for a cache; and enough.
+@pytest.mark.parametrize("limit", [60, 120, 150, 190, 250, 300, 1500])
+def test_a_limited_address_space_is_used_or_refused_in_a_sentence(limit):
+    bytes_ = limit << 20
+    process = subprocess.Popen([HEARTH, "serve", str(DEMO), "--port", "0", "--device", "cpu"], text=True,
+                               stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_)))
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if " is ready on " in line:
+            process.terminate()
+    code = process.wait(timeout=120)
+    if limit >= 1000:
+        assert code == 0 and any(" is ready on " in line for line in lines), lines
+    elif code != 0:
+        assert code == 1, lines
+        assert [line for line in lines if line.startswith("hearth: ")] == lines[-1:], lines
 
 
 def test_bench_prints_one_object():

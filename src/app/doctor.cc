@@ -1,6 +1,5 @@
 // What this machine has for hearth, what it lacks, and why.
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "app/commands.h"
 #include "app/version.h"
 #include "base/free_memory.h"
+#include "base/usable_cores.h"
 #include "device/cpu/cpu_isa.h"
 #include "device/npu/npu_detection.h"
 #include "device/open_device.h"
@@ -23,12 +23,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json describe_cpu() {
-  cpu_set_t set;
   Json sets = Json::array();
   for (const cpu::Kernels* kernels : cpu::available_kernels()) sets.push_back(kernels->name);
   return {{"name", cpu::processor_name()},
           {"cores", std::thread::hardware_concurrency()},
-          {"usable_cores", sched_getaffinity(0, sizeof(set), &set) == 0 ? Json(CPU_COUNT(&set)) : Json(nullptr)},
+          {"usable_cores", usable_cores()},
           {"instruction_sets", sets}};
 }
 

@@ -1,11 +1,17 @@
+#include <malloc.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <system_error>
 
 #include "app/commands.h"
 #include "app/version.h"
+#include "base/free_memory.h"
 
 namespace hearth::app {
 namespace {
@@ -13,7 +19,28 @@ namespace {
 /// CLI11 has codes of its own for each kind of mistake; ours are 0 for help, 2 for wrong usage.
 int exit_code(const CLI::App& app, const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : kWrongUsage; }
 
+/// The last words of a program that the system gives no memory or thread any more, wherever that happens.
+[[noreturn]] void end_without_resources() {
+  const char* why = "something went wrong that nobody expected";
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    why = "out of memory: the system gave none any more; use a smaller model, or allow this process more";
+  } catch (const std::system_error&) {
+    why = "the system gave no thread any more; allow this process more memory or more threads";
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "hearth: unexpected: %s\n", error.what());
+    std::_Exit(kFailed);
+  } catch (...) {
+  }
+  std::fprintf(stderr, "hearth: %s\n", why);
+  std::_Exit(kFailed);
+}
+
 int run(int argc, char** argv) {
+  std::set_terminate(end_without_resources);
+  // Each thread's own heap reserves 64 MiB, which counts where address space is limited.
+  if (free_address_space_bytes()) mallopt(M_ARENA_MAX, 1);
   spdlog::set_default_logger(spdlog::stderr_color_mt("hearth"));
   spdlog::set_pattern("%H:%M:%S %^%l%$ %v");
 

@@ -19,7 +19,7 @@ namespace hearth::app {
 /// Where a command's model runs.
 struct DeviceOptions {
   std::string device = "auto";
-  uint32_t threads = 0;  ///< 0 is one for each core
+  uint32_t threads = 0;  ///< 0 is one for each usable core
   std::optional<uint32_t> gpu_layers;
   bool batch_invariant = false;  ///< open_device.h
 };

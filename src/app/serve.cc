@@ -1,14 +1,11 @@
-#include <pthread.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
-#include <mutex>
 #include <thread>
 
 #include "app/commands.h"
 #include "app/serving_model.h"
+#include "app/serving_signals.h"
 #include "engine/engine_loop.h"
 #include "server/server.h"
 
@@ -27,53 +24,32 @@ struct Options {
   uint32_t max_layers = 0;
 };
 
-/// Signals that end the program, taken by sigwait alone; SIGUSR1 is Failure telling the main thread.
-sigset_t block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaddset(&set, signal);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  return set;
-}
-
-/// Why serving cannot go on; setting it wakes the main thread with SIGUSR1.
-class Failure {
- public:
-  void set(const Error& error) {
-    {
-      const std::lock_guard lock(mutex_);
-      error_ = error;
-    }
-    kill(getpid(), SIGUSR1);
-  }
-  Error get() const {
-    const std::lock_guard lock(mutex_);
-    return error_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  Error error_;
-};
-
-int wait_for_signal(const sigset_t& set) {
-  int signal = 0;
-  while (sigwait(&set, &signal) != 0) {
-  }
-  return signal;
-}
-
-void drain(Server& server, const sigset_t& set, std::chrono::seconds timeout) {
+void drain(Server& server, ServingSignals& signals, std::chrono::seconds timeout) {
   spdlog::info("finishing what runs, for up to {} s; once more ends it at once", timeout.count());
   std::jthread impatient([&](const std::stop_token& stop) {
-    const timespec tick{.tv_sec = 0, .tv_nsec = 100'000'000};
     while (!stop.stop_requested()) {
-      const int signal = sigtimedwait(&set, nullptr, &tick);
-      if (signal == SIGINT || signal == SIGTERM) return server.stop_draining();
+      if (signals.ends_within(std::chrono::milliseconds(100))) return server.stop_draining();
     }
   });
   server.drain(timeout);
+}
+
+/// Until the server is told to end, true, or cannot go on, false.
+bool serve_until_the_end(Server& server, ServingSignals& signals) {
+  for (;;) {
+    switch (signals.wait()) {
+      case ServingSignals::Event::end:
+        return true;
+      case ServingSignals::Event::failure:
+        return false;
+      case ServingSignals::Event::reload:
+        if (auto reloaded = server.reload_keys(); !reloaded) {
+          spdlog::error("the API keys stay as they were: {}", to_string(reloaded.error()));
+        } else {
+          spdlog::info("the API keys were read anew");
+        }
+    }
+  }
 }
 
 Result<void> run(Options options) {
@@ -82,10 +58,9 @@ Result<void> run(Options options) {
   const std::filesystem::path path(options.model);
   if (options.names.empty()) options.names = {(path.has_filename() ? path : path.parent_path()).stem().string()};
 
-  const sigset_t signals = block_signals();
+  ServingSignals signals(!options.server.api_key_file.empty());
   const auto served = std::make_shared<ServedModel>(
       options.names.front(), std::vector<std::string>(options.names.begin() + 1, options.names.end()));
-  Failure failure;
   ServingModel serving({.path = options.model,
                         .load = {.max_layers = options.max_layers},
                         .engine = options.engine,
@@ -96,22 +71,22 @@ Result<void> run(Options options) {
                                                       .context_tokens = options.engine.context_length,
                                                       .limits = program_limits(options.engine)});
                             },
-                        .on_failure = [&failure](const Error& error) { failure.set(error); }},
+                        .on_failure = [&signals](const Error& error) { signals.fail(error); }},
                        *served);
   auto server = Server::start(options.server, served);
   if (!server) return pass_on(server);
-  spdlog::info("listening on {}", (*server)->url());
+  spdlog::info("listening on {}", (*server)->addresses());
 
   std::jthread loader([&](const std::stop_token& stop) {
     if (auto loaded = serving.load(stop); !loaded) {
       served->set_failed(loaded.error());
-      failure.set(loaded.error());
+      signals.fail(loaded.error());
     }
   });
-  const int signal = wait_for_signal(signals);
+  const bool asked_to_end = serve_until_the_end(**server, signals);
   loader.request_stop();
   loader.join();
-  if (signal == SIGUSR1) return std::unexpected(failure.get());
+  if (!asked_to_end) return std::unexpected(signals.failure());
   drain(**server, signals, std::chrono::seconds(options.drain_timeout_s));
   server->reset();  // before the engine that its requests point to
   return {};
@@ -142,7 +117,7 @@ void add_engine_options(CLI::App& command, Options& options) {
 }
 
 void add_server_options(CLI::App& command, Options& options) {
-  command.add_option("--host", options.server.host, "address to listen on")->capture_default_str();
+  command.add_option("--host", options.server.host, "address or name to listen on; * is every interface")->capture_default_str();
   command.add_option("--port", options.server.port, "port to listen on; 0 lets the system choose")
       ->capture_default_str();
   command.add_option("--served-model-name", options.names, "what clients call the model; the first is shown");

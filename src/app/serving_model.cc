@@ -1,10 +1,13 @@
 #include "app/serving_model.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <condition_variable>
 #include <future>
 #include <mutex>
+
+#include "engine/kv_cache.h"
 
 namespace hearth::app {
 namespace {
@@ -33,6 +36,23 @@ bool sleep_for(std::chrono::milliseconds time, const std::stop_token& stop) {
 }
 
 }  // namespace
+
+std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, std::span<const CacheGroup> groups) {
+  const auto mebibytes = [](uint64_t bytes) { return (bytes + (1 << 19)) >> 20; };
+  const std::string text = fmt::format("{} MiB of KV cache", mebibytes(planned.cache_bytes));
+  if (asked_bytes == 0) return text + " (chosen by the free memory)";
+  if (mebibytes(asked_bytes) == mebibytes(planned.cache_bytes)) return text + " (as asked for)";
+  uint64_t whole_bytes = 0;  // of all sequences with the whole context
+  for (const CacheGroup& group : groups) {
+    whole_bytes += uint64_t{planned.max_sequences} * group.bytes_per_block *
+                   KvCache::blocks_needed(group, planned.context_length, planned.max_batched_tokens);
+  }
+  const std::string why =
+      planned.cache_bytes >= whole_bytes
+          ? fmt::format("{} sequences of {} tokens need no more", planned.max_sequences, planned.context_length)
+          : fmt::format("the rest is less than a block for each of {} sequences", planned.max_sequences);
+  return text + fmt::format(" ({} MiB were asked for; {})", mebibytes(asked_bytes), why);
+}
 
 Result<void> ServingModel::load(const std::stop_token& stop) {
   auto checkpoint = open_checkpoint(options_.path);
@@ -67,9 +87,9 @@ Result<void> ServingModel::start_engine() {
   if (!engine) return pass_on(engine);
   engine_ = std::move(*engine);
   const EngineOptions& planned = engine_->options();
-  spdlog::info("{} is ready on {} ({}): context {}, {} sequences at once, {} MiB of KV cache", served_.name(),
-               device.name, device.description, engine_->context_length(), planned.max_sequences,
-               planned.cache_bytes >> 20);
+  spdlog::info("{} is ready on {} ({}): context {}, {} sequences at once, {}", served_.name(), device.name,
+               device.description, engine_->context_length(), planned.max_sequences,
+               describe_cache(options_.engine.cache_bytes, planned, weights_.model->cache_groups()));
   set_ready();
   return {};
 }

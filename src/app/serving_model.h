@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "app/load_text.h"
@@ -13,6 +15,10 @@
 #include "server/served_model.h"
 
 namespace hearth::app {
+
+/// "45 MiB of KV cache (64 MiB were asked for; ...)": what the log says of the cache. `planned` are the options of the
+/// engine that runs, with its context and cache; `asked_bytes` of 0 left the choice to it.
+std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, std::span<const CacheGroup> groups);
 
 /// Everything behind a served model: device, weights, text and engine. Loads them and tells the server; when the device
 /// is lost, opens it again and loads the weights anew, while the engine, the text and the server stay.

@@ -20,6 +20,18 @@
 namespace hearth::app {
 namespace {
 
+TEST(DescribeCache, SaysWhatWasAskedForAndWhyThereIsLess) {
+  const std::vector<CacheGroup> groups = {{.window = 0, .bytes_per_block = 1 << 20}};
+  EngineOptions planned = {.context_length = 4 * kBlockTokens, .max_sequences = 10, .cache_bytes = 40 << 20};
+  EXPECT_EQ(describe_cache(0, planned, groups), "40 MiB of KV cache (chosen by the free memory)");
+  EXPECT_EQ(describe_cache(40 << 20, planned, groups), "40 MiB of KV cache (as asked for)");
+  EXPECT_EQ(describe_cache(64 << 20, planned, groups),
+            "40 MiB of KV cache (64 MiB were asked for; 10 sequences of 64 tokens need no more)");
+  planned.cache_bytes = 31 << 20;
+  EXPECT_EQ(describe_cache(39 << 20, planned, groups),
+            "31 MiB of KV cache (39 MiB were asked for; the rest is less than a block for each of 10 sequences)");
+}
+
 struct Answer {
   std::vector<int32_t> tokens;
   std::optional<Error> error;

@@ -1,9 +1,14 @@
 #include "base/free_memory.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
+
+#include "base/control_group.h"
 
 namespace hearth {
 namespace {
@@ -44,18 +49,34 @@ std::optional<uint64_t> free_in_group(const fs::path& limit_file, const fs::path
 
 }  // namespace
 
+std::optional<uint64_t> free_address_space_bytes() {
+  std::optional<uint64_t> least;
+  for (const auto& [kind, used_key] : {std::pair(RLIMIT_AS, "VmSize:"), {RLIMIT_DATA, "VmData:"}}) {
+    rlimit limit{};
+    if (getrlimit(kind, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) continue;
+    const uint64_t used = value_of("/proc/self/status", used_key).value_or(0) * 1024;
+    const uint64_t left = limit.rlim_cur - std::min<uint64_t>(limit.rlim_cur, used);
+    least = std::min(least.value_or(left), left);
+  }
+  return least;
+}
+
 uint64_t free_memory_bytes(const fs::path& root) {
   constexpr uint64_t kNoLimit = UINT64_MAX;
   const auto available_kib = value_of(root / "proc/meminfo", "MemAvailable:");
   uint64_t bytes = available_kib ? *available_kib * 1024 : kNoLimit;
 
-  const fs::path group = root / "sys/fs/cgroup";
-  const auto version_2 =
-      free_in_group(group / "memory.max", group / "memory.current", group / "memory.stat", "inactive_file");
-  const auto version_1 = free_in_group(group / "memory/memory.limit_in_bytes", group / "memory/memory.usage_in_bytes",
-                                       group / "memory/memory.stat", "total_inactive_file");
-  bytes = std::min({bytes, version_2.value_or(kNoLimit), version_1.value_or(kNoLimit)});
-  return bytes == kNoLimit ? 0 : bytes;
+  const auto take = [&](std::optional<uint64_t> free_bytes) { bytes = std::min(bytes, free_bytes.value_or(kNoLimit)); };
+  const ControlGroups groups = control_groups("memory", root);
+  for (const fs::path& group : groups.version_2) {
+    take(free_in_group(group / "memory.max", group / "memory.current", group / "memory.stat", "inactive_file"));
+  }
+  for (const fs::path& group : groups.version_1) {
+    take(free_in_group(group / "memory.limit_in_bytes", group / "memory.usage_in_bytes", group / "memory.stat",
+                       "total_inactive_file"));
+  }
+  take(free_address_space_bytes());
+  return bytes == kNoLimit ? 0 : std::max<uint64_t>(bytes, 1);
 }
 
 }  // namespace hearth

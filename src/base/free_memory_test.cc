@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <fstream>
 
 namespace hearth {
@@ -41,6 +45,35 @@ TEST_F(FreeMemory, IsNotMoreThanTheControlGroupAllows) {
 }
 
 TEST_F(FreeMemory, IsZeroWhereNothingIsKnown) { EXPECT_EQ(free_memory_bytes(root_), 0U); }
+
+/// What `look` says in a process whose address space has `bytes` left.
+template <class Look>
+int with_address_space(uint64_t bytes, Look look) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (free_address_space_bytes()) _exit(77);  // a limit from outside
+    std::ifstream status("/proc/self/statm");
+    uint64_t pages = 0;
+    status >> pages;
+    const rlim_t limit = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + bytes;
+    const rlimit limits{limit, limit};
+    if (setrlimit(RLIMIT_AS, &limits) != 0) _exit(78);
+    _exit(look());
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(FreeMemory, IsNotMoreThanTheAddressSpaceThatIsLeft) {
+  constexpr uint64_t kLeft = 64 << 20;
+  const int result = with_address_space(kLeft, [] {
+    const uint64_t free_bytes = free_memory_bytes();
+    return free_bytes > kLeft / 2 && free_bytes <= kLeft && free_address_space_bytes() == free_bytes ? 0 : 1;
+  });
+  if (result == 77) GTEST_SKIP() << "the address space is limited from outside";
+  EXPECT_EQ(result, 0);
+}
 
 TEST_F(FreeMemory, ThisMachineHasSome) { EXPECT_GT(free_memory_bytes(), 1U << 20); }
 

@@ -1,12 +1,12 @@
 #include "device/open_device.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/usable_cores.h"
 #include "device/cpu/cpu_device.h"
 #include "device/reference/reference_device.h"
 #ifdef HEARTH_VULKAN
@@ -15,13 +15,6 @@
 
 namespace hearth {
 namespace {
-
-/// Cores that this process may run on, which in a container are often fewer than the machine has.
-uint32_t usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return static_cast<uint32_t>(CPU_COUNT(&set));
-}
 
 #ifdef HEARTH_VULKAN
 

@@ -7,9 +7,9 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "base/thread_pool.h"
+#include "base/usable_cores.h"
 #include "tensor/quantize.h"
 
 namespace hearth {
@@ -214,7 +214,7 @@ class PieceReader {
   Result<void> read(const std::vector<Piece>& pieces, const std::stop_token& stop) {
     for (const Piece& piece : pieces) progress_.total_bytes += bytes_of_piece(piece);
     sink_.report(progress_);
-    ThreadPool pool(std::min(kReaderThreads, std::max(1U, std::thread::hardware_concurrency())));
+    ThreadPool pool(std::min(kReaderThreads, usable_cores()));
     std::vector<std::vector<std::byte>> buffers(pool.threads());
     pool.parallel_for(pieces.size(), [&](size_t i, unsigned thread) {
       if (failed_) return;

@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "server/http/listen_addresses.h"
 #include "server/http/listener.h"
 #include "server/openai/routes.h"
 
@@ -30,6 +31,10 @@ constexpr milliseconds kDrainPoll{10};
 
 /// For clients to read the error that ends their answer.
 constexpr milliseconds kAbortGrace{2000};
+
+Result<ApiKeys> read_keys(const ServerOptions& options) {
+  return options.api_key_file.empty() ? ApiKeys() : ApiKeys::read(options.api_key_file);
+}
 
 class HttpServer final : public Server {
  public:
@@ -54,14 +59,16 @@ class HttpServer final : public Server {
     return {};
   }
 
-  uint16_t port() const override { return listener_.endpoint().port(); }
+  uint16_t port() const override { return listener_.endpoints().front().port(); }
 
-  std::string url() const override {
-    const auto address = listener_.endpoint().address();
-    const std::string host = address.is_unspecified() ? (address.is_v6() ? "[::1]" : "127.0.0.1")
-                             : address.is_v6()        ? fmt::format("[{}]", address.to_string())
-                                                      : address.to_string();
-    return fmt::format("http://{}:{}", host, port());
+  std::string url() const override { return url_of(listener_.endpoints().front()); }
+  std::string addresses() const override { return describe_endpoints(listener_.endpoints()); }
+
+  Result<void> reload_keys() override {
+    Result<ApiKeys> keys = read_keys(options_);
+    if (!keys) return pass_on(keys);
+    router_.set_keys(*std::move(keys));
+    return {};
   }
 
   bool drain(milliseconds timeout) override {
@@ -139,14 +146,10 @@ class HttpServer final : public Server {
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options, std::shared_ptr<ServedModel> model) {
-  ApiKeys keys;
-  if (!options.api_key_file.empty()) {
-    Result<ApiKeys> read = ApiKeys::read(options.api_key_file);
-    if (!read) return pass_on(read);
-    keys = *std::move(read);
-  }
+  Result<ApiKeys> keys = read_keys(options);
+  if (!keys) return pass_on(keys);
   try {
-    auto server = std::make_unique<HttpServer>(std::move(options), std::move(model), std::move(keys));
+    auto server = std::make_unique<HttpServer>(std::move(options), std::move(model), *std::move(keys));
     if (Result<void> listening = server->listen(); !listening) return pass_on(listening);
     return server;
   } catch (const std::exception& error) {

@@ -30,9 +30,15 @@ class Server {
   /// "http://127.0.0.1:8080", to show and to open.
   virtual std::string url() const = 0;
 
+  /// All that it listens on, for the log: several URLs joined by "and", and whether that is every interface.
+  virtual std::string addresses() const = 0;
+
+  /// Reads the file of API keys anew; requests that come from then on need one of the new keys. Without such a file
+  /// nothing happens. Errors: those of start, and the keys stay as they were.
+  virtual Result<void> reload_keys() = 0;
+
   /// Stops accepting, lets running requests finish for up to `timeout`, then cancels them and closes every connection.
-  /// True if all of them had finished by themselves. For SIGTERM: block it before anything starts a thread, sigwait in
-  /// main, then drain. Meant to be called once; calling stop_draining from another thread cuts it short.
+  /// True if all of them had finished by themselves. Meant to be called once; calling stop_draining from another thread cuts it short.
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
 
   /// Makes a running drain cancel at once (the second ctrl-c).

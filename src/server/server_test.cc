@@ -76,10 +76,43 @@ TEST_F(ServerTest, APortInUseIsAClearErrorAndAFreedOneIsFreeAtOnce) {
   EXPECT_TRUE(third) << to_string(third.error());
 }
 
-TEST_F(ServerTest, ANameIsListenedOnAsItsIpv4Address) {
+bool has_ipv6() {
+  const int socket = ::socket(AF_INET6, SOCK_STREAM, 0);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const bool bound = socket >= 0 && ::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  if (socket >= 0) ::close(socket);
+  return bound;
+}
+
+TEST_F(ServerTest, LocalhostIsBothLoopbacks) {
   options.host = "localhost";
   start();
   EXPECT_EQ(get("/health").status, 200U) << server->url();
+  if (!has_ipv6()) GTEST_SKIP() << "no IPv6 here";
+  TestClient client(server->port(), 0, AF_INET6);
+  client.get("/health");
+  EXPECT_EQ(client.read().status, 200U);
+  EXPECT_EQ(server->addresses(), fmt::format("http://127.0.0.1:{0} and http://[::1]:{0}", server->port()));
+  options.port = server->port();
+  options.host = "::1";
+  EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::io) << "both are taken";
+}
+
+TEST_F(ServerTest, SaysWhenItListensOnEveryInterface) {
+  for (const char* host : {"", "*", "0.0.0.0", "::"}) {
+    if (std::string_view(host) == "::" && !has_ipv6()) continue;
+    options.host = host;
+    start();
+    EXPECT_EQ(get("/health").status, 200U) << host << ": IPv4 is part of it";
+    const bool is_ipv4 = std::string_view(host) == "0.0.0.0" || !has_ipv6();
+    EXPECT_EQ(server->addresses(), server->url() + (is_ipv4 ? " (every IPv4 interface, 0.0.0.0)"
+                                                            : " (every interface, ::)"));
+  }
+  options.host = "127.0.0.1";
+  start();
+  EXPECT_EQ(server->addresses(), server->url());
 }
 
 TEST_F(ServerTest, AnAddressThatIsNotHereIsAnError) {
@@ -88,6 +121,26 @@ TEST_F(ServerTest, AnAddressThatIsNotHereIsAnError) {
   options.host = "127.0.0.1";
   options.api_key_file = "/nowhere/keys";
   EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::not_found);
+}
+
+TEST_F(ServerTest, ChoicesOfAPromptDifferInIdAndSeedOnly) {
+  start();
+  const json body = {{"prompt", {"one", "two"}}, {"n", 3}, {"max_tokens", 4}, {"seed", 5}, {"stop", "stop"},
+                     {"cache_salt", "salt"}};
+  const json choices = post("/v1/completions", body).json()["choices"];
+  ASSERT_EQ(choices.size(), 6U);
+  const auto submitted = engine.locked([&] { return engine.submitted; });
+  ASSERT_EQ(submitted.size(), 6U);
+  for (uint32_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(choices[i]["text"], FakeEngine::text(5 + i % 3, 4));
+    EXPECT_TRUE(submitted[i].id.ends_with(fmt::format("-{}", i))) << submitted[i].id;
+    EXPECT_EQ(submitted[i].sampling.seed, 5 + i % 3);
+    EXPECT_EQ(submitted[i].prompt, submitted[i - i % 3].prompt);
+    EXPECT_FALSE(submitted[i].prompt.empty());
+    EXPECT_EQ(submitted[i].stop, std::vector<std::string>{"stop"});
+    EXPECT_EQ(submitted[i].cache_salt, "salt");
+  }
+  EXPECT_NE(submitted[0].prompt, submitted[3].prompt);
 }
 
 TEST_F(ServerTest, NamesItsModels) {

@@ -41,15 +41,15 @@ LOGPROB_ERROR = 1e-4 if DEVICE == "cpu" else 0.3
 class Server:
     """A running server; its standard error is kept in a file."""
 
-    def __init__(self, folder, model, *options, device=DEVICE):
+    def __init__(self, folder, model, *options, device=DEVICE, **process):
         self.log = folder / f"{time.monotonic_ns()}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [HEARTH, "serve", str(model), "--port", "0", "--device", device, *map(str, options)],
-                stdout=subprocess.DEVNULL, stderr=log)
-        self.url = self._wait_for(lambda: re.search(r"listening on (http://\S+)", self.log_text()))[1]
+                stdout=subprocess.DEVNULL, stderr=log, **process)
+        self.url = self.wait_for(lambda: re.search(r"listening on (http://\S+)", self.log_text()))[1]
 
-    def _wait_for(self, look):
+    def wait_for(self, look):
         until = time.monotonic() + 60
         while time.monotonic() < until:
             if found := look():
@@ -70,7 +70,7 @@ class Server:
             return error.code, error.read().decode()
 
     def wait_until_ready(self):
-        self._wait_for(lambda: self.get("/health")[0] == 200)
+        self.wait_for(lambda: self.get("/health")[0] == 200)
         return self
 
     def metric(self, name):
@@ -100,8 +100,8 @@ def start_server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("servers")
     servers = []
 
-    def start(model, *options, **where):
-        servers.append(Server(folder, model, *options, **where))
+    def start(model, *options, **how):
+        servers.append(Server(folder, model, *options, **how))
         return servers[-1]
 
     yield start

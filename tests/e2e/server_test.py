@@ -69,6 +69,53 @@ def test_sigterm_lets_a_stream_finish(start_server):
     assert server.process.wait(timeout=30) == 0
 
 
+def test_signals_that_mean_nothing_here_are_ignored(start_server):
+    server = start_server(DEMO, "--context", 512).wait_until_ready()
+    for ignored in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        server.process.send_signal(ignored)
+    assert server.client().models.list().data
+    assert server.stop() == 0
+
+
+def test_sighup_drains_where_there_are_no_keys(start_server):
+    server = start_server(DEMO, "--context", 1024, "--served-model-name", "demo").wait_until_ready()
+    stream = server.client().chat.completions.create(
+        model="demo", messages=[{"role": "user", "content": "Tell me a story."}], stream=True, max_tokens=20,
+        temperature=0, extra_body={"ignore_eos": True})
+    next(stream)
+    server.process.send_signal(signal.SIGHUP)
+    assert list(stream)[-1].choices[0].finish_reason == "length"
+    assert server.process.wait(timeout=30) == 0
+
+
+def test_sighup_reads_the_keys_anew(start_server, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("old-key\n")
+    server = start_server(DEMO, "--context", 512, "--api-key-file", keys).wait_until_ready()
+
+    def reload(text, says):
+        keys.write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for(lambda: says in server.log_text())
+
+    reload("new-key\n", "were read anew")
+    assert server.client(api_key="new-key").models.list().data
+    with pytest.raises(openai.AuthenticationError):
+        server.client(api_key="old-key").models.list()
+    reload("# nobody\n", "stay as they were")
+    assert server.client(api_key="new-key").models.list().data
+    assert "new-key" not in server.log_text()
+    assert server.stop() == 0
+
+
+def test_nohup_keeps_it_alive(start_server):
+    server = start_server(DEMO, "--context", 512, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    server.wait_until_ready()
+    server.process.send_signal(signal.SIGHUP)
+    assert server.client().models.list().data
+    assert server.stop() == 0
+
+
 def test_a_drain_has_an_end(start_server):
     server = start_server(DEMO, "--served-model-name", "demo", "--drain-timeout", 1).wait_until_ready()
     failures = []

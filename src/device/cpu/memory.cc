@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/free_memory.h"
+
 namespace hearth::cpu {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kArenaBytes = size_t{1} << 30;  // address space, not memory
+constexpr size_t kArenaBytes = size_t{1} << 30;          // address space, not memory
+constexpr size_t kLimitedArenaBytes = size_t{32} << 20;  // where address space is what there is little of
 constexpr size_t kAlignment = 64;
 
 size_t round_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
@@ -48,7 +51,9 @@ Result<Mapping> Mapping::reserve(size_t bytes, const std::string& purpose) {
 Result<std::byte*> Arena::allocate(size_t bytes, const std::string& purpose) {
   const size_t rounded = round_up(bytes, kAlignment);
   if (mappings_.empty() || used_ + rounded > mappings_.back().size()) {
-    auto mapping = Mapping::reserve(std::max(rounded, kArenaBytes), purpose);
+    const size_t usual_bytes = free_address_space_bytes() ? kLimitedArenaBytes : kArenaBytes;
+    auto mapping = Mapping::reserve(std::max(rounded, usual_bytes), purpose);
+    if (!mapping) mapping = Mapping::reserve(rounded, purpose);
     if (!mapping) return pass_on(mapping);
     mappings_.push_back(std::move(*mapping));
     used_ = 0;

@@ -31,9 +31,9 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <thread>
 
 #include "base/thread_pool.h"
+#include "base/usable_cores.h"
 #include "device/vulkan/kept_file.h"
 
 namespace hearth::vulkan {
@@ -158,7 +158,7 @@ PipelineStatistics Pipelines::statistics() const {
 
 Result<void> Pipelines::prepare(const std::set<PipelineKey>& keys) {
   const std::vector<PipelineKey> list(keys.begin(), keys.end());
-  const unsigned threads = std::max(1U, std::thread::hardware_concurrency());
+  const unsigned threads = usable_cores();
   std::mutex failure_mutex;
   std::optional<Error> failure;
   ThreadPool(threads).parallel_for(list.size(), [&](size_t i, unsigned) {

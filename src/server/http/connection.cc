@@ -9,9 +9,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/read.hpp>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "server/http/access_log.h"
+#include "server/http/read_body.h"
 #include "server/http/request_head.h"
 
 namespace hearth {
@@ -33,6 +35,10 @@ constexpr size_t kPipelinedBytes = 64 << 10;
 constexpr std::chrono::milliseconds kLingerTimeout{2000};
 constexpr unsigned kClientClosedRequest = 499;  ///< for the log only, as in nginx
 
+WritePace write_pace(const ServerOptions& options) {
+  return {.stall_timeout = options.write_timeout, .min_bytes_per_second = options.min_read_bytes_per_second};
+}
+
 /// Adds to a counter while it lives.
 class Reservation {
  public:
@@ -45,6 +51,13 @@ class Reservation {
   uint64_t& counter_;
   const uint64_t amount_;
 };
+
+/// Drops empty lines; whether something else stands at the beginning.
+bool begins_with_request(boost::beast::flat_buffer& buffer) {
+  const auto at = [&](size_t i) { return static_cast<const char*>(buffer.data().data())[i]; };
+  while (buffer.size() >= 2 && at(0) == '\r' && at(1) == '\n') buffer.consume(2);
+  return buffer.size() > 1 || (buffer.size() == 1 && at(0) != '\r');
+}
 
 /// Sets a pointer while it lives.
 class Pointing {
@@ -87,16 +100,18 @@ asio::awaitable<void> Connection::run() {
   close_now();
 }
 
+/// Whether the first byte of a request is there. Empty lines before it are skipped (RFC 9112, 2.2), all within the time
+/// of one silence.
 asio::awaitable<bool> Connection::wait_for_request() {
-  if (closed_) co_return false;
-  if (buffer_.size() > 0) co_return true;
-  if (context_.draining) co_return false;
   socket_.start_timer(served_before_ ? context_.options.idle_timeout : context_.options.header_timeout);
-  const auto [error, count] = co_await socket_.get().async_read_some(buffer_.prepare(kReadBytes), kTuple);
+  boost::system::error_code error;
+  while (!begins_with_request(buffer_) && !error && !closed_ && !context_.draining) {
+    size_t count = 0;
+    std::tie(error, count) = co_await socket_.get().async_read_some(buffer_.prepare(kReadBytes), kTuple);
+    buffer_.commit(count);
+  }
   socket_.stop_timer();
-  if (error) co_return false;
-  buffer_.commit(count);
-  co_return true;
+  co_return begins_with_request(buffer_) && !closed_;
 }
 
 /// Whether another request may follow.
@@ -113,14 +128,19 @@ asio::awaitable<bool> Connection::serve_request() {
   exchange.wire = wire_format(exchange.parser);
   exchange.extra_headers = context_.router.cors_headers(exchange.request.header("Origin"));
   exchange.extra_headers.emplace_back("x-request-id", exchange.request.id);
-  if (error && !reading_error(error, socket_.timed_out(), options)) co_return false;
+  std::optional<ApiError> unreadable;
+  if (error) {
+    const std::string_view unread(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+    unreadable = reading_error(error, socket_.timed_out(), unread, options);
+    if (!unreadable) co_return false;
+  }
 
   busy_ = true;
   const Reservation busy(context_.busy_connections, 1);
   bool keep = false;
-  if (error) {
+  if (unreadable) {
     exchange.wire.keep_alive = false;
-    co_await send_response(exchange, to_response(*reading_error(error, socket_.timed_out(), options)));
+    co_await send_response(exchange, to_response(*unreadable));
   } else {
     keep = co_await read_body_and_answer(exchange);
   }
@@ -129,60 +149,62 @@ asio::awaitable<bool> Connection::serve_request() {
   co_return keep&& exchange.wire.keep_alive && !context_.draining;
 }
 
+/// The answer to a request whose body is not wanted.
+std::optional<HttpResponse> Connection::answer_early(Exchange& exchange) const {
+  if (const auto error = check_head(exchange.parser, exchange.request)) {
+    exchange.wire.keep_alive = false;
+    return to_response(*error);
+  }
+  if (auto early = context_.router.answer_early(exchange.request)) return early;
+  // Of a body in chunks nothing is known before it is read.
+  const uint64_t declared_bytes = exchange.parser.content_length().value_or(0);
+  if (!context_.bodies.has_room(declared_bytes)) return to_response(too_many_bodies());
+  return std::nullopt;
+}
+
 /// Whether the answer went out.
 asio::awaitable<bool> Connection::read_body_and_answer(Exchange& exchange) {
-  const ServerOptions& options = context_.options;
-  std::optional<HttpResponse> early;
-  if (const auto error = check_head(exchange.parser, exchange.request)) {
-    early = to_response(*error);
-    exchange.wire.keep_alive = false;
-  } else {
-    early = context_.router.answer_early(exchange.request);
-  }
-  const uint64_t body_bytes =
-      exchange.parser.chunked() ? options.max_body_bytes : exchange.parser.content_length().value_or(0);
-  if (!early && context_.buffered_body_bytes + body_bytes > options.max_buffered_body_bytes) {
-    early = to_response({.status = 503,
-                         .message = "Too many large requests are being read",
-                         .type = "server_error",
-                         .code = "overloaded",
-                         .retry_after_seconds = 1});
-  }
-  if (early) {
+  if (const auto early = answer_early(exchange)) {
     // The body is not wanted, so where the next request begins is not known.
     if (!exchange.parser.is_done()) exchange.wire.keep_alive = false;
     co_return co_await send_response(exchange, *early);
   }
+  std::optional<Reply> reply = co_await read_body_and_handle(exchange);
+  if (!reply) co_return false;
+  if (auto* response = std::get_if<HttpResponse>(&*reply)) co_return co_await send_response(exchange, *response);
 
-  const Reservation reservation(context_.buffered_body_bytes, body_bytes);
-  if (!exchange.parser.is_done()) {
-    const bool expects_continue = !exchange.request.header("Expect").empty() && exchange.wire.minor_version > 0;
-    if (expects_continue) {
-      const bool sent = co_await socket_.write("HTTP/1.1 100 Continue\r\n\r\n", options.write_timeout);
-      if (!sent) co_return false;
-    }
-    socket_.start_timer(options.body_timeout);
-    const auto [error, count] = co_await http::async_read(socket_.get(), buffer_, exchange.parser, kTuple);
-    socket_.stop_timer();
-    if (error) {
-      const auto answer = reading_error(error, socket_.timed_out(), options);
-      exchange.wire.keep_alive = false;
-      if (!answer) co_return false;
-      co_return co_await send_response(exchange, to_response(*answer));
-    }
-  }
-  exchange.request.body = std::move(exchange.parser.get().body());
-  Reply reply = co_await handle(exchange.request);
-  exchange.request.body = {};
-  if (auto* response = std::get_if<HttpResponse>(&reply)) co_return co_await send_response(exchange, *response);
-
-  PendingReply& pending = *std::get<std::unique_ptr<PendingReply>>(reply);
+  PendingReply& pending = *std::get<std::unique_ptr<PendingReply>>(*reply);
   const Pointing pointing(reply_, &pending);
   watch_peer();
   const bool sent = co_await send_pending(exchange, pending);
   exchange.statistics = pending.statistics();
   co_await stop_watching_peer();
   co_return sent;
+}
+
+/// What the handler says, or why it was not asked; nothing where nobody is there to read it. The body and its share of
+/// the budget are gone afterwards, however long the answer takes.
+asio::awaitable<std::optional<Reply>> Connection::read_body_and_handle(Exchange& exchange) {
+  const ServerOptions& options = context_.options;
+  BodyShare share(context_.bodies);
+  if (!exchange.parser.is_done()) {
+    const bool expects_continue = !exchange.request.header("Expect").empty() && exchange.wire.minor_version > 0;
+    if (expects_continue) {
+      const bool sent = co_await socket_.write("HTTP/1.1 100 Continue\r\n\r\n", write_pace(options));
+      if (!sent) co_return std::nullopt;
+    }
+    const auto read = co_await read_body(socket_, buffer_, exchange.parser, share, options);
+    if (!read) {
+      exchange.wire.keep_alive = false;
+      exchange.parser.get().body() = {};
+      if (!read.error()) co_return std::nullopt;
+      co_return to_response(*read.error());
+    }
+  }
+  exchange.request.body = std::move(exchange.parser.get().body());
+  Reply reply = co_await handle(exchange.request);
+  exchange.request.body = {};
+  co_return reply;
 }
 
 asio::awaitable<Reply> Connection::handle(const HttpRequest& request) {
@@ -238,11 +260,15 @@ asio::awaitable<bool> Connection::send_pending(Exchange& exchange, PendingReply&
     if (!sent) break;
     last_sent = steady_clock::now();
   }
-  // Nobody reads any more, or not fast enough: what is still in the system's buffers is worth nothing.
+  give_up(exchange);
+  co_return false;
+}
+
+/// Nobody reads any more, or not fast enough: what is still in the system's buffers is worth nothing.
+void Connection::give_up(Exchange& exchange) {
   exchange.status = kClientClosedRequest;
   closed_ = true;
   socket_.reset();
-  co_return false;
 }
 
 asio::awaitable<bool> Connection::send_events(Exchange& exchange, std::string_view events, bool end) {
@@ -255,14 +281,16 @@ asio::awaitable<bool> Connection::send_events(Exchange& exchange, std::string_vi
   }
   bytes += stream_chunk(events, exchange.wire);
   if (end) bytes += stream_end(exchange.wire);
-  co_return co_await socket_.write(bytes, context_.options.write_timeout);
+  co_return co_await socket_.write(bytes, write_pace(context_.options));
 }
 
 asio::awaitable<bool> Connection::send_response(Exchange& exchange, const HttpResponse& response) {
   exchange.status = response.status;
   if (context_.draining) exchange.wire.keep_alive = false;
   const std::string bytes = response_bytes(response, exchange.extra_headers, exchange.wire);
-  co_return co_await socket_.write(bytes, context_.options.write_timeout);
+  const bool sent = co_await socket_.write(bytes, write_pace(context_.options));
+  if (!sent) give_up(exchange);
+  co_return sent;
 }
 
 void Connection::wake() {

@@ -8,8 +8,10 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
+#include "server/http/body_budget.h"
 #include "server/http/reply.h"
 #include "server/http/request_counters.h"
 #include "server/http/router.h"
@@ -25,9 +27,9 @@ struct ConnectionContext {
   const Router& router;
   const ServerOptions& options;
   RequestCounters& counters;
-  uint64_t buffered_body_bytes = 0;  ///< of requests whose body is being read or handled
-  uint64_t busy_connections = 0;     ///< that have read a request's headers and not yet sent all of the answer
-  bool draining = false;             ///< answers close their connection
+  BodyBudget bodies{options};     ///< of requests that are being read or parsed
+  uint64_t busy_connections = 0;  ///< that have read a request's headers and not yet sent all of the answer
+  bool draining = false;          ///< answers close their connection
 };
 
 /// One client: reads requests and has them answered, one after the other, until either side closes. While an answer is
@@ -55,11 +57,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<bool> wait_for_request();
   boost::asio::awaitable<bool> serve_request();
   boost::asio::awaitable<bool> read_body_and_answer(Exchange& exchange);
+  std::optional<HttpResponse> answer_early(Exchange& exchange) const;
+  boost::asio::awaitable<std::optional<Reply>> read_body_and_handle(Exchange& exchange);
   boost::asio::awaitable<Reply> handle(const HttpRequest& request);
   boost::asio::awaitable<bool> send_pending(Exchange& exchange, PendingReply& reply);
   boost::asio::awaitable<bool> send_events(Exchange& exchange, std::string_view events, bool end);
   boost::asio::awaitable<bool> send_response(Exchange& exchange, const HttpResponse& response);
   ReplyPart next_part(const Exchange& exchange, PendingReply& reply) const;
+  void give_up(Exchange& exchange);
   void log(const Exchange& exchange) const;
 
   /// Something has happened that send_pending may want to know.

@@ -1,7 +1,10 @@
 // How connections behave, over real sockets.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
+#include <set>
 #include <thread>
 
 #include "server/testing/server_fixture.h"
@@ -111,22 +114,59 @@ TEST_F(ConnectionTest, RefusesWhatIsTooLarge) {
   EXPECT_EQ(get("/health", "X: " + std::string(1000, 'x') + "\r\n").status, 200U);
 }
 
+TEST_F(ConnectionTest, DeclaredBodiesCloseTheApiForNobody) {
+  start();
+  std::vector<std::unique_ptr<TestClient>> idle;
+  for (int i = 0; i < 32; ++i) {
+    idle.push_back(std::make_unique<TestClient>(server->port()));
+    idle.back()->send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+                                  kChatPath, options.max_body_bytes));
+    ASSERT_EQ(idle.back()->read().status, 100U);
+  }
+  EXPECT_EQ(post(kChatPath, chat({{"max_tokens", 2}})).status, 200U);
+  EXPECT_EQ(post(kChatPath, chat({{"user", std::string(1 << 20, 'x')}, {"max_tokens", 2}})).status, 200U);
+}
+
 TEST_F(ConnectionTest, RefusesAFloodOfLargeBodies) {
   options.max_body_bytes = 1000;
   options.max_buffered_body_bytes = 1500;
   start();
+  const std::string head = fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n", kChatPath);
   TestClient first(server->port());
-  first.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", kChatPath));
-  // The first one's headers have been read once its body is invited; here there is no such sign.
-  std::this_thread::sleep_for(milliseconds(50));
-  TestClient second(server->port());
-  second.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", kChatPath));
-  const TestResponse refused = second.read();
+  first.send(head + "\r\n" + std::string(900, ' '));
+  TestResponse refused;
+  for (int i = 0; i < 1000 && refused.status != 503; ++i) {  // until what was sent has been read
+    TestClient second(server->port());
+    second.send(head + "Expect: 100-continue\r\n\r\n");
+    refused = second.read();
+  }
   EXPECT_EQ(refused.status, 503U);
   EXPECT_EQ(refused.header("Retry-After"), "1");
-  first.send(std::string(1000, ' '));
+  // In chunks nothing is declared, so it shows only when it comes.
+  TestClient chunked(server->port());
+  chunked.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n{}", kChatPath,
+                           std::string(1000, ' ')));
+  EXPECT_EQ(chunked.read().status, 503U);
+  EXPECT_TRUE(chunked.is_closed_by_server());
+  first.send(std::string(100, ' '));
   EXPECT_EQ(first.read().status, 400U);
-  EXPECT_EQ(post(kChatPath, chat({{"max_tokens", 2}})).status, 200U) << "the room is free again";
+  EXPECT_EQ(post(kChatPath, chat({{"user", std::string(800, 'x')}, {"max_tokens", 2}})).status, 200U)
+      << "the room is free again";
+}
+
+TEST_F(ConnectionTest, ABodyIsHeldNoLongerThanItTakesToParseIt) {
+  options.max_buffered_body_bytes = 1500;
+  engine.paused = true;
+  start();
+  const std::string large = chat({{"user", std::string(1000, 'x')}, {"max_tokens", 2}}).dump();
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (size_t i = 1; i <= 3; ++i) {
+    clients.push_back(std::make_unique<TestClient>(server->port()));
+    clients.back()->post(kChatPath, large);
+    ASSERT_TRUE(engine.wait_for([&] { return engine.running() == i; })) << "the answer of the one before still goes on";
+  }
+  engine.locked([&] { engine.paused = false; });
+  for (const auto& client : clients) EXPECT_EQ(client->read().status, 200U);
 }
 
 TEST_F(ConnectionTest, AnswersTimeoutsOfSlowSenders) {
@@ -143,6 +183,33 @@ TEST_F(ConnectionTest, AnswersTimeoutsOfSlowSenders) {
   EXPECT_TRUE(body.is_closed_by_server());
   TestClient silent(server->port());
   EXPECT_TRUE(silent.is_closed_by_server());
+}
+
+TEST_F(ConnectionTest, ABodyThatTricklesHasADeadline) {
+  options.body_timeout = milliseconds(100);
+  start();
+  TestClient client(server->port());
+  client.send(fmt::format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", kChatPath));
+  // The server closes its side at once and takes what still comes for two seconds.
+  for (int i = 0; i < 60 && client.send(" "); ++i) std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_EQ(client.read().status, 408U);
+}
+
+TEST_F(ConnectionTest, AnAnswerThatIsTakenBitByBitHasADeadline) {
+  options.write_timeout = milliseconds(300);
+  options.min_read_bytes_per_second = 1 << 30;
+  engine.text_of_a_token = std::string(1 << 20, 'x');
+  start();
+  TestClient client(server->port(), 4096);
+  client.post(kChatPath, chat({{"max_tokens", 32}}).dump());
+  // Something moves all the time, but the whole would take minutes.
+  ASSERT_TRUE(client.read_until("HTTP/1.1 200"));
+  bool dropped = false;
+  for (int i = 0; i < 100 && !dropped; ++i) {
+    std::this_thread::sleep_for(milliseconds(20));
+    dropped = !client.receive_some();
+  }
+  EXPECT_TRUE(dropped);
 }
 
 TEST_F(ConnectionTest, ClosesIdleConnections) {
@@ -232,6 +299,37 @@ TEST_F(ConnectionTest, TurnsAwayConnectionsBeyondTheLimit) {
   EXPECT_EQ(status, 200U) << "a connection that ended makes room";
 }
 
+/// The name of a header that stands twice: a browser takes two Access-Control-Allow-Origin for none.
+std::string repeated_header(const TestResponse& response) {
+  std::set<std::string> names;
+  for (auto [name, value] : response.headers) {
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (!names.insert(name).second) return name;
+  }
+  return "";
+}
+
+TEST_F(ConnectionTest, APreflightIsAnsweredOnceAndWhole) {
+  options.cors_origins = {"https://chat.example"};
+  start();
+  const auto preflight = [&](const std::string& origin) {
+    TestClient client(server->port());
+    client.send(fmt::format("OPTIONS {} HTTP/1.1\r\nHost: x\r\nOrigin: {}\r\nAccess-Control-Request-Method: POST\r\n"
+                            "Access-Control-Request-Headers: authorization,content-type\r\n\r\n",
+                            kChatPath, origin));
+    return client.read();
+  };
+  const TestResponse allowed = preflight("https://chat.example");
+  EXPECT_EQ(allowed.status, 204U);
+  EXPECT_EQ(repeated_header(allowed), "");
+  EXPECT_EQ(allowed.header("Access-Control-Allow-Origin"), "https://chat.example");
+  EXPECT_EQ(allowed.header("Access-Control-Allow-Headers"), "authorization,content-type");
+  EXPECT_NE(allowed.header("Access-Control-Allow-Methods").find("POST"), std::string_view::npos);
+  const TestResponse refused = preflight("https://evil.example");
+  EXPECT_EQ(repeated_header(refused), "");
+  EXPECT_EQ(refused.header("Access-Control-Allow-Origin"), "");
+}
+
 TEST_F(ConnectionTest, CorsHeadersAreOnEveryAnswerAlsoOnStreams) {
   options.cors_origins = {"https://chat.example"};
   start();
@@ -239,6 +337,7 @@ TEST_F(ConnectionTest, CorsHeadersAreOnEveryAnswerAlsoOnStreams) {
   for (const TestResponse& response :
        {get("/v1/models", origin), get("/nowhere", origin), post(kChatPath, chat({{"stream", true}}), origin)}) {
     EXPECT_EQ(response.header("Access-Control-Allow-Origin"), "https://chat.example") << response.status;
+    EXPECT_EQ(repeated_header(response), "") << response.status;
   }
   EXPECT_EQ(get("/v1/models", "Origin: https://evil.example\r\n").header("Access-Control-Allow-Origin"), "");
 }

@@ -3,17 +3,18 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <string>
 #include <utility>
 
 #include "server/api_error.h"
+#include "server/http/listen_addresses.h"
 #include "server/http/wire.h"
 
 namespace hearth {
@@ -49,7 +50,7 @@ std::string hint_for(boost::system::error_code error) {
 }  // namespace
 
 Listener::Listener(asio::io_context& io, ConnectionContext& context)
-    : io_(io), context_(context), acceptor_(io), pause_(io) {}
+    : io_(io), context_(context) {}
 
 Result<void> Listener::listen() {
   const ServerOptions& options = context_.options;
@@ -59,39 +60,33 @@ Result<void> Listener::listen() {
                 hint_for(error));
   };
   boost::system::error_code error;
-  tcp::resolver resolver(io_);
-  const auto addresses = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
-  if (error) return failure(error);
-  // "localhost" is both; clients that say 127.0.0.1 must find it.
-  const auto ipv4 =
-      std::ranges::find_if(addresses, [](const auto& entry) { return entry.endpoint().address().is_v4(); });
-  const tcp::endpoint address = ipv4 != addresses.end() ? ipv4->endpoint() : addresses.begin()->endpoint();
-  acceptor_.open(address.protocol(), error);
-  // A server that was just stopped leaves connections behind that would keep the port for a minute.
-  if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor_.bind(address, error);
-  if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
-  if (!error) endpoint_ = acceptor_.local_endpoint(error);
+  const std::vector<asio::ip::address> addresses = listen_addresses(io_, options.host, error);
+  if (!error) acceptors_ = open_acceptors(io_, addresses, options.port, error);
+  for (const tcp::acceptor& acceptor : acceptors_) {
+    if (!error) endpoints_.push_back(acceptor.local_endpoint(error));
+  }
   if (error) return failure(error);
   return {};
 }
 
-void Listener::start() { asio::co_spawn(io_, accept_loop(), asio::detached); }
+void Listener::start() {
+  for (tcp::acceptor& acceptor : acceptors_) asio::co_spawn(io_, accept_loop(acceptor), asio::detached);
+}
 
 void Listener::stop() {
   boost::system::error_code ignored;
-  acceptor_.close(ignored);
-  pause_.cancel();
+  for (tcp::acceptor& acceptor : acceptors_) acceptor.close(ignored);
 }
 
-asio::awaitable<void> Listener::accept_loop() {
-  while (acceptor_.is_open()) {
-    auto [error, socket] = co_await acceptor_.async_accept(kTuple);
+asio::awaitable<void> Listener::accept_loop(tcp::acceptor& acceptor) {
+  asio::steady_timer pause(io_);
+  while (acceptor.is_open()) {
+    auto [error, socket] = co_await acceptor.async_accept(kTuple);
     if (error == asio::error::operation_aborted) continue;
     if (error) {
       spdlog::warn("cannot accept a connection: {}", error.message());
-      pause_.expires_after(kPauseAfterFailure);
-      co_await pause_.async_wait(kTuple);
+      pause.expires_after(kPauseAfterFailure);
+      co_await pause.async_wait(kTuple);
       continue;
     }
     if (connections_.size() >= context_.options.max_connections) {

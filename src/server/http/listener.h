@@ -3,10 +3,10 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
 #include <unordered_set>
+#include <vector>
 
 #include "base/result.h"
 #include "server/http/connection.h"
@@ -18,7 +18,7 @@ class Listener {
  public:
   explicit Listener(boost::asio::io_context& io, ConnectionContext& context);
 
-  /// Binds to host and port of the options. Errors: io, naming both.
+  /// Binds to host and port of the options, on every address that the host stands for. Errors: io, naming both.
   Result<void> listen();
 
   /// Begins to accept.
@@ -27,18 +27,18 @@ class Listener {
   /// Accepts no more: the port is free for another process from here on.
   void stop();
 
-  boost::asio::ip::tcp::endpoint endpoint() const { return endpoint_; }
+  /// What is listened on, with one port; one or more.
+  const std::vector<boost::asio::ip::tcp::endpoint>& endpoints() const { return endpoints_; }
   const std::unordered_set<std::shared_ptr<Connection>>& connections() const { return connections_; }
 
  private:
-  boost::asio::awaitable<void> accept_loop();
+  boost::asio::awaitable<void> accept_loop(boost::asio::ip::tcp::acceptor& acceptor);
   void serve(boost::asio::ip::tcp::socket socket);
 
   boost::asio::io_context& io_;
   ConnectionContext& context_;
-  boost::asio::ip::tcp::acceptor acceptor_;
-  boost::asio::ip::tcp::endpoint endpoint_;
-  boost::asio::steady_timer pause_;
+  std::vector<boost::asio::ip::tcp::acceptor> acceptors_;
+  std::vector<boost::asio::ip::tcp::endpoint> endpoints_;
   std::unordered_set<std::shared_ptr<Connection>> connections_;
 };
 

@@ -10,8 +10,13 @@ namespace hearth {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+/// As names in HTTP are compared: ASCII letters of either case are equal.
+bool equal_ignoring_case(std::string_view a, std::string_view b);
+
 /// The value of the first header called `name` (letters of either case), or an empty text.
 std::string_view find_header(const Headers& headers, std::string_view name);
+
+bool has_header(const Headers& headers, std::string_view name);
 
 /// A request as the handlers see it, free of sockets and of the HTTP library.
 struct HttpRequest {
@@ -33,8 +38,8 @@ struct HttpResponse {
   std::string body{};
 };
 
-/// The path of a request target ("/v1/models/a%2Fb?x=1", "http://host/path"), percent-decoded, without the query and
-/// without a slash at its end; empty when it is malformed or holds a NUL.
+/// The path of a request target ("/v1/models/a%2Fb?x=1", "http://host/path", "*"; RFC 9112, 3.2), percent-decoded,
+/// without the query and without a slash at its end; empty when it is malformed or holds a NUL.
 std::string target_path(std::string_view target);
 
 }  // namespace hearth

@@ -14,10 +14,15 @@ TEST(TargetPath, LosesQueryEscapesAndTheSlashAtItsEnd) {
   EXPECT_EQ(target_path("/v1/models/a%2Fb%20c?x=1#y"), "/v1/models/a/b c");
   EXPECT_EQ(target_path("http://host:80/health?x"), "/health");
   EXPECT_EQ(target_path("http://host"), "/");
+  EXPECT_EQ(target_path("HTTPS://host?x=/health"), "/");
+  EXPECT_EQ(target_path("*"), "*");
 }
 
 TEST(TargetPath, IsEmptyWhenMalformed) {
-  for (const char* target : {"/%", "/%4", "/%zz", "/a%00b"}) EXPECT_EQ(target_path(target), "") << target;
+  for (const char* target : {"/%", "/%4", "/%zz", "/a%00b", "health", "host:80", "http:///health", "http://?x", "ftp://host/health",
+                             "*/x", "?x"}) {
+    EXPECT_EQ(target_path(target), "") << target;
+  }
 }
 
 TEST(FindHeader, IgnoresCase) {
@@ -34,6 +39,14 @@ TEST(ResponseBytes, HeadHasTheHeadersOfGetAndNoBody) {
   EXPECT_TRUE(get.starts_with("HTTP/1.1 200 OK\r\n"));
   EXPECT_NE(get.find("Content-Length: 2\r\n"), std::string::npos);
   EXPECT_NE(get.find("x-request-id: 7\r\n"), std::string::npos);
+}
+
+TEST(ResponseBytes, AHeaderThatTheResponseHasStandsOnce) {
+  const HttpResponse response{.headers = {{"Vary", "Accept"}}};
+  const std::string bytes = response_bytes(response, {{"vary", "Origin"}, {"x-request-id", "7"}}, {});
+  EXPECT_NE(bytes.find("Vary: Accept\r\n"), std::string::npos);
+  EXPECT_EQ(bytes.find("vary: Origin"), std::string::npos);
+  EXPECT_NE(bytes.find("x-request-id: 7\r\n"), std::string::npos);
 }
 
 TEST(StreamChunk, IsChunkedForHttp11AndPlainForHttp10) {

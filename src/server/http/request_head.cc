@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <boost/beast/core/string.hpp>
+#include <algorithm>
 #include <boost/beast/http/error.hpp>
+#include <cctype>
+#include <string_view>
+#include <vector>
 
 #include "server/random_id.h"
 
@@ -12,7 +15,78 @@ namespace {
 
 namespace http = boost::beast::http;
 
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
 std::string_view to_view(boost::beast::string_view text) { return {text.data(), text.size()}; }
+
+/// All that the Transfer-Encoding headers name, in order.
+std::vector<std::string_view> transfer_codings(const RequestParser& parser) {
+  std::vector<std::string_view> codings;
+  const auto [first, last] = parser.get().equal_range(http::field::transfer_encoding);
+  for (auto field = first; field != last; ++field) {
+    std::string_view list = to_view(field->value());
+    while (!list.empty()) {
+      const size_t end = std::min(list.find(','), list.size());
+      const std::string_view coding = trimmed(list.substr(0, end));
+      if (!coding.empty()) codings.push_back(coding);
+      list.remove_prefix(std::min(end + 1, list.size()));
+    }
+  }
+  return codings;
+}
+
+/// RFC 9112, 6.1 and 6.3: bodies come in chunks or with a length. Where chunks are not the outermost coding, nobody can
+/// tell where the body ends.
+std::optional<ApiError> check_transfer_encoding(const RequestParser& parser) {
+  if (parser.get().count(http::field::transfer_encoding) == 0) return std::nullopt;
+  if (parser.get().version() < 11) return ApiError{.status = 400, .message = "HTTP/1.0 has no Transfer-Encoding"};
+  const std::vector<std::string_view> codings = transfer_codings(parser);
+  const auto is_chunked = [](std::string_view coding) { return equal_ignoring_case(coding, "chunked"); };
+  const auto chunked = std::ranges::find_if(codings, is_chunked);
+  const bool is_last = codings.end() - chunked == 1;
+  if (codings.empty() || (chunked != codings.end() && !is_last)) {
+    return ApiError{.status = 400, .message = "In Transfer-Encoding, chunked must come once and last"};
+  }
+  if (codings.size() != 1 || !parser.chunked()) {
+    return ApiError{.status = 501, .message = "Transfer-Encoding other than chunked is not supported"};
+  }
+  return std::nullopt;
+}
+
+/// A name or an address with a port (RFC 9112, 3.2); may be empty.
+bool is_host(std::string_view host) {
+  return std::ranges::all_of(host, [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("-._~%!$&'()*+,;=:[]").contains(static_cast<char>(c));
+  });
+}
+
+std::optional<ApiError> check_target_and_host(const RequestParser& parser, const HttpRequest& request) {
+  const auto& head = parser.get();
+  if (head.method() == http::verb::connect) return ApiError{.status = 501, .message = "This server is no proxy"};
+  const bool asks_for_all = request.path == "*";
+  if (request.path.empty() || (asks_for_all && head.method() != http::verb::options)) {
+    return ApiError{.status = 400, .message = "The request's path is malformed"};
+  }
+  const size_t hosts = head.count(http::field::host);
+  if (hosts > 1 || (hosts == 0 && head.version() == 11)) {
+    return ApiError{.status = 400, .message = "HTTP/1.1 needs exactly one Host header"};
+  }
+  if (!is_host(request.header("Host"))) return ApiError{.status = 400, .message = "The Host header names no host"};
+  return std::nullopt;
+}
+
+/// Whether the request line is whole and ends with a version of HTTP that is not ours.
+bool names_other_version(std::string_view unread) {
+  const std::string_view line = unread.substr(0, unread.find("\r\n"));
+  const std::string_view version = line.substr(line.rfind(' ') + 1);
+  const auto digit = [&](size_t i) { return std::isdigit(static_cast<unsigned char>(version[i])) != 0; };
+  return line.size() < unread.size() && version.size() == 8 && version.starts_with("HTTP/") && digit(5) &&
+         version[6] == '.' && digit(7) && version != "HTTP/1.1" && version != "HTTP/1.0";
+}
 
 }  // namespace
 
@@ -32,27 +106,22 @@ WireFormat wire_format(const RequestParser& parser) {
 }
 
 std::optional<ApiError> check_head(const RequestParser& parser, const HttpRequest& request) {
-  const auto& head = parser.get();
-  if (request.path.empty()) return ApiError{.status = 400, .message = "The request's path is malformed"};
-  if (head.version() > 11) return ApiError{.status = 505, .message = "Only HTTP/1.0 and HTTP/1.1 are spoken here"};
-  if (head.version() == 11 && head.count(http::field::host) != 1) {
-    return ApiError{.status = 400, .message = "HTTP/1.1 needs exactly one Host header"};
-  }
-  if (head.count(http::field::transfer_encoding) > 0 && !parser.chunked()) {
-    return ApiError{.status = 501, .message = "Transfer-Encoding other than chunked is not supported"};
-  }
+  // Before anything else: what follows a request whose end is not known must not be read as the next one.
+  if (auto error = check_transfer_encoding(parser)) return error;
+  if (auto error = check_target_and_host(parser, request)) return error;
   const std::string_view encoding = request.header("Content-Encoding");
-  if (!encoding.empty() && encoding != "identity") {
+  if (!encoding.empty() && !equal_ignoring_case(encoding, "identity")) {
     return ApiError{.status = 415, .message = "Compressed request bodies are not supported; send the body as it is"};
   }
   const std::string_view expect = request.header("Expect");
-  if (!expect.empty() && !boost::beast::iequals({expect.data(), expect.size()}, "100-continue")) {
+  if (!expect.empty() && !equal_ignoring_case(expect, "100-continue")) {
     return ApiError{.status = 417, .message = "The only expectation that is met here is 100-continue"};
   }
   return std::nullopt;
 }
 
-std::optional<ApiError> reading_error(boost::system::error_code error, bool timed_out, const ServerOptions& options) {
+std::optional<ApiError> reading_error(boost::system::error_code error, bool timed_out, std::string_view unread,
+                                      const ServerOptions& options) {
   if (timed_out) {
     return ApiError{.status = 408, .message = "The request did not arrive in time", .code = "request_timeout"};
   }
@@ -70,6 +139,9 @@ std::optional<ApiError> reading_error(boost::system::error_code error, bool time
       return ApiError{.status = 413,
                       .message = fmt::format("The request's body is longer than {} bytes", options.max_body_bytes)};
     default:
+      if (error == http::error::bad_version && names_other_version(unread)) {
+        return ApiError{.status = 505, .message = "Only HTTP/1.0 and HTTP/1.1 are spoken here"};
+      }
       return ApiError{.status = 400, .message = fmt::format("Not HTTP as it should be: {}", error.message())};
   }
 }

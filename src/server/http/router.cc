@@ -36,6 +36,8 @@ const Route* Router::find(std::string_view method, std::string_view path) const 
 }
 
 std::string Router::allowed_methods(std::string_view path) const {
+  // OPTIONS * asks about the server, not about a path (RFC 9110, 9.3.7).
+  if (path == "*") return "OPTIONS, GET, HEAD, POST";
   std::string methods;
   for (const Route& route : routes_) {
     if (!matches(route.path, path)) continue;
@@ -61,7 +63,7 @@ std::optional<HttpResponse> Router::answer_early(const HttpRequest& request) con
   }
   const Route* route = find(request.method, request.path);
   const bool needs_key = route == nullptr || !route->is_open;
-  if (needs_key && !keys_.admit(request.header("Authorization"))) {
+  if (needs_key && !keys()->admit(request.header("Authorization"))) {
     return unauthorized(!request.header("Authorization").empty());
   }
   if (route != nullptr) return std::nullopt;

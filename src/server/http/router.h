@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,10 +25,18 @@ struct Route {
   bool is_open = false;  ///< asks for no API key
 };
 
-/// Which handler answers which request. Immutable once the server listens, so safe from any thread.
+/// Which handler answers which request. Only the keys change once the server listens; safe from any thread.
 class Router {
  public:
-  Router(ApiKeys keys, CorsPolicy cors) : keys_(std::move(keys)), cors_(std::move(cors)) {}
+  Router(ApiKeys keys, CorsPolicy cors)
+      : keys_(std::make_unique<Keys>(std::make_shared<const ApiKeys>(std::move(keys)))), cors_(std::move(cors)) {}
+
+  /// Requests that come from now on need one of these.
+  void set_keys(ApiKeys keys) {
+    auto current = std::make_shared<const ApiKeys>(std::move(keys));
+    const std::lock_guard lock(keys_->mutex);
+    keys_->current.swap(current);
+  }
 
   void add(Route route) { routes_.push_back(std::move(route)); }
 
@@ -47,7 +57,19 @@ class Router {
   const Route* find(std::string_view method, std::string_view path) const;
   std::string allowed_methods(std::string_view path) const;
 
-  ApiKeys keys_;
+  /// A check goes on with the keys that it began with.
+  struct Keys {
+    explicit Keys(std::shared_ptr<const ApiKeys> keys) : current(std::move(keys)) {}
+    std::mutex mutex;
+    std::shared_ptr<const ApiKeys> current;
+  };
+
+  std::shared_ptr<const ApiKeys> keys() const {
+    const std::lock_guard lock(keys_->mutex);
+    return keys_->current;
+  }
+
+  std::unique_ptr<Keys> keys_;
   CorsPolicy cors_;
   std::vector<Route> routes_;
 };

@@ -72,6 +72,13 @@ TEST(Router, AsksForKeysButNotOnOpenPaths) {
   }
 }
 
+TEST(Router, TakesNewKeysInPlaceOfTheOldOnes) {
+  Router router = make_router({"old"});
+  router.set_keys(ApiKeys({"new"}));
+  EXPECT_EQ(answer(router, "GET", "/v1/models", {{"Authorization", "Bearer old"}}).status, 401U);
+  EXPECT_EQ(answer(router, "GET", "/v1/models", {{"Authorization", "Bearer new"}}).status, 200U);
+}
+
 TEST(Router, AnswersPreflightsOfAllowedOriginsWithoutAKey) {
   const Router router = make_router({"secret"}, {"https://chat.example"});
   const auto preflight = [&](const char* origin) {

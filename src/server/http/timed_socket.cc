@@ -1,5 +1,6 @@
 #include "server/http/timed_socket.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
@@ -13,6 +14,9 @@ namespace asio = boost::asio;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
+/// An operation of several reads may be between two of them when it is cancelled, and begin the next one.
+constexpr std::chrono::milliseconds kCancelAgain{10};
+
 /// What a peer may still send while its connection is being closed.
 constexpr size_t kMaxDiscardedBytes = 64 << 20;
 
@@ -23,13 +27,19 @@ TimedSocket::TimedSocket(asio::ip::tcp::socket socket)
 
 void TimedSocket::start_timer(std::chrono::milliseconds timeout) {
   state_->timed_out = false;
+  ++state_->starts;
+  cancel_after(timeout);
+}
+
+void TimedSocket::cancel_after(std::chrono::milliseconds timeout) {
   timer_.expires_after(timeout);
-  timer_.async_wait([this, state = state_, start = ++state_->starts](boost::system::error_code error) {
+  timer_.async_wait([this, state = state_, start = state_->starts](boost::system::error_code error) {
     // A stopped timer's handler may already be queued, and this object gone.
     if (error || state->closed || state->starts != start) return;
     state->timed_out = true;
     boost::system::error_code ignored;
     socket_.cancel(ignored);
+    cancel_after(kCancelAgain);
   });
 }
 
@@ -38,9 +48,15 @@ void TimedSocket::stop_timer() {
   timer_.cancel();
 }
 
-asio::awaitable<bool> TimedSocket::write(std::string_view bytes, std::chrono::milliseconds stall_timeout) {
+asio::awaitable<bool> TimedSocket::write(std::string_view bytes, WritePace pace) {
+  using std::chrono::milliseconds;
+  using std::chrono::steady_clock;
+  const milliseconds fair_share(bytes.size() * 1000 / std::max(1U, pace.min_bytes_per_second));
+  const auto deadline = steady_clock::now() + pace.stall_timeout + fair_share;
   while (!bytes.empty()) {
-    start_timer(stall_timeout);
+    const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
+    if (left.count() <= 0) co_return false;
+    start_timer(std::min(left, pace.stall_timeout));
     const auto [error, written] = co_await socket_.async_write_some(asio::buffer(bytes.data(), bytes.size()), kTuple);
     stop_timer();
     if (error) co_return false;

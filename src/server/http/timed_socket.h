@@ -10,6 +10,12 @@
 
 namespace hearth {
 
+/// How fast a peer must take what is written.
+struct WritePace {
+  std::chrono::milliseconds stall_timeout;  ///< it takes nothing for so long
+  uint32_t min_bytes_per_second;            ///< on average over the whole, beyond the first `stall_timeout`
+};
+
 /// A TCP socket whose reads and writes end in time. Used on the I/O thread only. Every operation is cancelled by
 /// close(), so a coroutine that waits here ends soon after.
 class TimedSocket {
@@ -29,8 +35,8 @@ class TimedSocket {
   /// Whether the last timer ran out.
   bool timed_out() const { return state_->timed_out; }
 
-  /// Writes all of `bytes`; false when the peer is gone, or takes nothing for as long as `stall_timeout`.
-  boost::asio::awaitable<bool> write(std::string_view bytes, std::chrono::milliseconds stall_timeout);
+  /// Writes all of `bytes`; false when the peer is gone or slower than `pace`.
+  boost::asio::awaitable<bool> write(std::string_view bytes, WritePace pace);
 
   /// Ends the connection so that the peer can read what was sent: a socket that is closed while bytes of the peer lie
   /// unread in it takes back its own last bytes (RFC 9112, 9.6). Waits up to `timeout` for the peer to close.
@@ -48,6 +54,8 @@ class TimedSocket {
     bool timed_out = false;
     bool closed = false;
   };
+
+  void cancel_after(std::chrono::milliseconds timeout);
 
   boost::asio::ip::tcp::socket socket_;
   boost::asio::steady_timer timer_;

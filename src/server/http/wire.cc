@@ -31,7 +31,9 @@ std::string response_bytes(const HttpResponse& response, const Headers& extra, c
   std::string bytes = start_of_head(response.status, format);
   if (!response.content_type.empty()) append_headers(bytes, {{"Content-Type", response.content_type}});
   append_headers(bytes, response.headers);
-  append_headers(bytes, extra);
+  for (const auto& header : extra) {
+    if (!has_header(response.headers, header.first)) append_headers(bytes, {header});
+  }
   append_connection(bytes, format);
   if (response.status != 204) append_headers(bytes, {{"Content-Length", std::to_string(response.body.size())}});
   bytes += "\r\n";

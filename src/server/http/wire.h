@@ -14,7 +14,8 @@ struct WireFormat {
   bool head_only = false;  ///< the request was HEAD: headers as for GET, no body
 };
 
-/// A whole response as bytes: status line, headers with date and length, body. `extra` come after its own headers.
+/// A whole response as bytes: status line, headers with date and length, body. `extra` come after its own headers, but
+/// for those that it has itself: no header stands twice, which browsers take for a broken answer.
 std::string response_bytes(const HttpResponse& response, const Headers& extra, const WireFormat& format);
 
 /// The start of an event stream: headers that keep proxies from collecting it. Chunked for HTTP/1.1; HTTP/1.0 has no

@@ -68,14 +68,12 @@ GenerationPlan make_plan(std::shared_ptr<const ReadyModel> ready, const ServerOp
           .received = request.received};
 }
 
-void add_choices(GenerationPlan& plan, const HttpRequest& http, const GenerationParams& params,
-                 const std::vector<int32_t>& prompt, bool prompt_logprobs) {
-  for (uint32_t choice = 0; choice < params.choices; ++choice) {
-    Request request = make_engine_request(params, prompt, choice);
-    request.id = fmt::format("{}-{}", http.id, plan.requests.size());
-    request.prompt_logprobs = prompt_logprobs;
-    plan.requests.push_back(std::move(request));
-  }
+void add_prompt(GenerationPlan& plan, const HttpRequest& http, const GenerationParams& params,
+                std::vector<int32_t> prompt, bool prompt_logprobs) {
+  Request request = make_engine_request(params, std::move(prompt), 0);
+  request.id = http.id;
+  request.prompt_logprobs = prompt_logprobs;
+  plan.requests.push_back(std::move(request));
 }
 
 ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const ServerOptions& options,
@@ -98,7 +96,7 @@ ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const Server
     if (const auto fits = check_length(*plan.model, tokens->size(), "prompt"); !fits) {
       return std::unexpected(fits.error());
     }
-    add_choices(plan, http, params, *tokens, request->echo && params.logprobs);
+    add_prompt(plan, http, params, *tokens, request->echo && params.logprobs);
     EchoedPrompt echo{.text = {}, .tokens = *std::move(tokens)};
     if (request->echo && std::holds_alternative<std::string>(prompt)) {
       echo.text = std::get<std::string>(prompt);
@@ -129,7 +127,7 @@ ApiResult<GenerationPlan> plan_chat(const ServedModel& model, const ServerOption
   if (const auto fits = check_length(*plan.model, prompt->size(), "messages"); !fits) {
     return std::unexpected(fits.error());
   }
-  add_choices(plan, http, params, *prompt, false);
+  add_prompt(plan, http, params, *prompt, false);
   plan.format =
       make_chat_format(make_head(model, http, params, "chatcmpl-"), plan.model->tokenizer, *std::move(prompt));
   return plan;

@@ -1,11 +1,15 @@
 #include "server/openai/generation.h"
 
+#include <fmt/format.h>
+
 #include <utility>
+
+#include "server/openai/generation_params.h"
 
 namespace hearth {
 
 Generation::Generation(GenerationPlan plan)
-    : plan_(std::move(plan)), choices_(plan_.requests.size()), unfinished_(choices_.size()) {}
+    : plan_(std::move(plan)), choices_(plan_.requests.size() * plan_.choices_per_prompt), unfinished_(choices_.size()) {}
 
 Generation::~Generation() { cancel(); }
 
@@ -19,9 +23,9 @@ void Generation::cancel() {
 
 void Generation::start(std::function<void()> wake) {
   queue_ = std::make_shared<EventQueue>(choices_.size(), plan_.stream, plan_.max_unsent_bytes, wake);
-  for (uint32_t i = 0; i < plan_.requests.size(); ++i) {
+  for (uint32_t i = 0; i < choices_.size(); ++i) {
     Result<RequestHandle> handle = plan_.model->engine->submit(
-        std::move(plan_.requests[i]), [queue = queue_, i](const RequestEvent& event) { queue->push(i, event); });
+        request_for(i), [queue = queue_, i](const RequestEvent& event) { queue->push(i, event); });
     if (!handle) {
       submit_error_ = to_api_error(handle.error());
       cancel();
@@ -30,6 +34,16 @@ void Generation::start(std::function<void()> wake) {
     }
     handles_.push_back(*handle);
   }
+}
+
+/// A copy of what its prompt's choices share, made only when the engine takes it; the last one takes the original.
+Request Generation::request_for(uint32_t choice) {
+  Request& shared = plan_.requests[choice / plan_.choices_per_prompt];
+  const uint32_t number = choice % plan_.choices_per_prompt;
+  const bool is_last = number + 1 == plan_.choices_per_prompt;
+  Request request = request_of_choice(is_last ? std::move(shared) : shared, number);
+  request.id += fmt::format("-{}", choice);
+  return request;
 }
 
 ReplyPart Generation::take() {

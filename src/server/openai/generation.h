@@ -20,8 +20,9 @@ namespace hearth {
 /// What is to be generated for one HTTP request, and how it is to be answered.
 struct GenerationPlan {
   std::shared_ptr<const ReadyModel> model;
-  std::vector<Request> requests;  ///< one for each choice; those of one prompt lie side by side
-  uint32_t choices_per_prompt = 1;
+  std::vector<Request> requests;    ///< one for each prompt; the id is that of the HTTP request
+  uint32_t choices_per_prompt = 1;  ///< choice i is one of prompt i / choices_per_prompt
+
   std::unique_ptr<ResponseFormat> format;
   bool stream = false;
   bool include_usage = false;
@@ -46,6 +47,7 @@ class Generation final : public PendingReply {
 
  private:
   void cancel();
+  Request request_for(uint32_t choice);
   ReplyPart end_with(const ApiError& error);
   void collect(uint32_t choice, const RequestEvent& event);
   std::optional<Error> failure_of(const RequestEvent& event) const;

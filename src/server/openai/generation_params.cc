@@ -14,6 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxStopStrings = 16;
+constexpr size_t kMaxStopBytes = 1024;  ///< of one; every choice looks for them in every piece of its text
+constexpr size_t kMaxCacheSaltBytes = 1024;
 constexpr size_t kMaxStopTokens = 256;
 constexpr size_t kMaxLogitBiases = 1024;
 constexpr double kMaxPenalty = 2.0;
@@ -89,6 +91,9 @@ void read_stop(Fields& fields, const RequestLimits& limits, GenerationParams& pa
   fields.read_strings("stop", params.stop, kMaxStopStrings);
   for (const std::string& stop : params.stop) {
     if (stop.empty()) fields.fail("stop", "a stop string must not be empty");
+    if (stop.size() > kMaxStopBytes) {
+      fields.fail("stop", fmt::format("a stop string must be at most {} bytes, not {}", kMaxStopBytes, stop.size()));
+    }
   }
   if (!params.stop.empty() && !limits.has_tokenizer) {
     fields.fail("stop", "this model has no tokenizer, so there is no text to look for it in; use stop_token_ids");
@@ -149,14 +154,16 @@ GenerationParams read_generation_params(Fields& fields, const RequestLimits& lim
   read_stream_options(fields, params);
   fields.read("return_token_ids", params.return_token_ids);
   fields.read("cache_salt", params.cache_salt);
+  if (params.cache_salt.size() > kMaxCacheSaltBytes) {
+    fields.fail("cache_salt",
+                fmt::format("must be at most {} bytes, not {}", kMaxCacheSaltBytes, params.cache_salt.size()));
+  }
   refuse_what_is_missing(fields);
   return params;
 }
 
 Request make_engine_request(const GenerationParams& params, std::vector<int32_t> prompt, uint32_t choice) {
   Request request{.prompt = std::move(prompt), .sampling = params.sampling};
-  // Choices must differ, and each must come out the same again.
-  if (request.sampling.seed) *request.sampling.seed += choice;
   // To the engine 0 is "no limit"; who asks for no token gets one made and dropped.
   request.max_tokens = params.max_tokens ? std::max(*params.max_tokens, 1U) : 0;
   request.min_tokens = params.min_tokens;
@@ -166,6 +173,12 @@ Request make_engine_request(const GenerationParams& params, std::vector<int32_t>
   request.skip_special_tokens = params.skip_special_tokens;
   request.logprobs = params.logprobs;
   request.cache_salt = params.cache_salt;
+  return request_of_choice(std::move(request), choice);
+}
+
+Request request_of_choice(Request request, uint32_t choice) {
+  // Choices must differ, and each must come out the same again.
+  if (request.sampling.seed) *request.sampling.seed += choice;
   return request;
 }
 

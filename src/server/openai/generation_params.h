@@ -46,4 +46,7 @@ void check_token_ids(Fields& fields, std::string_view name, const std::vector<in
 /// The engine's request for choice number `choice` of a prompt.
 Request make_engine_request(const GenerationParams& params, std::vector<int32_t> prompt, uint32_t choice);
 
+/// The same, from that of choice 0.
+Request request_of_choice(Request request, uint32_t choice);
+
 }  // namespace hearth

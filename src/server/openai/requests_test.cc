@@ -67,6 +67,8 @@ TEST(Requests, FieldsOfTheWrongTypeOrRangeAreNamed) {
       {"stop", ""},
       {"stop", json::array({""})},
       {"stop", json(std::vector<std::string>(17, "x"))},
+      {"stop", std::string(1025, 'x')},
+      {"stop", {"a", std::string(1025, 'x')}},
       {"min_tokens", -1},
       {"ignore_eos", 0},
       {"skip_special_tokens", "no"},
@@ -75,6 +77,7 @@ TEST(Requests, FieldsOfTheWrongTypeOrRangeAreNamed) {
       {"logit_bias", {{"100", 1}}},
       {"logit_bias", {{"-1", 1}}},
       {"cache_salt", 1},
+      {"cache_salt", std::string(1025, 'x')},
       {"stream_options", {{"include_usage", true}}},
       {"max_tokens", -1},
       {"max_tokens", 1e300},
@@ -83,6 +86,8 @@ TEST(Requests, FieldsOfTheWrongTypeOrRangeAreNamed) {
     EXPECT_EQ(fault(chat({{name, value}})), name) << value;
     EXPECT_EQ(fault(completion({{name, value}})), name) << value;
   }
+  EXPECT_TRUE(chat({{"stop", json(std::vector<std::string>(16, std::string(1024, 'x')))}}));
+  EXPECT_TRUE(chat({{"cache_salt", std::string(1024, 'x')}}));
   EXPECT_EQ(fault(chat({{"stop", {"a", 1}}})), "stop[1]");
   EXPECT_EQ(fault(chat({{"stop_token_ids", {1, -1}}})), "stop_token_ids[1]");
   EXPECT_EQ(fault(chat({{"stop_token_ids", {1, 100}}})), "stop_token_ids[1]");

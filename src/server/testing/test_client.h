@@ -31,17 +31,23 @@ struct TestResponse {
 /// A TCP client that sends exactly the bytes it is told to, for tests. Reads give up after five seconds.
 class TestClient {
  public:
-  explicit TestClient(uint16_t port, int receive_buffer_bytes = 0) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit TestClient(uint16_t port, int receive_buffer_bytes = 0, int family = AF_INET)
+      : socket_(::socket(family, SOCK_STREAM, 0)) {
     if (receive_buffer_bytes > 0) {
       ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof receive_buffer_bytes);
     }
     const timeval timeout{.tv_sec = 5, .tv_usec = 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = ::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    sockaddr_in ipv4{};
+    ipv4.sin_family = AF_INET;
+    ipv4.sin_port = htons(port);
+    ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in6 ipv6{};
+    ipv6.sin6_family = AF_INET6;
+    ipv6.sin6_port = htons(port);
+    ipv6.sin6_addr = in6addr_loopback;
+    const auto* address = family == AF_INET ? reinterpret_cast<sockaddr*>(&ipv4) : reinterpret_cast<sockaddr*>(&ipv6);
+    connected_ = ::connect(socket_, address, family == AF_INET ? sizeof ipv4 : sizeof ipv6) == 0;
   }
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
@@ -97,6 +103,9 @@ class TestClient {
     }
     return true;
   }
+
+  /// Reads what is there, at most 16 KiB; false when the connection has ended.
+  bool receive_some() { return fill(); }
 
   /// Whether the server closes without sending anything more.
   bool is_closed_by_server() { return buffer_.empty() && !fill() && ended_; }
