@@ -115,7 +115,11 @@ std::optional<std::string> read_template_variables(Fields& fields) {
 ChatTemplateInputs read_template_inputs(Fields& fields) {
   ChatTemplateInputs inputs{.messages = read_messages(fields), .variables = read_template_variables(fields)};
   fields.read("add_generation_prompt", inputs.add_generation_prompt);
-  for (const char* name : {"continue_final_message", "chat_template", "documents"}) fields.refuse(name);
+  // The template's own text is parsed, a message's never: neither is for the request to say.
+  for (const char* name :
+       {"continue_final_message", "chat_template", "documents", "add_special_tokens", "parse_special"}) {
+    fields.refuse(name);
+  }
   return inputs;
 }
 
@@ -135,7 +139,6 @@ ApiResult<ChatRequest> parse_chat_request(const json& body, const RequestLimits&
   if (fields.has("top_logprobs") && !logprobs) fields.fail("top_logprobs", "needs logprobs: true");
   fields.read("top_logprobs", params.logprobs, 0, kMaxTopLogprobs);
   fields.refuse("echo");
-  fields.refuse("add_special_tokens");
   if (fields.error()) return std::unexpected(*fields.error());
   return request;
 }

@@ -73,6 +73,7 @@ ApiResult<CompletionRequest> parse_completion_request(const json& body, const Re
   request.prompts = read_prompts(fields, "prompt", limits);
   fields.read("echo", request.echo);
   fields.read("add_special_tokens", request.add_special_tokens);
+  fields.read("parse_special", request.parse_special);
   params.max_tokens = 16;  // OpenAI's default for this endpoint
   fields.read("max_tokens", params.max_tokens, 0, std::numeric_limits<int32_t>::max());
   fields.read("logprobs", params.logprobs, 0, kMaxLogprobs);

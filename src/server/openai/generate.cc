@@ -21,11 +21,13 @@ int64_t seconds_since_1970() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-ApiResult<std::vector<int32_t>> tokens_of(const ReadyModel& model, const Prompt& prompt, bool add_special_tokens) {
+ApiResult<std::vector<int32_t>> tokens_of(const ReadyModel& model, const Prompt& prompt,
+                                          const CompletionRequest& request) {
   if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
   const auto tokenizer = require_tokenizer(model);
   if (!tokenizer) return std::unexpected(tokenizer.error());
-  const auto ids = (*tokenizer)->encode(std::get<std::string>(prompt), {.add_special = add_special_tokens});
+  const auto ids = (*tokenizer)->encode(std::get<std::string>(prompt), {.allow_special = request.parse_special,
+                                                                        .add_special = request.add_special_tokens});
   if (!ids) return std::unexpected(text_error(ids.error(), "prompt"));
   return to_signed(*ids);
 }
@@ -93,7 +95,7 @@ ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const Server
   GenerationPlan plan = make_plan(*std::move(ready), options, http, params);
   std::vector<EchoedPrompt> echoes;
   for (const Prompt& prompt : request->prompts) {
-    auto tokens = tokens_of(*plan.model, prompt, request->add_special_tokens);
+    auto tokens = tokens_of(*plan.model, prompt, *request);
     if (!tokens) return std::unexpected(tokens.error());
     if (const auto fits = check_length(*plan.model, tokens->size(), "prompt"); !fits) {
       return std::unexpected(fits.error());
@@ -102,6 +104,7 @@ ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const Server
     EchoedPrompt echo{.text = {}, .tokens = *std::move(tokens)};
     if (request->echo && std::holds_alternative<std::string>(prompt)) {
       echo.text = std::get<std::string>(prompt);
+      echo.tokens_before_text = request->add_special_tokens ? tokenizer->ids_before_text() : 0;
     } else if (request->echo && tokenizer != nullptr) {
       echo.text = tokenizer->decode(to_unsigned(echo.tokens), {.skip_special = params.skip_special_tokens});
     }

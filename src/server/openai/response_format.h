@@ -75,6 +75,9 @@ std::unique_ptr<ResponseFormat> make_chat_format(ResponseHead head, const Tokeni
 struct EchoedPrompt {
   std::string text;             ///< empty without echo
   std::vector<int32_t> tokens;  ///< always
+  /// Of a prompt that came as a text: how many of its tokens stand before the text. What follows is spelled in it,
+  /// control tokens too. Without a value the text was decoded from the tokens.
+  std::optional<size_t> tokens_before_text{};
 };
 
 /// POST /v1/completions: choice i belongs to prompt i / choices_per_prompt. With `drop_completion` only the echo is
