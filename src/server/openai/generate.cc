@@ -32,16 +32,16 @@ ApiResult<std::vector<int32_t>> tokens_of(const ReadyModel& model, const Prompt&
   return to_signed(*ids);
 }
 
-/// The prompt must leave room for one token.
+/// The prompt must leave room for one token. The error begins as OpenAI's, since clients know it by these words.
 ApiResult<void> check_length(const ReadyModel& model, size_t tokens, const char* param) {
   const uint32_t context_length = model.engine->context_length();
   if (tokens == 0) return bad_field(param, "The prompt has no tokens");
   if (tokens < context_length) return {};
   return std::unexpected(ApiError{
       .status = 400,
-      .message = fmt::format("The prompt has {} tokens, and the context of this model holds {} with the answer; "
-                             "shorten the prompt",
-                             tokens, context_length),
+      .message = fmt::format("This model's maximum context length is {} tokens. The prompt has {}, and the answer "
+                             "needs room as well; shorten the prompt",
+                             context_length, tokens),
       .param = param,
       .code = "context_length_exceeded"});
 }
