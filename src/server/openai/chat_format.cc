@@ -19,9 +19,7 @@ class ChatFormat final : public ResponseFormat {
     if (choice >= has_begun_.size()) has_begun_.resize(choice + 1);
     if (!has_begun_[choice]) {
       has_begun_[choice] = true;
-      ordered_json first = chunk_choice(choice, {{"role", "assistant"}, {"content", ""}});
-      if (head().return_token_ids) first["prompt_token_ids"] = prompt_;
-      events += chunk_event(kChunk, std::move(first));
+      events += first_chunk(chunk_choice(choice, {{"role", "assistant"}, {"content", ""}}));
     }
     const bool has_logprobs = head().logprobs && !event.logprobs.empty();
     const bool has_token_ids = head().return_token_ids && !event.tokens.empty();
@@ -65,7 +63,14 @@ class ChatFormat final : public ResponseFormat {
     return {{"index", index}, {"delta", std::move(delta)}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
   }
 
+  /// All choices have the same prompt, so the stream's first chunk has it, beside the choices.
+  std::string first_chunk(ordered_json choice) {
+    if (!head().return_token_ids || std::exchange(has_said_prompt_, true)) return chunk_event(kChunk, std::move(choice));
+    return chunk_event(kChunk, std::move(choice), {{"prompt_token_ids", prompt_}});
+  }
+
   const std::vector<int32_t> prompt_;
+  bool has_said_prompt_ = false;
   std::vector<bool> has_begun_;  ///< by choice: the role has been said
 };
 

@@ -26,9 +26,10 @@ ordered_json ResponseFormat::start_of(const char* object) const {
   return {{"id", head_.id}, {"object", object}, {"created", head_.created}, {"model", head_.model}};
 }
 
-std::string ResponseFormat::chunk_event(const char* object, ordered_json choice) const {
+std::string ResponseFormat::chunk_event(const char* object, ordered_json choice, const ordered_json& beside) const {
   ordered_json chunk = start_of(object);
   chunk["choices"] = ordered_json::array({std::move(choice)});
+  chunk.update(beside);
   if (head_.include_usage) chunk["usage"] = nullptr;
   return sse_event(dump(chunk));
 }

@@ -42,8 +42,9 @@ class ResponseFormat {
  protected:
   /// {"id", "object", "created", "model"}
   nlohmann::ordered_json start_of(const char* object) const;
-  /// The chunk with one choice, as an event.
-  std::string chunk_event(const char* object, nlohmann::ordered_json choice) const;
+  /// The chunk with one choice, and with the fields of `beside` next to the choices, as an event.
+  std::string chunk_event(const char* object, nlohmann::ordered_json choice,
+                          const nlohmann::ordered_json& beside = nlohmann::ordered_json::object()) const;
   /// "chat.completion.chunk", or what else chunks are called.
   virtual const char* chunk_object() const = 0;
 

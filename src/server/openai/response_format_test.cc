@@ -47,6 +47,21 @@ TEST(ChatFormat, StreamsRoleThenTextThenReason) {
   EXPECT_EQ(other[0]["choices"][0]["index"], 1);
 }
 
+TEST(ChatFormat, TheFirstChunkAloneHasThePromptBesideItsChoices) {
+  const auto format = make_chat_format({.return_token_ids = true}, nullptr, {5, 6});
+  std::vector<json> all;
+  for (const uint32_t choice : {1U, 0U}) {
+    for (json& chunk : chunks(format->events(choice, {.text = "a", .tokens = {7}}))) all.push_back(std::move(chunk));
+  }
+  ASSERT_EQ(all.size(), 4U) << "a role and a token for each choice";
+  EXPECT_EQ(all[0]["prompt_token_ids"], json({5, 6}));
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].contains("prompt_token_ids"), i == 0) << all[i];
+    EXPECT_FALSE(all[i]["choices"][0].contains("prompt_token_ids")) << all[i];
+  }
+  EXPECT_EQ(all[1]["choices"][0]["token_ids"], json({7}));
+}
+
 TEST(ChatFormat, UsageIsNullInEveryChunkAndFullInTheLast) {
   const auto format = make_chat_format({.include_usage = true}, nullptr, {});
   for (const json& chunk : chunks(format->events(0, {.text = "a"}))) {
