@@ -135,9 +135,10 @@ ApiResult<ChatRequest> parse_chat_request(const json& body, const RequestLimits&
   }
   bool logprobs = false;
   fields.read("logprobs", logprobs);
-  if (logprobs) params.logprobs = 0;
-  if (fields.has("top_logprobs") && !logprobs) fields.fail("top_logprobs", "needs logprobs: true");
-  fields.read("top_logprobs", params.logprobs, 0, kMaxTopLogprobs);
+  uint32_t top_logprobs = 0;
+  fields.read("top_logprobs", top_logprobs, 0, kMaxTopLogprobs);
+  if (logprobs) params.logprobs = top_logprobs;
+  if (top_logprobs > 0 && !logprobs) fields.fail("top_logprobs", "needs logprobs: true");
   fields.refuse("echo");
   if (fields.error()) return std::unexpected(*fields.error());
   return request;

@@ -191,6 +191,8 @@ TEST(Requests, Logprobs) {
   EXPECT_EQ(chat({{"logprobs", true}, {"top_logprobs", 20}})->params.logprobs, 20U);
   EXPECT_EQ(fault(chat({{"logprobs", true}, {"top_logprobs", 21}})), "top_logprobs");
   EXPECT_EQ(fault(chat({{"top_logprobs", 2}})), "top_logprobs");
+  EXPECT_EQ(chat({{"logprobs", false}, {"top_logprobs", 0}}).value().params.logprobs, std::nullopt);
+  EXPECT_EQ(chat({{"top_logprobs", 0}}).value().params.logprobs, std::nullopt);
   EXPECT_EQ(fault(chat({{"logprobs", 2}})), "logprobs");
   EXPECT_EQ(completion({{"logprobs", 2}})->params.logprobs, 2U);
   EXPECT_EQ(fault(completion({{"logprobs", true}})), "logprobs");
