@@ -27,7 +27,9 @@ class CompletionFormat final : public ResponseFormat {
     const bool has_news = !event.text.empty() || event.finish_reason || (head().logprobs && !event.logprobs.empty()) ||
                           (head().return_token_ids && !event.tokens.empty());
     if (!is_first && !has_news) return {};
-    return chunk_event(kObject, choice_json(choice, event));
+    Usage usage = event.usage;
+    if (drop_completion_) usage.completion_tokens = 0;
+    return chunk_event(kObject, choice_json(choice, event), usage);
   }
 
   std::string response(const std::vector<RequestEvent>& choices, const Usage& usage) override {

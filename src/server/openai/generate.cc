@@ -52,6 +52,7 @@ ResponseHead make_head(const ServedModel& model, const HttpRequest& request, con
           .model = params.model.empty() ? model.name() : params.model,
           .created = seconds_since_1970(),
           .include_usage = params.include_usage,
+          .continuous_usage = params.continuous_usage,
           .logprobs = params.logprobs.has_value(),
           .return_token_ids = params.return_token_ids};
 }

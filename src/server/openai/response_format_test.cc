@@ -76,6 +76,16 @@ TEST(ChatFormat, UsageIsNullInEveryChunkAndFullInTheLast) {
                                     {"prompt_tokens_details", {{"cached_tokens", 4}}}}));
 }
 
+TEST(ChatFormat, UsageSoFarIsInEveryChunkThatAsksForIt) {
+  const auto format = make_chat_format({.include_usage = true, .continuous_usage = true}, nullptr, {});
+  for (uint32_t count = 1; count < 3; ++count) {
+    for (const json& chunk : chunks(format->events(0, {.text = "a", .usage = {5, 4, count}}))) {
+      EXPECT_EQ(chunk["usage"]["completion_tokens"], count) << chunk;
+      EXPECT_EQ(chunk["usage"]["prompt_tokens"], 5) << chunk;
+    }
+  }
+}
+
 TEST(ChatFormat, AnswersInOnePiece) {
   const Tokenizer tokenizer = make_test_tokenizer();
   const auto format = make_chat_format({.id = "i", .model = "m", .logprobs = true}, &tokenizer, {});
