@@ -273,6 +273,27 @@ TEST_F(ServerTest, BrokenBodiesAre400) {
   EXPECT_EQ(status_of("{\"messages\":" + std::string(100, '[') + std::string(100, ']') + "}"), 400U);
 }
 
+TEST_F(ServerTest, OnlyJsonStartsWork) {
+  start();
+  const auto status = [&](const std::string& path, const std::string& headers) {
+    return post(path, path == "/detokenize" ? json{{"tokens", {5}}} : chat({{"prompt", "a"}}), headers).status;
+  };
+  for (const char* path : {kChatPath, "/v1/completions", "/tokenize", "/detokenize"}) {
+    for (const char* type : {"text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded",
+                             "multipart/form-data; boundary=x", "text/plain; application/json", "json"}) {
+      EXPECT_EQ(status(path, fmt::format("Content-Type: {}\r\n", type)), 415U) << path << ", " << type;
+    }
+    for (const char* type : {"application/json", "application/json; charset=utf-8", "Application/JSON ;x=y"}) {
+      EXPECT_EQ(status(path, fmt::format("Content-Type: {}\r\n", type)), 200U) << path << ", " << type;
+    }
+    EXPECT_EQ(status(path, ""), 200U) << path;
+    // A browser sends a blob of no type without asking first.
+    EXPECT_EQ(status(path, "Origin: http://elsewhere.example\r\n"), 415U) << path;
+    EXPECT_EQ(status(path, "Origin: http://elsewhere.example\r\nContent-Type: application/json\r\n"), 200U) << path;
+  }
+  EXPECT_EQ(engine.locked([&] { return engine.submitted.size(); }), 2U * 5U) << "nothing else reached the engine";
+}
+
 TEST_F(ServerTest, KeysAreAskedForWhereTheyShouldBe) {
   const auto path = std::filesystem::temp_directory_path() / fmt::format("hearth_server_keys_{}", ::getpid());
   std::ofstream(path) << "secret\n";

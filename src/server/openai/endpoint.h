@@ -12,7 +12,8 @@
 
 namespace hearth {
 
-/// The request's body as JSON. Broken JSON, names that stand twice in an object, and nesting that is too deep are 400.
+/// The request's body as JSON. Broken JSON, names that stand twice in an object, and nesting that is too deep are 400;
+/// a body that says to be something else is 415.
 ApiResult<nlohmann::json> parse_body(const HttpRequest& request);
 
 /// The model, or 503 that says how far it has come.
