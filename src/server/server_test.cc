@@ -171,12 +171,14 @@ TEST_F(ServerTest, TextsSpellControlTokensUnlessTheRequestSaysOtherwise) {
   const json plain = {1, 3 + 'a', 3 + '<', 3 + '/', 3 + 's', 3 + '>', 3 + 'b'};
   const json as_text = {{"parse_special", false}};
   const auto prompt_of = [&](json fields) {
-    fields.update({{"prompt", "a</s>b"}, {"return_token_ids", true}});
+    fields["return_token_ids"] = true;
+    if (!fields.contains("prompt")) fields["prompt"] = "a</s>b";
     return post("/v1/completions", fields).json()["choices"][0]["prompt_token_ids"];
   };
   EXPECT_EQ(prompt_of(json::object()), parsed);
   EXPECT_EQ(prompt_of(as_text), plain);
   EXPECT_EQ(prompt_of({{"add_special_tokens", false}}), (json{3 + 'a', 2, 3 + 'b'}));
+  EXPECT_EQ(prompt_of({{"prompt", "<s>a</s>b"}}), parsed) << "not begun twice";
 
   EXPECT_EQ(post("/tokenize", {{"prompt", "a</s>b"}}).json()["tokens"], parsed);
   EXPECT_EQ(post("/tokenize", {{"prompt", "a</s>b"}, {"parse_special", false}}).json()["tokens"], plain);
@@ -192,7 +194,8 @@ TEST_F(ServerTest, OffsetsCountTheControlTokensThatATextSpells) {
     fields.update({{"echo", true}, {"logprobs", 0}, {"max_tokens", 1}});
     return post("/v1/completions", fields).json()["choices"][0]["logprobs"]["text_offset"];
   };
-  EXPECT_EQ(offsets_of({{"prompt", "<s>a</s>b"}}), (json{0, 0, 3, 4, 8, 9})) << "the first one is not in the text";
+  EXPECT_EQ(offsets_of({{"prompt", "a</s>b"}}), (json{0, 0, 1, 5, 6})) << "the first one is not in the text";
+  EXPECT_EQ(offsets_of({{"prompt", "<s>a</s>b"}}), (json{0, 3, 4, 8, 9}));
   EXPECT_EQ(offsets_of({{"prompt", "a</s>b"}, {"add_special_tokens", false}}), (json{0, 1, 5, 6}));
   EXPECT_EQ(offsets_of({{"prompt", {1, 3 + 'a', 2, 3 + 'b'}}}), (json{0, 0, 1, 1, 2})) << "left out of the echo";
 }

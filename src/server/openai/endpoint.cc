@@ -89,6 +89,23 @@ ApiResult<void> require_chat_template(const ReadyModel& model) {
                                   .code = "no_chat_template"});
 }
 
+ApiResult<TextPrompt> encode_text(const Tokenizer& tokenizer, std::string_view text, const EncodeOptions& options,
+                                  const std::string& param) {
+  Result<std::vector<uint32_t>> ids = tokenizer.encode(text, options);
+  if (!ids) return std::unexpected(text_error(ids.error(), param));
+  TextPrompt prompt{.ids = *std::move(ids)};
+  if (!options.add_special) return prompt;
+  const auto count = static_cast<std::ptrdiff_t>(tokenizer.ids_before_text());
+  const auto text_begin = prompt.ids.begin() + count;
+  const bool is_spelled = prompt.ids.end() - text_begin >= count && std::equal(prompt.ids.begin(), text_begin, text_begin);
+  if (is_spelled) {
+    prompt.ids.erase(prompt.ids.begin(), text_begin);
+  } else {
+    prompt.ids_before_text = static_cast<size_t>(count);
+  }
+  return prompt;
+}
+
 RequestLimits request_limits(const ReadyModel& model, const ServerOptions& options) {
   return {.default_sampling = model.default_sampling,
           .max_choices = options.max_choices,

@@ -42,9 +42,9 @@ ApiResult<std::vector<uint32_t>> tokens_of_prompt(const Tokenizer& tokenizer, Fi
   fields.read("parse_special", options.allow_special);
   if (!fields.has("prompt")) fields.fail("prompt", "is missing; send prompt or messages");
   if (fields.error()) return std::unexpected(*fields.error());
-  auto ids = tokenizer.encode(prompt, options);
-  if (!ids) return std::unexpected(text_error(ids.error(), "prompt"));
-  return *std::move(ids);
+  auto encoded = encode_text(tokenizer, prompt, options, "prompt");
+  if (!encoded) return std::unexpected(encoded.error());
+  return std::move(encoded->ids);
 }
 
 ApiResult<std::vector<uint32_t>> tokens_of_messages(const ReadyModel& model, Fields& fields) {
