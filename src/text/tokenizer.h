@@ -17,7 +17,8 @@ struct HearthTokenizer;
 namespace hearth {
 
 struct EncodeOptions {
-  /// Whether the text may spell control tokens. Only for text that hearth or a template wrote, never for a user's.
+  /// Whether the text may spell control tokens. Only for text whose writer may steer the model: a template, a raw
+  /// completion's client; never a user's message.
   bool allow_special = false;
   /// Whether to put the ids before and after the text that the model was trained with (begin of sequence, usually).
   /// For raw completions; chat templates write them out themselves.
@@ -53,6 +54,9 @@ class Tokenizer {
   /// The ids of a rendered chat: those of the concatenated text, but that a control token comes only from text that
   /// lies wholly in neighbouring template segments. Adds no ids before or after.
   Result<std::vector<uint32_t>> encode(std::span<const TextSegment> segments) const;
+
+  /// How many ids add_special puts before a text.
+  size_t ids_before_text() const { return prefix_ids_.size(); }
 
   /// The text of the ids, as valid UTF-8 (see Utf8Stream). Ids outside the vocabulary have no text.
   std::string decode(std::span<const uint32_t> ids, DecodeOptions options = {}) const;

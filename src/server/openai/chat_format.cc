@@ -19,9 +19,7 @@ class ChatFormat final : public ResponseFormat {
     if (choice >= has_begun_.size()) has_begun_.resize(choice + 1);
     if (!has_begun_[choice]) {
       has_begun_[choice] = true;
-      ordered_json first = chunk_choice(choice, {{"role", "assistant"}, {"content", ""}});
-      if (head().return_token_ids) first["prompt_token_ids"] = prompt_;
-      events += chunk_event(kChunk, std::move(first));
+      events += first_chunk(chunk_choice(choice, {{"role", "assistant"}, {"content", ""}}), event.usage);
     }
     const bool has_logprobs = head().logprobs && !event.logprobs.empty();
     const bool has_token_ids = head().return_token_ids && !event.tokens.empty();
@@ -29,13 +27,13 @@ class ChatFormat final : public ResponseFormat {
       ordered_json piece = chunk_choice(choice, {{"content", event.text}});
       if (has_logprobs) piece["logprobs"] = chat_logprobs(tokenizer(), event.logprobs);
       if (has_token_ids) piece["token_ids"] = event.tokens;
-      events += chunk_event(kChunk, std::move(piece));
+      events += chunk_event(kChunk, std::move(piece), event.usage);
     }
     if (event.finish_reason) {
       ordered_json last = chunk_choice(choice, ordered_json::object());
       last["finish_reason"] = finish_reason_json(event.finish_reason);
       if (event.stop_string) last["stop_reason"] = *event.stop_string;
-      events += chunk_event(kChunk, std::move(last));
+      events += chunk_event(kChunk, std::move(last), event.usage);
     }
     return events;
   }
@@ -65,7 +63,15 @@ class ChatFormat final : public ResponseFormat {
     return {{"index", index}, {"delta", std::move(delta)}, {"logprobs", nullptr}, {"finish_reason", nullptr}};
   }
 
+  /// All choices have the same prompt, so the stream's first chunk has it, beside the choices.
+  std::string first_chunk(ordered_json choice, const Usage& usage) {
+    ordered_json beside = ordered_json::object();
+    if (head().return_token_ids && !std::exchange(has_said_prompt_, true)) beside["prompt_token_ids"] = prompt_;
+    return chunk_event(kChunk, std::move(choice), usage, beside);
+  }
+
   const std::vector<int32_t> prompt_;
+  bool has_said_prompt_ = false;
   std::vector<bool> has_begun_;  ///< by choice: the role has been said
 };
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <limits>
 #include <string>
 #include <utility>
 
@@ -95,19 +94,23 @@ std::string read_messages(Fields& fields) {
   return messages.dump();
 }
 
+/// chat_template_kwargs, and reasoning_effort, which templates of models that reason by degrees take as a variable.
 std::optional<std::string> read_template_variables(Fields& fields) {
-  const json* variables = fields.find("chat_template_kwargs");
-  if (variables == nullptr) return std::nullopt;
-  if (!variables->is_object()) {
-    fields.fail("chat_template_kwargs", fmt::format("must be an object, not {}", type_name(*variables)));
-    return std::nullopt;
+  json variables = json::object();
+  std::string effort;
+  fields.read("reasoning_effort", effort);
+  if (!effort.empty()) variables["reasoning_effort"] = effort;
+  if (const json* sent = fields.find("chat_template_kwargs"); sent != nullptr && !sent->is_object()) {
+    fields.fail("chat_template_kwargs", fmt::format("must be an object, not {}", type_name(*sent)));
+  } else if (sent != nullptr) {
+    variables.update(*sent);
   }
   for (const char* name : {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"}) {
-    if (variables->contains(name)) {
+    if (variables.contains(name)) {
       fields.fail(fmt::format("chat_template_kwargs.{}", name), "is set by the server");
     }
   }
-  return variables->dump();
+  return variables.empty() ? std::nullopt : std::optional(variables.dump());
 }
 
 }  // namespace
@@ -115,7 +118,11 @@ std::optional<std::string> read_template_variables(Fields& fields) {
 ChatTemplateInputs read_template_inputs(Fields& fields) {
   ChatTemplateInputs inputs{.messages = read_messages(fields), .variables = read_template_variables(fields)};
   fields.read("add_generation_prompt", inputs.add_generation_prompt);
-  for (const char* name : {"continue_final_message", "chat_template", "documents"}) fields.refuse(name);
+  // The template's own text is parsed, a message's never: neither is for the request to say.
+  for (const char* name :
+       {"continue_final_message", "chat_template", "documents", "add_special_tokens", "parse_special"}) {
+    fields.refuse(name);
+  }
   return inputs;
 }
 
@@ -123,19 +130,14 @@ ApiResult<ChatRequest> parse_chat_request(const json& body, const RequestLimits&
   Fields fields(body);
   ChatRequest request{.params = read_generation_params(fields, limits), .inputs = read_template_inputs(fields)};
   GenerationParams& params = request.params;
-  constexpr int64_t kMaxTokens = std::numeric_limits<int32_t>::max();
-  fields.read("max_tokens", params.max_tokens, 1, kMaxTokens);
-  fields.read("max_completion_tokens", params.max_tokens, 1, kMaxTokens);
-  if (params.max_tokens && *params.max_tokens < params.min_tokens) {
-    fields.fail("min_tokens", "must not be more than max_tokens");
-  }
+  read_max_tokens(fields, 1, params);
   bool logprobs = false;
   fields.read("logprobs", logprobs);
-  if (logprobs) params.logprobs = 0;
-  if (fields.has("top_logprobs") && !logprobs) fields.fail("top_logprobs", "needs logprobs: true");
-  fields.read("top_logprobs", params.logprobs, 0, kMaxTopLogprobs);
+  uint32_t top_logprobs = 0;
+  fields.read("top_logprobs", top_logprobs, 0, kMaxTopLogprobs);
+  if (logprobs) params.logprobs = top_logprobs;
+  if (top_logprobs > 0 && !logprobs) fields.fail("top_logprobs", "needs logprobs: true");
   fields.refuse("echo");
-  fields.refuse("add_special_tokens");
   if (fields.error()) return std::unexpected(*fields.error());
   return request;
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <span>
 #include <utility>
 
 #include "server/openai/response_format.h"
@@ -25,7 +27,9 @@ class CompletionFormat final : public ResponseFormat {
     const bool has_news = !event.text.empty() || event.finish_reason || (head().logprobs && !event.logprobs.empty()) ||
                           (head().return_token_ids && !event.tokens.empty());
     if (!is_first && !has_news) return {};
-    return chunk_event(kObject, choice_json(choice, event));
+    Usage usage = event.usage;
+    if (drop_completion_) usage.completion_tokens = 0;
+    return chunk_event(kObject, choice_json(choice, event), usage);
   }
 
   std::string response(const std::vector<RequestEvent>& choices, const Usage& usage) override {
@@ -64,8 +68,7 @@ class CompletionFormat final : public ResponseFormat {
   ordered_json logprobs_json(Choice& choice, const EchoedPrompt& prompt, const RequestEvent& event, bool is_first) {
     ordered_json json = CompletionLogprobs::empty();
     if (is_first && !event.prompt_logprobs.empty()) {
-      CompletionLogprobs of_prompt(tokenizer(), {.skip_special = skip_special_tokens_}, 0);
-      of_prompt.append(json, event.prompt_logprobs, false);
+      append_prompt(json, prompt, event.prompt_logprobs);
     }
     if (!choice.logprobs) {
       choice.logprobs.emplace(tokenizer(), DecodeOptions{.skip_special = skip_special_tokens_, .starts_text = false},
@@ -73,6 +76,14 @@ class CompletionFormat final : public ResponseFormat {
     }
     if (!drop_completion_) choice.logprobs->append(json, event.logprobs, true);
     return json;
+  }
+
+  void append_prompt(ordered_json& json, const EchoedPrompt& prompt, std::span<const TokenLogprobs> tokens) const {
+    const size_t before = std::min(prompt.tokens_before_text.value_or(0), tokens.size());
+    CompletionLogprobs(tokenizer(), {.skip_special = true}, 0).append(json, tokens.first(before), false);
+    const bool skip_special = !prompt.tokens_before_text && skip_special_tokens_;
+    CompletionLogprobs of_text(tokenizer(), {.skip_special = skip_special}, 0);
+    of_text.append(json, tokens.subspan(before), before > 0);
   }
 
   const std::vector<EchoedPrompt> prompts_;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 namespace hearth {
@@ -73,13 +72,11 @@ ApiResult<CompletionRequest> parse_completion_request(const json& body, const Re
   request.prompts = read_prompts(fields, "prompt", limits);
   fields.read("echo", request.echo);
   fields.read("add_special_tokens", request.add_special_tokens);
+  fields.read("parse_special", request.parse_special);
   params.max_tokens = 16;  // OpenAI's default for this endpoint
-  fields.read("max_tokens", params.max_tokens, 0, std::numeric_limits<int32_t>::max());
+  read_max_tokens(fields, 0, params);
   fields.read("logprobs", params.logprobs, 0, kMaxLogprobs);
   fields.refuse("suffix");
-  if (params.max_tokens.value_or(0) < params.min_tokens) {
-    fields.fail("min_tokens", "must not be more than max_tokens");
-  }
   if (request.prompts.size() * params.choices > limits.max_choices) {
     fields.fail("n", fmt::format("prompts times n must be at most {}", limits.max_choices));
   }

@@ -18,6 +18,7 @@ struct CompletionRequest {
   std::vector<Prompt> prompts;
   bool echo = false;               ///< the prompt stands before the completion
   bool add_special_tokens = true;  ///< begin-of-sequence and the like around prompts that are texts
+  bool parse_special = true;       ///< control tokens that prompts that are texts spell
 };
 
 /// A prompt or a list of prompts. Errors name `name`.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "base/json.h"
@@ -12,9 +14,33 @@ namespace {
 
 constexpr unsigned kRetryWhileLoadingSeconds = 5;
 
+/// "application/json" of "Application/JSON; charset=utf-8".
+std::string media_type(std::string_view content_type) {
+  std::string type(content_type.substr(0, content_type.find(';')));
+  std::erase_if(type, [](char c) { return c == ' ' || c == '\t'; });
+  std::ranges::transform(type, type.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+  return type;
+}
+
+/// A page of any site may have a browser send forms, plain text, and bodies without a type to a server of this machine,
+/// without asking the server first; JSON it may not. Programs that are no browsers send no Origin, and may leave out the
+/// type.
+ApiResult<void> check_content_type(const HttpRequest& request) {
+  const std::string_view content_type = request.header("Content-Type");
+  const bool is_from_browser = !request.header("Origin").empty();
+  if (media_type(content_type) == "application/json" || (content_type.empty() && !is_from_browser)) return {};
+  return std::unexpected(
+      ApiError{.status = 415,
+               .message = fmt::format("The request's body is sent as {}; send Content-Type: application/json",
+                                      content_type.empty() ? "nothing in particular" : printable(content_type))});
+}
+
 }  // namespace
 
 ApiResult<nlohmann::json> parse_body(const HttpRequest& request) {
+  if (const auto sent_as_json = check_content_type(request); !sent_as_json) {
+    return std::unexpected(sent_as_json.error());
+  }
   if (request.body.empty()) {
     return std::unexpected(ApiError{.status = 400, .message = "The request has no body; send a JSON object"});
   }
@@ -61,6 +87,23 @@ ApiResult<void> require_chat_template(const ReadyModel& model) {
                                              "text; use /v1/completions",
                                   .param = "model",
                                   .code = "no_chat_template"});
+}
+
+ApiResult<TextPrompt> encode_text(const Tokenizer& tokenizer, std::string_view text, const EncodeOptions& options,
+                                  const std::string& param) {
+  Result<std::vector<uint32_t>> ids = tokenizer.encode(text, options);
+  if (!ids) return std::unexpected(text_error(ids.error(), param));
+  TextPrompt prompt{.ids = *std::move(ids)};
+  if (!options.add_special) return prompt;
+  const auto count = static_cast<std::ptrdiff_t>(tokenizer.ids_before_text());
+  const auto text_begin = prompt.ids.begin() + count;
+  const bool is_spelled = prompt.ids.end() - text_begin >= count && std::equal(prompt.ids.begin(), text_begin, text_begin);
+  if (is_spelled) {
+    prompt.ids.erase(prompt.ids.begin(), text_begin);
+  } else {
+    prompt.ids_before_text = static_cast<size_t>(count);
+  }
+  return prompt;
 }
 
 RequestLimits request_limits(const ReadyModel& model, const ServerOptions& options) {

@@ -3,16 +3,20 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "server/api_error.h"
 #include "server/http/message.h"
 #include "server/openai/generation_params.h"
 #include "server/served_model.h"
 #include "server/server_options.h"
+#include "text/tokenizer.h"
 
 namespace hearth {
 
-/// The request's body as JSON. Broken JSON, names that stand twice in an object, and nesting that is too deep are 400.
+/// The request's body as JSON. Broken JSON, names that stand twice in an object, and nesting that is too deep are 400;
+/// a body that says to be something else is 415.
 ApiResult<nlohmann::json> parse_body(const HttpRequest& request);
 
 /// The model, or 503 that says how far it has come.
@@ -26,6 +30,17 @@ ApiResult<const Tokenizer*> require_tokenizer(const ReadyModel& model);
 
 /// 400 that points at /v1/completions unless the model has a chat template (and the tokenizer that goes with it).
 ApiResult<void> require_chat_template(const ReadyModel& model);
+
+/// A raw prompt's tokens.
+struct TextPrompt {
+  std::vector<uint32_t> ids;
+  size_t ids_before_text = 0;  ///< of them the text spells none
+};
+
+/// The tokens of a raw prompt, `param` of the request. What the model was trained to see before a text (begin of
+/// sequence) is not put there again where the text spells it itself, as one does to which a chat template was applied.
+ApiResult<TextPrompt> encode_text(const Tokenizer& tokenizer, std::string_view text, const EncodeOptions& options,
+                                  const std::string& param);
 
 RequestLimits request_limits(const ReadyModel& model, const ServerOptions& options);
 

@@ -183,7 +183,11 @@ void Fields::read_strings(std::string_view name, std::vector<std::string>& out, 
 
 void Fields::refuse(std::string_view name, const json& harmless) {
   const json* value = find(name);
-  if (value == nullptr || is_harmless(*value) || *value == harmless) return;
+  if (value != nullptr && !is_harmless(*value) && *value != harmless) refuse_any(name);
+}
+
+void Fields::refuse_any(std::string_view name) {
+  if (!has(name)) return;
   fail({.status = 400,
         .message = fmt::format("{} is not supported by this version; leave it out", path_of(name)),
         .param = path_of(name),

@@ -37,6 +37,9 @@ class Fields {
   /// answer another question than was asked.
   void refuse(std::string_view name, const nlohmann::json& harmless = nullptr);
 
+  /// The field must be absent or null: there is no value of it that asks for nothing.
+  void refuse_any(std::string_view name);
+
   void fail(std::string_view name, std::string message);
 
   /// The first error, if any.

@@ -21,25 +21,38 @@ int64_t seconds_since_1970() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-ApiResult<std::vector<int32_t>> tokens_of(const ReadyModel& model, const Prompt& prompt, bool add_special_tokens) {
-  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
+/// A prompt with its tokens, and what an answer repeats of it.
+ApiResult<EchoedPrompt> read_prompt(const ReadyModel& model, const Prompt& prompt, const CompletionRequest& request) {
+  EchoedPrompt read;
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) {
+    read.tokens = *ids;
+    if (request.echo && model.tokenizer != nullptr) {
+      read.text = model.tokenizer->decode(to_unsigned(*ids), {.skip_special = request.params.skip_special_tokens});
+    }
+    return read;
+  }
   const auto tokenizer = require_tokenizer(model);
   if (!tokenizer) return std::unexpected(tokenizer.error());
-  const auto ids = (*tokenizer)->encode(std::get<std::string>(prompt), {.add_special = add_special_tokens});
-  if (!ids) return std::unexpected(text_error(ids.error(), "prompt"));
-  return to_signed(*ids);
+  const std::string& text = std::get<std::string>(prompt);
+  const EncodeOptions options{.allow_special = request.parse_special, .add_special = request.add_special_tokens};
+  const auto encoded = encode_text(**tokenizer, text, options, "prompt");
+  if (!encoded) return std::unexpected(encoded.error());
+  read.tokens = to_signed(encoded->ids);
+  read.tokens_before_text = encoded->ids_before_text;
+  if (request.echo) read.text = text;
+  return read;
 }
 
-/// The prompt must leave room for one token.
+/// The prompt must leave room for one token. The error begins as OpenAI's, since clients know it by these words.
 ApiResult<void> check_length(const ReadyModel& model, size_t tokens, const char* param) {
   const uint32_t context_length = model.engine->context_length();
   if (tokens == 0) return bad_field(param, "The prompt has no tokens");
   if (tokens < context_length) return {};
   return std::unexpected(ApiError{
       .status = 400,
-      .message = fmt::format("The prompt has {} tokens, and the context of this model holds {} with the answer; "
-                             "shorten the prompt",
-                             tokens, context_length),
+      .message = fmt::format("This model's maximum context length is {} tokens. The prompt has {}, and the answer "
+                             "needs room as well; shorten the prompt",
+                             context_length, tokens),
       .param = param,
       .code = "context_length_exceeded"});
 }
@@ -50,6 +63,7 @@ ResponseHead make_head(const ServedModel& model, const HttpRequest& request, con
           .model = params.model.empty() ? model.name() : params.model,
           .created = seconds_since_1970(),
           .include_usage = params.include_usage,
+          .continuous_usage = params.continuous_usage,
           .logprobs = params.logprobs.has_value(),
           .return_token_ids = params.return_token_ids};
 }
@@ -89,23 +103,17 @@ ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const Server
 
   const Tokenizer* tokenizer = (*ready)->tokenizer;
   GenerationPlan plan = make_plan(*std::move(ready), options, http, params);
-  std::vector<EchoedPrompt> echoes;
+  std::vector<EchoedPrompt> prompts;
   for (const Prompt& prompt : request->prompts) {
-    auto tokens = tokens_of(*plan.model, prompt, request->add_special_tokens);
-    if (!tokens) return std::unexpected(tokens.error());
-    if (const auto fits = check_length(*plan.model, tokens->size(), "prompt"); !fits) {
+    auto read = read_prompt(*plan.model, prompt, *request);
+    if (!read) return std::unexpected(read.error());
+    if (const auto fits = check_length(*plan.model, read->tokens.size(), "prompt"); !fits) {
       return std::unexpected(fits.error());
     }
-    add_prompt(plan, http, params, *tokens, request->echo && params.logprobs);
-    EchoedPrompt echo{.text = {}, .tokens = *std::move(tokens)};
-    if (request->echo && std::holds_alternative<std::string>(prompt)) {
-      echo.text = std::get<std::string>(prompt);
-    } else if (request->echo && tokenizer != nullptr) {
-      echo.text = tokenizer->decode(to_unsigned(echo.tokens), {.skip_special = params.skip_special_tokens});
-    }
-    echoes.push_back(std::move(echo));
+    add_prompt(plan, http, params, read->tokens, request->echo && params.logprobs);
+    prompts.push_back(*std::move(read));
   }
-  plan.format = make_completion_format(make_head(model, http, params, "cmpl-"), tokenizer, std::move(echoes),
+  plan.format = make_completion_format(make_head(model, http, params, "cmpl-"), tokenizer, std::move(prompts),
                                        params.choices, params.skip_special_tokens, plan.drop_completion);
   return plan;
 }

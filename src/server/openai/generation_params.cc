@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <limits>
 #include <utility>
+
+#include "server/openai/unsupported_fields.h"
 
 namespace hearth {
 namespace {
@@ -19,26 +20,9 @@ constexpr size_t kMaxCacheSaltBytes = 1024;
 constexpr size_t kMaxStopTokens = 256;
 constexpr size_t kMaxLogitBiases = 1024;
 constexpr double kMaxPenalty = 2.0;
+constexpr double kMinRepetitionPenalty = 0.01;
+constexpr double kMaxRepetitionPenalty = 100.0;
 constexpr double kMaxLogitBias = 100.0;
-
-/// OpenAI's and vLLM's fields that would change the answer, and that this version cannot honour.
-constexpr std::array kRefused = {"tools",
-                                 "functions",
-                                 "guided_json",
-                                 "guided_regex",
-                                 "guided_choice",
-                                 "guided_grammar",
-                                 "structured_outputs",
-                                 "logits_processors",
-                                 "allowed_token_ids",
-                                 "bad_words",
-                                 "use_beam_search",
-                                 "prompt_logprobs",
-                                 "truncate_prompt_tokens",
-                                 "include_stop_str_in_output",
-                                 "return_tokens_as_token_ids",
-                                 "web_search_options",
-                                 "audio"};
 
 void read_top_k(Fields& fields, uint32_t& top_k) {
   const json* value = fields.find("top_k");
@@ -71,6 +55,10 @@ void read_logit_bias(Fields& fields, const RequestLimits& limits, std::unordered
   if (entries.error()) fields.fail(*entries.error());
 }
 
+bool has_penalty(const SamplingParams& sampling) {
+  return sampling.presence_penalty != 0.0F || sampling.frequency_penalty != 0.0F || sampling.repetition_penalty != 1.0F;
+}
+
 SamplingParams read_sampling(Fields& fields, const RequestLimits& limits) {
   SamplingParams sampling = limits.default_sampling;
   fields.read("temperature", sampling.temperature, 0.0, 2.0);
@@ -81,7 +69,11 @@ SamplingParams read_sampling(Fields& fields, const RequestLimits& limits) {
   fields.read("min_p", sampling.min_p, 0.0, 1.0);
   fields.read("presence_penalty", sampling.presence_penalty, -kMaxPenalty, kMaxPenalty);
   fields.read("frequency_penalty", sampling.frequency_penalty, -kMaxPenalty, kMaxPenalty);
-  fields.read("repetition_penalty", sampling.repetition_penalty, 0.01, 100.0);
+  for (const char* name : {"repeat_penalty", "repetition_penalty"}) {  // llama.cpp's name, and vLLM's
+    fields.read(name, sampling.repetition_penalty, kMinRepetitionPenalty, kMaxRepetitionPenalty);
+  }
+  // Penalties look at the whole context here.
+  if (has_penalty(sampling)) fields.refuse("repeat_last_n", -1);
   fields.read("seed", sampling.seed);
   read_logit_bias(fields, limits, sampling.logit_bias);
   return sampling;
@@ -111,18 +103,11 @@ void read_stream_options(Fields& fields, GenerationParams& params) {
   if (!params.stream) return fields.fail("stream_options", "is only for stream: true");
   Fields inner(*options, "stream_options");
   inner.read("include_usage", params.include_usage);
-  if (inner.error()) fields.fail(*inner.error());
-}
-
-void refuse_what_is_missing(Fields& fields) {
-  for (const char* name : kRefused) fields.refuse(name);
-  fields.refuse("tool_choice", "none");
-  if (!fields.has("tools")) fields.refuse("function_call", "none");
-  fields.refuse("modalities", json::array({"text"}));
-  const json* format = fields.find("response_format");
-  if (format != nullptr && !(format->is_object() && format->value("type", json()) == "text")) {
-    fields.refuse("response_format");
+  inner.read("continuous_usage_stats", params.continuous_usage);
+  if (params.continuous_usage && !params.include_usage) {
+    inner.fail("continuous_usage_stats", "needs include_usage: true");
   }
+  if (inner.error()) fields.fail(*inner.error());
 }
 
 }  // namespace
@@ -138,6 +123,21 @@ void check_token_ids(Fields& fields, std::string_view name, const std::vector<in
   }
 }
 
+void read_max_tokens(Fields& fields, uint32_t lowest, GenerationParams& params) {
+  constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
+  if (const json* value = fields.find("n_predict"); value != nullptr && value->is_number() && *value == -1) {
+    params.max_tokens = std::nullopt;  // llama.cpp's spelling of "no limit"
+  } else {
+    fields.read("n_predict", params.max_tokens, lowest, kHighest);
+  }
+  for (const char* name : {"max_tokens", "max_completion_tokens"}) {
+    fields.read(name, params.max_tokens, lowest, kHighest);
+  }
+  if (params.max_tokens && *params.max_tokens < params.min_tokens) {
+    fields.fail("min_tokens", "must not be more than max_tokens");
+  }
+}
+
 GenerationParams read_generation_params(Fields& fields, const RequestLimits& limits) {
   GenerationParams params;
   fields.read("model", params.model);
@@ -146,7 +146,7 @@ GenerationParams read_generation_params(Fields& fields, const RequestLimits& lim
   fields.read("min_tokens", params.min_tokens, 0, std::numeric_limits<int32_t>::max());
   fields.read("ignore_eos", params.ignore_end_tokens);
   fields.read("skip_special_tokens", params.skip_special_tokens);
-  fields.read("n", params.choices, 1, limits.max_choices);
+  for (const char* name : {"n_cmpl", "n"}) fields.read(name, params.choices, 1, limits.max_choices);
   uint32_t best_of = params.choices;
   fields.read("best_of", best_of, 1, limits.max_choices);
   if (best_of != params.choices) fields.fail("best_of", "is only supported when it equals n");
@@ -158,7 +158,7 @@ GenerationParams read_generation_params(Fields& fields, const RequestLimits& lim
     fields.fail("cache_salt",
                 fmt::format("must be at most {} bytes, not {}", kMaxCacheSaltBytes, params.cache_salt.size()));
   }
-  refuse_what_is_missing(fields);
+  refuse_unsupported(fields);
   return params;
 }
 

@@ -31,13 +31,18 @@ struct GenerationParams {
   std::optional<uint32_t> logprobs;  ///< alternatives a token; 0 is only the chosen token
   uint32_t choices = 1;              ///< n
   bool stream = false;
-  bool include_usage = false;  ///< stream_options
+  bool include_usage = false;     ///< stream_options
+  bool continuous_usage = false;  ///< stream_options: each chunk says what was used so far
   bool return_token_ids = false;
   std::string cache_salt;
 };
 
 /// Reads the common fields; what is wrong is left in `fields`.
 GenerationParams read_generation_params(Fields& fields, const RequestLimits& limits);
+
+/// Reads max_tokens by each of its names; where several are sent, max_completion_tokens counts most. Without any of
+/// them `params` keeps what it has.
+void read_max_tokens(Fields& fields, uint32_t lowest, GenerationParams& params);
 
 /// Whether every id is in the vocabulary; else an error that names the first that is not.
 void check_token_ids(Fields& fields, std::string_view name, const std::vector<int32_t>& ids,

@@ -1,5 +1,7 @@
 #include "server/openai/logprobs.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "text/utf8_stream.h"
@@ -32,6 +34,35 @@ std::string token_text(const Tokenizer* tokenizer, int32_t token) {
   std::string text = stream.push(token_bytes(tokenizer, token));
   return text + stream.flush();
 }
+
+namespace {
+
+/// What text completions call a token: its text; "bytes:\\xe4\\xb8" where that is not whole characters, as OpenAI writes
+/// it, since all of those read the same; and its id where it has no text.
+std::string token_name(const Tokenizer* tokenizer, int32_t token) {
+  const std::string_view bytes = token_bytes(tokenizer, token);
+  if (bytes.empty()) return fmt::format("token_id:{}", token);
+  std::string text = token_text(tokenizer, token);
+  if (text == bytes) return text;
+  std::string name = "bytes:";
+  for (const char byte : bytes) name += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+  return name;
+}
+
+/// The alternatives by name. Where two tokens have one name (a letter and the byte that spells it), the one that comes
+/// first keeps it, and the other is named by its id, so that none is lost.
+ordered_json alternatives(const Tokenizer* tokenizer, const TokenLogprobs& token) {
+  ordered_json by_name = {{token_name(tokenizer, token.chosen.token), logprob_value(token.chosen)}};
+  for (const TokenLogprob& alternative : token.top) {
+    if (alternative.token == token.chosen.token) continue;
+    const std::string name = token_name(tokenizer, alternative.token);
+    const bool is_taken = by_name.contains(name);
+    by_name[is_taken ? fmt::format("token_id:{}", alternative.token) : name] = logprob_value(alternative);
+  }
+  return by_name;
+}
+
+}  // namespace
 
 size_t count_code_points(std::string_view text) {
   return static_cast<size_t>(std::ranges::count_if(text, [](unsigned char byte) { return (byte & 0xC0U) != 0x80U; }));
@@ -66,14 +97,10 @@ void CompletionLogprobs::append(ordered_json& to, std::span<const TokenLogprobs>
     ordered_json logprob = nullptr, top = nullptr;
     if (has_logprob) {
       logprob = logprob_value(token.chosen);
-      top = {{token_text(tokenizer_, token.chosen.token), logprob}};
-      for (const TokenLogprob& alternative : token.top) {
-        // Two tokens may read the same; the likelier one came first.
-        top.emplace(token_text(tokenizer_, alternative.token), logprob_value(alternative));
-      }
+      top = alternatives(tokenizer_, token);
     }
     has_logprob = true;
-    to["tokens"].push_back(token_text(tokenizer_, token.chosen.token));
+    to["tokens"].push_back(token_name(tokenizer_, token.chosen.token));
     to["token_logprobs"].push_back(std::move(logprob));
     to["top_logprobs"].push_back(std::move(top));
     to["text_offset"].push_back(text_offset_);

@@ -111,6 +111,28 @@ TEST(Requests, WhatIsNotSupportedIsRefusedAndWhatChangesNothingIsNot) {
       {"modalities", {"audio"}},
       {"prompt_logprobs", 0},
       {"include_stop_str_in_output", true},
+      {"grammar", "root ::= \"a\""},
+      {"json_schema", json::object()},
+      {"logprob_token_ids", {1}},
+      {"truncation_side", "left"},
+      {"thinking_token_budget", 0},
+      {"include_reasoning", false},
+      {"reasoning_format", "deepseek"},
+      {"verbosity", "low"},
+      {"prompt_embeds", "AAAA"},
+      {"vllm_xargs", {{"a", 1}}},
+      {"typical_p", 0.9},
+      {"mirostat", 2},
+      {"dry_multiplier", 0.8},
+      {"xtc_probability", 0.5},
+      {"dynatemp_range", 0.5},
+      {"top_n_sigma", 1.5},
+      {"adaptive_target", 0.5},
+      {"min_keep", 2},
+      {"samplers", {"top_k"}},
+      {"lora", {{{"id", 0}, {"scale", 1.0}}}},
+      {"n_probs", 3},
+      {"t_max_predict_ms", 100},
   };
   for (const auto& [name, value] : refused) {
     EXPECT_EQ(fault(chat({{name, value}})), name) << value;
@@ -118,6 +140,7 @@ TEST(Requests, WhatIsNotSupportedIsRefusedAndWhatChangesNothingIsNot) {
     EXPECT_EQ(fault(completion({{name, value}})), name) << value;
   }
   EXPECT_EQ(fault(completion({{"suffix", "end"}})), "suffix");
+  EXPECT_EQ(fault(chat({{"parse_special", true}})), "parse_special");
   EXPECT_EQ(fault(chat({{"continue_final_message", true}})), "continue_final_message");
 
   const json harmless = {{"tools", json::array()},
@@ -129,6 +152,25 @@ TEST(Requests, WhatIsNotSupportedIsRefusedAndWhatChangesNothingIsNot) {
                          {"suffix", ""},
                          {"user", "somebody"},
                          {"metadata", {{"a", "b"}}},
+                         {"reasoning_format", "auto"},
+                         {"include_reasoning", true},
+                         {"thinking_token_budget", -1},
+                         {"typical_p", 1.0},
+                         {"top_n_sigma", -1},
+                         {"t_max_predict_ms", 0},
+                         {"mirostat", 0},
+                         {"mirostat_tau", 5.0},
+                         {"dry_multiplier", 0.0},
+                         {"dry_base", 1.75},
+                         {"xtc_probability", 0},
+                         {"xtc_threshold", 0.1},
+                         {"adaptive_target", -1.0},
+                         {"min_keep", 1},
+                         {"grammar", ""},
+                         {"samplers", json::array()},
+                         {"repeat_last_n", 64},
+                         {"cache_prompt", false},
+                         {"timings_per_token", true},
                          {"store", false},
                          {"no_such_field", {1, 2, 3}}};
   EXPECT_EQ(fault(chat(harmless)), "");
@@ -170,6 +212,34 @@ TEST(Requests, SamplingIsRead) {
   EXPECT_GT(chat({{"top_p", 0}})->params.sampling.top_p, 0.0F);
 }
 
+TEST(Requests, OtherServersNamesAreHonoured) {
+  EXPECT_EQ(chat({{"repeat_penalty", 1.5}})->params.sampling.repetition_penalty, 1.5F);
+  EXPECT_EQ(chat({{"repeat_penalty", 1.5}, {"repetition_penalty", 1.25}})->params.sampling.repetition_penalty, 1.25F);
+  EXPECT_EQ(fault(chat({{"repeat_penalty", 0}})), "repeat_penalty");
+  EXPECT_EQ(chat({{"n_cmpl", 3}})->params.choices, 3U);
+  EXPECT_EQ(chat({{"n_predict", 5}})->params.max_tokens, 5U);
+  EXPECT_EQ(completion({{"n_predict", 5}})->params.max_tokens, 5U);
+  EXPECT_EQ(completion({{"n_predict", -1}})->params.max_tokens, std::nullopt);
+  EXPECT_EQ(completion({{"n_predict", 5}, {"max_tokens", 6}})->params.max_tokens, 6U);
+  EXPECT_EQ(completion({{"max_completion_tokens", 5}})->params.max_tokens, 5U);
+  EXPECT_EQ(fault(chat({{"n_predict", -2}})), "n_predict");
+}
+
+TEST(Requests, AWindowOfPenaltiesIsRefusedWhereThereIsAPenalty) {
+  for (const char* penalty : {"repeat_penalty", "presence_penalty", "frequency_penalty"}) {
+    EXPECT_EQ(fault(chat({{penalty, 1.5}, {"repeat_last_n", 64}})), "repeat_last_n") << penalty;
+    EXPECT_EQ(fault(chat({{penalty, 1.5}, {"repeat_last_n", -1}})), "") << penalty;
+  }
+  EXPECT_EQ(fault(chat({{"repeat_penalty", 1.0}, {"repeat_last_n", 64}})), "");
+}
+
+TEST(Requests, UsageInEachChunkIsAnOptionOfUsage) {
+  const auto with = [](json options) { return chat({{"stream", true}, {"stream_options", std::move(options)}}); };
+  EXPECT_TRUE(with({{"include_usage", true}, {"continuous_usage_stats", true}})->params.continuous_usage);
+  EXPECT_FALSE(with({{"include_usage", true}})->params.continuous_usage);
+  EXPECT_EQ(fault(with({{"continuous_usage_stats", true}})), "stream_options.continuous_usage_stats");
+}
+
 TEST(Requests, DefaultsAreTheModelsUnlessTheRequestSaysOtherwise) {
   const RequestLimits limits{.default_sampling = {.temperature = 0.6F, .top_k = 20, .top_p = 0.95F}};
   const auto plain = parse_chat_request(chat_body(), limits);
@@ -196,6 +266,8 @@ TEST(Requests, Logprobs) {
   EXPECT_EQ(chat({{"logprobs", true}, {"top_logprobs", 20}})->params.logprobs, 20U);
   EXPECT_EQ(fault(chat({{"logprobs", true}, {"top_logprobs", 21}})), "top_logprobs");
   EXPECT_EQ(fault(chat({{"top_logprobs", 2}})), "top_logprobs");
+  EXPECT_EQ(chat({{"logprobs", false}, {"top_logprobs", 0}}).value().params.logprobs, std::nullopt);
+  EXPECT_EQ(chat({{"top_logprobs", 0}}).value().params.logprobs, std::nullopt);
   EXPECT_EQ(fault(chat({{"logprobs", 2}})), "logprobs");
   EXPECT_EQ(completion({{"logprobs", 2}})->params.logprobs, 2U);
   EXPECT_EQ(fault(completion({{"logprobs", true}})), "logprobs");
@@ -259,6 +331,15 @@ TEST(Messages, AreWrittenForTheTemplate) {
                                       R"({"role":"assistant","content":""}])");
   EXPECT_EQ(request->inputs.variables, R"({"enable_thinking":false})");
   EXPECT_FALSE(request->inputs.add_generation_prompt);
+}
+
+TEST(Messages, ReasoningEffortIsAVariableOfTheTemplate) {
+  const auto variables = [](json fields) { return chat(std::move(fields)).value().inputs.variables; };
+  EXPECT_EQ(variables(json::object()), std::nullopt);
+  EXPECT_EQ(variables({{"reasoning_effort", "low"}}), R"({"reasoning_effort":"low"})");
+  EXPECT_EQ(variables({{"reasoning_effort", "low"}, {"chat_template_kwargs", {{"reasoning_effort", "high"}}}}),
+            R"({"reasoning_effort":"high"})");
+  EXPECT_EQ(fault(chat({{"reasoning_effort", 3}})), "reasoning_effort");
 }
 
 TEST(Messages, ThatAreWrongAreNamed) {

@@ -26,10 +26,12 @@ ordered_json ResponseFormat::start_of(const char* object) const {
   return {{"id", head_.id}, {"object", object}, {"created", head_.created}, {"model", head_.model}};
 }
 
-std::string ResponseFormat::chunk_event(const char* object, ordered_json choice) const {
+std::string ResponseFormat::chunk_event(const char* object, ordered_json choice, const Usage& usage,
+                                        const ordered_json& beside) const {
   ordered_json chunk = start_of(object);
   chunk["choices"] = ordered_json::array({std::move(choice)});
-  if (head_.include_usage) chunk["usage"] = nullptr;
+  chunk.update(beside);
+  if (head_.include_usage) chunk["usage"] = head_.continuous_usage ? usage_json(usage) : ordered_json();
   return sse_event(dump(chunk));
 }
 

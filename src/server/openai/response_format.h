@@ -19,6 +19,7 @@ struct ResponseHead {
   std::string model;              ///< as the client named it
   int64_t created = 0;            ///< seconds since 1970
   bool include_usage = false;     ///< chunks have "usage"
+  bool continuous_usage = false;  ///< and it says what the choice used so far, rather than null
   bool logprobs = false;          ///< choices have "logprobs"
   bool return_token_ids = false;  ///< choices have "token_ids"
 };
@@ -42,8 +43,10 @@ class ResponseFormat {
  protected:
   /// {"id", "object", "created", "model"}
   nlohmann::ordered_json start_of(const char* object) const;
-  /// The chunk with one choice, as an event.
-  std::string chunk_event(const char* object, nlohmann::ordered_json choice) const;
+  /// The chunk with one choice that has used `usage` so far, and with the fields of `beside` next to the choices, as an
+  /// event.
+  std::string chunk_event(const char* object, nlohmann::ordered_json choice, const Usage& usage,
+                          const nlohmann::ordered_json& beside = nlohmann::ordered_json::object()) const;
   /// "chat.completion.chunk", or what else chunks are called.
   virtual const char* chunk_object() const = 0;
 
@@ -75,6 +78,9 @@ std::unique_ptr<ResponseFormat> make_chat_format(ResponseHead head, const Tokeni
 struct EchoedPrompt {
   std::string text;             ///< empty without echo
   std::vector<int32_t> tokens;  ///< always
+  /// Of a prompt that came as a text: how many of its tokens stand before the text. What follows is spelled in it,
+  /// control tokens too. Without a value the text was decoded from the tokens.
+  std::optional<size_t> tokens_before_text{};
 };
 
 /// POST /v1/completions: choice i belongs to prompt i / choices_per_prompt. With `drop_completion` only the echo is

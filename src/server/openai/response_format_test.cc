@@ -47,6 +47,21 @@ TEST(ChatFormat, StreamsRoleThenTextThenReason) {
   EXPECT_EQ(other[0]["choices"][0]["index"], 1);
 }
 
+TEST(ChatFormat, TheFirstChunkAloneHasThePromptBesideItsChoices) {
+  const auto format = make_chat_format({.return_token_ids = true}, nullptr, {5, 6});
+  std::vector<json> all;
+  for (const uint32_t choice : {1U, 0U}) {
+    for (json& chunk : chunks(format->events(choice, {.text = "a", .tokens = {7}}))) all.push_back(std::move(chunk));
+  }
+  ASSERT_EQ(all.size(), 4U) << "a role and a token for each choice";
+  EXPECT_EQ(all[0]["prompt_token_ids"], json({5, 6}));
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].contains("prompt_token_ids"), i == 0) << all[i];
+    EXPECT_FALSE(all[i]["choices"][0].contains("prompt_token_ids")) << all[i];
+  }
+  EXPECT_EQ(all[1]["choices"][0]["token_ids"], json({7}));
+}
+
 TEST(ChatFormat, UsageIsNullInEveryChunkAndFullInTheLast) {
   const auto format = make_chat_format({.include_usage = true}, nullptr, {});
   for (const json& chunk : chunks(format->events(0, {.text = "a"}))) {
@@ -59,6 +74,16 @@ TEST(ChatFormat, UsageIsNullInEveryChunkAndFullInTheLast) {
                                     {"completion_tokens", 3},
                                     {"total_tokens", 8},
                                     {"prompt_tokens_details", {{"cached_tokens", 4}}}}));
+}
+
+TEST(ChatFormat, UsageSoFarIsInEveryChunkThatAsksForIt) {
+  const auto format = make_chat_format({.include_usage = true, .continuous_usage = true}, nullptr, {});
+  for (uint32_t count = 1; count < 3; ++count) {
+    for (const json& chunk : chunks(format->events(0, {.text = "a", .usage = {5, 4, count}}))) {
+      EXPECT_EQ(chunk["usage"]["completion_tokens"], count) << chunk;
+      EXPECT_EQ(chunk["usage"]["prompt_tokens"], 5) << chunk;
+    }
+  }
 }
 
 TEST(ChatFormat, AnswersInOnePiece) {
@@ -100,7 +125,7 @@ TEST(CompletionFormat, EchoesThePromptOnceAndCountsOffsetsInCodePoints) {
   EXPECT_EQ(events[0]["object"], "text_completion");
   const json& choice = events[0]["choices"][0];
   EXPECT_EQ(choice["text"], "péx");
-  EXPECT_EQ(choice["logprobs"]["tokens"], (json{"p", "\uFFFD", "\uFFFD", "x"}));
+  EXPECT_EQ(choice["logprobs"]["tokens"], (json{"p", R"(bytes:\xc3)", R"(bytes:\xa9)", "x"}));
   EXPECT_EQ(choice["logprobs"]["text_offset"], (json{0, 1, 1, 2}));
   EXPECT_TRUE(choice["logprobs"]["token_logprobs"][0].is_null()) << "the first token follows nothing";
   EXPECT_TRUE(choice["logprobs"]["top_logprobs"][0].is_null());
@@ -140,6 +165,30 @@ TEST(CompletionFormat, MayDropWhatWasGenerated) {
   const json choice = json::parse(format->response({event}, {}))["choices"][0];
   EXPECT_EQ(choice["text"], "p");
   EXPECT_EQ(choice["logprobs"]["tokens"], json({"p"}));
+}
+
+/// The alternatives of one generated token in a text completion.
+json alternatives_of(const Tokenizer* tokenizer, const TokenLogprobs& token) {
+  const auto format = make_completion_format({.logprobs = true}, tokenizer, {{}}, 1, true, false);
+  const RequestEvent event{.text = "x", .tokens = {token.chosen.token}, .logprobs = {token}};
+  return json::parse(format->response({event}, {}))["choices"][0]["logprobs"]["top_logprobs"][0];
+}
+
+TEST(Logprobs, OfPartsOfCharactersAreAllThere) {
+  const Tokenizer tokenizer = make_test_tokenizer();
+  const TokenLogprobs token{{token_of(0x80), -2.0F},
+                            {{token_of(0xC3), -0.5F}, {token_of(0xA9), -1.0F}, {token_of(0x80), -2.0F}}};
+  EXPECT_EQ(alternatives_of(&tokenizer, token),
+            (json{{R"(bytes:\x80)", -2.0}, {R"(bytes:\xc3)", -0.5}, {R"(bytes:\xa9)", -1.0}}));
+}
+
+TEST(Logprobs, OfTokensThatReadTheSameAreAllThere) {
+  const Tokenizer tokenizer = make_test_tokenizer();
+  // The byte 0x20 and the word "▁" are both a space.
+  ASSERT_EQ(tokenizer.token_bytes(token_of(' ')), tokenizer.token_bytes(kSpaceToken));
+  const TokenLogprobs token{{token_of(' '), -2.0F}, {{kSpaceToken, -0.5F}, {token_of(' '), -2.0F}}};
+  EXPECT_EQ(alternatives_of(&tokenizer, token), (json{{" ", -2.0}, {"token_id:259", -0.5}}));
+  EXPECT_EQ(alternatives_of(nullptr, {{5, -2.0F}, {{6, -0.5F}}}), (json{{"token_id:5", -2.0}, {"token_id:6", -0.5}}));
 }
 
 TEST(Logprobs, OfWhatCannotComeAreStillNumbers) {

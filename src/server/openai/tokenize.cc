@@ -36,19 +36,19 @@ ApiResult<TextRequest> read_request(const ServedModel& model, const HttpRequest&
 
 ApiResult<std::vector<uint32_t>> tokens_of_prompt(const Tokenizer& tokenizer, Fields& fields) {
   std::string prompt;
-  bool add_special_tokens = true;
+  EncodeOptions options{.allow_special = true, .add_special = true};
   fields.read("prompt", prompt);
-  fields.read("add_special_tokens", add_special_tokens);
+  fields.read("add_special_tokens", options.add_special);
+  fields.read("parse_special", options.allow_special);
   if (!fields.has("prompt")) fields.fail("prompt", "is missing; send prompt or messages");
   if (fields.error()) return std::unexpected(*fields.error());
-  auto ids = tokenizer.encode(prompt, {.add_special = add_special_tokens});
-  if (!ids) return std::unexpected(text_error(ids.error(), "prompt"));
-  return *std::move(ids);
+  auto encoded = encode_text(tokenizer, prompt, options, "prompt");
+  if (!encoded) return std::unexpected(encoded.error());
+  return std::move(encoded->ids);
 }
 
 ApiResult<std::vector<uint32_t>> tokens_of_messages(const ReadyModel& model, Fields& fields) {
   const ChatTemplateInputs inputs = read_template_inputs(fields);
-  fields.refuse("add_special_tokens");
   if (fields.error()) return std::unexpected(*fields.error());
   if (const auto chats = require_chat_template(model); !chats) return std::unexpected(chats.error());
   const auto ids = render_chat(*model.chat_template, *model.tokenizer, inputs);
