@@ -200,6 +200,15 @@ TEST(ChatTemplate, WritesAsPythonDoes) {
   EXPECT_EQ(text("{{ messages | length }}", R"({"messages": []})"), "1") << "variables cannot replace the messages";
 }
 
+/// Files written on Windows; what Jinja2 makes of them.
+TEST(ChatTemplate, ReadsNewlinesOfAllKindsAsOne) {
+  EXPECT_EQ(join(rendered("a\r\n{% if true %}\r\nb\rc\r\n  {% endif %}\r\n{{ 'd\r\ne' }}\r\n", "x")),
+            "a\nb\nc\nd\ne");
+  EXPECT_EQ(join(rendered("{{ 'escaped\\r\\n' }}{# c\r\n #}\r\n\r\n", "x")), "escaped\r\n");
+  EXPECT_EQ(marked(rendered("<u>\r\n{{ messages[0].content }}\r\n</u>", "a\r\nb")), "<u>\n[a\r\nb]\n</u>")
+      << "the request's own newlines stay";
+}
+
 TEST(ChatTemplate, PassesOnItsOwnRefusals) {
   const auto refused = render("{{ raise_exception('roles must alternate') }}", "x");
   ASSERT_FALSE(refused);

@@ -34,7 +34,7 @@ pub struct Inputs {
 
 impl Template {
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self> {
-        let source = without_generation_blocks(source);
+        let source = without_generation_blocks(&with_unix_newlines(source));
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(internal)?;
         environment.set_syntax(syntax);
@@ -83,6 +83,11 @@ impl Template {
         let template = self.environment.get_template(NAME).map_err(render_error)?;
         template_functions::with_time(now, || template.render(context)).map_err(render_error)
     }
+}
+
+/// Jinja2 reads every newline of a source as its own, also inside of string literals.
+fn with_unix_newlines(source: &str) -> String {
+    source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
 /// The template's own refusals, by raise_exception, and what it cannot do with the messages are the request's fault.
