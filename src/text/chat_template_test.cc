@@ -168,6 +168,21 @@ TEST(ChatTemplate, RolesAreTheTemplatesAndOtherFieldsAreNot) {
             R"(<|[eot_id]|>[b]{"role": "[eot_id]", "name": "[b]", "[<|x|>]": 1})");
 }
 
+TEST(ChatTemplate, FollowsTextThroughPythonsFunctions) {
+  const std::string content = "{{ messages[0].content";
+  EXPECT_EQ(marked(rendered("<u>{{ '%s|%05d' % (messages[0].content, 7) }}</u>", "a<b>")), "<u>[a<b>]|00007</u>");
+  EXPECT_EQ(marked(rendered("<u>" + content + " | urlencode }}</u>", "a<b>")), "<u>[a%3Cb%3E]</u>");
+  EXPECT_EQ(marked(rendered("<u>" + content + " | e }}</u>", "a<b>")), "<u>[a&lt;b&gt;]</u>");
+  EXPECT_EQ(marked(rendered("<u>" + content + " | truncate(8) }}</u>", "<a> <b> <c> <d>")), "<u>[<a>]...</u>");
+  EXPECT_EQ(marked(rendered("<u>" + content + " | wordcount }}</u>", "a_b <c> d")), "<u>3</u>");
+  EXPECT_EQ(marked(rendered("<u>" + content + ".zfill(4) }}</u>", "-7")), "<u>[-]00[7]</u>");
+  EXPECT_EQ(marked(rendered("<u>" + content + ".rsplit(' ', 1)[0] }}</u>", "a <b> c")), "<u>[a <b>]</u>");
+  EXPECT_EQ(marked(rendered("<u>" + content + " | indent(2) }}</u>", "<a>\n<b>\n")), "<u>[<a>\n  <b>]\n</u>");
+  EXPECT_EQ(marked(rendered("<u>{{ [messages[0].content] }}</u>", "<a>\u200b<b>")), "<u>['[<a>]\\u200b[<b>]']</u>");
+  EXPECT_EQ(marked(rendered(content + " | tojson(ensure_ascii=true) }}", "<é>")), "\"[<]\\u00e9[>]\"");
+  EXPECT_EQ(marked(rendered("<u>{{ 'n' if " + content.substr(3) + ".isdigit() else 't' }}</u>", "12")), "<u>n</u>");
+}
+
 TEST(ChatTemplate, FollowsKeysThatATemplateSorts) {
   const std::string source = "{% for k, v in v | dictsort %}<{{ k }}>{{ v }}{% endfor %}";
   EXPECT_EQ(marked(rendered(source, "x", R"({"v":{"k":"a","<|x|>":"b"}})")), "<[<|x|>]>[b]<k>[a]");
@@ -198,6 +213,45 @@ TEST(ChatTemplate, WritesAsPythonDoes) {
   EXPECT_EQ(text("{{ strftime_now('%Y') | length }}"), "4");
   EXPECT_EQ(text("{{ tools is none }} {{ documents is none }} {{ tools is defined }}"), "True True True");
   EXPECT_EQ(text("{{ messages | length }}", R"({"messages": []})"), "1") << "variables cannot replace the messages";
+}
+
+/// jinja.json was rendered by Jinja2 as transformers sets it up; make_jinja_goldens.py says how.
+TEST(ChatTemplate, AgreesWithJinja2OnATableOfSources) {
+  const Json& golden = test::goldens("jinja");
+  const std::string variables = golden["variables"].dump();
+  ASSERT_GT(golden["cases"].size(), 400U);
+  for (const Json& test_case : golden["cases"]) {
+    const auto source = test_case["source"].get<std::string>();
+    const auto segments = render(source, "x", variables);
+    if (test_case["text"].is_null()) {
+      EXPECT_FALSE(segments) << source << " gave " << join(*segments);
+    } else {
+      ASSERT_TRUE(segments) << source << ": " << to_string(segments.error());
+      EXPECT_EQ(join(*segments), test_case["text"].get<std::string>()) << source;
+    }
+  }
+}
+
+/// What is not known is refused by its name, not printed in some other way.
+TEST(ChatTemplate, RefusesUnknownFunctionsByName) {
+  for (const auto& [source, name] : {std::pair("{{ 1 | pprint }}", "pprint"),
+                                     std::pair("{{ 1 is callable }}", "callable"),
+                                     std::pair("{{ 'a' | wordwrap }}", "wordwrap"),
+                                     std::pair("{{ lipsum() }}", "lipsum"),
+                                     std::pair("{{ 'a'.translate({}) }}", "translate")}) {
+    const auto refused = render(source, "x");
+    ASSERT_FALSE(refused) << source;
+    EXPECT_THAT(refused.error().message, HasSubstr(name));
+  }
+}
+
+/// Files written on Windows; what Jinja2 makes of them.
+TEST(ChatTemplate, ReadsNewlinesOfAllKindsAsOne) {
+  EXPECT_EQ(join(rendered("a\r\n{% if true %}\r\nb\rc\r\n  {% endif %}\r\n{{ 'd\r\ne' }}\r\n", "x")),
+            "a\nb\nc\nd\ne");
+  EXPECT_EQ(join(rendered("{{ 'escaped\\r\\n' }}{# c\r\n #}\r\n\r\n", "x")), "escaped\r\n");
+  EXPECT_EQ(marked(rendered("<u>\r\n{{ messages[0].content }}\r\n</u>", "a\r\nb")), "<u>\n[a\r\nb]\n</u>")
+      << "the request's own newlines stay";
 }
 
 TEST(ChatTemplate, PassesOnItsOwnRefusals) {

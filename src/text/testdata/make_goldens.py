@@ -130,19 +130,18 @@ def raise_exception(message):
     raise jinja2.exceptions.TemplateError(message)
 
 
-def compile_template(source):
-    """As transformers does it."""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols])
-    environment.filters["tojson"] = to_json
-    environment.globals["raise_exception"] = raise_exception
-    return environment.from_string(source)
+def environment(extensions):
+    """As transformers makes it."""
+    jinja = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+    jinja.filters["tojson"] = to_json
+    jinja.globals["raise_exception"] = raise_exception
+    return jinja
 
 
 def render(source, chat, bos, eos):
     tokens = {name: text for name, text in (("bos_token", bos), ("eos_token", eos)) if text is not None}
     try:
-        return compile_template(source).render(
+        return environment([jinja2.ext.loopcontrols]).from_string(source).render(
             messages=chat["messages"], tools=chat.get("tools"), documents=None,
             add_generation_prompt=chat.get("add_generation_prompt", True), **chat.get("variables", {}), **tokens)
     except (jinja2.exceptions.TemplateError, TypeError):

@@ -4,15 +4,17 @@ use crate::added_tokens::{AddedToken, Matcher};
 use crate::error::{Result, corrupt, internal, unsupported};
 use crate::pre_tokenizers;
 use crate::token_bytes::{META_SPACE, Spelling, byte_level_alphabet, fallback_byte};
-use crate::tokenizer::{Tokenizer, control_table, end_ids};
+use crate::tokenizer::{Tokenizer, control_table, end_ids, looks_like_control};
 use ahash::AHashMap;
 use tokenizers::models::bpe::{BPE, Merges};
 use tokenizers::normalizers::{NFC, NormalizerWrapper, Prepend, Replace, Sequence};
 
 /// `tokenizer.ggml.token_type`.
+const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
+const UNUSED: i32 = 5;
 const BYTE: i32 = 6;
 
 /// SentencePiece's tokens are far shorter; longer ones in a damaged file would take quadratic time.
@@ -66,10 +68,11 @@ impl Vocabulary<'_> {
 
     fn token_type(&self, id: usize) -> i32 {
         let is_declared = |declared: Option<u32>| declared == Some(id as u32);
-        match self.types.get(id).copied().unwrap_or(1) {
-            // Some conversions leave the tokens that end a turn typed as ordinary text.
+        match self.types.get(id).copied().unwrap_or(NORMAL) {
             _ if is_declared(self.bos) || is_declared(self.eos) || is_declared(self.eot) => CONTROL,
             UNKNOWN => CONTROL,
+            // Some conversions leave control tokens typed as ordinary text or as a token of the user's own.
+            NORMAL | USER_DEFINED | UNUSED if looks_like_control(self.tokens[id]) => CONTROL,
             other => other,
         }
     }

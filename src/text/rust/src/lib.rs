@@ -9,9 +9,15 @@ mod error;
 mod gguf;
 mod pre_tokenizers;
 mod provenance;
+mod python_text;
+mod string_methods;
 mod template;
+mod template_filters;
 mod template_functions;
+mod template_json;
 mod template_literals;
+mod template_percent;
+mod template_source;
 mod token_bytes;
 mod tokenizer;
 

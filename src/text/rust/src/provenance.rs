@@ -9,6 +9,7 @@
 use crate::template::Inputs;
 use crate::template_literals::Literals;
 use serde_json::Value;
+use std::cell::Cell;
 
 /// A piece of the rendered text.
 #[derive(Debug, PartialEq)]
@@ -61,6 +62,30 @@ const KNOWN_TYPES: &[&str] = &[
 /// Whether a character is ever replaced. Whitespace is not, so that trimming works, nor what JSON and Python escape.
 pub fn is_mappable(c: char) -> bool {
     !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\') && (c as u32) < 0xFFFE
+}
+
+thread_local! {
+    /// Whether characters of the private-use plane stand for others on this thread.
+    static IS_MAPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `body`, a rendering of texts that `mapping` was applied to.
+pub fn with_mapping<T>(mapping: &Mapping, body: impl FnOnce() -> T) -> T {
+    IS_MAPPED.set(mapping.characters != Characters::None);
+    let result = body();
+    IS_MAPPED.set(false);
+    result
+}
+
+/// What a character of a rendering stands for: functions that look at characters shall see the same in each rendering.
+pub fn original(c: char) -> char {
+    let code = (c as u32).wrapping_sub(FIRST_MAPPED);
+    if code < 0xFFFE && IS_MAPPED.get() { char::from_u32(code).unwrap_or(c) } else { c }
+}
+
+/// `c` spelled as `model` is: a function made it of that character of the request.
+pub fn spelled_like(c: char, model: char) -> char {
+    if original(model) != model && is_mappable(c) { mapped(c) } else { c }
 }
 
 fn mapped(c: char) -> char {

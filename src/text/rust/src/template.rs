@@ -3,11 +3,11 @@
 use crate::error::{Code, Error, Result, internal, invalid, unsupported};
 use crate::provenance::{self, Mapping, Segment};
 use crate::template_functions;
-use crate::template_literals::{Literals, without_generation_blocks};
+use crate::template_literals::Literals;
+use crate::{string_methods, template_source};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use std::error::Error as _;
 
 /// Instructions and 64-byte pieces of text that one rendering may cost; a real one of a long chat costs thousands.
@@ -34,17 +34,17 @@ pub struct Inputs {
 
 impl Template {
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self> {
-        let source = without_generation_blocks(source);
+        let source = template_source::with_unix_newlines(source);
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(internal)?;
         environment.set_syntax(syntax);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_unknown_method_callback(unknown_method_callback);
+        environment.set_unknown_method_callback(string_methods::call);
         environment.set_fuel(Some(FUEL));
         template_functions::register(&mut environment);
         let literals = Literals::of(&source);
         environment
-            .add_template_owned(NAME, source)
+            .add_template_owned(NAME, template_source::prepare(&source))
             .map_err(|error| unsupported(format!("the chat template cannot be compiled: {}", describe(&error))))?;
         Ok(Self { environment, literals, bos: bos.map(str::to_owned), eos: eos.map(str::to_owned) })
     }
@@ -81,7 +81,8 @@ impl Template {
         }
         let context = Value::from(Serde(&variables));
         let template = self.environment.get_template(NAME).map_err(render_error)?;
-        template_functions::with_time(now, || template.render(context)).map_err(render_error)
+        let render = || template_functions::with_time(now, || template.render(context));
+        provenance::with_mapping(mapping, render).map_err(render_error)
     }
 }
 

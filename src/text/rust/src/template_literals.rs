@@ -1,5 +1,7 @@
 //! The string literals of a Jinja source.
 
+use crate::template_source;
+
 /// Literals that are not only whitespace and quotes, without repetition.
 #[derive(Default)]
 pub struct Literals {
@@ -11,10 +13,8 @@ pub struct Literals {
 impl Literals {
     pub fn of(source: &str) -> Self {
         let mut literals = Self::default();
-        let mut rest = source;
-        while let Some((inside, after)) = next_block(rest) {
-            literals.collect(inside);
-            rest = after;
+        for block in template_source::blocks(source) {
+            literals.collect(&source[block.code]);
         }
         literals
     }
@@ -43,43 +43,6 @@ fn is_inspected(before: &str, after: &str) -> bool {
     compares_before || compares_after
 }
 
-/// The inside of the next `{{ }}` or `{% %}`, and what follows it. Comments are passed over.
-fn next_block(source: &str) -> Option<(&str, &str)> {
-    let mut rest = source;
-    loop {
-        let start = rest.find('{')?;
-        let (close, is_comment) = match rest[start + 1..].chars().next()? {
-            '{' => ("}}", false),
-            '%' => ("%}", false),
-            '#' => ("#}", true),
-            _ => {
-                rest = &rest[start + 1..];
-                continue;
-            }
-        };
-        let inside = &rest[start + 2..];
-        let end = if is_comment { inside.find(close) } else { end_of_block(inside, close) }.unwrap_or(inside.len());
-        let after = inside.get(end + 2..).unwrap_or_default();
-        if !is_comment {
-            return Some((&inside[..end], after));
-        }
-        rest = after;
-    }
-}
-
-/// The position of `close` outside of any string literal.
-fn end_of_block(inside: &str, close: &str) -> Option<usize> {
-    let mut position = 0;
-    loop {
-        let rest = &inside[position..];
-        let end = rest.find(close)?;
-        match rest.find(['"', '\'']).filter(|&quote| quote < end) {
-            Some(quote) => position = literal_at(inside, position + quote)?.1,
-            None => return Some(position + end),
-        }
-    }
-}
-
 /// The value of the literal whose opening quote is at `start`, and the position after its closing quote.
 fn literal_at(code: &str, start: usize) -> Option<(String, usize)> {
     let mut characters = code[start..].char_indices();
@@ -98,33 +61,4 @@ fn literal_at(code: &str, start: usize) -> Option<(String, usize)> {
         }
     }
     None
-}
-
-/// transformers' `{% generation %}` marks what a model wrote, for training; it prints nothing itself.
-pub fn without_generation_blocks(source: &str) -> String {
-    let mut result = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let block = &rest[start + 2..start + length];
-        let (left, right) = (block.starts_with('-'), block.ends_with('-'));
-        let replacement = match block.trim_matches('-').trim() {
-            "generation" => Some("if true"),
-            "endgeneration" => Some("endif"),
-            _ => None,
-        };
-        result.push_str(&rest[..start]);
-        match replacement {
-            Some(tag) => {
-                let dash = |is_there| if is_there { "-" } else { "" };
-                result.push_str(&format!("{{%{} {tag} {}%}}", dash(left), dash(right)));
-                rest = &rest[start + length + 2..];
-            }
-            None => {
-                result.push_str("{%");
-                rest = &rest[start + 2..];
-            }
-        }
-    }
-    result + rest
 }

@@ -65,6 +65,10 @@ const END_NAMES: &[&str] = &[
     "<|END_OF_TURN_TOKEN|>",
 ];
 
+/// Control tokens that begin a text or a turn, or belong to none, by names that do not give them away.
+const OTHER_CONTROL_NAMES: &[&str] =
+    &["<bos>", "<pad>", "<mask>", "<start_of_turn>", "<|turn>", "[INST]", "[/INST]", "[@BOS@]"];
+
 impl Tokenizer {
     pub fn from_json(json: &[u8], config: &Config) -> Result<Self> {
         let pipeline = tokenizers::Tokenizer::from_bytes(json)
@@ -143,12 +147,14 @@ impl Tokenizer {
     }
 }
 
-/// Tokens that are plainly meant as control tokens although the file does not mark them `special`.
+/// Tokens that are plainly meant as control tokens although the file does not mark them so.
 pub fn looks_like_control(text: &str) -> bool {
     (text.starts_with("<|") && text.ends_with("|>") && text.len() > 4)
         || (text.starts_with("<｜") && text.ends_with("｜>"))
         || (text.starts_with("<unused") && text.ends_with('>'))
-        || matches!(text, "<pad>" | "<mask>" | "[@BOS@]")
+        // Gemma has HTML's <s> and </s> as text; where they are meant as control tokens, files declare them.
+        || (END_NAMES.contains(&text) && text != "</s>")
+        || OTHER_CONTROL_NAMES.contains(&text)
 }
 
 pub fn control_table(control: &[AddedToken], size: usize) -> Vec<bool> {
