@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 
 #include "app/commands.h"
@@ -19,7 +18,6 @@ struct Options {
   std::string ids_file;
   std::string out;
   uint32_t max_layers = 0;
-  std::string rope_frequencies = "auto";
 };
 
 /// The header of a version 1.0 .npy file: little-endian float32 [rows, cols], padded so that data begins at 64 n.
@@ -47,20 +45,13 @@ Result<std::vector<int32_t>> read_ids(const Options& options) {
   return ids;
 }
 
-/// The goldens were computed with rounded frequencies (model/golden_test.cc), and "auto" knows them by their file.
-bool rounds_ropes(const Options& options) {
-  if (options.rope_frequencies != "auto") return options.rope_frequencies == "bf16";
-  return std::filesystem::exists(std::filesystem::path(options.model) / "golden.json");
-}
-
 Result<void> run(const Options& options) {
   const auto ids = read_ids(options);
   if (!ids) return std::unexpected(ids.error());
   if (ids->empty()) return fail(ErrorCode::invalid_argument, "no token ids", "give --ids 1,2,3 or --ids-file F");
   constexpr uint32_t kChunk = 128;
   const auto tokens = static_cast<uint32_t>(ids->size());
-  auto opened = open_model(options.model, options.device,
-                           {.max_layers = options.max_layers, .round_ropes_to_bf16 = rounds_ropes(options)},
+  auto opened = open_model(options.model, options.device, {.max_layers = options.max_layers},
                            {.context_tokens = tokens, .limits = {.tokens = kChunk, .logit_rows = kChunk}});
   if (!opened) return pass_on(opened);
   auto sequence = SingleSequence::create(*opened->model, tokens, kChunk);
@@ -90,11 +81,6 @@ void add_logits(CLI::App& app, Command& chosen) {
   command->add_option("--out", options->out, "the .npy file to write")->required();
   add_device_options(*command, options->device);
   command->add_option("--max-layers", options->max_layers, "load only the first layers (a smoke test)");
-  command
-      ->add_option("--rope-frequencies", options->rope_frequencies,
-                   "f32, or bf16 as a checkpoint cast whole by PyTorch has them; auto is bf16 beside a golden.json")
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
-      ->capture_default_str();
   command->footer("Example: hearth logits model.gguf --ids 1,2,3 --out logits.npy");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "model/load_weights.h"
-#include "tensor/float16.h"
 
 namespace hearth {
 namespace {
@@ -22,12 +21,6 @@ std::vector<CacheLayerSpec> group_layers(const DecoderConfig& config, const Devi
     group->bytes_per_block += device.cache_bytes_per_token(layers.back()) * kBlockTokens;
   }
   return layers;
-}
-
-void round_ropes(DecoderConfig& config) {
-  for (RopeSpec& rope : config.ropes) {
-    for (float& frequency : rope.inverse_frequencies) frequency = bf16_to_f32(f32_to_bf16(frequency));
-  }
 }
 
 uint64_t bytes_read(const Device& device, const DecoderWeights& weights) {
@@ -49,7 +42,6 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
   if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
     description->config.layers.resize(options.max_layers);
   }
-  if (options.round_ropes_to_bf16) round_ropes(description->config);
   auto weights = load_weights(checkpoint, *description, device, progress, std::move(stop));
   if (!weights) return pass_on(weights);
 

@@ -28,9 +28,6 @@ struct CacheMemory {
 
 struct LoadOptions {
   uint32_t max_layers = 0;  ///< load only the first layers, for smoke tests; 0 loads all
-  /// Rounds the ropes' inverse frequencies to bf16, as PyTorch does when a whole module is cast with .to(bfloat16).
-  /// Wrong for real use, where frequencies are float32; only for comparing with logits that were computed so.
-  bool round_ropes_to_bf16 = false;
 };
 
 /// A decoder on a device: its weights, and the forward pass as a recording. Owns neither checkpoint nor device; the

@@ -47,7 +47,7 @@ class Served {
  public:
   /// A golden one.
   Served(const std::string& family, const std::string& device, const EngineOptions& options)
-      : Served(kGoldens / family, open_device(device, 2).value(), {.round_ropes_to_bf16 = true}, options) {}
+      : Served(kGoldens / family, open_device(device, 2).value(), {}, options) {}
 
   Served(const std::filesystem::path& path, std::unique_ptr<Device> device, const LoadOptions& load,
          const EngineOptions& options)
