@@ -1,5 +1,6 @@
-"""Prompts of real English with an exact number of tokens, no two of which begin alike (no prefix cache helps)."""
+"""Prompts with an exact number of tokens, no two of which begin alike (no prefix cache helps): real English, or ids."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,3 +25,8 @@ def make_prompt(number: int, tokens: int, count_tokens: Callable[[str], int]) ->
     if count_tokens(prompt) != tokens:
         raise ValueError(f"cannot make a prompt of exactly {tokens} tokens in this vocabulary")
     return prompt
+
+
+def make_ids(number: int, tokens: int, vocabulary: int) -> list[int]:
+    """Prompt `number`: token ids at random, for models without a tokenizer and servers of any kind."""
+    return random.Random(number).choices(range(vocabulary), k=tokens)

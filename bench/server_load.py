@@ -6,6 +6,9 @@
   first tokens         when each client's came, in order: they should come as prompts finish, not together at the end
 
 All clients of a round start together; prompts are of real text, --prompt-tokens long each, and no two begin alike.
+--vocabulary N sends token ids below N instead of text, to /v1/completions: no tokenizer is needed then, and with
+--fields '{"ignore_eos": true}' random weights serve. --newcomer 100 sends one more prompt of 100 tokens
+--newcomer-after seconds later, and tells its time to first token apart: nobody should wait behind others' long prompts.
 """
 
 import argparse
@@ -18,7 +21,7 @@ import time
 from dataclasses import dataclass, field
 
 import aiohttp
-from prompts import make_prompt
+from prompts import make_ids, make_prompt
 
 TIME_LIMIT_SECONDS = 1800
 SAME_MOMENT_SECONDS = 0.005  # first tokens closer than this came from one step
@@ -43,6 +46,7 @@ class Answer:
 @dataclass
 class Round:
     answers: list[Answer]
+    newcomer: Answer | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -82,7 +86,7 @@ class Client:
                     return (await response.json())["count"]
         raise RuntimeError(f"{self.url} counts tokens neither by /tokenize nor by /extras/tokenize/count")
 
-    async def ask(self, client: int, prompt: str, max_tokens: int, round_start: float) -> Answer:
+    async def ask(self, client: int, prompt: str | list[int], max_tokens: int, round_start: float) -> Answer:
         body = {"max_tokens": max_tokens, "temperature": 0, "stream": True, "stream_options": {"include_usage": True}}
         if self.endpoint == "chat":
             path, body["messages"] = "/v1/chat/completions", [{"role": "user", "content": prompt}]
@@ -102,7 +106,8 @@ class Client:
                 usage = event.get("usage") or usage
                 for choice in event["choices"]:
                     text = choice["delta"].get("content") if self.endpoint == "chat" else choice["text"]
-                    if text:
+                    # A token of random weights may be no text, so there every piece counts.
+                    if text or isinstance(prompt, list):
                         answer.pieces.append(time.perf_counter() - round_start)
                     answer.finish_reason = choice.get("finish_reason") or answer.finish_reason
         answer.end = time.perf_counter() - round_start
@@ -125,15 +130,33 @@ async def make_prompts(url: str, first: int, count: int, tokens: int) -> list[st
         return [await asyncio.to_thread(make_prompt, first + i, tokens, count_tokens) for i in range(count)]
 
 
-async def run_round(url: str, endpoint: str, prompts: list[str], max_tokens: int, more_fields: dict) -> Round:
+@dataclass
+class Newcomer:
+    """A request that comes when the others are there."""
+
+    prompt: str | list[int]
+    after_seconds: float
+
+
+async def run_round(
+    url: str, endpoint: str, prompts: list, max_tokens: int, more_fields: dict, newcomer: Newcomer | None = None
+) -> Round:
     """All prompts at once, one client each, after a short answer to a prompt of its own that warms the server up."""
     limits = aiohttp.ClientTimeout(total=TIME_LIMIT_SECONDS)
     async with aiohttp.ClientSession(timeout=limits, connector=aiohttp.TCPConnector(limit=0)) as session:
         client = Client(session, url, endpoint, more_fields)
-        await client.ask(0, "Say something short.", 4, time.perf_counter())
+        await client.ask(0, prompts[0][:8] if isinstance(prompts[0], list) else "Say something short.", 4, 0)
         start = time.perf_counter()
+
+        async def come_later() -> Answer | None:
+            if newcomer is None:
+                return None
+            await asyncio.sleep(newcomer.after_seconds)
+            return await client.ask(len(prompts), newcomer.prompt, max_tokens, start)
+
         asked = (client.ask(number, prompt, max_tokens, start) for number, prompt in enumerate(prompts))
-        return Round(await asyncio.gather(*asked))
+        *answers, late = await asyncio.gather(*asked, come_later())
+        return Round(answers, late)
 
 
 def summary(rounds: list[Round], max_tokens: int) -> dict:
@@ -148,6 +171,7 @@ def summary(rounds: list[Round], max_tokens: int) -> dict:
         "tokens_per_second": percentile([each.tokens_per_second for each in rounds], 0.5),
         "time_to_first_token_ms": {"p50": percentile(first, 0.5) * 1e3, "p99": percentile(first, 0.99) * 1e3},
         "inter_token_latency_ms": {"p50": percentile(between, 0.5) * 1e3, "p99": percentile(between, 0.99) * 1e3},
+        "newcomer_first_token_ms": percentile([r.newcomer.first_token for r in rounds if r.newcomer], 0.5) * 1e3,
         "last_round": {
             "first_token_ms": [answer.pieces[0] * 1e3 for answer in ordered],
             "clients": [answer.client for answer in ordered],
@@ -162,6 +186,7 @@ ROWS = (
     ("time to first token, p99", "ms", lambda s: s["time_to_first_token_ms"]["p99"]),
     ("inter-token latency, p50", "ms", lambda s: s["inter_token_latency_ms"]["p50"]),
     ("inter-token latency, p99", "ms", lambda s: s["inter_token_latency_ms"]["p99"]),
+    ("newcomer's first token", "ms", lambda s: s["newcomer_first_token_ms"]),
     ("tokens/s in sum", "", lambda s: s["tokens_per_second"]),
     ("answers ended early", "", lambda s: s["ended_early"]),
 )
@@ -171,6 +196,8 @@ def print_summaries(summaries: dict[str, dict]):
     """One column for each server."""
     print(f"{'':<30}" + "".join(f"{name:>12}" for name in summaries))
     for title, unit, value in ROWS:
+        if all(math.isnan(value(each)) for each in summaries.values()):
+            continue
         label = f"{title} ({unit})" if unit else title
         print(f"{label:<30}" + "".join(f"{value(each):>12.1f}" for each in summaries.values()))
     for name, each in summaries.items():
@@ -187,9 +214,21 @@ def print_summaries(summaries: dict[str, dict]):
 async def measure(options: argparse.Namespace) -> dict:
     rounds = []
     for number in range(options.rounds):
-        first = options.first_prompt + number * options.clients
-        prompts = await make_prompts(options.url, first, options.clients, options.prompt_tokens)
-        rounds.append(await run_round(options.url, options.endpoint, prompts, options.max_tokens, options.fields))
+        first = options.first_prompt + number * (options.clients + 1)
+        last = first + options.clients
+        newcomer = None
+        if options.vocabulary:
+            prompts = [make_ids(i, options.prompt_tokens, options.vocabulary) for i in range(first, last)]
+            late = make_ids(last, options.newcomer, options.vocabulary)
+        else:
+            prompts = await make_prompts(options.url, first, options.clients, options.prompt_tokens)
+            late = await make_prompts(options.url, last, 1, options.newcomer) if options.newcomer else [""]
+            late = late[0]
+        if options.newcomer:
+            newcomer = Newcomer(late, options.newcomer_after)
+        rounds.append(
+            await run_round(options.url, options.endpoint, prompts, options.max_tokens, options.fields, newcomer)
+        )
     return summary(rounds, options.max_tokens)
 
 
@@ -207,9 +246,14 @@ def main():
     parser.add_argument("url", help="such as http://127.0.0.1:8080")
     add_load_options(parser)
     parser.add_argument("--first-prompt", type=int, default=1, help="another number, other prompts")
+    parser.add_argument("--vocabulary", type=int, default=0, metavar="N", help="send token ids below N, not text")
+    parser.add_argument("--newcomer", type=int, default=0, metavar="TOKENS", help="a prompt that comes later")
+    parser.add_argument("--newcomer-after", type=float, default=2.0, metavar="SECONDS")
     parser.add_argument("--fields", type=json.loads, default={}, help="more fields of every request, a JSON object")
     options = parser.parse_args()
     options.url = options.url.rstrip("/")
+    if options.vocabulary and options.endpoint == "chat":
+        parser.error("token ids go to /v1/completions")
     try:
         result = asyncio.run(measure(options))
     except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
