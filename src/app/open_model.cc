@@ -47,8 +47,10 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
 Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
                                                 PlaceOptions place) {
   place.gpu_layers = options.gpu_layers;
-  const bool automatic = options.device == "auto" && options.gpu_layers.value_or(0) > 0;
-  auto devices = open_devices(automatic ? "vulkan" : options.device, options.threads, options.batch_invariant);
+  std::string names = options.device;
+  // Who says how many layers go to a GPU has chosen already.
+  if (names == "auto" && options.gpu_layers) names = *options.gpu_layers > 0 ? "vulkan" : "cpu";
+  auto devices = open_devices(names, options.threads, options.batch_invariant);
   if (!devices) return pass_on(devices);
   auto plan = plan_layers_of(checkpoint, *devices, place);
   const bool only_gpus = std::ranges::all_of(*devices, [](const auto& device) { return device->info().is_gpu; });

@@ -1,6 +1,7 @@
 #include "device/open_device.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <charconv>
 #include <cstdlib>
@@ -42,8 +43,9 @@ Result<std::optional<double>> tune_seconds() {
 }
 
 /// "vulkan", "vulkan:N" or "vulkan:part of a name".
-Result<std::unique_ptr<Device>> open_vulkan(std::string_view name, bool batch_invariant) {
-  VulkanOptions options = {.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
+Result<std::unique_ptr<Device>> open_vulkan(std::string_view name, bool batch_invariant, bool only_hardware = false) {
+  VulkanOptions options = {.only_hardware = only_hardware,
+                           .validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
                            .pipeline_cache = pipeline_cache_folder(),
                            .batch_invariant = batch_invariant};
   auto seconds = tune_seconds();
@@ -80,9 +82,35 @@ std::unexpected<Error> no_vulkan() {
               "build it where glslang >= 15.2 and Vulkan headers >= 1.4.300 are installed");
 }
 
-Result<std::unique_ptr<Device>> open_vulkan(std::string_view, bool) { return no_vulkan(); }
+Result<std::unique_ptr<Device>> open_vulkan(std::string_view, bool, bool = false) { return no_vulkan(); }
 
 #endif
+
+/// Whether a driver could reach a GPU at all: Mesa's and others through render nodes, NVIDIA's and WSL's through files
+/// of their own. Asking Vulkan would load a software GPU where there is one, which takes time and memory.
+bool has_gpu_node() {
+  std::error_code error;
+  for (std::filesystem::directory_iterator it("/dev/dri", error), end; !error && it != end; it.increment(error)) {
+    if (it->path().filename().string().starts_with("renderD")) return true;
+  }
+  return std::filesystem::exists("/dev/nvidiactl", error) || std::filesystem::exists("/dev/dxg", error);
+}
+
+Result<std::unique_ptr<Device>> open_best_device(uint32_t threads, bool batch_invariant) {
+  std::string reason = "this machine shows no GPU";
+  if (has_gpu_node()) {
+    auto gpu = open_vulkan("vulkan", batch_invariant, true);
+    if (gpu) {
+      spdlog::info("device: {}, the best GPU that hearth can run on (--device cpu takes the processor)",
+                   (*gpu)->info().name);
+      return gpu;
+    }
+    reason = to_string(gpu.error());
+  }
+  auto processor = open_cpu_device(threads);
+  if (processor) spdlog::info("device: {}, as {}", (*processor)->info().name, reason);
+  return processor;
+}
 
 }  // namespace
 
@@ -94,7 +122,8 @@ Result<nlohmann::ordered_json> describe_gpus() { return no_vulkan(); }
 
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads, bool batch_invariant) {
   if (threads == 0) threads = usable_cores();
-  if (name == "auto" || name == "cpu") return open_cpu_device(threads);
+  if (name == "auto") return open_best_device(threads, batch_invariant);
+  if (name == "cpu") return open_cpu_device(threads);
   if (name == "reference") return open_reference_device(threads);
   if (name == "vulkan" || name.starts_with("vulkan:")) return open_vulkan(name, batch_invariant);
   return fail(ErrorCode::invalid_argument, fmt::format("no device is called '{}'", name),

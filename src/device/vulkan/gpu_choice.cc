@@ -31,6 +31,18 @@ int rank(const GpuProperties& gpu) {
   }
 }
 
+uint64_t own_bytes(const GpuProperties& gpu) {
+  uint64_t bytes = 0;
+  for (const MemoryHeap& heap : gpu.heaps) bytes += heap.device_local ? heap.bytes : 0;
+  return bytes;
+}
+
+bool is_better(const GpuProperties& a, const GpuProperties& b) {
+  return rank(a) != rank(b) ? rank(a) < rank(b) : own_bytes(a) > own_bytes(b);
+}
+
+bool is_hardware(const GpuProperties& gpu) { return gpu.type != VK_PHYSICAL_DEVICE_TYPE_CPU && !gpu.compiles_only; }
+
 /// "0: llvmpipe, 1: Old GPU (no buffer device addresses)"
 std::string list_of(std::span<const GpuProperties> found) {
   std::string list;
@@ -63,10 +75,13 @@ Result<uint32_t> choose_gpu(std::span<const GpuProperties> found, const GpuChoic
   for (uint32_t i = 0; i < found.size(); ++i) {
     const GpuProperties& gpu = found[i];
     if (!gpu.obstacle.empty() || !contains_ignoring_case(gpu.name, choice.name)) continue;
-    if (!best || rank(gpu) < rank(found[*best])) best = i;
+    if (choice.only_hardware && !is_hardware(gpu)) continue;
+    if (!best || is_better(gpu, found[*best])) best = i;
   }
   if (best) return *best;
-  const std::string named = choice.name.empty() ? "" : fmt::format(" whose name contains '{}'", choice.name);
+  const std::string named = choice.only_hardware  ? " but processors that play one"
+                            : choice.name.empty() ? ""
+                                                  : fmt::format(" whose name contains '{}'", choice.name);
   return fail(ErrorCode::unsupported,
               fmt::format("there is no Vulkan device{} that hearth can run on ({})", named, list_of(found)), kHint);
 }

@@ -101,5 +101,20 @@ TEST(QueueFamilies, OneFamilyDoesAllWhereThereIsNoOther) {
   EXPECT_EQ(families({}).compute, std::nullopt);
 }
 
+TEST(GpuChoice, AutomaticallyNoProcessorThatPlaysAGpu) {
+  EXPECT_EQ(chosen(kMachine, {.only_hardware = true}), 4U);
+  EXPECT_EQ(chosen(std::span(kMachine).first(2), {.only_hardware = true}), 1U);
+  EXPECT_THAT(refusal(std::span(kMachine).first(1), {.only_hardware = true}),
+              HasSubstr("no Vulkan device but processors that play one that hearth can run on (0: llvmpipe (LLVM 19))"));
+}
+
+TEST(GpuChoice, OfOneKindTheOneWithMostMemory) {
+  std::vector<GpuProperties> two = {gpu("small", VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU),
+                                    gpu("large", VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU)};
+  two[0].heaps = {{.bytes = 8ULL << 30, .device_local = true}, {.bytes = 64ULL << 30, .device_local = false}};
+  two[1].heaps = {{.bytes = 24ULL << 30, .device_local = true}};
+  EXPECT_EQ(chosen(two, {}), 1U);
+}
+
 }  // namespace
 }  // namespace hearth::vulkan

@@ -110,10 +110,12 @@ nlohmann::ordered_json describe(const GpuProperties& properties);
 struct GpuChoice {
   std::optional<uint32_t> index;
   std::string name;
+  bool only_hardware = false;  ///< no processor that plays a GPU
 };
 
 /// The position in `found` of the device to open. Where the choice leaves several, devices that hearth cannot run on
-/// are passed over, and a discrete GPU comes before an integrated one, that before a virtual one, and the CPU is last.
+/// are passed over, and a discrete GPU comes before an integrated one, that before a virtual one, and the CPU is last; of one kind
+/// the one with most memory of its own.
 /// Errors: unsupported, naming what was found and why it cannot be used.
 Result<uint32_t> choose_gpu(std::span<const GpuProperties> found, const GpuChoice& choice);
 

@@ -120,7 +120,7 @@ class Implementation : public VulkanDevice {
 }  // namespace vulkan
 
 Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& options) {
-  auto gpu = vulkan::Gpu::open({.choice = {.index = options.index, .name = options.name},
+  auto gpu = vulkan::Gpu::open({.choice = {.index = options.index, .name = options.name, .only_hardware = options.only_hardware},
                                 .validation = options.validation,
                                 .staging = options.staging,
                                 .wrap = options.wrap});

@@ -18,6 +18,7 @@ namespace hearth {
 struct VulkanOptions {
   std::optional<uint32_t> index;  ///< which device, in the loader's order; without it the best one
   std::string name;               ///< or a part of the device's name
+  bool only_hardware = false;     ///< no processor that plays a GPU
   bool validation = false;        ///< the validation layer with synchronisation validation, its messages to stderr
   /// The folder where compiled pipelines and measured tuning are kept; empty keeps none.
   std::filesystem::path pipeline_cache;
