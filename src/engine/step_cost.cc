@@ -8,8 +8,14 @@ namespace {
 
 constexpr double kNewest = 0.1;            // least weight of the newest step in the mean of its size
 constexpr double kProductsNewest = 0.02;   // the same in the means of products
-constexpr double kOutlier = 3;             // a step counts for at most that many times what was expected
-constexpr uint64_t kForgottenAfter = 4000;  // steps
+constexpr double kOutlier = 3;       // a step counts for at most that many times what its size took before
+constexpr double kFirstOutlier = 1.5;  // and the first one of a size for that many times what was expected at most
+// The first steps of a size may have been cold: pipelines were made, memory was touched, clocks were low.
+constexpr uint32_t kSettledSteps = 4;
+constexpr double kMuchQuicker = 0.8;          // of the mean; then the steps before were cold
+constexpr double kMostOff = 0.5;              // of a size's mean that one step's difference counts for
+constexpr uint64_t kForgottenAfter = 4000;    // steps
+constexpr uint64_t kUnsettledForgotten = 64;  // steps, where there were few
 constexpr double kLeastPlainShare = 0.25;  // of a size's mean that does not depend on anything but the size
 
 /// Fine where steps are small, in sixteenths of a power of two where they are large: the tiles of GPUs end there.
@@ -41,7 +47,8 @@ size_t StepCost::index_of(uint32_t tokens) const {
 }
 
 bool StepCost::is_known(const Size& size) const {
-  return size.steps > 0 && steps_ - size.last_step < kForgottenAfter;
+  const uint64_t after = size.steps < kSettledSteps ? kUnsettledForgotten : kForgottenAfter;
+  return size.steps > 0 && steps_ - size.last_step < after;
 }
 
 double StepCost::weighted(const Factors& factors) const {
@@ -56,22 +63,25 @@ double StepCost::plain_seconds(const Size& size) const {
 
 void StepCost::note(const StepLoad& load, double seconds) {
   if (load.tokens == 0 || load.tokens > sizes_.back()) return;
-  if (const auto expected = estimate(load)) seconds = std::min(seconds, kOutlier * expected->at_most);
-  ++steps_;
   Size& size = known_[index_of(load.tokens)];
   if (!is_known(size)) size.steps = 0;
+  if (const auto expected = estimate(load)) {
+    seconds = std::min(seconds, (size.steps == 0 ? kFirstOutlier : kOutlier) * expected->at_most);
+  }
+  ++steps_;
   size.last_step = steps_;
   const Factors factors = factors_of(load);
   const double share = std::max(1.0 / ++size.steps, kNewest);
-  if (size.steps == 1) {
+  if (size.steps == 1 || (size.steps <= kSettledSteps && seconds < kMuchQuicker * size.seconds)) {
     size.seconds = seconds;
     size.factors = factors;
     return;
   }
   Factors factors_off;
   for (size_t i = 0; i < kFactors; ++i) factors_off[i] = factors[i] - size.factors[i];
-  const double seconds_off = seconds - size.seconds;
-  learn_weights(factors_off, seconds_off, 1 - share);
+  const double most_off = kMostOff * size.seconds;
+  const double seconds_off = std::clamp(seconds - size.seconds, -most_off, most_off);
+  if (size.steps > kSettledSteps) learn_weights(factors_off, seconds_off, 1 - share);
   size.seconds += share * seconds_off;
   for (size_t i = 0; i < kFactors; ++i) size.factors[i] += share * factors_off[i];
 }
