@@ -308,6 +308,34 @@ TEST(EngineLoop, AFullQueueAndADrainingEngineRefuse) {
   EXPECT_EQ(fake.engine->submit(greedy({1}, 5), [](const RequestEvent&) {}).error().code, ErrorCode::overloaded);
 }
 
+TEST(EngineLoop, AUserMayNotFillTheQueueForOthers) {
+  FakeEngine fake({.options = {.max_sequences = 2, .max_waiting = 3}});
+  std::promise<void> go_on;
+  fake.program->before_run = [wait = go_on.get_future().share()](const StepInput&) { wait.wait(); };
+  const auto request_of = [](const User& user) {
+    Request request = greedy(some_tokens(10, 1), 2);
+    request.user = user;
+    return request;
+  };
+  const auto refusal = [&](const User& user) {
+    const auto refused = fake.engine->submit(request_of(user), [](const RequestEvent&) { FAIL(); });
+    return refused ? ErrorCode::internal : refused.error().code;
+  };
+  const User limited = {.id = "limited", .max_running = 1, .max_waiting = 1};
+  for (int i = 0; i < 2; ++i) fake.submit(request_of(limited));
+  EXPECT_EQ(refusal(limited), ErrorCode::overloaded);
+  for (int i = 0; i < 3; ++i) fake.submit(request_of({.id = "many"}));
+  EXPECT_EQ(refusal({.id = "many"}), ErrorCode::overloaded) << "five are there";
+  fake.submit(request_of({.id = "newcomer"}));
+  EXPECT_EQ(refusal({.id = "newcomer"}), ErrorCode::overloaded) << "has one now";
+  fake.submit(request_of({.id = "another"}));
+  EXPECT_EQ(refusal({.id = "third"}), ErrorCode::overloaded) << "even that room ends";
+  go_on.set_value();
+  fake.wait_until_idle();
+  fake.submit(request_of(limited));
+  fake.wait_until_idle();
+}
+
 TEST(EngineLoop, LeavingCancelsWhatRunsAndWaits) {
   std::vector<std::shared_ptr<Answer>> answers;
   {
@@ -334,14 +362,18 @@ TEST(EngineLoop, CallbacksMayCallTheEngine) {
 
 TEST(EngineLoop, MetricsCountWhatHappened) {
   FakeEngine fake({});
-  const Request request = greedy(some_tokens(64, 1), 10);
+  Request request = greedy(some_tokens(64, 1), 10);
   fake.submit(request);
+  request.user = {.id = "1", .name = "alice"};
   fake.wait_until_idle();
   fake.submit(request);
   fake.wait_until_idle();
   const EngineMetrics metrics = fake.engine->metrics();
   EXPECT_EQ(metrics.prompt_tokens, 128U);
   EXPECT_EQ(metrics.generation_tokens, 20U);
+  ASSERT_EQ(metrics.users.size(), 1U) << "the other one has no name";
+  EXPECT_EQ(metrics.users.at("alice").prompt_tokens, 64U);
+  EXPECT_EQ(metrics.users.at("alice").generation_tokens, 10U);
   EXPECT_EQ(metrics.prefix_cache_queries, 128U);
   EXPECT_EQ(metrics.prefix_cache_hits, 48U);
   EXPECT_EQ(metrics.finished[static_cast<size_t>(FinishReason::length)], 2U);

@@ -113,6 +113,8 @@ void EngineLoop::update_metrics() {
                    .preemptions = scheduler_.preemptions(),
                    .prefix_cache_queries = scheduler_.prefix_queries(),
                    .prefix_cache_hits = scheduler_.prefix_hits(),
+                   .queue_seconds = static_cast<double>(scheduler_.waiting_tokens()) *
+                                    step_cost_.seconds_per_prompt_token(),
                    .buffer_pools = program_ ? program_->buffer_pools() : std::vector<BufferPoolStatistics>()});
 }
 

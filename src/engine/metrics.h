@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "device/device.h"
@@ -35,6 +37,12 @@ class Histogram {
 inline constexpr std::array kLatencyBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1,  0.25, 0.5,
                                               0.75,  1.0,    2.5,   5.0,  7.5,   10.0, 20.0,  40.0, 80.0, 160.0};
 
+/// Tokens of one user's requests.
+struct UserTokens {
+  uint64_t prompt_tokens = 0;
+  uint64_t generation_tokens = 0;
+};
+
 /// A snapshot of what an engine did and does. Seconds; tokens; names as in vLLM's metrics.
 struct EngineMetrics {
   uint32_t requests_running = 0;
@@ -46,6 +54,8 @@ struct EngineMetrics {
   uint64_t generation_tokens = 0;
   uint64_t prefix_cache_queries = 0;
   uint64_t prefix_cache_hits = 0;
+  double queue_seconds = 0;  ///< that the prompts which are there will take, by what steps cost; 0 before that is known
+  std::map<std::string, UserTokens> users;         ///< of users with a name
   std::vector<BufferPoolStatistics> buffer_pools;  ///< of the device
   std::array<uint64_t, 4> finished{};              ///< by FinishReason
   Histogram time_to_first_token_seconds{kLatencyBounds};

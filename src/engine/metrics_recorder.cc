@@ -15,6 +15,7 @@ void MetricsRecorder::update(State state) {
   metrics_.preemptions = state.preemptions;
   metrics_.prefix_cache_queries = state.prefix_cache_queries;
   metrics_.prefix_cache_hits = state.prefix_cache_hits;
+  metrics_.queue_seconds = state.queue_seconds;
   metrics_.buffer_pools = std::move(state.buffer_pools);
 }
 
@@ -28,9 +29,13 @@ void MetricsRecorder::note_admission(ActiveRequest& active, TimePoint now) {
 void MetricsRecorder::note_token(ActiveRequest& active, TimePoint now) {
   const std::lock_guard lock(mutex_);
   ++metrics_.generation_tokens;
+  const std::string& name = active.request.user.name;
+  UserTokens* user = name.empty() ? nullptr : &metrics_.users[name];
+  if (user != nullptr) ++user->generation_tokens;
   if (!active.first_token) {
     active.first_token = now;
     metrics_.prompt_tokens += active.sequence.prompt_tokens;
+    if (user != nullptr) user->prompt_tokens += active.sequence.prompt_tokens;
     metrics_.time_to_first_token_seconds.observe(seconds(now - active.submitted));
     metrics_.request_prefill_time_seconds.observe(seconds(now - *active.admitted));
   } else {

@@ -21,6 +21,7 @@ class MetricsRecorder {
     uint64_t preemptions = 0;
     uint64_t prefix_cache_queries = 0;
     uint64_t prefix_cache_hits = 0;
+    double queue_seconds = 0;
     std::vector<BufferPoolStatistics> buffer_pools;
   };
 

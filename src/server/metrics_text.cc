@@ -75,6 +75,7 @@ void add_state(Families& out, const EngineMetrics& metrics) {
       metrics.kv_blocks_total > 0 ? double(metrics.kv_blocks_used) / double(metrics.kv_blocks_total) : 0.0;
   out.gauge("vllm:num_requests_running", "Requests in the batch", metrics.requests_running);
   out.gauge("vllm:num_requests_waiting", "Requests in the queue", metrics.requests_waiting);
+  out.gauge("hearth:queue_seconds", "Seconds that the prompts which are there will take", metrics.queue_seconds);
   out.gauge("vllm:kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1", usage);
   out.gauge("vllm:gpu_cache_usage_perc", "The same under its older name", usage);
   out.gauge(
@@ -96,6 +97,18 @@ void add_totals(Families& out, const EngineMetrics& metrics) {
   for (size_t i = 0; i < kFinishedReasons.size(); ++i) {
     out.counter("vllm:request_success_total", "Finished requests", metrics.finished[i],
                 {{"finished_reason", kFinishedReasons[i]}});
+  }
+}
+
+/// By the names in the file of API keys, never by keys.
+void add_users(Families& out, const EngineMetrics& metrics) {
+  for (const auto& [name, tokens] : metrics.users) {
+    out.counter("hearth:user_prompt_tokens_total", "Prompt tokens of a user's requests", tokens.prompt_tokens,
+                {{"user", name}});
+  }
+  for (const auto& [name, tokens] : metrics.users) {
+    out.counter("hearth:user_generation_tokens_total", "Tokens generated for a user", tokens.generation_tokens,
+                {{"user", name}});
   }
 }
 
@@ -149,6 +162,7 @@ std::string metrics_text(const ServedModel& model, const RequestCounters& counte
     add_totals(out, metrics);
     add_times(out, metrics);
     add_buffer_pools(out, metrics);
+    add_users(out, metrics);
   }
   return out.text();
 }

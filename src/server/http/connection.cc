@@ -88,7 +88,11 @@ Connection::Connection(asio::ip::tcp::socket socket, ConnectionContext& context)
     : socket_(std::move(socket)),
       context_(context),
       buffer_(context.options.max_header_bytes + kPipelinedBytes),
-      signal_(socket_.get().get_executor()) {}
+      signal_(socket_.get().get_executor()) {
+  boost::system::error_code gone;
+  const auto peer = socket_.get().remote_endpoint(gone);
+  if (!gone) address_ = peer.address().to_string();
+}
 
 asio::awaitable<void> Connection::run() {
   while (co_await wait_for_request()) {
@@ -125,6 +129,7 @@ asio::awaitable<bool> Connection::serve_request() {
   socket_.stop_timer();
 
   exchange.request = request_head(exchange.parser);
+  exchange.request.user = context_.router.user_of(exchange.request, address_).value_or(User{});
   exchange.wire = wire_format(exchange.parser);
   exchange.extra_headers = context_.router.cors_headers(exchange.request.header("Origin"));
   exchange.extra_headers.emplace_back("x-request-id", exchange.request.id);

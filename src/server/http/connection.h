@@ -73,6 +73,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<void> stop_watching_peer();
 
   TimedSocket socket_;
+  std::string address_;  ///< the peer's
   ConnectionContext& context_;
   boost::beast::flat_buffer buffer_;  ///< received and not yet parsed
 

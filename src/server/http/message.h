@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/request.h"
+
 namespace hearth {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -26,6 +28,7 @@ struct HttpRequest {
   Headers headers;
   std::string body;
   std::chrono::steady_clock::time_point received;
+  User user;  ///< whose key it came with; without keys, who comes from its address
 
   std::string_view header(std::string_view name) const { return find_header(headers, name); }
 };

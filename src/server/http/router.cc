@@ -48,6 +48,17 @@ std::string Router::allowed_methods(std::string_view path) const {
   return methods;
 }
 
+std::optional<User> Router::user_of(const HttpRequest& request, const std::string& address) const {
+  const std::shared_ptr<const ApiKeys> current = keys();
+  if (!current->are_asked_for()) {
+    User user;
+    user.id = fmt::format("address {}", address);
+    return user;
+  }
+  const User* user = current->user_of(request.header("Authorization"));
+  return user == nullptr ? std::nullopt : std::optional(*user);
+}
+
 std::optional<HttpResponse> Router::answer_early(const HttpRequest& request) const {
   const std::string methods = allowed_methods(request.path);
   if (request.method == "OPTIONS" && !methods.empty()) {
@@ -63,7 +74,7 @@ std::optional<HttpResponse> Router::answer_early(const HttpRequest& request) con
   }
   const Route* route = find(request.method, request.path);
   const bool needs_key = route == nullptr || !route->is_open;
-  if (needs_key && !keys()->admit(request.header("Authorization"))) {
+  if (needs_key && !user_of(request, {})) {
     return unauthorized(!request.header("Authorization").empty());
   }
   if (route != nullptr) return std::nullopt;

@@ -40,6 +40,9 @@ class Router {
 
   void add(Route route) { routes_.push_back(std::move(route)); }
 
+  /// Whose request it is, by its key; without keys, `address` stands for the user. Nothing where it has no right key.
+  std::optional<User> user_of(const HttpRequest& request, const std::string& address) const;
+
   /// What can be answered from the headers alone: 401, 404, 405 and every OPTIONS; nothing if the request has a
   /// handler that will answer once the body is there.
   std::optional<HttpResponse> answer_early(const HttpRequest& request) const;

@@ -116,6 +116,10 @@ void Fields::read(std::string_view name, uint32_t& out, int64_t low, int64_t hig
   if (const auto number = whole_number(name, low, high)) out = static_cast<uint32_t>(*number);
 }
 
+void Fields::read(std::string_view name, int32_t& out, int64_t low, int64_t high) {
+  if (const auto number = whole_number(name, low, high)) out = static_cast<int32_t>(*number);
+}
+
 void Fields::read(std::string_view name, std::optional<uint32_t>& out, int64_t low, int64_t high) {
   if (const auto number = whole_number(name, low, high)) out = static_cast<uint32_t>(*number);
 }

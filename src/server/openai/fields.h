@@ -26,6 +26,7 @@ class Fields {
   void read(std::string_view name, std::string& out);
   /// A whole number in [low, high]; 3.0 counts as one.
   void read(std::string_view name, uint32_t& out, int64_t low, int64_t high);
+  void read(std::string_view name, int32_t& out, int64_t low, int64_t high);
   void read(std::string_view name, std::optional<uint32_t>& out, int64_t low, int64_t high);
   void read(std::string_view name, float& out, double low, double high);
   /// Any whole number of 64 bits; negative ones wrap around.

@@ -86,6 +86,7 @@ void add_prompt(GenerationPlan& plan, const HttpRequest& http, const GenerationP
                 std::vector<int32_t> prompt, bool prompt_logprobs) {
   Request request = make_engine_request(params, std::move(prompt), 0);
   request.id = http.id;
+  request.user = http.user;
   request.prompt_logprobs = prompt_logprobs;
   plan.requests.push_back(std::move(request));
 }

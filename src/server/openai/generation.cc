@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include <utility>
 
 #include "server/openai/generation_params.h"
@@ -28,12 +31,19 @@ void Generation::start(std::function<void()> wake) {
         request_for(i), [queue = queue_, i](const RequestEvent& event) { queue->push(i, event); });
     if (!handle) {
       submit_error_ = to_api_error(handle.error());
+      if (handle.error().code == ErrorCode::overloaded) submit_error_->retry_after_seconds = queue_seconds();
       cancel();
       wake();
       return;
     }
     handles_.push_back(*handle);
   }
+}
+
+/// Until the prompts that are there now will have been computed, as far as that is known: whole seconds, at least one.
+unsigned Generation::queue_seconds() const {
+  constexpr double kMost = 600;
+  return static_cast<unsigned>(std::clamp(std::ceil(plan_.model->engine->metrics().queue_seconds), 1.0, kMost));
 }
 
 /// A copy of what its prompt's choices share, made only when the engine takes it; the last one takes the original.

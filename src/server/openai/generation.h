@@ -48,6 +48,7 @@ class Generation final : public PendingReply {
  private:
   void cancel();
   Request request_for(uint32_t choice);
+  unsigned queue_seconds() const;
   ReplyPart end_with(const ApiError& error);
   void collect(uint32_t choice, const RequestEvent& event);
   std::optional<Error> failure_of(const RequestEvent& event) const;

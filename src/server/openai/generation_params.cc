@@ -158,6 +158,7 @@ GenerationParams read_generation_params(Fields& fields, const RequestLimits& lim
     fields.fail("cache_salt",
                 fmt::format("must be at most {} bytes, not {}", kMaxCacheSaltBytes, params.cache_salt.size()));
   }
+  fields.read("priority", params.priority, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max());
   refuse_unsupported(fields);
   return params;
 }
@@ -173,6 +174,7 @@ Request make_engine_request(const GenerationParams& params, std::vector<int32_t>
   request.skip_special_tokens = params.skip_special_tokens;
   request.logprobs = params.logprobs;
   request.cache_salt = params.cache_salt;
+  request.priority = params.priority;
   return request_of_choice(std::move(request), choice);
 }
 

@@ -35,6 +35,7 @@ struct GenerationParams {
   bool continuous_usage = false;  ///< stream_options: each chunk says what was used so far
   bool return_token_ids = false;
   std::string cache_salt;
+  int32_t priority = 0;  ///< lower comes first, as in vLLM
 };
 
 /// Reads the common fields; what is wrong is left in `fields`.

@@ -77,6 +77,8 @@ TEST(Requests, FieldsOfTheWrongTypeOrRangeAreNamed) {
       {"logit_bias", {{"100", 1}}},
       {"logit_bias", {{"-1", 1}}},
       {"cache_salt", 1},
+      {"priority", 1.5},
+      {"priority", 3000000000U},
       {"cache_salt", std::string(1025, 'x')},
       {"stream_options", {{"include_usage", true}}},
       {"max_tokens", -1},

@@ -73,6 +73,8 @@ class FakeEngine final : public Engine {
     metrics.kv_blocks_total = 100;
     metrics.kv_blocks_used = 25;
     metrics.generation_tokens = generated_;
+    metrics.queue_seconds = queue_seconds;
+    metrics.users["alice"] = {.prompt_tokens = 30, .generation_tokens = 12};
     metrics.buffer_pools = {{.buffer_bytes = 1 << 20, .capacity = 32, .allocated = 3, .in_use = 2, .taken = 17}};
     return metrics;
   }
@@ -103,6 +105,7 @@ class FakeEngine final : public Engine {
   uint32_t cancelled = 0;
   bool paused = false;
   std::optional<Error> refusal;  ///< of submit
+  double queue_seconds = 0;      ///< in the metrics
   std::optional<Error> failure;  ///< all running requests end with this
   std::string text_of_a_token;   ///< instead of one letter
   uint32_t default_max_tokens = 16;
