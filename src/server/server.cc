@@ -25,6 +25,7 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
 constexpr size_t kWorkers = 2;
+constexpr size_t kFormatters = 2;
 
 /// How often a drain looks whether the last answer has gone out.
 constexpr milliseconds kDrainPoll{10};
@@ -134,7 +135,12 @@ class HttpServer final : public Server {
   asio::io_context io_;
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   asio::thread_pool workers_{kWorkers};
-  ConnectionContext context_{.workers = workers_, .router = router_, .options = options_, .counters = counters_};
+  asio::thread_pool formatters_{kFormatters};
+  ConnectionContext context_{.workers = workers_,
+                             .formatters = formatters_,
+                             .router = router_,
+                             .options = options_,
+                             .counters = counters_};
   Listener listener_{io_, context_};
   std::thread thread_;
 

@@ -13,8 +13,8 @@ namespace hearth {
 
 /// The HTTP server: listens from start() on, whatever the state of the model, and answers as docs/api.md says.
 ///
-/// One thread does all input and output; templates and tokenising of long prompts run on two more. All methods may be
-/// called from any thread but those.
+/// One thread does all input and output; templates and tokenising of long prompts run on two more, and long answers are
+/// written on another two. All methods may be called from any thread but those.
 class Server {
  public:
   /// Listens. `model` is shared with whoever loads it; the engine, tokenizer and template in it must outlive the

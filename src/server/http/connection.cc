@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/read.hpp>
+#include <exception>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -28,6 +29,9 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 /// Requests of up to this size are handled on the I/O thread: some milliseconds of tokenising at most.
 constexpr size_t kInlineBodyBytes = 4096;
 constexpr size_t kReadBytes = 4096;
+
+/// Bodies of up to this size go out in one piece with their headers, which costs a copy.
+constexpr size_t kCopiedBodyBytes = 16 << 10;
 
 /// What may lie in the buffer beyond one request's headers: pipelined requests.
 constexpr size_t kPipelinedBytes = 64 << 10;
@@ -212,28 +216,45 @@ asio::awaitable<std::optional<Reply>> Connection::read_body_and_handle(Exchange&
   co_return reply;
 }
 
-asio::awaitable<Reply> Connection::handle(const HttpRequest& request) {
-  if (request.body.size() <= kInlineBodyBytes) co_return context_.router.answer(request);
-  std::optional<Reply> reply;
-  asio::post(context_.workers, [this, &request, &reply] {
-    Reply answer = context_.router.answer(request);
-    asio::post(socket_.get().get_executor(), [this, &reply, answer = std::move(answer)]() mutable {
-      reply = std::move(answer);
+/// What `f` returns, or throws, on a thread of `pool`; this coroutine waits, others go on.
+template <class F>
+asio::awaitable<std::invoke_result_t<F>> Connection::run_on(asio::thread_pool& pool, F f) {
+  std::optional<std::invoke_result_t<F>> result;
+  std::exception_ptr failure;
+  bool done = false;
+  asio::post(pool, [&] {
+    try {
+      result = f();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    asio::post(socket_.get().get_executor(), [&] {
+      done = true;
       wake();
     });
   });
-  while (!reply) co_await signal_.wait(steady_clock::time_point::max());
-  co_return *std::move(reply);
+  while (!done) co_await signal_.wait(steady_clock::time_point::max());
+  if (failure) std::rethrow_exception(failure);
+  co_return *std::move(result);
 }
 
-ReplyPart Connection::next_part(const Exchange& exchange, PendingReply& reply) const {
-  if (aborting_) return reply.abandon({ErrorCode::cancelled, "The server is stopping"});
+asio::awaitable<Reply> Connection::handle(const HttpRequest& request) {
+  if (request.body.size() <= kInlineBodyBytes) co_return context_.router.answer(request);
+  co_return co_await run_on(context_.workers, [&] { return context_.router.answer(request); });
+}
+
+asio::awaitable<ReplyPart> Connection::next_part(const Exchange& exchange, PendingReply& reply) {
+  if (aborting_) co_return reply.abandon({ErrorCode::cancelled, "The server is stopping"});
   const std::chrono::milliseconds limit = context_.options.request_timeout;
   if (limit.count() > 0 && steady_clock::now() >= exchange.request.received + limit) {
-    return reply.abandon({ErrorCode::timed_out, fmt::format("The answer took longer than {} s",
-                                                            std::chrono::duration<double>(limit).count())});
+    co_return reply.abandon({ErrorCode::timed_out, fmt::format("The answer took longer than {} s",
+                                                               std::chrono::duration<double>(limit).count())});
   }
-  return reply.take();
+  if (!reply.take_is_long()) co_return reply.take();
+  ReplyPart part = co_await run_on(context_.formatters, [&] { return reply.take(); });
+  // What woke the connection meanwhile was taken for the end of that.
+  signal_.wake();
+  co_return part;
 }
 
 asio::awaitable<bool> Connection::send_pending(Exchange& exchange, PendingReply& reply) {
@@ -244,7 +265,7 @@ asio::awaitable<bool> Connection::send_pending(Exchange& exchange, PendingReply&
                                                             : steady_clock::time_point::max();
   auto last_sent = steady_clock::now();
   while (!peer_gone_ && !closed_ && !reply.is_overflowing()) {
-    ReplyPart part = next_part(exchange, reply);
+    ReplyPart part = co_await next_part(exchange, reply);
     if (part.response && !exchange.stream_began) co_return co_await send_response(exchange, *part.response);
     if (part.response) {
       // Too late for a status: the error goes out as an event, and the status into the log.
@@ -292,8 +313,14 @@ asio::awaitable<bool> Connection::send_events(Exchange& exchange, std::string_vi
 asio::awaitable<bool> Connection::send_response(Exchange& exchange, const HttpResponse& response) {
   exchange.status = response.status;
   if (context_.draining) exchange.wire.keep_alive = false;
-  const std::string bytes = response_bytes(response, exchange.extra_headers, exchange.wire);
-  const bool sent = co_await socket_.write(bytes, write_pace(context_.options));
+  const WritePace pace = write_pace(context_.options);
+  bool sent = false;
+  if (response.body.size() <= kCopiedBodyBytes) {
+    sent = co_await socket_.write(response_bytes(response, exchange.extra_headers, exchange.wire), pace);
+  } else {
+    sent = co_await socket_.write(response_head(response, exchange.extra_headers, exchange.wire), pace) &&
+           co_await socket_.write(response_body(response, exchange.wire), pace);
+  }
   if (!sent) give_up(exchange);
   co_return sent;
 }

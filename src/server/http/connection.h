@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 
 #include "server/http/body_budget.h"
 #include "server/http/reply.h"
@@ -23,7 +24,8 @@ namespace hearth {
 
 /// What all connections of a server share. The members that change do so on the I/O thread.
 struct ConnectionContext {
-  boost::asio::thread_pool& workers;  ///< for handlers of large requests
+  boost::asio::thread_pool& workers;     ///< for handlers of large requests
+  boost::asio::thread_pool& formatters;  ///< for answers that are long to write
   const Router& router;
   const ServerOptions& options;
   RequestCounters& counters;
@@ -63,7 +65,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   boost::asio::awaitable<bool> send_pending(Exchange& exchange, PendingReply& reply);
   boost::asio::awaitable<bool> send_events(Exchange& exchange, std::string_view events, bool end);
   boost::asio::awaitable<bool> send_response(Exchange& exchange, const HttpResponse& response);
-  ReplyPart next_part(const Exchange& exchange, PendingReply& reply) const;
+  boost::asio::awaitable<ReplyPart> next_part(const Exchange& exchange, PendingReply& reply);
+  template <class F>
+  boost::asio::awaitable<std::invoke_result_t<F>> run_on(boost::asio::thread_pool& pool, F f);
   void give_up(Exchange& exchange);
   void log(const Exchange& exchange) const;
 

@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <cctype>
 #include <chrono>
+#include <future>
 #include <set>
 #include <thread>
 
+#include "server/http/listener.h"
 #include "server/testing/server_fixture.h"
 
 namespace hearth {
@@ -272,6 +275,56 @@ TEST_F(ConnectionTest, HeadHasNoBodyAndOptionsSayWhatIsAllowed) {
   const TestResponse options_response = client.read();
   EXPECT_EQ(options_response.status, 204U);
   EXPECT_EQ(options_response.header("Allow"), "OPTIONS, POST");
+}
+
+/// An answer that is written on another thread, for as long as the test wants.
+class LongReply final : public PendingReply {
+ public:
+  LongReply(std::promise<void>& begun, std::shared_future<void> may_end) : begun_(begun), may_end_(std::move(may_end)) {}
+  void start(std::function<void()> wake) override { wake(); }
+  bool take_is_long() const override { return true; }
+  ReplyPart take() override {
+    begun_.set_value();
+    may_end_.wait_for(std::chrono::seconds(20));
+    return {.response = HttpResponse{.body = std::string(100'000, 'x')}};
+  }
+  ReplyPart abandon(const Error&) override { return {.response = HttpResponse{.status = 503}}; }
+  bool is_event_stream() const override { return false; }
+  bool is_overflowing() const override { return false; }
+  ReplyStatistics statistics() const override { return {}; }
+
+ private:
+  std::promise<void>& begun_;
+  const std::shared_future<void> may_end_;
+};
+
+TEST(Connection, OthersAreAnsweredWhileALongAnswerIsWritten) {
+  std::promise<void> begun, may_end;
+  Router router({}, {});
+  router.add({"GET", "/quick", [](const HttpRequest&) { return HttpResponse{.body = "quick"}; }});
+  router.add({"GET", "/long", [&begun, written = may_end.get_future().share()](const HttpRequest&) {
+                return std::make_unique<LongReply>(begun, written);
+              }});
+  ServerOptions options{.port = 0, .log_requests = false};
+  RequestCounters counters;
+  boost::asio::io_context io;
+  boost::asio::thread_pool workers(1), formatters(1);
+  ConnectionContext context{workers, formatters, router, options, counters};
+  Listener listener(io, context);
+  ASSERT_TRUE(listener.listen());
+  listener.start();
+  std::jthread thread([&] { io.run(); });
+  const uint16_t port = listener.endpoints().front().port();
+  {
+    TestClient waiting(port), other(port);
+    waiting.get("/long");
+    begun.get_future().wait();
+    other.get("/quick");
+    EXPECT_EQ(other.read().body, "quick");
+    may_end.set_value();
+    EXPECT_EQ(waiting.read().body, std::string(100'000, 'x'));
+  }
+  boost::asio::post(io, [&] { listener.stop(); });
 }
 
 TEST_F(ConnectionTest, TurnsAwayConnectionsBeyondTheLimit) {

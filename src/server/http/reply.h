@@ -30,8 +30,8 @@ struct ReplyPart {
   bool end = false;      ///< of the stream
 };
 
-/// An answer that takes time. The connection owns it and calls it from the I/O thread only; its destructor gives the
-/// work up. No call blocks.
+/// An answer that takes time. The connection owns it and calls it from the I/O thread, but for a take() that is long; its
+/// destructor gives the work up. No call blocks.
 class PendingReply {
  public:
   virtual ~PendingReply() = default;
@@ -42,6 +42,10 @@ class PendingReply {
 
   /// What has come since the last call; may be nothing.
   virtual ReplyPart take() = 0;
+
+  /// Whether take() has so much to write that others would notice, some hundred microseconds. It is then called from
+  /// another thread; of the rest only is_overflowing() may be called meanwhile.
+  virtual bool take_is_long() const { return false; }
 
   /// Gives the work up and says how to end the answer.
   virtual ReplyPart abandon(const Error& why) = 0;

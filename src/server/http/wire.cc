@@ -27,7 +27,7 @@ void append_connection(std::string& head, const WireFormat& format) {
 
 }  // namespace
 
-std::string response_bytes(const HttpResponse& response, const Headers& extra, const WireFormat& format) {
+std::string response_head(const HttpResponse& response, const Headers& extra, const WireFormat& format) {
   std::string bytes = start_of_head(response.status, format);
   if (!response.content_type.empty()) append_headers(bytes, {{"Content-Type", response.content_type}});
   append_headers(bytes, response.headers);
@@ -36,9 +36,15 @@ std::string response_bytes(const HttpResponse& response, const Headers& extra, c
   }
   append_connection(bytes, format);
   if (response.status != 204) append_headers(bytes, {{"Content-Length", std::to_string(response.body.size())}});
-  bytes += "\r\n";
-  if (!format.head_only && response.status != 204) bytes += response.body;
-  return bytes;
+  return bytes + "\r\n";
+}
+
+std::string_view response_body(const HttpResponse& response, const WireFormat& format) {
+  return format.head_only || response.status == 204 ? std::string_view() : response.body;
+}
+
+std::string response_bytes(const HttpResponse& response, const Headers& extra, const WireFormat& format) {
+  return response_head(response, extra, format).append(response_body(response, format));
 }
 
 std::string event_stream_head(const Headers& extra, const WireFormat& format) {

@@ -18,6 +18,10 @@ struct WireFormat {
 /// for those that it has itself: no header stands twice, which browsers take for a broken answer.
 std::string response_bytes(const HttpResponse& response, const Headers& extra, const WireFormat& format);
 
+/// The two parts of it.
+std::string response_head(const HttpResponse& response, const Headers& extra, const WireFormat& format);
+std::string_view response_body(const HttpResponse& response, const WireFormat& format);
+
 /// The start of an event stream: headers that keep proxies from collecting it. Chunked for HTTP/1.1; HTTP/1.0 has no
 /// chunks, so there the stream ends with the connection.
 std::string event_stream_head(const Headers& extra, const WireFormat& format);

@@ -1,11 +1,19 @@
 #include "server/openai/event_queue.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace hearth {
 namespace {
 
-/// About what an event becomes as JSON; what surrounds it counts once for a joined event, so not here.
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+}  // namespace
+
+// What surrounds it counts once for a joined event, so not here.
 size_t weight_bytes(const RequestEvent& event) {
   constexpr size_t kTokenBytes = 8, kLogprobBytes = 64;
   size_t bytes = event.text.size() + event.tokens.size() * kTokenBytes;
@@ -14,13 +22,6 @@ size_t weight_bytes(const RequestEvent& event) {
   }
   return bytes;
 }
-
-template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from) {
-  to.insert(to.end(), from.begin(), from.end());
-}
-
-}  // namespace
 
 void join_event(RequestEvent& event, const RequestEvent& next) {
   event.text += next.text;
@@ -72,6 +73,12 @@ void EventQueue::close() {
 bool EventQueue::is_overflowing() const {
   std::lock_guard lock(mutex_);
   return overflowing_;
+}
+
+std::optional<size_t> EventQueue::pending_bytes() const {
+  std::lock_guard lock(mutex_);
+  const bool is_empty = std::ranges::none_of(pending_, [](const auto& event) { return event.has_value(); });
+  return is_empty ? std::nullopt : std::optional(pending_bytes_);
 }
 
 std::optional<std::chrono::steady_clock::time_point> EventQueue::first_event() const {

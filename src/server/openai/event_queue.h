@@ -30,6 +30,9 @@ class EventQueue {
   void close();
 
   bool is_overflowing() const;
+
+  /// About what take() would bring, as JSON; nothing where there is nothing.
+  std::optional<size_t> pending_bytes() const;
   std::optional<std::chrono::steady_clock::time_point> first_event() const;
 
  private:
@@ -44,6 +47,9 @@ class EventQueue {
   bool overflowing_ = false;
   std::optional<std::chrono::steady_clock::time_point> first_event_;
 };
+
+/// About what an event becomes as JSON.
+size_t weight_bytes(const RequestEvent& event);
 
 /// Appends `next`, which came after `event` for the same choice.
 void join_event(RequestEvent& event, const RequestEvent& next);

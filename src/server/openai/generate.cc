@@ -17,6 +17,8 @@
 namespace hearth {
 namespace {
 
+constexpr size_t kTokenIdBytes = 8;  ///< about, as JSON
+
 int64_t seconds_since_1970() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -112,6 +114,8 @@ ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const Server
       return std::unexpected(fits.error());
     }
     add_prompt(plan, http, params, read->tokens, request->echo && params.logprobs);
+    plan.echoed_bytes += params.choices * read->text.size();
+    if (params.return_token_ids) plan.echoed_bytes += params.choices * read->tokens.size() * kTokenIdBytes;
     prompts.push_back(*std::move(read));
   }
   plan.format = make_completion_format(make_head(model, http, params, "cmpl-"), tokenizer, std::move(prompts),
@@ -137,6 +141,7 @@ ApiResult<GenerationPlan> plan_chat(const ServedModel& model, const ServerOption
     return std::unexpected(fits.error());
   }
   add_prompt(plan, http, params, *prompt, false);
+  if (params.return_token_ids) plan.echoed_bytes = prompt->size() * kTokenIdBytes;
   plan.format =
       make_chat_format(make_head(model, http, params, "chatcmpl-"), plan.model->tokenizer, *std::move(prompt));
   return plan;

@@ -10,6 +10,12 @@
 #include "server/openai/generation_params.h"
 
 namespace hearth {
+namespace {
+
+/// Of JSON: some 250 alternatives with their logprobs take half a millisecond.
+constexpr size_t kLongAnswerBytes = 16 << 10;
+
+}  // namespace
 
 Generation::Generation(GenerationPlan plan)
     : plan_(std::move(plan)), choices_(plan_.requests.size() * plan_.choices_per_prompt), unfinished_(choices_.size()) {}
@@ -77,6 +83,12 @@ ReplyPart Generation::take() {
   return part;
 }
 
+bool Generation::take_is_long() const {
+  if (submit_error_ || !queue_) return false;
+  const std::optional<size_t> pending = queue_->pending_bytes();
+  return pending && *pending + collected_bytes_ + plan_.echoed_bytes > kLongAnswerBytes;
+}
+
 /// Cancelled by somebody else than this: the engine stops, or the request's deadline has passed.
 std::optional<Error> Generation::failure_of(const RequestEvent& event) const {
   if (event.finish_reason == FinishReason::cancelled) {
@@ -94,6 +106,7 @@ void Generation::collect(uint32_t choice, const RequestEvent& event) {
     collected.finish_reason = event.finish_reason;
     collected.usage = event.usage;
   } else {
+    collected_bytes_ += weight_bytes(event);
     join_event(collected, event);
   }
   if (event.finish_reason) --unfinished_;

@@ -28,6 +28,7 @@ struct GenerationPlan {
   bool include_usage = false;
   bool drop_completion = false;  ///< max_tokens was 0: what is generated is not counted
   size_t max_unsent_bytes = 1 << 20;
+  size_t echoed_bytes = 0;  ///< what the answer repeats of the prompts, in all choices together
   std::chrono::steady_clock::time_point received;
 };
 
@@ -40,6 +41,7 @@ class Generation final : public PendingReply {
 
   void start(std::function<void()> wake) override;
   ReplyPart take() override;
+  bool take_is_long() const override;
   ReplyPart abandon(const Error& why) override;
   bool is_event_stream() const override { return plan_.stream; }
   bool is_overflowing() const override { return queue_ != nullptr && queue_->is_overflowing(); }
@@ -58,6 +60,7 @@ class Generation final : public PendingReply {
   std::shared_ptr<EventQueue> queue_;  ///< shared with the engine's callbacks
   std::vector<RequestHandle> handles_;
   std::vector<RequestEvent> choices_;  ///< of a stream without text and tokens: those are sent and forgotten
+  size_t collected_bytes_ = 0;         ///< about what they hold, as JSON
   uint32_t unfinished_ = 0;
   std::optional<ApiError> submit_error_;
 };
