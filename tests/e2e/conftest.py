@@ -1,6 +1,7 @@
 """A `hearth serve` for the tests of this folder, and OpenAI's own client to talk to it.
 
-HEARTH_E2E_DEVICE names the device that serves; without it, the CPU. Every test runs on every device. On a software GPU,
+HEARTH_E2E_DEVICE names the device that serves; without it, the CPU. Every test runs on every device, but for those of
+other clients (litellm_test, langchain_test, lm_eval_test), which are about what they make of answers: on the CPU only. On a software GPU,
 which makes some ten tokens a second, a few take less of what their property does not depend on; they say so.
 """
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # The private Python environment in the cache folder, with pinned packages. Sourced by tools/setup.
 
-# ensure_python REQUIREMENTS: the environment exists and holds what the file names.
+# ensure_python REQUIREMENTS: the environment exists and holds what the file names, and nothing that it does not name.
 ensure_python() {
   local requirements=$1 venv=$cache/venv stamp
   stamp=$venv/.installed-$(cat "$root/tools/requirements.txt" "$requirements" | sha256sum | cut -c 1-16)
@@ -10,7 +10,7 @@ ensure_python() {
   "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
     logged "making a private Python environment" python3 -m venv --clear "$venv" ||
     die "python3 cannot make an environment; install its venv module (python3-venv) and run this again"
-  logged "installing Python packages into it" "$venv/bin/python" -m pip install --disable-pip-version-check -r "$requirements" ||
+  logged "installing Python packages into it" "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps -r "$requirements" ||
     die "pip could not install $requirements into $venv; run this again when the network answers"
   touch "$stamp"
 }

@@ -23,8 +23,8 @@ std::string media_type(std::string_view content_type) {
 }
 
 /// A page of any site may have a browser send forms, plain text, and bodies without a type to a server of this machine,
-/// without asking the server first; JSON it may not. Programs that are no browsers send no Origin, and may leave out the
-/// type.
+/// without asking the server first; JSON it may not. Programs that are no browsers send no Origin, and may leave out
+/// the type.
 ApiResult<void> check_content_type(const HttpRequest& request) {
   const std::string_view content_type = request.header("Content-Type");
   const bool is_from_browser = !request.header("Origin").empty();
@@ -97,7 +97,8 @@ ApiResult<TextPrompt> encode_text(const Tokenizer& tokenizer, std::string_view t
   if (!options.add_special) return prompt;
   const auto count = static_cast<std::ptrdiff_t>(tokenizer.ids_before_text());
   const auto text_begin = prompt.ids.begin() + count;
-  const bool is_spelled = prompt.ids.end() - text_begin >= count && std::equal(prompt.ids.begin(), text_begin, text_begin);
+  const bool is_spelled =
+      prompt.ids.end() - text_begin >= count && std::equal(prompt.ids.begin(), text_begin, text_begin);
   if (is_spelled) {
     prompt.ids.erase(prompt.ids.begin(), text_begin);
   } else {

@@ -45,15 +45,16 @@ ApiResult<EchoedPrompt> read_prompt(const ReadyModel& model, const Prompt& promp
   return read;
 }
 
-/// The prompt must leave room for one token. The error begins as OpenAI's, since clients know it by these words.
+/// The prompt must leave room for one token. Clients know the error by its words: LiteLLM by the first
+/// sentence, which is OpenAI's, LangChain by "prompt is too long".
 ApiResult<void> check_length(const ReadyModel& model, size_t tokens, const char* param) {
   const uint32_t context_length = model.engine->context_length();
   if (tokens == 0) return bad_field(param, "The prompt has no tokens");
   if (tokens < context_length) return {};
   return std::unexpected(ApiError{
       .status = 400,
-      .message = fmt::format("This model's maximum context length is {} tokens. The prompt has {}, and the answer "
-                             "needs room as well; shorten the prompt",
+      .message = fmt::format("This model's maximum context length is {} tokens. The prompt is too long: it has {}, "
+                             "and the answer needs room as well",
                              context_length, tokens),
       .param = param,
       .code = "context_length_exceeded"});

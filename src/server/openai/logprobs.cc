@@ -37,8 +37,8 @@ std::string token_text(const Tokenizer* tokenizer, int32_t token) {
 
 namespace {
 
-/// What text completions call a token: its text; "bytes:\\xe4\\xb8" where that is not whole characters, as OpenAI writes
-/// it, since all of those read the same; and its id where it has no text.
+/// What text completions call a token: its text; "bytes:\\xe4\\xb8" where that is not whole characters, as OpenAI
+/// writes it, since all of those read the same; and its id where it has no text.
 std::string token_name(const Tokenizer* tokenizer, int32_t token) {
   const std::string_view bytes = token_bytes(tokenizer, token);
   if (bytes.empty()) return fmt::format("token_id:{}", token);

@@ -4,42 +4,12 @@
 #include <limits>
 #include <random>
 
-#include "server/openai/chat_request.h"
-#include "server/openai/completion_request.h"
+#include "server/testing/test_requests.h"
 
 namespace hearth {
 namespace {
 
 using nlohmann::json;
-
-const RequestLimits kLimits{.max_choices = 8, .vocabulary_size = 100};
-
-json chat_body(json fields = json::object()) {
-  json body = {{"model", "m"}, {"messages", {{{"role", "user"}, {"content", "hi"}}}}};
-  if (!fields.empty()) body.update(fields);
-  return body;
-}
-
-json completion_body(json fields = json::object()) {
-  json body = {{"model", "m"}, {"prompt", "hi"}};
-  if (!fields.empty()) body.update(fields);
-  return body;
-}
-
-ApiResult<ChatRequest> chat(json fields) { return parse_chat_request(chat_body(std::move(fields)), kLimits); }
-
-ApiResult<CompletionRequest> completion(json fields) {
-  return parse_completion_request(completion_body(std::move(fields)), kLimits);
-}
-
-/// The field that the error names; "" for success, "-" for an error that names none.
-template <class T>
-std::string fault(const ApiResult<T>& result) {
-  if (result) return "";
-  EXPECT_EQ(result.error().status, 400U);
-  EXPECT_FALSE(result.error().message.empty());
-  return result.error().param.value_or("-");
-}
 
 TEST(Requests, FieldsOfTheWrongTypeOrRangeAreNamed) {
   const std::vector<std::pair<const char*, json>> bad = {
@@ -102,83 +72,6 @@ TEST(Requests, FieldsOfTheWrongTypeOrRangeAreNamed) {
   EXPECT_EQ(fault(chat({{"max_tokens", 4}, {"min_tokens", 5}})), "min_tokens");
 }
 
-TEST(Requests, WhatIsNotSupportedIsRefusedAndWhatChangesNothingIsNot) {
-  const std::vector<std::pair<const char*, json>> refused = {
-      {"tools", {{{"type", "function"}}}},
-      {"tool_choice", "required"},
-      {"functions", {{{"name", "f"}}}},
-      {"response_format", {{"type", "json_object"}}},
-      {"response_format", "json"},
-      {"guided_json", {{"type", "object"}}},
-      {"modalities", {"audio"}},
-      {"prompt_logprobs", 0},
-      {"include_stop_str_in_output", true},
-      {"grammar", "root ::= \"a\""},
-      {"json_schema", json::object()},
-      {"logprob_token_ids", {1}},
-      {"truncation_side", "left"},
-      {"thinking_token_budget", 0},
-      {"include_reasoning", false},
-      {"reasoning_format", "deepseek"},
-      {"verbosity", "low"},
-      {"prompt_embeds", "AAAA"},
-      {"vllm_xargs", {{"a", 1}}},
-      {"typical_p", 0.9},
-      {"mirostat", 2},
-      {"dry_multiplier", 0.8},
-      {"xtc_probability", 0.5},
-      {"dynatemp_range", 0.5},
-      {"top_n_sigma", 1.5},
-      {"adaptive_target", 0.5},
-      {"min_keep", 2},
-      {"samplers", {"top_k"}},
-      {"lora", {{{"id", 0}, {"scale", 1.0}}}},
-      {"n_probs", 3},
-      {"t_max_predict_ms", 100},
-  };
-  for (const auto& [name, value] : refused) {
-    EXPECT_EQ(fault(chat({{name, value}})), name) << value;
-    EXPECT_EQ(chat({{name, value}}).error().code, "unsupported_parameter");
-    EXPECT_EQ(fault(completion({{name, value}})), name) << value;
-  }
-  EXPECT_EQ(fault(completion({{"suffix", "end"}})), "suffix");
-  EXPECT_EQ(fault(chat({{"parse_special", true}})), "parse_special");
-  EXPECT_EQ(fault(chat({{"continue_final_message", true}})), "continue_final_message");
-
-  const json harmless = {{"tools", json::array()},
-                         {"tool_choice", "none"},
-                         {"functions", nullptr},
-                         {"response_format", {{"type", "text"}}},
-                         {"modalities", {"text"}},
-                         {"include_stop_str_in_output", false},
-                         {"suffix", ""},
-                         {"user", "somebody"},
-                         {"metadata", {{"a", "b"}}},
-                         {"reasoning_format", "auto"},
-                         {"include_reasoning", true},
-                         {"thinking_token_budget", -1},
-                         {"typical_p", 1.0},
-                         {"top_n_sigma", -1},
-                         {"t_max_predict_ms", 0},
-                         {"mirostat", 0},
-                         {"mirostat_tau", 5.0},
-                         {"dry_multiplier", 0.0},
-                         {"dry_base", 1.75},
-                         {"xtc_probability", 0},
-                         {"xtc_threshold", 0.1},
-                         {"adaptive_target", -1.0},
-                         {"min_keep", 1},
-                         {"grammar", ""},
-                         {"samplers", json::array()},
-                         {"repeat_last_n", 64},
-                         {"cache_prompt", false},
-                         {"timings_per_token", true},
-                         {"store", false},
-                         {"no_such_field", {1, 2, 3}}};
-  EXPECT_EQ(fault(chat(harmless)), "");
-  EXPECT_EQ(fault(completion(harmless)), "");
-}
-
 TEST(Requests, NullIsTheSameAsAbsent) {
   json nulls;
   for (const char* name : {"temperature", "top_p", "n", "seed", "stop", "stream", "stream_options", "logit_bias",
@@ -225,14 +118,6 @@ TEST(Requests, OtherServersNamesAreHonoured) {
   EXPECT_EQ(completion({{"n_predict", 5}, {"max_tokens", 6}})->params.max_tokens, 6U);
   EXPECT_EQ(completion({{"max_completion_tokens", 5}})->params.max_tokens, 5U);
   EXPECT_EQ(fault(chat({{"n_predict", -2}})), "n_predict");
-}
-
-TEST(Requests, AWindowOfPenaltiesIsRefusedWhereThereIsAPenalty) {
-  for (const char* penalty : {"repeat_penalty", "presence_penalty", "frequency_penalty"}) {
-    EXPECT_EQ(fault(chat({{penalty, 1.5}, {"repeat_last_n", 64}})), "repeat_last_n") << penalty;
-    EXPECT_EQ(fault(chat({{penalty, 1.5}, {"repeat_last_n", -1}})), "") << penalty;
-  }
-  EXPECT_EQ(fault(chat({{"repeat_penalty", 1.0}, {"repeat_last_n", 64}})), "");
 }
 
 TEST(Requests, UsageInEachChunkIsAnOptionOfUsage) {

@@ -23,26 +23,21 @@ constexpr std::array kUnsupported = {
     "grammar", "samplers", "lora", "response_fields", "return_tokens", "generation_prompt", "thinking_forced_open",
     "post_sampling_probs"};
 
-/// Fields with values that ask for nothing. Of dry, xtc, mirostat and the like it is the field that switches the sampler
-/// on: without it the others mean nothing.
+/// Fields with values that ask for nothing. Of dry, xtc, mirostat and the like it is the field that switches the
+/// sampler on: without it the others mean nothing.
 struct UnsupportedValue {
   const char* name;
   std::vector<json> harmless;
 };
 
 const std::vector<UnsupportedValue>& unsupported_values() {
-  static const std::vector<UnsupportedValue> values = {{"tool_choice", {"none"}},
-                                                       {"modalities", {json::array({"text"})}},
-                                                       {"verbosity", {"medium"}},
-                                                       {"reasoning_format", {"none", "auto"}},
-                                                       {"typical_p", {1}},
-                                                       {"xtc_probability", {0}},
-                                                       {"dry_multiplier", {0}},
-                                                       {"dynatemp_range", {0}},
-                                                       {"mirostat", {0}},
-                                                       {"n_probs", {0}},
-                                                       {"n_indent", {0}},
-                                                       {"min_keep", {0, 1}}};
+  static const std::vector<UnsupportedValue> values = {
+      {"tool_choice", {"none"}}, {"modalities", {json::array({"text"})}},
+      {"verbosity", {"medium"}}, {"reasoning_format", {"none", "auto"}},
+      {"typical_p", {1}},        {"xtc_probability", {0}},
+      {"dry_multiplier", {0}},   {"dynatemp_range", {0}},
+      {"mirostat", {0}},         {"n_probs", {0}},
+      {"n_indent", {0}},         {"min_keep", {0, 1}}};
   return values;
 }
 
