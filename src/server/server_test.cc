@@ -324,6 +324,17 @@ TEST_F(ServerTest, LongPromptsAreHandledBesideOtherRequests) {
   EXPECT_NE(message.find("5019"), std::string::npos) << message;
 }
 
+TEST_F(ServerTest, AFarTooLongPromptIsNotCountedToItsEnd) {
+  start();
+  const std::string text(1 << 20, 'x');
+  const json chat_body = chat({{"messages", {{{"role", "user"}, {"content", text}}}}});
+  for (const TestResponse& response : {post(kChatPath, chat_body), post("/v1/completions", {{"prompt", text}})}) {
+    EXPECT_EQ(response.status, 400U);
+    EXPECT_EQ(response.json()["error"]["code"], "context_length_exceeded");
+    EXPECT_NE(response.body.find("more than 4096"), std::string::npos) << response.body;
+  }
+}
+
 TEST_F(ServerTest, BrokenBodiesAre400) {
   start();
   const auto status_of = [&](const std::string& body) {
