@@ -22,6 +22,7 @@ using Json = nlohmann::ordered_json;
 
 struct Options {
   std::string model;
+  std::string chat_template;
   DeviceOptions device;
   EngineOptions engine{.max_sequences = 1, .larger_steps = true, .inter_token_target_ms = 0};
   std::string system;
@@ -162,7 +163,7 @@ Result<void> converse(Conversation& conversation) {
 Result<void> run(const Options& options) {
   auto checkpoint = open_checkpoint(options.model);
   if (!checkpoint) return pass_on(checkpoint);
-  auto loading_text = std::async(std::launch::async, [&] { return load_text(**checkpoint); });
+  auto loading_text = std::async(std::launch::async, [&] { return load_text(**checkpoint, options.chat_template); });
   auto opened = [&] {
     TerminalProgress progress;
     const PlaceOptions place = {.context_tokens = options.engine.context_length,
@@ -172,6 +173,10 @@ Result<void> run(const Options& options) {
   if (!opened) return pass_on(opened);
   const auto text = loading_text.get();
   if (!text) return std::unexpected(text.error());
+  if (text->chat_template_error) {
+    return fail(text->chat_template_error->code, to_string(*text->chat_template_error),
+                "give one that works with --chat-template FILE");
+  }
   if (!text->chat_template) {
     return fail(ErrorCode::unsupported, fmt::format("{} has no chat template: it is a base model", options.model),
                 "serve it and use /v1/completions");
@@ -192,6 +197,8 @@ void add_chat(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("chat", "Talk to a model in the terminal");
   command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  command->add_option("--chat-template", options->chat_template, "Jinja file to use instead of the model's own template")
+      ->check(CLI::ExistingFile);
   command->add_option("--system", options->system, "what the model is told before the conversation");
   command->add_option("--max-tokens", options->max_tokens, "tokens of an answer; 0 is what the context allows");
   command->add_option("--temperature", options->temperature, "0 always takes the likeliest token")

@@ -1,8 +1,11 @@
 #include "app/load_text.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
 
@@ -34,10 +37,37 @@ Result<void> set_tokenizer(ModelText& text, Result<Tokenizer> tokenizer) {
   return {};
 }
 
-Result<void> set_template(ModelText& text, std::string_view source) {
+Result<std::unique_ptr<ChatTemplate>> compile(const ModelText& text, std::string_view source) {
   auto chat_template = ChatTemplate::from_source(source, text.tokenizer->bos_text(), text.tokenizer->eos_text());
   if (!chat_template) return pass_on(chat_template);
-  text.chat_template = std::make_unique<ChatTemplate>(std::move(*chat_template));
+  return std::make_unique<ChatTemplate>(std::move(*chat_template));
+}
+
+/// The checkpoint's template. One that cannot be used costs the chat, not the completions.
+void set_template(ModelText& text, const std::optional<std::string>& source) {
+  if (!source || source->empty()) return;
+  auto chat_template = compile(text, *source);
+  if (chat_template) {
+    text.chat_template = std::move(*chat_template);
+  } else {
+    text.chat_template_error = std::move(chat_template.error());
+  }
+}
+
+Result<void> replace_template(ModelText& text, const std::filesystem::path& file) {
+  if (text.tokenizer == nullptr) {
+    return fail(ErrorCode::unsupported, "a chat template cannot be used: the model has no tokenizer");
+  }
+  const auto source = read_whole_file(file);
+  if (!source) return std::unexpected(source.error());
+  auto chat_template = compile(text, *source);
+  if (!chat_template) {
+    Error error = std::move(chat_template.error());
+    error.message = fmt::format("{}: {}", printable(file.native(), 1024), error.message);
+    return std::unexpected(std::move(error));
+  }
+  text.chat_template = std::move(*chat_template);
+  text.chat_template_error.reset();
   return {};
 }
 
@@ -47,9 +77,7 @@ Result<ModelText> load(const Gguf& gguf) {
   const std::string model = metadata.get_string("tokenizer.ggml.model", "no_vocab").value_or("no_vocab");
   if (model == "no_vocab" || model == "none") return text;
   if (auto set = set_tokenizer(text, Tokenizer::from_gguf(read_vocabulary(metadata, model))); !set) return pass_on(set);
-  const auto source = metadata.get_string("tokenizer.chat_template", "");
-  if (!source || source->empty()) return text;
-  if (auto set = set_template(text, *source); !set) return pass_on(set);
+  set_template(text, metadata.get_string("tokenizer.chat_template", "").value_or(""));
   return text;
 }
 
@@ -79,8 +107,7 @@ Result<ModelText> load(const HuggingFaceDirectory& directory) {
   const std::string config = directory.tokenizer_config().is_null() ? "" : directory.tokenizer_config().dump();
   auto tokenizer = Tokenizer::from_json(*json, config.empty() ? std::nullopt : std::optional<std::string_view>(config));
   if (auto set = set_tokenizer(text, std::move(tokenizer)); !set) return pass_on(set);
-  if (!directory.chat_template()) return text;
-  if (auto set = set_template(text, *directory.chat_template()); !set) return pass_on(set);
+  set_template(text, directory.chat_template());
   return text;
 }
 
@@ -103,8 +130,11 @@ GgufVocabulary read_vocabulary(const GgufMetadata& metadata, std::string model) 
           .add_space_prefix = optional_bool(metadata, prefix + "add_space_prefix")};
 }
 
-Result<ModelText> load_text(const Checkpoint& checkpoint) {
-  return checkpoint.as_gguf() != nullptr ? load(*checkpoint.as_gguf()) : load(*checkpoint.as_hugging_face());
+Result<ModelText> load_text(const Checkpoint& checkpoint, const std::filesystem::path& chat_template) {
+  auto text = checkpoint.as_gguf() != nullptr ? load(*checkpoint.as_gguf()) : load(*checkpoint.as_hugging_face());
+  if (!text || chat_template.empty()) return text;
+  if (auto replaced = replace_template(*text, chat_template); !replaced) return pass_on(replaced);
+  return text;
 }
 
 }  // namespace hearth::app

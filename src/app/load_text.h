@@ -1,6 +1,8 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "base/result.h"
 #include "engine/request.h"
@@ -12,15 +14,17 @@
 namespace hearth::app {
 
 /// What a checkpoint says about text. Without a vocabulary `tokenizer` is null, and prompts are token ids; without a
-/// chat template `chat_template` is null, and the model only completes.
+/// chat template that can be used `chat_template` is null, and the model only completes.
 struct ModelText {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
+  std::optional<Error> chat_template_error;  ///< why the checkpoint's template cannot be used, where it has one
   SamplingParams default_sampling;  ///< from generation_config.json
 };
 
-/// Takes up to seconds for large vocabularies: run it beside the loading of weights.
-Result<ModelText> load_text(const Checkpoint& checkpoint);
+/// Takes up to seconds for large vocabularies: run it beside the loading of weights. `chat_template` is a file with a
+/// template to use instead of the checkpoint's; none where it is empty. That one must be usable.
+Result<ModelText> load_text(const Checkpoint& checkpoint, const std::filesystem::path& chat_template = {});
 
 /// The vocabulary that a GGUF file describes, `model` being its kind; what the file does not say stays empty.
 GgufVocabulary read_vocabulary(const GgufMetadata& metadata, std::string model);

@@ -14,6 +14,7 @@ namespace {
 
 struct Options {
   std::string model;
+  std::string chat_template;
   DeviceOptions device;
   EngineOptions engine = {.larger_steps = true};
   ServerOptions server;
@@ -62,6 +63,7 @@ Result<void> run(Options options) {
   const auto served = std::make_shared<ServedModel>(
       options.names.front(), std::vector<std::string>(options.names.begin() + 1, options.names.end()));
   ServingModel serving({.path = options.model,
+                        .chat_template = options.chat_template,
                         .load = {.max_layers = options.max_layers},
                         .engine = options.engine,
                         .open_device =
@@ -121,6 +123,8 @@ void add_server_options(CLI::App& command, Options& options) {
   command.add_option("--port", options.server.port, "port to listen on; 0 lets the system choose")
       ->capture_default_str();
   command.add_option("--served-model-name", options.names, "what clients call the model; the first is shown");
+  command.add_option("--chat-template", options.chat_template, "Jinja file to use instead of the model's own template")
+      ->check(CLI::ExistingFile);
   command.add_option("--api-key-file", options.server.api_key_file, "keys that are accepted, one a line");
   command.add_option("--cors-origin", options.server.cors_origins,
                      "web pages that may call, such as https://chat.example, or *");

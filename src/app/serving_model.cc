@@ -57,12 +57,15 @@ std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, s
 Result<void> ServingModel::load(const std::stop_token& stop) {
   auto checkpoint = open_checkpoint(options_.path);
   if (!checkpoint) return pass_on(checkpoint);
-  auto text = std::async(std::launch::async, [&] { return load_text(**checkpoint); });
+  auto text = std::async(std::launch::async, [&] { return load_text(**checkpoint, options_.chat_template); });
   if (auto opened = open_weights(**checkpoint, stop); !opened) return opened;
   served_.report({.stage = "tokenizer"});
   auto loaded_text = text.get();
   if (!loaded_text) return pass_on(loaded_text);
   text_ = std::move(*loaded_text);
+  if (text_.chat_template_error) {
+    spdlog::warn("chat is refused, completions are not: {}", to_string(*text_.chat_template_error));
+  }
   return start_engine();
 }
 
@@ -98,6 +101,7 @@ void ServingModel::set_ready() {
   served_.set_ready({.engine = engine_.get(),
                      .tokenizer = text_.tokenizer.get(),
                      .chat_template = text_.chat_template.get(),
+                     .chat_template_error = text_.chat_template_error ? &*text_.chat_template_error : nullptr,
                      .vocabulary_size = vocabulary_,
                      .default_sampling = text_.default_sampling});
 }

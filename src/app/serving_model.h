@@ -26,6 +26,7 @@ class ServingModel {
  public:
   struct Options {
     std::filesystem::path path;
+    std::filesystem::path chat_template = {};  ///< a file to use instead of the model's own template; may be empty
     LoadOptions load;
     EngineOptions engine;
     std::function<Result<std::unique_ptr<Device>>(const Checkpoint&)> open_device;

@@ -22,7 +22,8 @@ class Tokenizer;
 struct ReadyModel {
   Engine* engine = nullptr;
   const Tokenizer* tokenizer = nullptr;         ///< null: prompts are lists of token ids, results have no text
-  const ChatTemplate* chat_template = nullptr;  ///< null: a base model, /v1/chat/completions is refused
+  const ChatTemplate* chat_template = nullptr;  ///< null: /v1/chat/completions is refused
+  const Error* chat_template_error = nullptr;   ///< why the model's template cannot be used; null: a base model
   uint32_t vocabulary_size = 0;                 ///< rows of logits: ids in requests must be below; 0 does not check
   SamplingParams default_sampling;              ///< where a request says nothing; from generation_config.json
 };

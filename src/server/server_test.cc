@@ -190,6 +190,21 @@ TEST_F(ServerTest, ABaseModelPointsAtCompletions) {
   EXPECT_EQ(post("/v1/completions", {{"prompt", "a"}}).status, 200U);
 }
 
+TEST_F(ServerTest, ATemplateThatDoesNotCompileRefusesOnlyTheChat) {
+  static const Tokenizer tokenizer = make_test_tokenizer();
+  const Error why{ErrorCode::unsupported, "the chat template cannot be compiled: line 2: unknown statement x"};
+  listen();
+  model->set_ready({.engine = &engine, .tokenizer = &tokenizer, .chat_template_error = &why});
+  for (const TestResponse& response : {post(kChatPath, chat()), post("/tokenize", chat())}) {
+    EXPECT_EQ(response.status, 400U);
+    EXPECT_EQ(response.json()["error"]["code"], "no_chat_template");
+    for (const char* words : {"line 2: unknown statement x", "--chat-template", "/v1/completions"}) {
+      EXPECT_NE(response.body.find(words), std::string::npos) << response.body;
+    }
+  }
+  EXPECT_EQ(post("/v1/completions", {{"prompt", "a"}}).status, 200U);
+}
+
 TEST_F(ServerTest, AModelWithoutTokenizerTakesTokensAndGivesTokens) {
   listen();
   model->set_ready({.engine = &engine});
@@ -308,6 +323,17 @@ TEST_F(ServerTest, LongPromptsAreHandledBesideOtherRequests) {
   EXPECT_TRUE(message.starts_with("This model's maximum context length is 4096 tokens. ")) << message;
   for (const char* words : {"prompt is too long", "5019"}) {
     EXPECT_NE(message.find(words), std::string::npos) << message;
+  }
+}
+
+TEST_F(ServerTest, AFarTooLongPromptIsNotCountedToItsEnd) {
+  start();
+  const std::string text(1 << 20, 'x');
+  const json chat_body = chat({{"messages", {{{"role", "user"}, {"content", text}}}}});
+  for (const TestResponse& response : {post(kChatPath, chat_body), post("/v1/completions", {{"prompt", text}})}) {
+    EXPECT_EQ(response.status, 400U);
+    EXPECT_EQ(response.json()["error"]["code"], "context_length_exceeded");
+    EXPECT_NE(response.body.find("more than 4096"), std::string::npos) << response.body;
   }
 }
 

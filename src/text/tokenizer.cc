@@ -103,25 +103,27 @@ Result<Tokenizer> Tokenizer::from_gguf(const GgufVocabulary& vocabulary) {
 
 Result<std::vector<uint32_t>> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   const HearthTextSegment segment{rust::slice(text), options.allow_special};
-  std::vector<uint32_t> ids;
-  if (options.add_special) ids = prefix_ids_;
-  std::string error;
-  const int32_t status =
-      hearth_tokenizer_encode(tokenizer_.get(), &segment, 1, rust::append_to(ids), rust::append_to(error));
-  if (status != 0) return rust::failure(status, std::move(error));
-  if (options.add_special) ids.insert(ids.end(), suffix_ids_.begin(), suffix_ids_.end());
+  auto ids = encode_borrowed({&segment, 1}, options.max_tokens);
+  if (!ids || !options.add_special || ids->size() == options.max_tokens + 1) return ids;
+  ids->insert(ids->begin(), prefix_ids_.begin(), prefix_ids_.end());
+  ids->insert(ids->end(), suffix_ids_.begin(), suffix_ids_.end());
   return ids;
 }
 
-Result<std::vector<uint32_t>> Tokenizer::encode(std::span<const TextSegment> segments) const {
+Result<std::vector<uint32_t>> Tokenizer::encode(std::span<const TextSegment> segments, size_t max_tokens) const {
   std::vector<HearthTextSegment> borrowed;
   borrowed.reserve(segments.size());
   for (const TextSegment& segment : segments) {
     borrowed.push_back({rust::slice(std::string_view(segment.text)), segment.is_template});
   }
+  return encode_borrowed(borrowed, max_tokens);
+}
+
+Result<std::vector<uint32_t>> Tokenizer::encode_borrowed(std::span<const HearthTextSegment> segments,
+                                                         size_t max_tokens) const {
   std::vector<uint32_t> ids;
   std::string error;
-  const int32_t status = hearth_tokenizer_encode(tokenizer_.get(), borrowed.data(), borrowed.size(),
+  const int32_t status = hearth_tokenizer_encode(tokenizer_.get(), segments.data(), segments.size(), max_tokens,
                                                  rust::append_to(ids), rust::append_to(error));
   if (status != 0) return rust::failure(status, std::move(error));
   return ids;

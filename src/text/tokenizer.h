@@ -12,9 +12,12 @@
 #include "text/gguf_vocabulary.h"
 #include "text/text_segment.h"
 
+struct HearthTextSegment;
 struct HearthTokenizer;
 
 namespace hearth {
+
+inline constexpr size_t kAnyNumberOfTokens = SIZE_MAX - 1;
 
 struct EncodeOptions {
   /// Whether the text may spell control tokens. Only for text whose writer may steer the model: a template, a raw
@@ -23,6 +26,9 @@ struct EncodeOptions {
   /// Whether to put the ids before and after the text that the model was trained with (begin of sequence, usually).
   /// For raw completions; chat templates write them out themselves.
   bool add_special = false;
+  /// Where the text has surely more ids, not all are worked out: the result is this many and one more, and they mean
+  /// nothing. Any other result is whole.
+  size_t max_tokens = kAnyNumberOfTokens;
 };
 
 struct DecodeOptions {
@@ -48,12 +54,15 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  /// `invalid_argument` when `text` is not valid UTF-8.
+  /// `invalid_argument` when `text` is not valid UTF-8, `out_of_memory` when a long text needs more than there is. Long
+  /// texts wait for one another.
   Result<std::vector<uint32_t>> encode(std::string_view text, EncodeOptions options = {}) const;
 
   /// The ids of a rendered chat: those of the concatenated text, but that a control token comes only from text that
-  /// lies wholly in neighbouring template segments. Adds no ids before or after.
-  Result<std::vector<uint32_t>> encode(std::span<const TextSegment> segments) const;
+  /// lies wholly in neighbouring template segments. Adds no ids before or after. `max_tokens` and
+  /// errors are as above.
+  Result<std::vector<uint32_t>> encode(std::span<const TextSegment> segments,
+                                       size_t max_tokens = kAnyNumberOfTokens) const;
 
   /// How many ids add_special puts before a text.
   size_t ids_before_text() const { return prefix_ids_.size(); }
@@ -90,6 +99,7 @@ class Tokenizer {
   };
 
   explicit Tokenizer(HearthTokenizer* tokenizer);
+  Result<std::vector<uint32_t>> encode_borrowed(std::span<const HearthTextSegment> segments, size_t max_tokens) const;
 
   std::unique_ptr<HearthTokenizer, Free> tokenizer_;
   std::string bytes_;                   ///< Of all tokens, one after another.

@@ -143,10 +143,10 @@ ApiResult<ChatRequest> parse_chat_request(const json& body, const RequestLimits&
 }
 
 ApiResult<std::vector<int32_t>> render_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
-                                            const ChatTemplateInputs& inputs) {
+                                            const ChatTemplateInputs& inputs, size_t max_tokens) {
   const auto segments = chat_template.render(inputs);
   if (!segments) return std::unexpected(text_error(segments.error(), "messages"));
-  const auto ids = tokenizer.encode(*segments);
+  const auto ids = tokenizer.encode(*segments, max_tokens);
   if (!ids) return std::unexpected(text_error(ids.error(), "messages"));
   return to_signed(*ids);
 }

@@ -20,8 +20,9 @@ ApiResult<ChatRequest> parse_chat_request(const nlohmann::json& body, const Requ
 /// Messages and what else a template is given; also what /tokenize takes. What is wrong is left in `fields`.
 ChatTemplateInputs read_template_inputs(Fields& fields);
 
-/// The prompt's token ids. 400 when the template refuses the messages.
+/// The prompt's token ids; `max_tokens` is as in EncodeOptions. 400 when the template refuses the messages.
 ApiResult<std::vector<int32_t>> render_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
-                                            const ChatTemplateInputs& inputs);
+                                            const ChatTemplateInputs& inputs,
+                                            size_t max_tokens = kAnyNumberOfTokens);
 
 }  // namespace hearth

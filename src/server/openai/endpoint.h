@@ -28,7 +28,8 @@ ApiResult<void> check_model_name(const ServedModel& model, const std::string& na
 /// The tokenizer, or 400 that says that the model has none.
 ApiResult<const Tokenizer*> require_tokenizer(const ReadyModel& model);
 
-/// 400 that points at /v1/completions unless the model has a chat template (and the tokenizer that goes with it).
+/// 400 that points at /v1/completions unless the model has a chat template (and the tokenizer that goes with it); where
+/// its own cannot be used, with the template's words.
 ApiResult<void> require_chat_template(const ReadyModel& model);
 
 /// A raw prompt's tokens.

@@ -36,7 +36,9 @@ ApiResult<EchoedPrompt> read_prompt(const ReadyModel& model, const Prompt& promp
   const auto tokenizer = require_tokenizer(model);
   if (!tokenizer) return std::unexpected(tokenizer.error());
   const std::string& text = std::get<std::string>(prompt);
-  const EncodeOptions options{.allow_special = request.parse_special, .add_special = request.add_special_tokens};
+  const EncodeOptions options{.allow_special = request.parse_special,
+                              .add_special = request.add_special_tokens,
+                              .max_tokens = model.engine->context_length()};
   const auto encoded = encode_text(**tokenizer, text, options, "prompt");
   if (!encoded) return std::unexpected(encoded.error());
   read.tokens = to_signed(encoded->ids);
@@ -45,17 +47,20 @@ ApiResult<EchoedPrompt> read_prompt(const ReadyModel& model, const Prompt& promp
   return read;
 }
 
-/// The prompt must leave room for one token. Clients know the error by its words: LiteLLM by the first
-/// sentence, which is OpenAI's, LangChain by "prompt is too long".
+/// The prompt must leave room for one token. One more than the context holds stands for any number (EncodeOptions).
+/// Clients know the error by its words: LiteLLM by the first sentence, which is OpenAI's, LangChain by "prompt is too
+/// long".
 ApiResult<void> check_length(const ReadyModel& model, size_t tokens, const char* param) {
   const uint32_t context_length = model.engine->context_length();
   if (tokens == 0) return bad_field(param, "The prompt has no tokens");
   if (tokens < context_length) return {};
+  const std::string count = tokens == size_t{context_length} + 1 ? fmt::format("more than {}", context_length)
+                                                                 : fmt::to_string(tokens);
   return std::unexpected(ApiError{
       .status = 400,
       .message = fmt::format("This model's maximum context length is {} tokens. The prompt is too long: it has {}, "
                              "and the answer needs room as well",
-                             context_length, tokens),
+                             context_length, count),
       .param = param,
       .code = "context_length_exceeded"});
 }
@@ -136,7 +141,8 @@ ApiResult<GenerationPlan> plan_chat(const ServedModel& model, const ServerOption
   if (const auto chats = require_chat_template(**ready); !chats) return std::unexpected(chats.error());
 
   GenerationPlan plan = make_plan(*std::move(ready), options, http, params);
-  auto prompt = render_chat(*plan.model->chat_template, *plan.model->tokenizer, request->inputs);
+  auto prompt = render_chat(*plan.model->chat_template, *plan.model->tokenizer, request->inputs,
+                            plan.model->engine->context_length());
   if (!prompt) return std::unexpected(prompt.error());
   if (const auto fits = check_length(*plan.model, prompt->size(), "messages"); !fits) {
     return std::unexpected(fits.error());

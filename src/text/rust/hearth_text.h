@@ -67,9 +67,9 @@ int32_t hearth_tokenizer_from_json(HearthSlice json, const HearthTokenizerOption
 int32_t hearth_tokenizer_from_gguf(const HearthGgufTables* tables, const HearthTokenizerOptions* options,
                                    HearthTokenizer** tokenizer, HearthSink error);
 void hearth_tokenizer_free(HearthTokenizer* tokenizer);
-/// Writes token ids as native uint32_t.
+/// Writes token ids as native uint32_t; max_tokens + 1 that mean nothing where there are surely more than max_tokens.
 int32_t hearth_tokenizer_encode(const HearthTokenizer* tokenizer, const HearthTextSegment* segments, size_t count,
-                                HearthSink ids, HearthSink error);
+                                size_t max_tokens, HearthSink ids, HearthSink error);
 /// -1 when there is no such token.
 int64_t hearth_tokenizer_id_of(const HearthTokenizer* tokenizer, HearthSlice text);
 /// To be called once: one write to `bytes` and `is_control` (0 or 1) for each token in the order of the ids.

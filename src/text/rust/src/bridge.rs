@@ -72,6 +72,10 @@ impl Slice {
         unsafe { array(self.data, self.size) }
     }
 
+    pub(crate) fn len(self) -> usize {
+        self.size
+    }
+
     /// # Safety
     /// As `bytes`.
     pub(crate) unsafe fn text<'a>(self, what: &str) -> Result<&'a str> {
@@ -209,6 +213,7 @@ pub unsafe extern "C" fn hearth_tokenizer_encode(
     tokenizer: &Tokenizer,
     segments: *const TextSegment,
     count: usize,
+    max_tokens: usize,
     ids: Sink,
     error: Sink,
 ) -> i32 {
@@ -217,7 +222,7 @@ pub unsafe extern "C" fn hearth_tokenizer_encode(
         for segment in unsafe { array(segments, count) } {
             texts.push(Segment { text: unsafe { segment.text.text("the text")? }, is_template: segment.is_template });
         }
-        ids.put_ids(&tokenizer.encode(&texts)?);
+        ids.put_ids(&tokenizer.encode(&texts, max_tokens)?);
         Ok(())
     })
 }

@@ -57,6 +57,7 @@ pub unsafe extern "C" fn hearth_template_render(
                 _ => return Err(invalid("chat_template_kwargs is not a JSON object")),
             },
             add_generation_prompt,
+            bytes: messages.len() + tools.len() + variables.len(),
         };
         if !inputs.messages.is_array() {
             return Err(invalid("messages is not a JSON array"));

@@ -2,6 +2,7 @@
 
 use crate::added_tokens::{Match, Matcher};
 use crate::error::{Result, internal};
+use crate::memory::Claim;
 use crate::tokenizer::Tokenizer;
 use std::ops::Range;
 use tokenizers::normalizer::Range as StringRange;
@@ -16,10 +17,49 @@ pub struct Segment<'a> {
 
 type Pieces = Vec<(NormalizedString, Option<Vec<Token>>)>;
 
+/// What a byte of text takes while it is encoded: measured, about 300 with words of English.
+const MEMORY_PER_BYTE: usize = 320;
+/// Text that has more bytes for each token that is allowed is looked at piece by piece before it is encoded as a whole.
+const LIKELY_BYTES_PER_TOKEN: usize = 8;
+const PIECE_BYTES: usize = 64 << 10;
+/// Cutting a text may cost so many tokens at a cut: as many as the longest tokens have bytes, nearly.
+const TOKENS_LOST_AT_A_CUT: usize = 256;
+
+/// In place of ids that were not worked out.
+const NO_ID: u32 = u32::MAX;
+
 impl Tokenizer {
+    /// As `encode_whole`. Where the ids are surely more than `max_tokens`, the result is one more than `max_tokens`
+    /// ids that mean nothing, and the work is bounded by `max_tokens`.
+    pub fn encode(&self, segments: &[Segment], max_tokens: usize) -> Result<Vec<u32>> {
+        let bytes: usize = segments.iter().map(|segment| segment.text.len()).sum();
+        if bytes / LIKELY_BYTES_PER_TOKEN > max_tokens && self.surely_exceeds(segments, max_tokens)? {
+            return Ok(vec![NO_ID; max_tokens + 1]);
+        }
+        let _claim = Claim::new(bytes.saturating_mul(MEMORY_PER_BYTE), "turning the text into tokens")?;
+        self.encode_whole(segments)
+    }
+
+    fn surely_exceeds(&self, segments: &[Segment], max_tokens: usize) -> Result<bool> {
+        let mut tokens = 0;
+        for segment in segments {
+            let mut rest = segment.text;
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(piece_end(rest));
+                rest = after;
+                let piece = Segment { text: piece, is_template: segment.is_template };
+                tokens += self.encode_whole(&[piece])?.len().saturating_sub(TOKENS_LOST_AT_A_CUT);
+                if tokens > max_tokens {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// The ids of the concatenated segments, as if they had been encoded as one text, except that a control token
     /// comes only from text that lies wholly in neighbouring template segments.
-    pub fn encode(&self, segments: &[Segment]) -> Result<Vec<u32>> {
+    fn encode_whole(&self, segments: &[Segment]) -> Result<Vec<u32>> {
         let text: String = segments.iter().map(|segment| segment.text).collect();
         let controls = self.find_controls(&text, segments);
         let mut pieces = PreTokenizedString::from(text.as_str());
@@ -83,6 +123,15 @@ impl Tokenizer {
         }
         Ok(spelled)
     }
+}
+
+/// The last border of characters that leaves a piece of at most PIECE_BYTES.
+fn piece_end(text: &str) -> usize {
+    let mut end = text.len().min(PIECE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
 }
 
 /// The byte ranges of runs of template segments.

@@ -10,6 +10,7 @@ pub enum Code {
     Corrupt = 2,
     Unsupported = 3,
     Internal = 4,
+    OutOfMemory = 5,
 }
 
 /// One sentence without a final period that names what and where.
@@ -31,6 +32,10 @@ pub fn corrupt(message: impl Into<String>) -> Error {
 
 pub fn unsupported(message: impl Into<String>) -> Error {
     Error { code: Code::Unsupported, message: message.into() }
+}
+
+pub fn out_of_memory(message: impl Into<String>) -> Error {
+    Error { code: Code::OutOfMemory, message: message.into() }
 }
 
 pub fn internal(message: impl Display) -> Error {

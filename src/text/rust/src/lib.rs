@@ -7,6 +7,7 @@ mod bridge_template;
 mod encode;
 mod error;
 mod gguf;
+mod memory;
 mod pre_tokenizers;
 mod provenance;
 mod python_text;

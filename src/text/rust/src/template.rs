@@ -1,6 +1,7 @@
 //! Chat templates: Jinja source rendered as transformers renders it.
 
 use crate::error::{Code, Error, Result, internal, invalid, unsupported};
+use crate::memory::Claim;
 use crate::provenance::{self, Mapping, Segment};
 use crate::template_functions;
 use crate::template_literals::Literals;
@@ -12,6 +13,8 @@ use std::error::Error as _;
 
 /// Instructions and 64-byte pieces of text that one rendering may cost; a real one of a long chat costs thousands.
 const FUEL: u64 = 10_000_000;
+/// What a byte of the request takes: values, their copies with other characters, and what is rendered of both.
+const MEMORY_PER_BYTE: usize = 24;
 const NAME: &str = "chat_template";
 
 /// Immutable once built, so any number of threads may use it.
@@ -30,6 +33,8 @@ pub struct Inputs {
     /// Further variables by name.
     pub variables: serde_json::Map<String, serde_json::Value>,
     pub add_generation_prompt: bool,
+    /// The length of all that as JSON.
+    pub bytes: usize,
 }
 
 impl Template {
@@ -51,6 +56,7 @@ impl Template {
 
     /// The rendered text, cut into what the template wrote and what came with the request.
     pub fn render(&self, inputs: &Inputs) -> Result<(String, Vec<Segment>)> {
+        let _claim = Claim::new(inputs.bytes.saturating_mul(MEMORY_PER_BYTE), "writing the chat template's text")?;
         let now = template_functions::now();
         let text = self.render_once(inputs, &Mapping::IDENTITY, now)?;
         for mapping in Mapping::in_order(&self.literals) {
