@@ -73,11 +73,16 @@ struct Linear {
   TensorId out;
 };
 
-/// out = activation(gate) * up, where the matrix has two parts of equal size: gate, then up.
-enum class Activation : uint8_t { silu, gelu_tanh };
+/// silu(x) = x / (1 + e^-x); gelu(x) = x / 2 (1 + erf(x / sqrt 2)); gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x +
+/// 0.044715 x^3))), which approximates it (arXiv 1606.08415); relu(x) = max(x, 0).
+enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu };
+
+/// out = activation(gate + its bias) * (up + its bias), where the matrix has two parts of equal size: gate, then up,
+/// and so has the bias.
 struct GateUp {
   TensorId in;
   MatrixId gate_up;
+  std::optional<VectorId> bias;
   Activation activation = Activation::silu;
   TensorId out;
 };

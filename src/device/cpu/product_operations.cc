@@ -202,7 +202,13 @@ class GateUpOperation : public CpuOperation {
     const size_t count = std::min<size_t>(kBlockCols, out.width - column);
     for (size_t t = first; t < end; ++t) {
       float* const gate = products[0] + (t - first) * kBlockCols;
-      step.kernels().activate(op_.activation, gate, products[1] + (t - first) * kBlockCols, gate, count);
+      float* const up = products[1] + (t - first) * kBlockCols;
+      if (op_.bias) {
+        const float* const bias = step.storage.vectors[op_.bias->index].data() + column;
+        step.kernels().add_scaled(gate, bias, 1.0F, count);
+        step.kernels().add_scaled(up, bias + out.width, 1.0F, count);
+      }
+      step.kernels().activate(op_.activation, gate, up, gate, count);
       if (forms_.values) std::copy_n(gate, count, out.row(t) + column);
       if (forms_.panels()) {
         step.kernels().fill_panels(gate, count, out.panel_row(forms_, t, step.rows(out)), block);

@@ -123,12 +123,14 @@ TEST_P(Product, IsTheSameBitsInEveryBatch) {
 
 /// table -> GateUp -> Linear, so that the activation's output is quantised on its way.
 Recording record_gate_up(Device& device, const std::vector<float>& table, NumberFormat format, uint32_t cols,
-                         uint32_t width, Activation activation, bool down) {
+                         uint32_t width, Activation activation, bool down, bool bias = false) {
   Recording r;
   r.tensors = {{"x", Rows::tokens, cols}, {"a", Rows::tokens, width}, {"y", Rows::tokens, 48}};
   r.operations.push_back(Embed{.table = add_table(device, table, cols), .out = {0}});
   const MatrixId gate_up = add_matrix(device, {{format, width}, {format, width}}, cols, 21);
-  r.operations.push_back(GateUp{.in = {0}, .gate_up = gate_up, .activation = activation, .out = {1}});
+  GateUp op{.in = {0}, .gate_up = gate_up, .activation = activation, .out = {1}};
+  if (bias) op.bias = add_vector(device, random_values(size_t{2} * width, 6));
+  r.operations.push_back(op);
   r.logits = {1};
   if (down) {
     r.operations.push_back(Linear{.in = {1}, .weight = add_matrix(device, {{format, 48}}, width, 31), .out = {2}});
@@ -144,13 +146,15 @@ TEST_P(Product, GateUpIsTheReferences) {
   };
   for (const Case& c : {Case{NumberFormat::q8_0, 96, 50}, Case{NumberFormat::q4_k, 256, 256},
                         Case{NumberFormat::f16, 40, 21}, Case{NumberFormat::bf16, 64, 48}}) {
-    for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) {
+    for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
+      const bool bias = activation == Activation::silu || activation == Activation::gelu;
       const auto cpu = open_cpu(GetParam(), 2);
       const auto reference = open_reference_device(2);
       const auto table = int8_values(size_t{kTableRows} * c.cols, 3);
-      const auto program = compile(*cpu, record_gate_up(*cpu, table, c.format, c.cols, c.width, activation, false));
+      const auto program =
+          compile(*cpu, record_gate_up(*cpu, table, c.format, c.cols, c.width, activation, false, bias));
       const auto oracle =
-          compile(*reference, record_gate_up(*reference, table, c.format, c.cols, c.width, activation, false));
+          compile(*reference, record_gate_up(*reference, table, c.format, c.cols, c.width, activation, false, bias));
       for (const uint32_t tokens : kTokens) {
         const PlainStep step(first_ids(tokens));
         EXPECT_LT(worst_error(run(*program, step.input()), run(*oracle, step.input())), 4e-6)

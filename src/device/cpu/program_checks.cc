@@ -33,8 +33,10 @@ class OperationCheck {
   Result<void> operator()(const GateUp& op) const {
     if (auto ok = matrix("gate and up", op.gate_up, width(op.in), 2 * width(op.out)); !ok) return ok;
     const auto& parts = storage_.matrices[op.gate_up.index].parts();
-    if (parts.size() == 2 && parts[0].rows == parts[1].rows) return {};
-    return fail(ErrorCode::internal, "gate and up are not two parts of equal size");
+    if (parts.size() != 2 || parts[0].rows != parts[1].rows) {
+      return fail(ErrorCode::internal, "gate and up are not two parts of equal size");
+    }
+    return vector("a bias of gate and up", op.bias, 2 * width(op.out));
   }
 
   Result<void> operator()(const RopeAndStore& op) const {

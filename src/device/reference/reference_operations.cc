@@ -23,8 +23,12 @@ double activate(Activation activation, double x) {
   switch (activation) {
     case Activation::silu:
       return x / (1.0 + std::exp(-x));
+    case Activation::gelu:
+      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
     case Activation::gelu_tanh:
       return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::relu:
+      return x < 0 ? 0 : x;
   }
   return 0;
 }
@@ -143,6 +147,7 @@ void run(const Step& step, const Linear& op) {
 void run(const Step& step, const GateUp& op) {
   const Matrix& weight = step.storage.matrices[op.gate_up.index];
   const uint32_t width = weight.rows() / 2;
+  const auto bias = [&](size_t row) { return op.bias ? step.storage.vectors[op.bias->index][row] : 0.0F; };
   step.pool.parallel_for(width, [&](size_t r, unsigned) {
     std::vector<float> gate(weight.cols());
     std::vector<float> up(weight.cols());
@@ -150,7 +155,8 @@ void run(const Step& step, const GateUp& op) {
     weight.read_row(static_cast<uint32_t>(r) + width, up);
     for (uint32_t t = 0; t < step.rows(op.in); ++t) {
       const auto in = step.row(op.in, t);
-      step.row(op.out, t)[r] = static_cast<float>(activate(op.activation, dot(in, gate)) * dot(in, up));
+      const double gated = activate(op.activation, dot(in, gate) + bias(r));
+      step.row(op.out, t)[r] = static_cast<float>(gated * (dot(in, up) + bias(width + r)));
     }
   });
 }

@@ -104,6 +104,7 @@ class Cutter {
   }
   void place(GateUp& op) {
     use(op.gate_up);
+    use(op.bias);
     emit(op);
   }
   void place(RopeAndStore& op) {

@@ -105,9 +105,9 @@ TEST_P(EncodingTest, LinearWithBiasAndUnevenRows) {
 
 TEST_P(EncodingTest, GateUp) {
   const NumberFormat format = GetParam();
-  for (const Activation activation : {Activation::silu, Activation::gelu_tanh}) {
-    // Activations do not depend on the encoding: one has both, the others one.
-    if (activation == Activation::silu && format != NumberFormat::q4_0) continue;
+  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
+    // Activations do not depend on the encoding: the exact one has all, where gelus differ by more than the tolerance.
+    if (activation != Activation::gelu_tanh && format != NumberFormat::f32) continue;
     TestModel model(3);
     const TensorId in = model.input(columns(format));
     const TensorId out = model.tensor(Rows::tokens, 96);
@@ -146,13 +146,16 @@ class MatmulPathTest : public OperationsTest, public testing::WithParamInterface
   }
 
   /// Gate and up, then a Linear; `on_matrices` is what the shaders of the matrix path are called.
-  void expect_path(NumberFormat gate_up, NumberFormat linear, double allowed, const std::string& on_matrices) {
+  void expect_path(NumberFormat gate_up, NumberFormat linear, double allowed, const std::string& on_matrices,
+                   bool biased = false) {
     ASSERT_TRUE(device_->set_tuning(text_of(force_path(GetParam()))));
     TestModel model(11);
     const TensorId in = model.input(416);
     const TensorId activated = model.tensor(Rows::tokens, 96), out = model.tensor(Rows::tokens, 77);
-    model.recording.operations.push_back(
-        GateUp{.in = in, .gate_up = model.matrix({{gate_up, 96}, {gate_up, 96}}, 416), .out = activated});
+    model.recording.operations.push_back(GateUp{.in = in,
+                                                .gate_up = model.matrix({{gate_up, 96}, {gate_up, 96}}, 416),
+                                                .bias = biased ? model.vector(192, 0.5F) : std::optional<VectorId>(),
+                                                .out = activated});
     model.recording.operations.push_back(
         Linear{.in = activated, .weight = model.matrix({{linear, 77}}, 96), .out = out});
     model.result(out);
@@ -179,6 +182,10 @@ TEST_P(MatmulPathTest, IsTakenAndRight) {
 
 TEST_P(MatmulPathTest, IsTakenAndRightWithPlainWeights) {
   expect_path(NumberFormat::f16, NumberFormat::bf16, kFloatTolerance, "half_matrix");
+}
+
+TEST_P(MatmulPathTest, IsTakenAndRightWithBiasesOfGateAndUp) {
+  expect_path(NumberFormat::q4_0, NumberFormat::q8_0, 3 * kByteTolerance, "matrix", true);
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest,

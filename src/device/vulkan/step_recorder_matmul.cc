@@ -21,6 +21,21 @@ shared::WeightRef reference(const Slice& slice, const WeightLayout& layout) {
   return {at, at + layout.extra_offset, at + layout.scales_offset};
 }
 
+uint32_t activation_constant(const GateUp& op) {
+  const uint32_t bias = op.bias ? shared::kActivationBias : 0;
+  switch (op.activation) {
+    case Activation::silu:
+      return bias | shared::kActivationSilu;
+    case Activation::gelu:
+      return bias | shared::kActivationGelu;
+    case Activation::gelu_tanh:
+      return bias | shared::kActivationGeluTanh;
+    case Activation::relu:
+      return bias | shared::kActivationRelu;
+  }
+  return bias;
+}
+
 /// The constants that both cooperative-matrix shaders begin with.
 std::vector<uint32_t> matrix_constants(const MatrixPlan& plan, uint32_t encoding) {
   const MatrixTuning& t = plan.tuning;
@@ -197,9 +212,10 @@ Result<void> StepRecorder::emit(const GateUp& op) {
                                        .x = in.x,
                                        .x_pairs = in.pairs,
                                        .result = floats(op.out),
+                                       .bias = op.bias ? c_.weights.vector(*op.bias).address() : 0,
                                        .rows = layout.rows,
                                        .blocks = layout.blocks()};
-  const uint32_t activation = op.activation == Activation::silu ? shared::kActivationSilu : shared::kActivationGeluTanh;
+  const uint32_t activation = activation_constant(op);
   const std::array reads = {in.access};
   const std::array writes = {access(op.out)};
   if (rows(op.in) > tuning.few_tokens_limit) {

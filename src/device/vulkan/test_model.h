@@ -141,7 +141,7 @@ class TestModel {
     for (Operation& operation : changed.operations) {
       if (auto* op = std::get_if<Embed>(&operation)) matrix(op->table);
       if (auto* op = std::get_if<Linear>(&operation)) matrix(op->weight), vector(op->bias);
-      if (auto* op = std::get_if<GateUp>(&operation)) matrix(op->gate_up);
+      if (auto* op = std::get_if<GateUp>(&operation)) matrix(op->gate_up), vector(op->bias);
       if (auto* op = std::get_if<Logits>(&operation)) matrix(op->head);
       if (auto* op = std::get_if<AddNorm>(&operation)) vector(op->post_norm), vector(op->norm);
       if (auto* op = std::get_if<RopeAndStore>(&operation)) vector(op->q_norm), vector(op->k_norm);

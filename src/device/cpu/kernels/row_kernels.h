@@ -9,12 +9,19 @@ namespace hearth::cpu {
 template <class S>
 void activate(Activation activation, const float* gate, const float* up, float* out, size_t count) {
   using F = typename S::F;
-  if (activation == Activation::silu) {
-    map2<S>(
-        gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(silu<S>(g), u); });
-  } else {
-    map2<S>(
-        gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(gelu_tanh<S>(g), u); });
+  switch (activation) {
+    case Activation::silu:
+      return map2<S>(
+          gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(silu<S>(g), u); });
+    case Activation::gelu:
+      return map2<S>(
+          gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(gelu<S>(g), u); });
+    case Activation::gelu_tanh:
+      return map2<S>(
+          gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(gelu_tanh<S>(g), u); });
+    case Activation::relu:
+      return map2<S>(
+          gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(relu<S>(g), u); });
   }
 }
 

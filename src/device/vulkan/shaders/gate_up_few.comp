@@ -15,7 +15,13 @@ const uint MATRICES = 2;
 layout(push_constant) uniform Arguments { GateUpArguments a; };
 
 float output_value(uint token, uint place) {
-  return times(activate(whole_sum(0, token, place)), whole_sum(1, token, place));
+  float gate = whole_sum(0, token, place), up = whole_sum(1, token, place);
+  if (HAS_BIAS) {
+    const uint row = min(gl_WorkGroupID.x * OUTPUTS + place, a.rows - 1);
+    gate = add(gate, a.bias.v[row]);
+    up = add(up, a.bias.v[a.rows + row]);
+  }
+  return times(activate(gate), up);
 }
 
 void main() {

@@ -41,8 +41,12 @@ void main() {
     [[unroll]] for (uint j = 0; j < PER_THREAD_ROWS / 2; ++j) {
       const uint row = first_row + place.y + 16 * j;
       if (token >= tokens || row >= a.rows) continue;
-      const float up = sums[j + PER_THREAD_ROWS / 2][i] * BYTE_UNIT;
-      a.result.v[token * a.rows + row] = activate(sums[j][i] * BYTE_UNIT) * up;
+      float gate = sums[j][i] * BYTE_UNIT, up = sums[j + PER_THREAD_ROWS / 2][i] * BYTE_UNIT;
+      if (HAS_BIAS) {
+        gate += a.bias.v[row];
+        up += a.bias.v[a.rows + row];
+      }
+      a.result.v[token * a.rows + row] = activate(gate) * up;
     }
   }
 }

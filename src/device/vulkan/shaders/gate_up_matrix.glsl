@@ -6,6 +6,27 @@ layout(constant_id = 13) const bool LOGIT_ROWS = false;
 
 layout(push_constant) uniform Arguments { GateUpArguments a; };
 
+/// Nobody knows which element a lane holds of a matrix, so biases are added where the sums lie as rows: the gates' results
+/// wait in the output for the ups, which the same lanes write.
+void write_tile_with_bias(uint first_row, MatrixInput x, Part part, Sums sums[TILES]) {
+  const uint mine = gl_SubgroupID * M * N;  // of scratch
+  [[unroll]] for (uint i = 0; i < TILES / 2; ++i) {
+    [[unroll]] for (uint matrix = 0; matrix < 2; ++matrix) {
+      coopMatStore(sums[i + matrix * (TILES / 2)], scratch, mine, M, gl_CooperativeMatrixLayoutColumnMajor);
+      subgroupBarrier();
+      for (uint e = gl_SubgroupInvocationID; e < M * N; e += SUBGROUP) {
+        const uint row = first_row + part.row / 2 + i / TOKEN_TILES * M + e % M;
+        const uint token = x.first_token + part.token + i % TOKEN_TILES * N + e / M;
+        if (token >= x.tokens || row >= a.rows || !has_result()) continue;
+        const float value = scratch[mine + e] * BYTE_UNIT + a.bias.v[matrix * a.rows + row];
+        const uint at = token * a.rows + row;
+        a.result.v[at] = matrix == 0 ? activate(value) : a.result.v[at] * value;
+      }
+      subgroupBarrier();
+    }
+  }
+}
+
 void write_tile(uint first_row, MatrixInput x, Part part, Sums sums[TILES]) {
   const uint mine = gl_SubgroupID * M * N;  // of scratch
   [[unroll]] for (uint i = 0; i < TILES / 2; ++i) {
@@ -35,5 +56,9 @@ void main() {
   const Part part = my_part();
   Sums sums[TILES];
   multiply_tile(m, first_row, x, part, sums);
-  write_tile(first_row, x, part, sums);
+  if (HAS_BIAS) {
+    write_tile_with_bias(first_row, x, part, sums);
+  } else {
+    write_tile(first_row, x, part, sums);
+  }
 }

@@ -31,7 +31,9 @@ uint first_token() { return gl_WorkGroupID.x * TILE_TOKENS; }
 float finish(const in uint tile_row, const in uint tile_token, const in float gate, const in float up) {
   const uint row = min(first_row() + tile_row, a.rows - 1);
   const float token_scale = FloatsIn(a.x_pairs).v[first_token() + tile_token];
-  return activate(undo_powers(gate, 0, row, token_scale)) * undo_powers(up, 1, row, token_scale);
+  const float gate_bias = HAS_BIAS ? a.bias.v[row] : 0, up_bias = HAS_BIAS ? a.bias.v[a.rows + row] : 0;
+  return activate(undo_powers(gate, 0, row, token_scale) + gate_bias) *
+         (undo_powers(up, 1, row, token_scale) + up_bias);
 }
 
 void main() {

@@ -57,9 +57,12 @@ HEARTH_CONSTANT kRopeCoarse = 4096;
 HEARTH_CONSTANT kFlagBias = 1;
 HEARTH_CONSTANT kFlagSoftcap = 2;
 
-// Activations of gate_up_*.comp.
+// Activations of gate_up_*.comp: one of these, and the flag where gate and up have biases.
 HEARTH_CONSTANT kActivationSilu = 0;
 HEARTH_CONSTANT kActivationGeluTanh = 1;
+HEARTH_CONSTANT kActivationGelu = 2;
+HEARTH_CONSTANT kActivationRelu = 3;
+HEARTH_CONSTANT kActivationBias = 16;
 
 /// Most candidates of a row of logits (device/step.h).
 HEARTH_CONSTANT kMostCandidates = 64;
@@ -187,7 +190,7 @@ struct LinearArguments {
   float softcap;
 };
 
-/// out[t][r] = activation(in[t] . gate[r]) * (in[t] . up[r])
+/// out[t][r] = activation(in[t] . gate[r] + bias[r]) * (in[t] . up[r] + bias[rows + r])
 struct GateUpArguments {
   WeightRef gate;
   WeightRef up;
@@ -197,6 +200,7 @@ struct GateUpArguments {
   HEARTH_ADDRESS(Floats) result;
   HEARTH_ADDRESS(Uints) result_quants;
   HEARTH_ADDRESS(Vec2s) result_pairs;
+  HEARTH_ADDRESS(FloatsIn) bias;
   uint rows;
   uint blocks;
 };
