@@ -1,5 +1,6 @@
 #include <cstdint>
 
+#include "base/testing/fuzz_seeds.h"
 #include "formats/gguf.h"
 #include "formats/test_files.h"
 
@@ -9,4 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto gguf = hearth::Gguf::open(file.path());
   if (gguf && !hearth::test_files::broken_promise(**gguf).empty()) __builtin_trap();
   return 0;
+}
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most_bytes, unsigned random) {
+  static const std::string kSeeds[] = {hearth::test_files::small_gguf().build()};
+  return hearth::testing::seed_or_mutate(kSeeds, data, size, most_bytes, random);
 }

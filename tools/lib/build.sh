@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Configuring and building the release preset. Sourced by tools/run, tools/test and tools/lint.
+# Configuring and building the presets of CMakePresets.json. Sourced by tools/run, tools/test, tools/lint and others.
 
 build_folder=$root/build/release
 
@@ -13,17 +13,24 @@ build_jobs() {
   echo $((fitting < cores ? fitting : cores))
 }
 
-configure() {
+# configure_preset PRESET OPTION...: the options are cmake's.
+configure_preset() {
   find_cargo || die "cargo is missing; run tools/setup"
-  if [ ! -f "$build_folder/build.ninja" ]; then
-    logged "configuring the build" env -C "$root" cmake --preset release ||
+  if [ ! -f "$root/build/$1/build.ninja" ]; then
+    logged "configuring the build ($1)" env -C "$root" cmake --preset "$@" ||
       die "the build cannot be configured; README.md names what it needs"
   fi
 }
 
-build() {
-  configure
+# build_preset PRESET TARGET...
+build_preset() {
+  local preset=$1
+  shift
+  configure_preset "$preset"
   # The same sources in another clone are the same to the compiler cache.
   export CCACHE_BASEDIR=$root
-  NINJA_STATUS='[%f of %t, %e s] ' ninja -C "$build_folder" -j "$(build_jobs)" "$@" >&2 || die "the build failed"
+  NINJA_STATUS='[%f of %t, %e s] ' ninja -C "$root/build/$preset" -j "$(build_jobs)" "$@" >&2 || die "the build failed"
 }
+
+configure() { configure_preset release; }
+build() { build_preset release "$@"; }

@@ -87,6 +87,14 @@ install_packages() {
   fi
 }
 
+# Clang with libFuzzer, new enough for std::expected.
+install_fuzzing() {
+  local version
+  version=$(clang++ --version 2>/dev/null | sed -n 's/.*clang version \([0-9]*\).*/\1/p' | head -n 1)
+  if ! have apt-get && at_least "${version:-0}" 19; then return; fi
+  install_listed fuzz
+}
+
 # The address from which this machine's apt takes Debian's main archive.
 debian_mirror() {
   local codename

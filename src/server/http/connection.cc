@@ -4,9 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/read.hpp>
 #include <exception>
 #include <optional>
@@ -14,6 +12,7 @@
 #include <utility>
 
 #include "server/http/access_log.h"
+#include "server/http/as_tuple.h"
 #include "server/http/read_body.h"
 #include "server/http/request_head.h"
 
@@ -23,8 +22,6 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using std::chrono::steady_clock;
-
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 /// Requests of up to this size are handled on the I/O thread: some milliseconds of tokenising at most.
 constexpr size_t kInlineBodyBytes = 4096;

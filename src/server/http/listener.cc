@@ -3,17 +3,16 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <string>
 #include <utility>
 
 #include "server/api_error.h"
+#include "server/http/as_tuple.h"
 #include "server/http/listen_addresses.h"
 #include "server/http/wire.h"
 
@@ -22,8 +21,6 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
-
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 /// After an accept that failed for want of file descriptors or memory: trying again at once would only burn the CPU.
 constexpr std::chrono::milliseconds kPauseAfterFailure{100};

@@ -1,15 +1,13 @@
 #include "server/http/read_body.h"
 
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/read.hpp>
+
+#include "server/http/as_tuple.h"
 
 namespace hearth {
 namespace {
 
 namespace http = boost::beast::http;
-
-constexpr auto kTuple = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 /// What chunks of a single byte need around them, with room for extensions that somebody really uses.
 constexpr uint64_t kFramingPerByte = 8;

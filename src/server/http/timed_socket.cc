@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <utility>
+
+#include "server/http/as_tuple.h"
 
 namespace hearth {
 namespace {
 
 namespace asio = boost::asio;
-
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 
 /// An operation of several reads may be between two of them when it is cancelled, and begin the next one.
 constexpr std::chrono::milliseconds kCancelAgain{10};

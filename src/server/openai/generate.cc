@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,15 +12,12 @@
 #include "server/openai/endpoint.h"
 #include "server/openai/generation.h"
 #include "server/openai/response_format.h"
+#include "server/unix_time.h"
 
 namespace hearth {
 namespace {
 
 constexpr size_t kTokenIdBytes = 8;  ///< about, as JSON
-
-int64_t seconds_since_1970() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 /// A prompt with its tokens, and what an answer repeats of it.
 ApiResult<EchoedPrompt> read_prompt(const ReadyModel& model, const Prompt& prompt, const CompletionRequest& request) {

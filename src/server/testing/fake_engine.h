@@ -87,10 +87,10 @@ class FakeEngine final : public Engine {
     return f();
   }
 
-  /// Waits until `condition`, looked at under the lock, holds; false after two seconds.
+  /// Waits until `condition`, looked at under the lock, holds; false after a minute.
   template <class F>
   bool wait_for(F condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
     while (std::chrono::steady_clock::now() < deadline) {
       if (locked(condition)) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
