@@ -119,7 +119,8 @@ void add_engine_options(CLI::App& command, Options& options) {
 }
 
 void add_server_options(CLI::App& command, Options& options) {
-  command.add_option("--host", options.server.host, "address or name to listen on; * is every interface")->capture_default_str();
+  command.add_option("--host", options.server.host, "address or name to listen on; * is every interface")
+      ->capture_default_str();
   command.add_option("--port", options.server.port, "port to listen on; 0 lets the system choose")
       ->capture_default_str();
   command.add_option("--served-model-name", options.names, "what clients call the model; the first is shown");

@@ -6,8 +6,8 @@
 
 namespace hearth {
 
-/// Bytes of address space that this process may still take, where it is limited (ulimit -v, ulimit -d); there memory that
-/// is only reserved counts, too.
+/// Bytes of address space that this process may still take, where it is limited (ulimit -v, ulimit -d); there memory
+/// that is only reserved counts, too.
 std::optional<uint64_t> free_address_space_bytes();
 
 /// Bytes that this process may still allocate without swapping: MemAvailable of /proc/meminfo, or less where a control

@@ -280,7 +280,8 @@ TEST_F(ConnectionTest, HeadHasNoBodyAndOptionsSayWhatIsAllowed) {
 /// An answer that is written on another thread, for as long as the test wants.
 class LongReply final : public PendingReply {
  public:
-  LongReply(std::promise<void>& begun, std::shared_future<void> may_end) : begun_(begun), may_end_(std::move(may_end)) {}
+  LongReply(std::promise<void>& begun, std::shared_future<void> may_end)
+      : begun_(begun), may_end_(std::move(may_end)) {}
   void start(std::function<void()> wake) override { wake(); }
   bool take_is_long() const override { return true; }
   ReplyPart take() override {

@@ -10,14 +10,14 @@
 
 namespace hearth {
 
-/// The addresses that `host` stands for: itself if it is one ("::1", "[::1]"), both loopbacks for "localhost" (clients say
-/// either), every interface for "" and "*", else all that the name resolves to. Sets `error` where there are none.
+/// The addresses that `host` stands for: itself if it is one ("::1", "[::1]"), both loopbacks for "localhost" (clients
+/// say either), every interface for "" and "*", else all that the name resolves to. Sets `error` where there are none.
 std::vector<boost::asio::ip::address> listen_addresses(boost::asio::io_context& io, const std::string& host,
                                                        boost::system::error_code& error);
 
-/// Opens acceptors on all of `addresses` with one port, chosen by the system where `port` is 0. Addresses of a kind that
-/// this machine does not have (IPv6 switched off) are left out, unless nothing is left. Of "::", which is every interface,
-/// IPv4's are part. Sets `error` and returns nothing where one is taken or forbidden.
+/// Opens acceptors on all of `addresses` with one port, chosen by the system where `port` is 0. Addresses of a kind
+/// that this machine does not have (IPv6 switched off) are left out, unless nothing is left. Of "::", which is every
+/// interface, IPv4's are part. Sets `error` and returns nothing where one is taken or forbidden.
 std::vector<boost::asio::ip::tcp::acceptor> open_acceptors(boost::asio::io_context& io,
                                                            std::span<const boost::asio::ip::address> addresses,
                                                            uint16_t port, boost::system::error_code& error);

@@ -30,8 +30,8 @@ struct ReplyPart {
   bool end = false;      ///< of the stream
 };
 
-/// An answer that takes time. The connection owns it and calls it from the I/O thread, but for a take() that is long; its
-/// destructor gives the work up. No call blocks.
+/// An answer that takes time. The connection owns it and calls it from the I/O thread, but for a take() that is long;
+/// its destructor gives the work up. No call blocks.
 class PendingReply {
  public:
   virtual ~PendingReply() = default;

@@ -24,8 +24,8 @@ WireFormat wire_format(const RequestParser& parser);
 /// What is wrong with headers that were parsed, so that no handler shall see them.
 std::optional<ApiError> check_head(const RequestParser& parser, const HttpRequest& request);
 
-/// How to answer when reading a request ended with `error`; nothing when there is nobody to answer. `unread` is what was
-/// received and not understood.
+/// How to answer when reading a request ended with `error`; nothing when there is nobody to answer. `unread` is what
+/// was received and not understood.
 std::optional<ApiError> reading_error(boost::system::error_code error, bool timed_out, std::string_view unread,
                                       const ServerOptions& options);
 

@@ -18,7 +18,9 @@ constexpr size_t kLongAnswerBytes = 16 << 10;
 }  // namespace
 
 Generation::Generation(GenerationPlan plan)
-    : plan_(std::move(plan)), choices_(plan_.requests.size() * plan_.choices_per_prompt), unfinished_(choices_.size()) {}
+    : plan_(std::move(plan)),
+      choices_(plan_.requests.size() * plan_.choices_per_prompt),
+      unfinished_(choices_.size()) {}
 
 Generation::~Generation() { cancel(); }
 
