@@ -58,6 +58,14 @@ Result<std::unique_ptr<Checkpoint>> open_file(const std::filesystem::path& path)
 
 bool Checkpoint::contains(std::string_view name) const { return index_.contains(name) || unsupported_.contains(name); }
 
+std::vector<std::string> Checkpoint::names() const {
+  std::vector<std::string> names;
+  for (const TensorInfo& tensor : tensors_) names.push_back(tensor.name);
+  for (const auto& [name, why] : unsupported_) names.push_back(name);
+  std::ranges::sort(names);
+  return names;
+}
+
 Result<TensorInfo> Checkpoint::find(std::string_view name) const {
   if (const auto found = index_.find(name); found != index_.end()) return tensors_[found->second];
   if (const auto found = unsupported_.find(name); found != unsupported_.end()) {

@@ -54,6 +54,9 @@ class Checkpoint {
   /// `not_found`, or `unsupported` for a tensor whose number format hearth does not read; both name the tensor.
   Result<TensorInfo> find(std::string_view name) const;
 
+  /// The names of all tensors, also of those that cannot be read, sorted.
+  std::vector<std::string> names() const;
+
   /// All tensors that can be read, in the order of the files.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
 

@@ -36,8 +36,6 @@ struct DecoderConfig {
   bool post_norm = false;  ///< norm of each branch before it is added to the residual
   bool qk_norm = false;    ///< norm of each Q and K head
 
-  bool qkv_bias = false;
-  bool output_bias = false;
   Activation activation = Activation::silu;
 
   float attention_scale = 0.0F;    ///< on q.k
@@ -49,6 +47,9 @@ struct DecoderConfig {
   std::vector<int32_t> end_tokens;  ///< ids that end a generation, as the model's files give them
   std::optional<int32_t> bos_token;
 };
+
+/// Dimensions that a head may have: far above any real model's.
+inline constexpr uint32_t kMostHeadDim = 4096;
 
 /// Inverse frequencies theta^(-2i/rotary_dim), i < rotary_dim / 2 (RoFormer, arXiv 2104.09864).
 std::vector<float> rope_inverse_frequencies(double theta, uint32_t rotary_dim);
@@ -64,11 +65,15 @@ struct TensorNames {
   std::string q, k, v;
   std::string q_bias, k_bias, v_bias;
   std::string q_norm, k_norm;
-  std::string output;
+  std::string output, output_bias;
   std::string attention_post_norm;
   std::string feed_forward_norm;
   std::string gate, up, down;
+  std::string gate_bias, up_bias, down_bias;
   std::string feed_forward_post_norm;
 };
+
+/// The name of a layer's tensor: `{}` replaced by the layer's number.
+std::string in_layer(const std::string& name, uint32_t layer);
 
 }  // namespace hearth

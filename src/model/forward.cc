@@ -58,10 +58,14 @@ class ForwardRecorder {
 
   /// From the attention's output to the normed input of the next layer, or of the head.
   void feed_forward(const Activations& a, const LayerWeights& layer, std::optional<VectorId> next_norm) {
-    emit(Linear{.in = a.mixed, .weight = layer.output, .out = a.branch});
+    emit(Linear{.in = a.mixed, .weight = layer.output, .bias = layer.output_bias, .out = a.branch});
     add_norm(a, a.branch, layer.attention_post_norm, layer.feed_forward_norm);
-    emit(GateUp{.in = a.normed, .gate_up = layer.gate_up, .activation = c_.activation, .out = a.activated});
-    emit(Linear{.in = a.activated, .weight = layer.down, .out = a.branch});
+    emit(GateUp{.in = a.normed,
+                .gate_up = layer.gate_up,
+                .bias = layer.gate_up_bias,
+                .activation = c_.activation,
+                .out = a.activated});
+    emit(Linear{.in = a.activated, .weight = layer.down, .bias = layer.down_bias, .out = a.branch});
     add_norm(a, a.branch, layer.feed_forward_post_norm, next_norm);
   }
 

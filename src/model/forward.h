@@ -8,7 +8,7 @@
 
 namespace hearth {
 
-/// A layer's weights on the device. Norms that a family does not have are absent.
+/// A layer's weights on the device. Norms and biases that a family does not have are absent.
 struct LayerWeights {
   std::optional<VectorId> attention_norm;
   MatrixId qkv;  ///< Q, K and V stacked
@@ -16,10 +16,13 @@ struct LayerWeights {
   std::optional<VectorId> q_norm;
   std::optional<VectorId> k_norm;
   MatrixId output;
+  std::optional<VectorId> output_bias;
   std::optional<VectorId> attention_post_norm;
   std::optional<VectorId> feed_forward_norm;
   MatrixId gate_up;  ///< gate, then up
+  std::optional<VectorId> gate_up_bias;
   MatrixId down;
+  std::optional<VectorId> down_bias;
   std::optional<VectorId> feed_forward_post_norm;
 };
 

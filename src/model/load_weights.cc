@@ -80,8 +80,9 @@ class WeightPlan {
     return upload(name, values, layer);
   }
 
+  /// Empty names as for norms.
   std::optional<VectorId> stacked_bias(const std::vector<Part>& parts, uint32_t layer) {
-    if (device_ == nullptr) return {};
+    if (parts.front().name.empty() || device_ == nullptr) return {};
     std::vector<float> values;
     for (const Part& part : parts) {
       const auto piece = read_vector(part.name, part.rows);
@@ -147,13 +148,6 @@ class WeightPlan {
   std::vector<Source> sources_;
 };
 
-std::string in_layer(const std::string& name, uint32_t layer) {
-  std::string result = name;
-  const size_t at = result.find("{}");
-  if (at != std::string::npos) result.replace(at, 2, std::to_string(layer));
-  return result;
-}
-
 LayerWeights plan_layer(WeightPlan& plan, const DecoderConfig& c, const TensorNames& n, uint32_t i) {
   const auto name = [&](const std::string& pattern) { return in_layer(pattern, i); };
   const uint32_t q_rows = c.heads * c.head_dim;
@@ -161,16 +155,17 @@ LayerWeights plan_layer(WeightPlan& plan, const DecoderConfig& c, const TensorNa
   LayerWeights w;
   w.attention_norm = plan.norm(name(n.attention_norm), c.hidden, i);
   w.qkv = plan.matrix({{name(n.q), q_rows}, {name(n.k), kv_rows}, {name(n.v), kv_rows}}, c.hidden, {i});
-  if (c.qkv_bias) {
-    w.qkv_bias = plan.stacked_bias({{name(n.q_bias), q_rows}, {name(n.k_bias), kv_rows}, {name(n.v_bias), kv_rows}}, i);
-  }
+  w.qkv_bias = plan.stacked_bias({{name(n.q_bias), q_rows}, {name(n.k_bias), kv_rows}, {name(n.v_bias), kv_rows}}, i);
   w.q_norm = plan.norm(name(n.q_norm), c.head_dim, i);
   w.k_norm = plan.norm(name(n.k_norm), c.head_dim, i);
   w.output = plan.matrix({{name(n.output), c.hidden}}, q_rows, {i});
+  w.output_bias = plan.stacked_bias({{name(n.output_bias), c.hidden}}, i);
   w.attention_post_norm = plan.norm(name(n.attention_post_norm), c.hidden, i);
   w.feed_forward_norm = plan.norm(name(n.feed_forward_norm), c.hidden, i);
   w.gate_up = plan.matrix({{name(n.gate), c.feed_forward}, {name(n.up), c.feed_forward}}, c.hidden, {i});
+  w.gate_up_bias = plan.stacked_bias({{name(n.gate_bias), c.feed_forward}, {name(n.up_bias), c.feed_forward}}, i);
   w.down = plan.matrix({{name(n.down), c.hidden}}, c.feed_forward, {i});
+  w.down_bias = plan.stacked_bias({{name(n.down_bias), c.hidden}}, i);
   w.feed_forward_post_norm = plan.norm(name(n.feed_forward_post_norm), c.hidden, i);
   return w;
 }
@@ -260,6 +255,13 @@ class PieceReader {
 };
 
 }  // namespace
+
+std::string in_layer(const std::string& name, uint32_t layer) {
+  std::string result = name;
+  const size_t at = result.find("{}");
+  if (at != std::string::npos) result.replace(at, 2, std::to_string(layer));
+  return result;
+}
 
 Result<std::vector<MatrixSpec>> list_matrices(const Checkpoint& checkpoint, const DecoderDescription& description) {
   WeightPlan plan(checkpoint, nullptr, description.config);

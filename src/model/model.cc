@@ -1,8 +1,12 @@
 #include "model/model.h"
 
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "model/load_weights.h"
+#include "model/unread_tensors.h"
 
 namespace hearth {
 namespace {
@@ -39,6 +43,10 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
                                            ProgressSink& progress, std::stop_token stop) {
   auto description = describe_decoder(checkpoint);
   if (!description) return pass_on(description);
+  if (auto checked = check_unread_tensors(checkpoint, *description); !checked) return pass_on(checked);
+  if (!description->unknown_keys.empty()) {
+    spdlog::info("config.json has keys that hearth does not know: {}", fmt::join(description->unknown_keys, ", "));
+  }
   if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
     description->config.layers.resize(options.max_layers);
   }

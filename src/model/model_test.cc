@@ -2,57 +2,20 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <nlohmann/json.hpp>
 
-#include "base/file.h"
-#include "base/testing/source_folder.h"
-#include "device/open_device.h"
 #include "model/evaluate.h"
 #include "model/families/family.h"
 #include "model/rope.h"
+#include "model/testing/edited_checkpoint.h"
 
 namespace hearth {
 namespace {
 
 using testing::HasSubstr;
 using Json = nlohmann::json;
-
-const std::filesystem::path kGoldens = source_folder() / "tests" / "golden";
-
-/// A copy of a golden checkpoint whose config.json was changed; removed at the end.
-class EditedCheckpoint {
- public:
-  EditedCheckpoint(const std::string& family, const std::function<void(Json&)>& edit) {
-    path_ = std::filesystem::temp_directory_path() /
-            ("hearth_model_test_" + std::to_string(getpid()) + "_" + std::to_string(count_++));
-    std::filesystem::create_directory(path_);
-    std::filesystem::create_symlink(kGoldens / family / "model.safetensors", path_ / "model.safetensors");
-    Json config = Json::parse(read_whole_file(kGoldens / family / "config.json").value());
-    edit(config);
-    std::ofstream(path_ / "config.json") << config;
-  }
-  ~EditedCheckpoint() { std::filesystem::remove_all(path_); }
-
-  Result<std::unique_ptr<Model>> load(LoadOptions options = {}, std::stop_token stop = {}) {
-    checkpoint_ = open_checkpoint(path_).value();
-    device_ = open_device("reference", 2).value();
-    return Model::load(*checkpoint_, *device_, options, progress_, stop);
-  }
-
-  LatestProgress progress_;
-
- private:
-  inline static int count_ = 0;
-  std::filesystem::path path_;
-  std::unique_ptr<Checkpoint> checkpoint_;
-  std::unique_ptr<Device> device_;
-};
 
 void leave_as_it_is(Json&) {}
 

@@ -35,9 +35,12 @@ void scale_yarn(RopeSpec& rope, double theta, uint32_t rotary_dim, const YarnSca
   const auto dimension_of = [&](double turns) {
     return rotary_dim * std::log(scaling.original_context / (turns * 2 * std::numbers::pi)) / (2 * std::log(theta));
   };
-  const double low = std::max(std::floor(dimension_of(scaling.beta_fast)), 0.0);
-  double high = std::min(std::ceil(dimension_of(scaling.beta_slow)), rotary_dim - 1.0);
-  if (high <= low) high = low + 0.001;
+  const auto rounded = [&](double turns, auto&& round) {
+    return scaling.whole_dimensions ? round(dimension_of(turns)) : dimension_of(turns);
+  };
+  const double low = std::max(rounded(scaling.beta_fast, [](double d) { return std::floor(d); }), 0.0);
+  double high = std::min(rounded(scaling.beta_slow, [](double d) { return std::ceil(d); }), rotary_dim - 1.0);
+  if (high == low) high = low + 0.001;
   for (size_t i = 0; i < rope.inverse_frequencies.size(); ++i) {
     const double divided = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
     float& frequency = rope.inverse_frequencies[i];
@@ -46,6 +49,8 @@ void scale_yarn(RopeSpec& rope, double theta, uint32_t rotary_dim, const YarnSca
   rope.magnitude = static_cast<float>(scaling.magnitude);
 }
 
-float yarn_magnitude(double factor) { return factor <= 1 ? 1.0F : static_cast<float>(0.1 * std::log(factor) + 1.0); }
+float yarn_magnitude(double factor, double scale) {
+  return factor <= 1 ? 1.0F : static_cast<float>(0.1 * scale * std::log(factor) + 1.0);
+}
 
 }  // namespace hearth

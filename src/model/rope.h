@@ -24,10 +24,11 @@ struct YarnScaling {
   double beta_slow = 1;
   double original_context = 4096;
   double magnitude = 1;
+  bool whole_dimensions = true;  ///< the ramp's ends are rounded outward to whole dimensions
 };
 void scale_yarn(RopeSpec& rope, double theta, uint32_t rotary_dim, const YarnScaling& scaling);
 
-/// 0.1 ln(factor) + 1, YaRN's factor on cos and sin.
-float yarn_magnitude(double factor);
+/// 0.1 scale ln(factor) + 1, YaRN's factor on cos and sin.
+float yarn_magnitude(double factor, double scale = 1);
 
 }  // namespace hearth

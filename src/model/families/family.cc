@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <vector>
 
+#include "base/printable.h"
 #include "model/families/hugging_face_fields.h"
 
 namespace hearth {
@@ -26,23 +29,29 @@ const Family* find_family(std::span<const std::string_view> Family::*names, std:
   return found == kFamilies.end() ? nullptr : *found;
 }
 
+/// A checkpoint may repeat a tied embedding as its head. Where they differ it is the head that counts, as in
+/// transformers 5.
+Result<void> untie_if_different(const HuggingFaceDirectory& directory, DecoderDescription& description) {
+  auto embedding = directory.find(description.names.embedding), head = directory.find(description.names.head);
+  if (!description.config.tied_embeddings || !directory.contains(description.names.head) || !embedding) return {};
+  if (!head) return pass_on(head);
+  description.config.tied_embeddings = head->format == embedding->format && head->bytes == embedding->bytes;
+  constexpr uint64_t kPieceBytes = 1 << 20;
+  std::vector<std::byte> a, b;
+  for (uint64_t at = 0; at < head->bytes && description.config.tied_embeddings; at += kPieceBytes) {
+    a.resize(std::min(kPieceBytes, head->bytes - at));
+    b.resize(a.size());
+    if (auto read = directory.read(*embedding, at, a); !read) return read;
+    if (auto read = directory.read(*head, at, b); !read) return read;
+    description.config.tied_embeddings = a == b;
+  }
+  return {};
+}
+
 Result<DecoderDescription> describe(const HuggingFaceDirectory& directory) {
-  const auto& config = directory.config();
-  const auto type = config.contains("model_type") && config["model_type"].is_string()
-                        ? config["model_type"].get<std::string>()
-                        : std::string();
-  const Family* family = find_family(&Family::model_types, type);
-  if (family == nullptr) {
-    return fail(ErrorCode::unsupported, fmt::format("{}: model_type is '{}'", directory.path().string(), type),
-                known(&Family::model_types));
-  }
-  if (config.contains("quantization_config") && !config["quantization_config"].is_null()) {
-    return fail(ErrorCode::unsupported,
-                fmt::format("{}: config.json has a quantization_config", directory.path().string()),
-                "use the bf16, f16 or f32 checkpoint, or a GGUF");
-  }
-  auto description = family->from_hugging_face(config);
+  auto description = describe_config(directory.config(), directory.path().string());
   if (!description) return description;
+  if (auto checked = untie_if_different(directory, *description); !checked) return pass_on(checked);
   // generation_config.json is the later word on where a text ends.
   const auto end = fields::token_ids(directory.generation_config(), "eos_token_id");
   if (!end.empty()) description->config.end_tokens = end;
@@ -69,13 +78,18 @@ Result<void> check(const DecoderConfig& config, const std::string& path) {
   if (!in_range(config.feed_forward, 1 << 22)) wrong = "feed-forward size";
   if (!in_range(config.layers.size(), 4096)) wrong = "number of layers";
   if (!in_range(config.heads, 4096) || !in_range(config.kv_heads, 4096)) wrong = "number of heads";
-  if (!in_range(config.head_dim, 4096) || config.head_dim % 2 != 0) wrong = "head size";
+  if (!in_range(config.head_dim, kMostHeadDim) || config.head_dim % 2 != 0) wrong = "head size";
   if (!in_range(config.vocabulary, 1 << 24)) wrong = "vocabulary size";
   if (!in_range(config.context_length, 1U << 30)) wrong = "context length";
   if (wrong.empty() && config.heads % config.kv_heads != 0) wrong = "ratio of heads to KV heads";
   if (!(config.norm_epsilon >= 0 && config.norm_epsilon < 1)) wrong = "norm epsilon";
+  const auto positive = [](float number) { return std::isfinite(number) && number > 0; };
+  if (!positive(config.attention_scale) || !positive(config.embedding_scale)) wrong = "scale";
+  if (!(config.attention_softcap >= 0 && config.logit_softcap >= 0)) wrong = "soft cap";
   for (const RopeSpec& rope : config.ropes) {
     if (rope.inverse_frequencies.size() * 2 > config.head_dim) wrong = "rope dimension";
+    const bool finite = std::ranges::all_of(rope.inverse_frequencies, [](float f) { return std::isfinite(f); });
+    if (!finite || !positive(rope.magnitude)) wrong = "rope";
   }
   if (wrong.empty()) return {};
   return fail(ErrorCode::corrupt, fmt::format("{}: its {} makes no sense", path, wrong));
@@ -84,6 +98,25 @@ Result<void> check(const DecoderConfig& config, const std::string& path) {
 }  // namespace
 
 std::span<const Family* const> families() { return kFamilies; }
+
+Result<DecoderDescription> describe_config(const nlohmann::json& config, const std::string& path) {
+  const auto type = config.contains("model_type") && config["model_type"].is_string()
+                        ? config["model_type"].get<std::string>()
+                        : std::string();
+  const Family* family = find_family(&Family::model_types, type);
+  if (family == nullptr) {
+    return fail(ErrorCode::unsupported, fmt::format("{}: model_type is '{}'", path, printable(type)),
+                known(&Family::model_types));
+  }
+  if (config.contains("quantization_config") && !config["quantization_config"].is_null()) {
+    return fail(ErrorCode::unsupported, fmt::format("{}: config.json has a quantization_config", path),
+                "use the bf16, f16 or f32 checkpoint, or a GGUF");
+  }
+  auto description = family->from_hugging_face(config);
+  if (!description) return description;
+  if (auto checked = check(description->config, path); !checked) return pass_on(checked);
+  return description;
+}
 
 Result<DecoderDescription> describe_decoder(const Checkpoint& checkpoint) {
   auto description =

@@ -16,6 +16,7 @@ namespace hearth {
 struct DecoderDescription {
   DecoderConfig config;
   TensorNames names;
+  std::vector<std::string> unknown_keys;  ///< of config.json, for the log
 };
 
 /// A model family: which checkpoints are its, and how their fields map to a DecoderConfig. One file for each family
@@ -41,5 +42,8 @@ std::span<const Family* const> families();
 /// Finds the family that a checkpoint declares and lets it describe the decoder; checks that the numbers fit together.
 /// Errors: unsupported (a family that is not in the table, naming those that are), corrupt.
 Result<DecoderDescription> describe_decoder(const Checkpoint& checkpoint);
+
+/// The same from a config.json alone, an object, which `path` names in errors.
+Result<DecoderDescription> describe_config(const nlohmann::json& config, const std::string& path);
 
 }  // namespace hearth

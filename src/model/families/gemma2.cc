@@ -16,21 +16,26 @@ bool is_sliding(uint32_t layer) { return layer % 2 == 0; }
 
 void set_common(DecoderConfig& c) {
   c.post_norm = true;
-  c.activation = Activation::gelu_tanh;
   c.embedding_scale = std::sqrt(static_cast<float>(c.hidden));
 }
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, "gemma2", 10000.0);
+  DecoderDescription d = fields::common(f, {.family = "gemma2",
+                                            .context_length = 8192,
+                                            .kv_heads = 4,
+                                            .head_dim = 256,
+                                            .tied_embeddings = true,
+                                            .activation_key = "hidden_activation",
+                                            .activation = Activation::gelu_tanh});
   DecoderConfig& c = d.config;
   set_common(c);
   c.norm_offset = 1.0F;
-  c.tied_embeddings = f.boolean("tie_word_embeddings", true);
+  fields::add_attention_biases(f, d.names);
   c.attention_scale = 1.0F / std::sqrt(f.f32("query_pre_attn_scalar", 256.0F));
-  c.attention_softcap = f.f32("attn_logit_softcapping", 0.0F);
-  c.logit_softcap = f.f32("final_logit_softcapping", 0.0F);
-  fields::set_windows(f, f.u32("sliding_window", 4096), c.layers, is_sliding);
+  c.attention_softcap = f.f32("attn_logit_softcapping", 50.0F, 0.0F);
+  c.logit_softcap = f.f32("final_logit_softcapping", 30.0F, 0.0F);
+  fields::set_windows(f, f.u32("sliding_window", 4096, 0), c.layers, is_sliding);
   const std::string layer = "model.layers.{}.";
   d.names.attention_post_norm = layer + "post_attention_layernorm.weight";
   d.names.feed_forward_norm = layer + "pre_feedforward_layernorm.weight";
@@ -43,6 +48,7 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   DecoderDescription d = fields::common(f, "gemma2", false);
   DecoderConfig& c = d.config;
   set_common(c);
+  c.activation = Activation::gelu_tanh;
   // The file does not say query_pre_attn_scalar; only the 27B model (46 layers) has hidden / heads there.
   constexpr size_t kLayersOf27B = 46;
   if (c.layers.size() == kLayersOf27B && c.heads > 0) {
@@ -50,8 +56,7 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   }
   c.attention_softcap = f.f32("attn_logit_softcapping", 50.0F);
   c.logit_softcap = f.f32("final_logit_softcapping", 30.0F);
-  const uint32_t window = f.u32("attention.sliding_window", 4096);
-  for (uint32_t i = 0; i < c.layers.size(); ++i) c.layers[i].window = is_sliding(i) ? window : 0;
+  fields::set_windows(f, f.u32("attention.sliding_window", 4096), c.layers, is_sliding);
   d.names.attention_post_norm = "blk.{}.post_attention_norm.weight";
   d.names.feed_forward_post_norm = "blk.{}.post_ffw_norm.weight";
   return fields::finish(f, std::move(d));

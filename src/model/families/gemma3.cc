@@ -1,10 +1,11 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "model/families/family.h"
 #include "model/families/gguf_fields.h"
 #include "model/families/hugging_face_fields.h"
-#include "model/rope.h"
+#include "model/families/hugging_face_rope.h"
 
 // Gemma 3, the text decoder (arXiv 2503.19786): Gemma 2 without caps, norms on Q and K heads, five windowed layers with
 // a rope of their own for each full one.
@@ -20,7 +21,6 @@ constexpr uint32_t kPattern = 6;
 void set_common(DecoderConfig& c) {
   c.post_norm = true;
   c.qk_norm = true;
-  c.activation = Activation::gelu_tanh;
   c.embedding_scale = std::sqrt(static_cast<float>(c.hidden));
 }
 
@@ -30,28 +30,65 @@ void set_ropes(DecoderConfig& c, RopeSpec full, RopeSpec windowed) {
   for (AttentionConfig& layer : c.layers) layer.rope = layer.window > 0 ? 1 : 0;
 }
 
+/// One of rope_parameters (transformers 5); none where the file has not got it.
+nlohmann::json parameters_of(fields::HuggingFaceFields& f, const char* layer_type) {
+  const nlohmann::json& all = f.value("rope_parameters");
+  if (!all.is_object() || !all.contains(layer_type)) return nullptr;
+  return all[layer_type];
+}
+
+RopeSpec full_rope(fields::HuggingFaceFields& f, uint32_t head_dim) {
+  const double theta = f.f32("rope_theta", static_cast<float>(kGlobalTheta));
+  const nlohmann::json parameters = parameters_of(f, "full_attention");
+  if (f.has("rope_scaling") && !parameters.is_null() && parameters != f.value("rope_scaling")) {
+    f.fail("there are rope_parameters and rope_scaling, and they differ", ErrorCode::unsupported);
+  }
+  if (!parameters.is_null()) return fields::rope_from_parameters(f, parameters, theta, head_dim);
+  const nlohmann::json scaling = f.has("rope_scaling") ? f.value("rope_scaling") : nlohmann::json::object();
+  return fields::rope_from_parameters(f, scaling, theta, head_dim);
+}
+
+RopeSpec windowed_rope(fields::HuggingFaceFields& f, uint32_t head_dim) {
+  const double theta = f.f32("rope_local_base_freq", static_cast<float>(kLocalTheta));
+  const nlohmann::json parameters = parameters_of(f, "sliding_attention");
+  return fields::rope_from_parameters(f, parameters.is_null() ? nlohmann::json::object() : parameters, theta, head_dim);
+}
+
+/// Those of one kind of layer each; a rope for all is of another family, and transformers would pass over it.
+void refuse_other_parameters(fields::HuggingFaceFields& f) {
+  const nlohmann::json& all = f.value("rope_parameters");
+  if (!all.is_null() && !all.is_object()) return f.fail("rope_parameters are not an object");
+  for (const auto& [key, value] : all.items()) {
+    if (key != "full_attention" && key != "sliding_attention") {
+      f.fail("rope_parameters has " + key.substr(0, 40) + " beside full_attention and sliding_attention",
+             ErrorCode::unsupported);
+    }
+  }
+}
+
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, "gemma3_text", kGlobalTheta);
+  DecoderDescription d = fields::common(f, {.family = "gemma3_text",
+                                            .has_own_ropes = true,
+                                            .context_length = 131072,
+                                            .kv_heads = 4,
+                                            .head_dim = 256,
+                                            .tied_embeddings = true,
+                                            .activation_key = "hidden_activation",
+                                            .activation = Activation::gelu_tanh});
   DecoderConfig& c = d.config;
   set_common(c);
   c.norm_offset = 1.0F;
-  c.tied_embeddings = f.boolean("tie_word_embeddings", true);
+  fields::add_attention_biases(f, d.names);
   c.attention_scale = 1.0F / std::sqrt(f.f32("query_pre_attn_scalar", 256.0F));
   c.attention_softcap = f.f32("attn_logit_softcapping", 0.0F);
   c.logit_softcap = f.f32("final_logit_softcapping", 0.0F);
   const uint32_t pattern = std::max(1U, f.u32("sliding_window_pattern", kPattern));
-  fields::set_windows(f, f.u32("sliding_window", 4096), c.layers,
+  fields::set_windows(f, f.u32("sliding_window", 4096, 0), c.layers,
                       [&](uint32_t layer) { return (layer + 1) % pattern != 0; });
 
-  const auto parameters = f.has("rope_parameters") ? f.json()["rope_parameters"] : nlohmann::json::object();
-  if (parameters.contains("full_attention") && parameters.contains("sliding_attention")) {
-    set_ropes(c, fields::rope_from_parameters(f, parameters["full_attention"], kGlobalTheta, c.head_dim),
-              fields::rope_from_parameters(f, parameters["sliding_attention"], kLocalTheta, c.head_dim));
-  } else if (!c.ropes.empty()) {
-    const nlohmann::json local = {{"rope_theta", f.f32("rope_local_base_freq", static_cast<float>(kLocalTheta))}};
-    set_ropes(c, c.ropes[0], fields::rope_from_parameters(f, local, kLocalTheta, c.head_dim));
-  }
+  refuse_other_parameters(f);
+  set_ropes(c, full_rope(f, c.head_dim), windowed_rope(f, c.head_dim));
 
   const std::string layer = "model.layers.{}.";
   d.names.q_norm = layer + "self_attn.q_norm.weight";
@@ -67,20 +104,18 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   DecoderDescription d = fields::common(f, "gemma3_text", false);
   DecoderConfig& c = d.config;
   set_common(c);
+  c.activation = Activation::gelu_tanh;
   // The file does not say query_pre_attn_scalar; only the 27B model (62 layers) has hidden / heads there.
   constexpr size_t kLayersOf27B = 62;
   if (c.layers.size() == kLayersOf27B && c.heads > 0) {
     c.attention_scale = 1.0F / std::sqrt(static_cast<float>(c.hidden) / static_cast<float>(c.heads));
   }
+  c.attention_softcap = f.f32("attn_logit_softcapping", 0.0F);
   c.logit_softcap = f.f32("final_logit_softcapping", 0.0F);
-  const uint32_t window = f.u32("attention.sliding_window", 1024);
-  for (uint32_t i = 0; i < c.layers.size(); ++i) c.layers[i].window = (i + 1) % kPattern != 0 ? window : 0;
-  if (!c.ropes.empty()) {
-    RopeSpec windowed;
-    windowed.inverse_frequencies =
-        rope_inverse_frequencies(f.f32("rope.freq_base_swa", static_cast<float>(kLocalTheta)), c.head_dim);
-    set_ropes(c, c.ropes[0], std::move(windowed));
-  }
+  fields::set_windows(f, f.u32("attention.sliding_window", 1024), c.layers,
+                      [](uint32_t layer) { return (layer + 1) % kPattern != 0; });
+  RopeSpec windowed = fields::plain_rope(f, "rope.freq_base_swa", kLocalTheta, c.head_dim);
+  set_ropes(c, std::move(c.ropes[0]), std::move(windowed));
   d.names.q_norm = "blk.{}.attn_q_norm.weight";
   d.names.k_norm = "blk.{}.attn_k_norm.weight";
   d.names.attention_post_norm = "blk.{}.post_attention_norm.weight";

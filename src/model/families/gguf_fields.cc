@@ -2,62 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
 
-#include "model/rope.h"
+#include "base/printable.h"
 
 namespace hearth::fields {
 namespace {
-
-/// rope_freqs.weight holds divisors of the frequencies, which is how converters write Llama 3.1's scaling.
-void apply_frequency_factors(GgufFields& fields, RopeSpec& rope) {
-  const Gguf& gguf = fields.gguf();
-  if (!gguf.contains("rope_freqs.weight")) return;
-  const auto info = gguf.find("rope_freqs.weight");
-  if (!info) return fields.fail(info.error());
-  std::vector<float> factors(rope.inverse_frequencies.size());
-  if (info->format != NumberFormat::f32 || info->bytes != factors.size() * sizeof(float)) {
-    return fields.fail({ErrorCode::corrupt, "rope_freqs.weight does not have a float32 for each pair of a head", ""});
-  }
-  if (auto read = gguf.read(*info, 0, std::as_writable_bytes(std::span(factors))); !read) {
-    return fields.fail(read.error());
-  }
-  for (size_t i = 0; i < factors.size(); ++i) {
-    if (!(std::isfinite(factors[i]) && factors[i] > 0)) {
-      return fields.fail({ErrorCode::corrupt, "rope_freqs.weight has a factor that is not positive", ""});
-    }
-    rope.inverse_frequencies[i] /= factors[i];
-  }
-}
-
-RopeSpec read_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved) {
-  const double theta = fields.f32("rope.freq_base", 10000.0F);
-  const uint32_t rotary_dim = fields.u32("rope.dimension_count", head_dim);
-  const std::string scaling = fields.string("rope.scaling.type", "none");
-  const float factor = fields.f32("rope.scaling.factor", 1.0F);
-
-  RopeSpec rope;
-  rope.interleaved = interleaved;
-  if (rotary_dim > head_dim || !(theta > 0) || !(factor > 0)) {
-    fields.fail({ErrorCode::corrupt, "rope fields make no sense", ""});
-    return rope;
-  }
-  rope.inverse_frequencies = rope_inverse_frequencies(theta, rotary_dim);
-  if (scaling == "linear") {
-    scale_linear(rope, factor);
-  } else if (scaling == "yarn") {
-    const uint32_t original = fields.u32("rope.scaling.original_context_length", context_length);
-    scale_yarn(rope, theta, rotary_dim,
-               {.factor = factor,
-                .original_context = static_cast<double>(original),
-                .magnitude = fields.f32("rope.scaling.attn_factor", 1.0F) * yarn_magnitude(factor)});
-  } else if (scaling != "none") {
-    fields.fail({ErrorCode::unsupported, fmt::format("rope scaling '{}' is not supported", scaling), ""});
-  }
-  apply_frequency_factors(fields, rope);
-  return rope;
-}
 
 uint32_t vocabulary_size(GgufFields& fields) {
   const auto embedding = fields.gguf().find("token_embd.weight");
@@ -93,6 +45,21 @@ TensorNames usual_names() {
           .down = layer + "ffn_down.weight"};
 }
 
+/// A file that has a bias in its first layer has it in all.
+void add_biases(const Gguf& gguf, TensorNames& names) {
+  const auto add = [&](std::string& name, const char* what) {
+    const std::string bias = fmt::format("blk.{{}}.{}.bias", what);
+    if (gguf.contains(in_layer(bias, 0))) name = bias;
+  };
+  add(names.q_bias, "attn_q");
+  add(names.k_bias, "attn_k");
+  add(names.v_bias, "attn_v");
+  add(names.output_bias, "attn_output");
+  add(names.gate_bias, "ffn_gate");
+  add(names.up_bias, "ffn_up");
+  add(names.down_bias, "ffn_down");
+}
+
 }  // namespace
 
 GgufFields::GgufFields(const Gguf& gguf) : gguf_(gguf) {
@@ -106,15 +73,44 @@ T GgufFields::take(Result<T> value) {
   return T{};
 }
 
-uint32_t GgufFields::u32(const std::string& key) { return take(gguf_.metadata().get_u32(prefix_ + key)); }
+std::string GgufFields::whole(const std::string& key) {
+  read_.insert(key);
+  return prefix_ + key;
+}
+
+uint32_t GgufFields::u32(const std::string& key) { return take(gguf_.metadata().get_u32(whole(key))); }
 uint32_t GgufFields::u32(const std::string& key, uint32_t otherwise) {
-  return take(gguf_.metadata().get_u32(prefix_ + key, otherwise));
+  return take(gguf_.metadata().get_u32(whole(key), otherwise));
 }
 float GgufFields::f32(const std::string& key, float otherwise) {
-  return take(gguf_.metadata().get_f32(prefix_ + key, otherwise));
+  return take(gguf_.metadata().get_f32(whole(key), otherwise));
 }
 std::string GgufFields::string(const std::string& key, const std::string& otherwise) {
-  return take(gguf_.metadata().get_string(prefix_ + key, otherwise));
+  return take(gguf_.metadata().get_string(whole(key), otherwise));
+}
+std::optional<std::vector<bool>> GgufFields::booleans(const std::string& key) {
+  if (!gguf_.metadata().is_array(whole(key))) return {};
+  return take(gguf_.metadata().get_bool_array(prefix_ + key));
+}
+
+void GgufFields::refuse_unread_keys() {
+  // Said for others than the decoder, or again by the tensors.
+  constexpr std::array<std::string_view, 3> kHarmless = {"vocab_size", "rope.scaling.finetuned", "tensor_data_layout"};
+  const GgufMetadata& metadata = gguf_.metadata();
+  for (const std::string& key : metadata.keys()) {
+    if (!key.starts_with(prefix_)) continue;
+    const std::string name = key.substr(prefix_.size());
+    if (read_.contains(name) || std::ranges::find(kHarmless, name) != kHarmless.end()) continue;
+    const auto number = metadata.get_f32(key);
+    const auto count = metadata.get_i64(key);
+    const auto flag = metadata.get_bool(key);
+    const bool is_neutral =
+        (number && *number == 0) || (count && *count == 0) || (flag && *flag == (name == "attention.causal"));
+    if (!is_neutral) {
+      fail({ErrorCode::unsupported, fmt::format("hearth does not honour its key {}", printable(key)),
+            "what it says could change the result"});
+    }
+  }
 }
 
 void GgufFields::fail(Error error) {
@@ -142,14 +138,14 @@ DecoderDescription common(GgufFields& fields, std::string family, bool interleav
   c.end_tokens = end_tokens(fields.gguf().metadata());
   const auto bos = fields.gguf().metadata().get_u32("tokenizer.ggml.bos_token_id");
   if (bos && *bos <= INT32_MAX) c.bos_token = static_cast<int32_t>(*bos);
-  if (!fields.error() && c.head_dim <= 4096) {
-    c.ropes = {read_rope(fields, c.head_dim, c.context_length, interleaved_rope)};
-  }
+  c.ropes = {scaled_rope(fields, c.head_dim, c.context_length, interleaved_rope)};
   description.names = usual_names();
+  add_biases(fields.gguf(), description.names);
   return description;
 }
 
-Result<DecoderDescription> finish(const GgufFields& fields, DecoderDescription description) {
+Result<DecoderDescription> finish(GgufFields& fields, DecoderDescription description) {
+  if (!fields.error()) fields.refuse_unread_keys();
   if (fields.error()) {
     const std::string path = fields.gguf().path().string();
     Error error = *fields.error();

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "formats/gguf.h"
@@ -19,8 +22,12 @@ class GgufFields {
   uint32_t u32(const std::string& key, uint32_t otherwise);
   float f32(const std::string& key, float otherwise);
   std::string string(const std::string& key, const std::string& otherwise);
-  bool has(const std::string& key) const { return gguf_.metadata().contains(prefix_ + key); }
+  /// An array of bool; nothing where the key is absent or no array.
+  std::optional<std::vector<bool>> booleans(const std::string& key);
   const Gguf& gguf() const { return gguf_; }
+
+  /// Fails for a key under the prefix that nobody asked for and that is not 0 or false.
+  void refuse_unread_keys();
 
   void fail(Error error);
   const std::optional<Error>& error() const { return error_; }
@@ -28,9 +35,12 @@ class GgufFields {
  private:
   template <class T>
   T take(Result<T> value);
+  /// The key with its prefix, remembered as read.
+  std::string whole(const std::string& key);
 
   const Gguf& gguf_;
   std::string prefix_;
+  std::set<std::string, std::less<>> read_;
   std::optional<Error> error_;
 };
 
@@ -38,7 +48,28 @@ class GgufFields {
 /// K of the llama architecture, whose ropes are therefore interleaved.
 DecoderDescription common(GgufFields& fields, std::string family, bool interleaved_rope);
 
-/// `description`, or what was wrong with the fields.
-Result<DecoderDescription> finish(const GgufFields& fields, DecoderDescription description);
+/// Windows of `window` positions for the layers that attention.sliding_window_pattern names (a flag for each, or every
+/// how many layers one sees everything), else for those where `is_sliding(i)`.
+template <class F>
+void set_windows(GgufFields& fields, uint32_t window, std::vector<AttentionConfig>& layers, F&& is_sliding) {
+  const std::string key = "attention.sliding_window_pattern";
+  const std::optional<std::vector<bool>> flags = fields.booleans(key);
+  if (flags && flags->size() < layers.size()) {
+    return fields.fail({ErrorCode::corrupt, key + " is shorter than the layers are many", ""});
+  }
+  const uint32_t pattern = flags ? 0 : fields.u32(key, 0);
+  for (uint32_t i = 0; i < layers.size(); ++i) {
+    const bool sliding = flags ? (*flags)[i] : pattern > 0 ? (i + 1) % pattern != 0 : is_sliding(i);
+    layers[i].window = sliding ? window : 0;
+  }
+}
+
+/// gguf_rope.cc: a rope without scaling, and the one that rope.scaling.* and rope_freqs.weight stretch. Empty after an
+/// error.
+RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim);
+RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved);
+
+/// `description`, or what was wrong with the fields, or unsupported for a key of the architecture that nobody read.
+Result<DecoderDescription> finish(GgufFields& fields, DecoderDescription description);
 
 }  // namespace hearth::fields

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
-#include <numbers>
+#include <limits>
 
-#include "model/rope.h"
+#include "model/families/hugging_face_rope.h"
+#include "model/families/unread_keys.h"
 
 namespace hearth::fields {
 
@@ -18,7 +21,7 @@ T HuggingFaceFields::number(const char* key, const T* otherwise) {
   }
   const nlohmann::json& value = config_.at(key);
   const double number = value.is_number() ? value.get<double>() : NAN;
-  const bool fits = std::is_floating_point_v<T> ? std::isfinite(number)
+  const bool fits = std::is_floating_point_v<T> ? std::abs(number) <= std::numeric_limits<float>::max()
                                                 : number >= 0 && number <= UINT32_MAX && number == std::floor(number);
   if (!fits) {
     fail(fmt::format("{} is {}, which is not a number that fits", key, value.dump().substr(0, 40)));
@@ -31,6 +34,12 @@ uint32_t HuggingFaceFields::u32(const char* key) { return number<uint32_t>(key, 
 uint32_t HuggingFaceFields::u32(const char* key, uint32_t otherwise) { return number<uint32_t>(key, &otherwise); }
 float HuggingFaceFields::f32(const char* key) { return number<float>(key, nullptr); }
 float HuggingFaceFields::f32(const char* key, float otherwise) { return number<float>(key, &otherwise); }
+uint32_t HuggingFaceFields::u32(const char* key, uint32_t absent, uint32_t null) {
+  return u32(key, config_.contains(key) ? null : absent);
+}
+float HuggingFaceFields::f32(const char* key, float absent, float null) {
+  return f32(key, config_.contains(key) ? null : absent);
+}
 
 bool HuggingFaceFields::boolean(const char* key, bool otherwise) {
   if (!has(key)) return otherwise;
@@ -46,8 +55,17 @@ std::string HuggingFaceFields::string(const char* key, const std::string& otherw
   return otherwise;
 }
 
-void HuggingFaceFields::fail(std::string message) {
-  if (error_.empty()) error_ = std::move(message);
+bool HuggingFaceFields::has(const char* key) { return !value(key).is_null(); }
+
+const nlohmann::json& HuggingFaceFields::value(const char* key) {
+  static const nlohmann::json kNull;
+  read_.insert(key);
+  const auto found = config_.find(key);
+  return found == config_.end() ? kNull : *found;
+}
+
+void HuggingFaceFields::fail(std::string message, ErrorCode code) {
+  if (!error_) error_ = Error{code, std::move(message), ""};
 }
 
 std::vector<int32_t> token_ids(const nlohmann::json& config, const char* key) {
@@ -65,68 +83,66 @@ std::vector<int32_t> token_ids(const nlohmann::json& config, const char* key) {
   return ids;
 }
 
-RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters, double default_theta,
-                              uint32_t head_dim) {
-  HuggingFaceFields rope(parameters);
-  const double theta = rope.f32("rope_theta", static_cast<float>(default_theta));
-  const double partial = rope.f32("partial_rotary_factor", fields.f32("partial_rotary_factor", 1.0F));
-  const auto rotary_dim = static_cast<uint32_t>(head_dim * partial);
-  const std::string type = rope.string("rope_type", rope.string("type", "default"));
+namespace {
 
-  RopeSpec spec;
-  spec.inverse_frequencies = rope_inverse_frequencies(theta, rotary_dim);
-  if (type == "linear") {
-    scale_linear(spec, rope.f32("factor"));
-  } else if (type == "llama3") {
-    scale_llama3(spec, {.factor = rope.f32("factor"),
-                        .low_frequency_factor = rope.f32("low_freq_factor", 1.0F),
-                        .high_frequency_factor = rope.f32("high_freq_factor", 4.0F),
-                        .original_context = rope.f32("original_max_position_embeddings")});
-  } else if (type == "yarn") {
-    const float factor = rope.f32("factor");
-    scale_yarn(spec, theta, rotary_dim,
-               {.factor = factor,
-                .beta_fast = rope.f32("beta_fast", 32.0F),
-                .beta_slow = rope.f32("beta_slow", 1.0F),
-                .original_context = rope.f32("original_max_position_embeddings",
-                                             static_cast<float>(fields.u32("max_position_embeddings"))),
-                .magnitude = rope.f32("attention_factor", yarn_magnitude(factor))});
-  } else if (type != "default") {
-    fields.fail(fmt::format("rope type '{}' is not supported", type));
-  }
-  if (!rope.error().empty()) fields.fail("rope parameters: " + rope.error());
-  return spec;
+struct NamedActivation {
+  std::string_view name;
+  Activation activation;
+};
+/// As transformers names them (activations.py); gelu_fast and gelu_accurate are the one by tanh, written otherwise.
+constexpr std::array<NamedActivation, 10> kActivations = {{{"silu", Activation::silu},
+                                                           {"swish", Activation::silu},
+                                                           {"gelu", Activation::gelu},
+                                                           {"gelu_python", Activation::gelu},
+                                                           {"gelu_pytorch_tanh", Activation::gelu_tanh},
+                                                           {"gelu_python_tanh", Activation::gelu_tanh},
+                                                           {"gelu_new", Activation::gelu_tanh},
+                                                           {"gelu_fast", Activation::gelu_tanh},
+                                                           {"gelu_accurate", Activation::gelu_tanh},
+                                                           {"relu", Activation::relu}}};
+
+Activation activation_of(HuggingFaceFields& fields, const char* key, Activation otherwise) {
+  const std::string name = fields.string(key, "");
+  if (!fields.has(key)) return otherwise;
+  const auto* found = std::ranges::find(kActivations, name, &NamedActivation::name);
+  if (found != kActivations.end()) return found->activation;
+  fields.fail(fmt::format("{} '{}' is not supported", key, name.substr(0, 40)), ErrorCode::unsupported);
+  return otherwise;
 }
 
-RopeSpec single_rope(HuggingFaceFields& fields, double default_theta, uint32_t head_dim) {
-  const double theta = fields.f32("rope_theta", static_cast<float>(default_theta));
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (fields.has(key) && fields.json()[key].is_object()) {
-      return rope_from_parameters(fields, fields.json()[key], theta, head_dim);
-    }
+/// Gemma's files name the activation twice, and the newer key counts.
+Activation activation_of(HuggingFaceFields& fields, const Defaults& defaults) {
+  const Activation activation = activation_of(fields, defaults.activation_key, defaults.activation);
+  if (activation_of(fields, "hidden_act", activation) != activation) {
+    fields.fail(fmt::format("hidden_act and {} are not the same", defaults.activation_key), ErrorCode::unsupported);
   }
-  return rope_from_parameters(fields, nlohmann::json::object(), theta, head_dim);
+  return activation;
 }
 
-DecoderDescription common(HuggingFaceFields& fields, std::string family, double default_theta) {
+}  // namespace
+
+DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults) {
   DecoderDescription description;
   DecoderConfig& c = description.config;
-  c.family = std::move(family);
+  c.family = defaults.family;
   c.hidden = fields.u32("hidden_size");
   c.feed_forward = fields.u32("intermediate_size");
   c.heads = fields.u32("num_attention_heads");
-  c.kv_heads = fields.u32("num_key_value_heads", c.heads);
-  c.head_dim = fields.u32("head_dim", c.heads > 0 ? c.hidden / c.heads : 0);
+  c.kv_heads = fields.u32("num_key_value_heads", defaults.kv_heads.value_or(c.heads), c.heads);
+  c.head_dim = fields.u32("head_dim", defaults.head_dim.value_or(c.heads > 0 ? c.hidden / c.heads : 0));
   c.vocabulary = fields.u32("vocab_size");
-  c.context_length = fields.u32("max_position_embeddings", 2048);
+  c.context_length = fields.u32("max_position_embeddings", defaults.context_length);
   c.layers.resize(std::min(fields.u32("num_hidden_layers"), 4097U));
   c.norm_epsilon = fields.f32("rms_norm_eps", 1e-6F);
   c.attention_scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
-  c.tied_embeddings = fields.boolean("tie_word_embeddings", false);
+  c.activation = activation_of(fields, defaults);
+  c.tied_embeddings = fields.boolean("tie_word_embeddings", defaults.tied_embeddings);
   c.end_tokens = token_ids(fields.json(), "eos_token_id");
   const auto bos = token_ids(fields.json(), "bos_token_id");
   if (!bos.empty()) c.bos_token = bos.front();
-  if (c.head_dim > 0 && c.head_dim <= 4096) c.ropes = {single_rope(fields, default_theta, c.head_dim)};
+
+  // The only rope, but for a family that replaces it.
+  if (!defaults.has_own_ropes) c.ropes = {single_rope(fields, defaults.rope_theta, c.head_dim)};
 
   const std::string layer = "model.layers.{}.";
   description.names = {.embedding = "model.embed_tokens.weight",
@@ -144,8 +160,18 @@ DecoderDescription common(HuggingFaceFields& fields, std::string family, double 
   return description;
 }
 
-Result<DecoderDescription> finish(const HuggingFaceFields& fields, DecoderDescription description) {
-  if (!fields.error().empty()) return hearth::fail(ErrorCode::corrupt, "config.json: " + fields.error());
+void add_attention_biases(HuggingFaceFields& fields, TensorNames& names) {
+  if (!fields.boolean("attention_bias", false)) return;
+  const std::string attention = "model.layers.{}.self_attn.";
+  names.q_bias = attention + "q_proj.bias";
+  names.k_bias = attention + "k_proj.bias";
+  names.v_bias = attention + "v_proj.bias";
+  names.output_bias = attention + "o_proj.bias";
+}
+
+Result<DecoderDescription> finish(HuggingFaceFields& fields, DecoderDescription description) {
+  description.unknown_keys = refuse_unread_keys(fields);
+  if (fields.error()) return hearth::fail(fields.error()->code, "config.json: " + fields.error()->message);
   return description;
 }
 

@@ -2,7 +2,10 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -12,58 +15,88 @@
 namespace hearth::fields {
 
 /// Typed fields of config.json. A field that is absent or null takes the default; without a default it is an error.
-/// Errors are collected: read everything, then look at `error()` once.
+/// Errors are collected: read everything, then look at `error()` once. Remembers which keys were asked for.
 class HuggingFaceFields {
  public:
+  /// `config` must be an object and outlive this.
   explicit HuggingFaceFields(const nlohmann::json& config) : config_(config) {}
 
   uint32_t u32(const char* key);
   uint32_t u32(const char* key, uint32_t otherwise);
+  /// Finite, and within float32.
   float f32(const char* key);
   float f32(const char* key, float otherwise);
+  /// The same, where null is something else than absent: `null` for null.
+  uint32_t u32(const char* key, uint32_t absent, uint32_t null);
+  float f32(const char* key, float absent, float null);
   bool boolean(const char* key, bool otherwise);
   std::string string(const char* key, const std::string& otherwise);
-  bool has(const char* key) const { return config_.contains(key) && !config_.at(key).is_null(); }
-  const nlohmann::json& json() const { return config_; }
+  /// There, and not null.
+  bool has(const char* key);
+  /// The value as it is; null when absent.
+  const nlohmann::json& value(const char* key);
+  /// For a key whose value does not matter here, such as a window's size where no layer has one.
+  void pass_over(const char* key) { read_.insert(key); }
 
-  void fail(std::string message);
-  /// Empty when every field so far was fine.
-  const std::string& error() const { return error_; }
+  const nlohmann::json& json() const { return config_; }
+  bool was_read(const std::string& key) const { return read_.contains(key); }
+
+  /// The first one counts. `corrupt` is a value that makes no sense, `unsupported` one that hearth does not honour.
+  void fail(std::string message, ErrorCode code = ErrorCode::corrupt);
+  const std::optional<Error>& error() const { return error_; }
 
  private:
   template <class T>
   T number(const char* key, const T* otherwise);
 
   const nlohmann::json& config_;
-  std::string error_;
+  std::set<std::string, std::less<>> read_;
+  std::optional<Error> error_;
 };
 
 /// An id or a list of ids; empty when absent or of another type.
 std::vector<int32_t> token_ids(const nlohmann::json& config, const char* key);
 
-/// A rope as transformers writes it: {"rope_type", "rope_theta", "factor", ...}. Kinds default, linear, llama3, yarn.
-RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters, double default_theta,
-                              uint32_t head_dim);
+/// What a family's configuration takes for keys that are absent.
+struct Defaults {
+  std::string family;
+  bool has_own_ropes = false;  ///< that the family's file reads; otherwise all layers share one
+  double rope_theta = 10000.0;
+  uint32_t context_length = 2048;
+  std::optional<uint32_t> kv_heads;  ///< as many as heads where there is no value
+  std::optional<uint32_t> head_dim;  ///< hidden size / heads where there is no value
+  bool tied_embeddings = false;
+  const char* activation_key = "hidden_act";
+  Activation activation = Activation::silu;
+};
 
-/// The one rope of a model whose layers all turn alike: rope_parameters (transformers 5), or rope_theta and
-/// rope_scaling (before).
-RopeSpec single_rope(HuggingFaceFields& fields, double default_theta, uint32_t head_dim);
+/// The fields that every family here has, the usual tensor names, the rope.
+DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults);
 
-/// "sliding_attention" entries of layer_types get `window`; without the list, layers where `is_sliding(i)`.
+/// Adds the biases of Q, K, V and of the attention's output where attention_bias is true.
+void add_attention_biases(HuggingFaceFields& fields, TensorNames& names);
+
+/// "sliding_attention" entries of layer_types get `window`; without the list, layers where `is_sliding(i)`. No windows
+/// for a window of 0, which layer_types must not ask for.
 template <class F>
 void set_windows(HuggingFaceFields& fields, uint32_t window, std::vector<AttentionConfig>& layers, F&& is_sliding) {
-  const bool listed = fields.has("layer_types") && fields.json()["layer_types"].is_array() &&
-                      fields.json()["layer_types"].size() == layers.size();
+  const bool is_listed = fields.has("layer_types");
+  const nlohmann::json& types = fields.value("layer_types");
+  if (is_listed && (!types.is_array() || types.size() != layers.size())) {
+    return fields.fail("layer_types is not a list with an entry for each layer");
+  }
   for (uint32_t i = 0; i < layers.size(); ++i) {
-    const bool sliding = listed ? fields.json()["layer_types"][i] == "sliding_attention" : is_sliding(i);
+    if (is_listed && types[i] != "sliding_attention" && types[i] != "full_attention") {
+      return fields.fail("layer_types has " + types[i].dump().substr(0, 40), ErrorCode::unsupported);
+    }
+    const bool sliding = is_listed ? types[i] == "sliding_attention" : is_sliding(i);
+    if (is_listed && sliding && window == 0) return fields.fail("layer_types asks for windows, but none has a size");
     layers[i].window = sliding ? window : 0;
   }
 }
 
-/// The fields that every family here has, the usual tensor names, one rope with the given default theta.
-DecoderDescription common(HuggingFaceFields& fields, std::string family, double default_theta);
-
-/// `description`, or what was wrong with the fields.
-Result<DecoderDescription> finish(const HuggingFaceFields& fields, DecoderDescription description);
+/// `description`, or what was wrong with the fields, or unsupported for a value that changes the result and was not
+/// read (unread_keys.h).
+Result<DecoderDescription> finish(HuggingFaceFields& fields, DecoderDescription description);
 
 }  // namespace hearth::fields

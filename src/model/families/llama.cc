@@ -13,14 +13,22 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"llama"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, "llama", 10000.0);
-  if (f.boolean("attention_bias", false) || f.boolean("mlp_bias", false)) f.fail("biases are not supported for llama");
+  DecoderDescription d = fields::common(f, {.family = "llama"});
+  fields::add_attention_biases(f, d.names);
+  if (f.boolean("mlp_bias", false)) {
+    d.names.gate_bias = "model.layers.{}.mlp.gate_proj.bias";
+    d.names.up_bias = "model.layers.{}.mlp.up_proj.bias";
+    d.names.down_bias = "model.layers.{}.mlp.down_proj.bias";
+  }
   return fields::finish(f, std::move(d));
 }
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  return fields::finish(f, fields::common(f, "llama", true));
+  DecoderDescription d = fields::common(f, "llama", true);
+  const uint32_t window = f.u32("attention.sliding_window", 0);  // Mistral's, over all layers
+  for (AttentionConfig& layer : d.config.layers) layer.window = window;
+  return fields::finish(f, std::move(d));
 }
 
 }  // namespace

@@ -12,8 +12,9 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"mistral"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, "mistral", 10000.0);
-  fields::set_windows(f, f.u32("sliding_window", 0), d.config.layers, [](uint32_t) { return true; });
+  DecoderDescription d = fields::common(f, {.family = "mistral", .context_length = 131072, .kv_heads = 8});
+  const uint32_t window = f.u32("sliding_window", 4096, 0);
+  for (AttentionConfig& layer : d.config.layers) layer.window = window;
   return fields::finish(f, std::move(d));
 }
 

@@ -13,27 +13,22 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"qwen2"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, "qwen2", 10000.0);
-  d.config.qkv_bias = true;
+  DecoderDescription d = fields::common(f, {.family = "qwen2", .context_length = 32768, .kv_heads = 32});
   d.names.q_bias = "model.layers.{}.self_attn.q_proj.bias";
   d.names.k_bias = "model.layers.{}.self_attn.k_proj.bias";
   d.names.v_bias = "model.layers.{}.self_attn.v_proj.bias";
   if (f.boolean("use_sliding_window", false)) {
-    const uint32_t full_layers = f.u32("max_window_layers", 0);
-    fields::set_windows(f, f.u32("sliding_window", 0), d.config.layers,
+    const uint32_t full_layers = f.u32("max_window_layers", 28);
+    fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config.layers,
                         [&](uint32_t layer) { return layer >= full_layers; });
   }
+  f.pass_over("sliding_window");  // which means nothing without use_sliding_window
   return fields::finish(f, std::move(d));
 }
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  DecoderDescription d = fields::common(f, "qwen2", false);
-  d.config.qkv_bias = true;
-  d.names.q_bias = "blk.{}.attn_q.bias";
-  d.names.k_bias = "blk.{}.attn_k.bias";
-  d.names.v_bias = "blk.{}.attn_v.bias";
-  return fields::finish(f, std::move(d));
+  return fields::finish(f, fields::common(f, "qwen2", false));
 }
 
 }  // namespace

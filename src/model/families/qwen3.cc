@@ -13,17 +13,18 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"qwen3"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, "qwen3", 1000000.0);
-  if (!f.has("head_dim")) d.config.head_dim = 128;
-  if (f.boolean("attention_bias", false)) f.fail("attention biases are not supported for qwen3");
+  DecoderDescription d =
+      fields::common(f, {.family = "qwen3", .context_length = 32768, .kv_heads = 32, .head_dim = 128});
+  fields::add_attention_biases(f, d.names);
   d.config.qk_norm = true;
   d.names.q_norm = "model.layers.{}.self_attn.q_norm.weight";
   d.names.k_norm = "model.layers.{}.self_attn.k_norm.weight";
   if (f.boolean("use_sliding_window", false)) {
-    const uint32_t full_layers = f.u32("max_window_layers", 0);
-    fields::set_windows(f, f.u32("sliding_window", 0), d.config.layers,
+    const uint32_t full_layers = f.u32("max_window_layers", 28);
+    fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config.layers,
                         [&](uint32_t layer) { return layer >= full_layers; });
   }
+  f.pass_over("sliding_window");  // which means nothing without use_sliding_window
   return fields::finish(f, std::move(d));
 }
 

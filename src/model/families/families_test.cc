@@ -1,0 +1,188 @@
+// What config.json's keys mean to each family: honoured or refused by name, with the defaults of transformers 5.17.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model/families/family.h"
+#include "model/rope.h"
+#include "model/testing/edited_checkpoint.h"
+
+namespace hearth {
+namespace {
+
+using testing::HasSubstr;
+using Json = nlohmann::json;
+
+const char* const kFamilies[] = {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"};
+
+Result<DecoderDescription> describe(const std::string& family, const std::function<void(Json&)>& edit) {
+  const EditedCheckpoint edited(family, edit);
+  return describe_decoder(*open_checkpoint(edited.path()).value());
+}
+
+Result<DecoderDescription> describe_with(const std::string& family, const char* key, const Json& value) {
+  return describe(family, [&](Json& config) { config[key] = value; });
+}
+
+DecoderConfig without(const std::string& family, std::initializer_list<const char*> keys) {
+  const auto description = describe(family, [&](Json& config) {
+    for (const char* key : keys) config.erase(key);
+  });
+  EXPECT_TRUE(description) << to_string(description.error());
+  return description ? description->config : DecoderConfig{};
+}
+
+TEST(Families, TheActivationIsTheOneThatIsNamed) {
+  for (const std::string family : kFamilies) {
+    const char* key = family.starts_with("gemma") ? "hidden_activation" : "hidden_act";
+    const std::pair<const char*, Activation> named[] = {
+        {"silu", Activation::silu},          {"swish", Activation::silu}, {"gelu", Activation::gelu},
+        {"gelu_new", Activation::gelu_tanh}, {"relu", Activation::relu},  {"gelu_pytorch_tanh", Activation::gelu_tanh},
+    };
+    for (const auto& [name, activation] : named) {
+      const auto description = describe_with(family, key, name);
+      ASSERT_TRUE(description) << to_string(description.error());
+      EXPECT_EQ(description->config.activation, activation) << family << " " << name;
+    }
+    for (const char* name : {"relu2", "quick_gelu", "xielu", "", "SILU"}) {
+      const auto description = describe_with(family, key, name);
+      ASSERT_FALSE(description) << family << " " << name;
+      EXPECT_EQ(description.error().code, ErrorCode::unsupported);
+      EXPECT_THAT(description.error().message, HasSubstr(std::string(key) + " '" + name + "'"));
+    }
+    EXPECT_FALSE(describe_with(family, key, 3));
+    const Activation usual = family.starts_with("gemma") ? Activation::gelu_tanh : Activation::silu;
+    EXPECT_EQ(without(family, {key}).activation, usual) << family;
+  }
+  EXPECT_FALSE(describe_with("gemma2", "hidden_act", "gelu")) << "it is not the other key's";
+  EXPECT_TRUE(describe_with("gemma2", "hidden_act", "gelu_pytorch_tanh"));
+}
+
+TEST(Families, AValueThatIsNotHonouredIsRefusedByName) {
+  struct Case {
+    const char* family;
+    const char* key;
+    Json value;
+  };
+  const Case cases[] = {
+      {"mistral", "attention_bias", true},
+      {"qwen2", "mlp_bias", true},
+      {"llama", "sliding_window", 64},
+      {"llama", "layer_types", {"full_attention", "sliding_attention", "full_attention"}},
+      {"llama", "attn_logit_softcapping", 30.0},
+      {"llama", "query_pre_attn_scalar", 100},
+      {"llama", "num_local_experts", 8},
+      {"llama", "residual_multiplier", 0.22},
+      {"llama", "logits_scaling", 8.0},
+      {"llama", "no_rope_layers", {1, 1, 0, 1}},
+      {"llama", "compression_config", {{"format", "int4"}}},
+      {"qwen3", "layer_types", {"sliding_attention", "full_attention", "full_attention", "full_attention"}},
+      {"gemma2", "use_bidirectional_attention", true},
+      {"gemma3_text", "use_bidirectional_attention", true},
+      {"gemma3_text", "layer_types", {"chunked_attention"}},
+      {"gemma3_text", "num_kv_shared_layers", 10},
+      {"gemma2", "sliding_window", nullptr}};
+  for (const Case& c : cases) {
+    const auto description = describe_with(c.family, c.key, c.value);
+    ASSERT_FALSE(description) << c.family << " " << c.key;
+    const bool about_windows = std::string_view(c.family) == "gemma2" && std::string_view(c.key) == "sliding_window";
+    EXPECT_THAT(description.error().message, HasSubstr(about_windows ? "layer_types" : c.key));
+  }
+  const Case neutral[] = {{"llama", "sliding_window", nullptr},     {"llama", "num_local_experts", 0},
+                          {"llama", "residual_multiplier", 1.0},    {"llama", "no_rope_layers", {1, 1, 1, 1}},
+                          {"llama", "layer_types", Json::array()},  {"mistral", "attention_bias", false},
+                          {"qwen2", "sliding_window", 131072},      {"qwen2", "max_window_layers", 21},
+                          {"llama", "a_key_of_next_year", "maybe"}, {"gemma2", "use_bidirectional_attention", nullptr}};
+  for (const Case& c : neutral) {
+    const auto description = describe_with(c.family, c.key, c.value);
+    EXPECT_TRUE(description) << c.key << ": " << to_string(description.error());
+  }
+}
+
+// configuration_*.py of transformers 5.17.0, for keys that a file does not have.
+TEST(Families, DefaultsAreThoseOfTransformers5) {
+  for (const std::string family : {"llama", "mistral", "qwen2", "qwen3", "gemma2"}) {
+    const DecoderConfig c = without(family, {"rope_parameters", "rope_theta", "rope_scaling"});
+    ASSERT_EQ(c.ropes.size(), 1U);
+    EXPECT_EQ(c.ropes[0].inverse_frequencies, rope_inverse_frequencies(1e4, c.head_dim)) << family;
+  }
+  const DecoderConfig gemma3 = without("gemma3_text", {"rope_parameters"});
+  EXPECT_EQ(gemma3.ropes.at(0).inverse_frequencies, rope_inverse_frequencies(1e6, gemma3.head_dim));
+  EXPECT_EQ(gemma3.ropes.at(1).inverse_frequencies, rope_inverse_frequencies(1e4, gemma3.head_dim));
+
+  const std::pair<const char*, uint32_t> contexts[] = {{"llama", 2048},  {"mistral", 131072}, {"qwen2", 32768},
+                                                       {"qwen3", 32768}, {"gemma2", 8192},    {"gemma3_text", 131072}};
+  for (const auto& [family, length] : contexts) {
+    EXPECT_EQ(without(family, {"max_position_embeddings"}).context_length, length) << family;
+  }
+  const DecoderConfig qwen3 = without("qwen3", {"head_dim"});
+  EXPECT_EQ(qwen3.head_dim, 128U);
+  EXPECT_EQ(qwen3.ropes[0].inverse_frequencies.size(), 64U)
+      << "the rope is the head's, not that of hidden size / heads";
+  EXPECT_EQ(without("gemma2", {"head_dim"}).head_dim, 256U);
+  EXPECT_EQ(without("llama", {"num_key_value_heads"}).kv_heads, 4U);
+  EXPECT_EQ(without("gemma2", {"num_key_value_heads"}).kv_heads, 4U);
+  EXPECT_EQ(describe_with("mistral", "num_key_value_heads", nullptr)->config.kv_heads, 4U);
+  EXPECT_FALSE(describe("mistral", [](Json& config) { config.erase("num_key_value_heads"); })) << "8 for 4 heads";
+  EXPECT_EQ(without("mistral", {"sliding_window"}).layers[0].window, 4096U);
+  EXPECT_EQ(describe_with("mistral", "sliding_window", nullptr)->config.layers[0].window, 0U);
+  EXPECT_EQ(without("gemma2", {"attn_logit_softcapping"}).attention_softcap, 50.0F);
+  EXPECT_EQ(without("gemma2", {"final_logit_softcapping"}).logit_softcap, 30.0F);
+  EXPECT_EQ(describe_with("gemma2", "attn_logit_softcapping", nullptr)->config.attention_softcap, 0.0F);
+  EXPECT_EQ(without("gemma3_text", {"attn_logit_softcapping"}).attention_softcap, 0.0F);
+  EXPECT_TRUE(without("gemma2", {"tie_word_embeddings"}).tied_embeddings);
+  EXPECT_FALSE(without("qwen3", {"tie_word_embeddings"}).tied_embeddings);
+}
+
+TEST(Families, NumbersOfRopesAndHeadsAreCheckedBeforeAnythingIsAllocated) {
+  for (const std::string family : kFamilies) {
+    for (const Json& partial :
+         {Json(-1), Json(-0.5), Json(0), Json(1e8), Json(1.5), Json(0.01), Json(1e300), Json("half")}) {
+      const auto description = describe_with(family, "partial_rotary_factor", partial);
+      ASSERT_FALSE(description) << family << " " << partial;
+      EXPECT_THAT(description.error().message, HasSubstr("partial_rotary_factor"));
+    }
+    for (const Json& head_dim : {Json(2147483648U), Json(4294967295U), Json(4098), Json(0), Json(33)}) {
+      EXPECT_FALSE(describe_with(family, "head_dim", head_dim)) << family << " " << head_dim;
+    }
+    const auto half = describe_with(family, "partial_rotary_factor", 0.5);
+    ASSERT_TRUE(half) << to_string(half.error());
+    EXPECT_EQ(half->config.ropes.back().inverse_frequencies.size(), half->config.head_dim / 4);
+  }
+}
+
+TEST(Families, RopeParametersAreHonouredOrRefused) {
+  const auto with = [](const Json& rope) { return describe_with("llama", "rope_parameters", rope); };
+  const std::pair<const char*, Json> refused[] = {
+      {"factor is -2", {{"rope_type", "linear"}, {"factor", -2.0}}},
+      {"has no factor", {{"rope_type", "linear"}}},
+      {"rope_theta is 0", {{"rope_theta", 0}}},
+      {"'dynamic'", {{"rope_type", "dynamic"}, {"factor", 2.0}}},
+      {"llama_4_scaling_beta", {{"rope_type", "yarn"}, {"factor", 2.0}, {"llama_4_scaling_beta", 0.1}}},
+      {"full_attention", {{"full_attention", {{"rope_type", "default"}}}}},
+      {"factor and no rope_type", {{"factor", 2.0}}},
+      {"not an object", 3},
+      {"attention_factor is -1", {{"rope_type", "yarn"}, {"factor", 2.0}, {"attention_factor", -1}}},
+      {"rope makes no sense", {{"rope_type", "yarn"}, {"factor", 2.0}, {"rope_theta", 1}}}};
+  for (const auto& [words, rope] : refused) {
+    const auto description = with(rope);
+    ASSERT_FALSE(description) << rope;
+    EXPECT_THAT(description.error().message, HasSubstr(words));
+  }
+  // transformers 5.17, _compute_yarn_parameters: get_mscale(factor, mscale) / get_mscale(factor, mscale_all_dim).
+  const auto scaled = with({{"rope_type", "yarn"}, {"factor", 16.0}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}});
+  ASSERT_TRUE(scaled) << to_string(scaled.error());
+  EXPECT_NEAR(scaled->config.ropes[0].magnitude, (0.1 * std::log(16) + 1) / (0.05 * std::log(16) + 1), 1e-6);
+  const auto stretched = with({{"rope_type", "yarn"}, {"factor", nullptr}, {"original_max_position_embeddings", 64}});
+  ASSERT_TRUE(stretched) << to_string(stretched.error());
+  EXPECT_NEAR(stretched->config.ropes[0].magnitude, 0.1 * std::log(4) + 1, 1e-6) << "256 positions of 64";
+  EXPECT_FALSE(describe_with("llama", "rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}}))
+      << "it would be ignored beside rope_parameters";
+  EXPECT_FALSE(describe_with("gemma3_text", "rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}}));
+  EXPECT_FALSE(describe_with("gemma3_text", "rope_parameters", {{"rope_type", "linear"}, {"factor", 2.0}}));
+}
+
+}  // namespace
+}  // namespace hearth

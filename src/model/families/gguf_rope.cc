@@ -1,0 +1,100 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "model/families/gguf_fields.h"
+#include "model/rope.h"
+
+namespace hearth::fields {
+namespace {
+
+/// rope_freqs.weight holds divisors of the frequencies, which is how converters write Llama 3.1's scaling.
+void apply_frequency_factors(GgufFields& fields, RopeSpec& rope) {
+  const Gguf& gguf = fields.gguf();
+  if (!gguf.contains("rope_freqs.weight")) return;
+  const auto info = gguf.find("rope_freqs.weight");
+  if (!info) return fields.fail(info.error());
+  std::vector<float> factors(rope.inverse_frequencies.size());
+  if (info->format != NumberFormat::f32 || info->bytes != factors.size() * sizeof(float)) {
+    return fields.fail({ErrorCode::corrupt, "rope_freqs.weight does not have a float32 for each pair of a head", ""});
+  }
+  if (auto read = gguf.read(*info, 0, std::as_writable_bytes(std::span(factors))); !read) {
+    return fields.fail(read.error());
+  }
+  for (size_t i = 0; i < factors.size(); ++i) {
+    if (!(std::isfinite(factors[i]) && factors[i] > 0)) {
+      return fields.fail({ErrorCode::corrupt, "rope_freqs.weight has a factor that is not positive", ""});
+    }
+    rope.inverse_frequencies[i] /= factors[i];
+  }
+}
+
+double positive(GgufFields& fields, const std::string& key, float otherwise) {
+  const float number = fields.f32(key, otherwise);
+  if (!(number > 0)) fields.fail({ErrorCode::corrupt, fmt::format("{} is {}, not a positive number", key, number), ""});
+  return number;
+}
+
+/// Dimensions of a head that turn; 0 after an error.
+uint32_t rotary_dim(GgufFields& fields, const std::string& key, uint32_t head_dim) {
+  const uint32_t turned = fields.u32(key, head_dim);
+  if (fields.error()) return 0;
+  if (head_dim <= kMostHeadDim && turned > 0 && turned <= head_dim && turned % 2 == 0) return turned;
+  fields.fail({ErrorCode::corrupt, fmt::format("{} is {}, for heads of {} dimensions", key, turned, head_dim), ""});
+  return 0;
+}
+
+/// How often positions are stretched; older files have another key, and 0 for not at all.
+double scaling_factor(GgufFields& fields) {
+  const float factor = fields.f32("rope.scaling.factor", fields.f32("rope.scale_linear", 1.0F));
+  if (factor == 0) return 1;
+  if (!(factor > 0)) fields.fail({ErrorCode::corrupt, "rope.scaling.factor is negative", ""});
+  return factor;
+}
+
+void scale(GgufFields& fields, uint32_t context_length, double theta, RopeSpec& rope) {
+  // llama.cpp writes no type for linear scaling.
+  const std::string scaling = fields.string("rope.scaling.type", "linear");
+  const double factor = scaling_factor(fields);
+  const double original = positive(fields, "rope.scaling.original_context_length", static_cast<float>(context_length));
+  const YarnScaling yarn = {.factor = factor,
+                            .beta_fast = positive(fields, "rope.scaling.yarn_beta_fast", 32.0F),
+                            .beta_slow = positive(fields, "rope.scaling.yarn_beta_slow", 1.0F),
+                            .original_context = original,
+                            .magnitude = positive(fields, "rope.scaling.attn_factor", 1.0F) *
+                                         positive(fields, "rope.scaling.yarn_attn_factor", 1.0F) *
+                                         yarn_magnitude(factor)};
+  const float extrapolated = fields.f32("rope.scaling.yarn_ext_factor", 1.0F);
+  if (fields.error()) return;
+  if (scaling == "linear") {
+    scale_linear(rope, factor);
+  } else if (scaling == "yarn" && extrapolated == 1.0F) {
+    scale_yarn(rope, theta, static_cast<uint32_t>(2 * rope.inverse_frequencies.size()), yarn);
+  } else if (scaling == "yarn") {
+    fields.fail({ErrorCode::unsupported, fmt::format("rope.scaling.yarn_ext_factor is {}", extrapolated), ""});
+  } else if (scaling != "none") {
+    fields.fail({ErrorCode::unsupported, fmt::format("rope scaling '{}' is not supported", scaling), ""});
+  }
+}
+
+}  // namespace
+
+RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim) {
+  RopeSpec rope;
+  const double theta = positive(fields, theta_key, static_cast<float>(default_theta));
+  const uint32_t turned = rotary_dim(fields, "rope.dimension_count", head_dim);
+  if (!fields.error()) rope.inverse_frequencies = rope_inverse_frequencies(theta, turned);
+  return rope;
+}
+
+RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved) {
+  RopeSpec rope = plain_rope(fields, "rope.freq_base", 10000.0, head_dim);
+  rope.interleaved = interleaved;
+  scale(fields, context_length, fields.f32("rope.freq_base", 10000.0F), rope);
+  if (!fields.error()) apply_frequency_factors(fields, rope);
+  return rope;
+}
+
+}  // namespace hearth::fields

@@ -1,0 +1,119 @@
+#include "model/families/hugging_face_rope.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "model/rope.h"
+
+namespace hearth::fields {
+namespace {
+
+/// Keys that some kind of rope reads. Those of another kind than the rope's have no meaning, in transformers as here.
+constexpr std::array<std::string_view, 17> kKnown = {"rope_type",        "type",
+                                                     "rope_theta",       "partial_rotary_factor",
+                                                     "factor",           "original_max_position_embeddings",
+                                                     "attention_factor", "beta_fast",
+                                                     "beta_slow",        "low_freq_factor",
+                                                     "high_freq_factor", "mscale",
+                                                     "mscale_all_dim",   "truncate",
+                                                     "short_factor",     "long_factor",
+                                                     "finetuned"};
+
+double positive(HuggingFaceFields& rope, const char* key, double number) {
+  if (!(std::isfinite(number) && number > 0)) rope.fail(fmt::format("{} is {}, not a positive number", key, number));
+  return number;
+}
+
+double positive(HuggingFaceFields& rope, const char* key) { return positive(rope, key, rope.f32(key)); }
+
+/// Pairs of dimensions that turn, times two; 0 after an error.
+uint32_t rotary_dim(HuggingFaceFields& fields, HuggingFaceFields& rope, uint32_t head_dim) {
+  const double partial = rope.f32("partial_rotary_factor", fields.f32("partial_rotary_factor", 1.0F));
+  const double turned = head_dim * partial;
+  if (!(turned >= 2 && turned <= head_dim) || static_cast<uint32_t>(turned) % 2 != 0) {
+    rope.fail(
+        fmt::format("partial_rotary_factor is {}, which turns no whole pairs of a head of {}", partial, head_dim));
+    return 0;
+  }
+  return static_cast<uint32_t>(turned);
+}
+
+/// Positions that the model was trained for before it was stretched.
+double original_context(HuggingFaceFields& fields, HuggingFaceFields& rope) {
+  const char* key = "original_max_position_embeddings";
+  return positive(rope, key, rope.has(key) ? rope.f32(key) : static_cast<float>(fields.u32("max_position_embeddings")));
+}
+
+double yarn_magnitude_of(HuggingFaceFields& rope, double factor) {
+  if (rope.has("attention_factor")) return positive(rope, "attention_factor");
+  const double mscale = rope.f32("mscale", 0.0F), all = rope.f32("mscale_all_dim", 0.0F);
+  return mscale != 0 && all != 0 ? yarn_magnitude(factor, mscale) / yarn_magnitude(factor, all)
+                                 : yarn_magnitude(factor);
+}
+
+void scale(HuggingFaceFields& fields, HuggingFaceFields& rope, const std::string& type, double theta,
+           uint32_t rotary_dim, RopeSpec& spec) {
+  if (type == "linear") {
+    scale_linear(spec, positive(rope, "factor"));
+  } else if (type == "llama3") {
+    scale_llama3(spec, {.factor = positive(rope, "factor"),
+                        .low_frequency_factor = positive(rope, "low_freq_factor"),
+                        .high_frequency_factor = positive(rope, "high_freq_factor"),
+                        .original_context = original_context(fields, rope)});
+  } else if (type == "yarn") {
+    const double original = original_context(fields, rope);
+    const double factor =
+        rope.has("factor") ? positive(rope, "factor") : fields.u32("max_position_embeddings") / original;
+    scale_yarn(spec, theta, rotary_dim,
+               {.factor = factor,
+                .beta_fast = positive(rope, "beta_fast", rope.f32("beta_fast", 32.0F)),
+                .beta_slow = positive(rope, "beta_slow", rope.f32("beta_slow", 1.0F)),
+                .original_context = original,
+                .magnitude = yarn_magnitude_of(rope, factor),
+                .whole_dimensions = rope.boolean("truncate", true)});
+  } else if (type != "default") {
+    rope.fail(fmt::format("rope type '{}' is not supported", type), ErrorCode::unsupported);
+  } else if (!rope.has("rope_type") && !rope.has("type") && rope.f32("factor", 1.0F) != 1.0F) {
+    rope.fail("there is a factor and no rope_type that says what it is for", ErrorCode::unsupported);
+  }
+}
+
+}  // namespace
+
+RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters, double default_theta,
+                              uint32_t head_dim) {
+  RopeSpec spec;
+  if (!parameters.is_object()) return fields.fail("rope parameters are not an object"), spec;
+  HuggingFaceFields rope(parameters);
+  for (const auto& [key, value] : parameters.items()) {
+    if (std::ranges::find(kKnown, key) == kKnown.end() && !value.is_null()) {
+      rope.fail(fmt::format("{} is not supported", key.substr(0, 40)), ErrorCode::unsupported);
+    }
+  }
+  const double theta = positive(rope, "rope_theta", rope.f32("rope_theta", static_cast<float>(default_theta)));
+  if (head_dim == 0 || head_dim > kMostHeadDim) rope.fail(fmt::format("a head has {} dimensions", head_dim));
+  const uint32_t turned = rope.error() ? 0 : rotary_dim(fields, rope, head_dim);
+  if (!rope.error()) {
+    spec.inverse_frequencies = rope_inverse_frequencies(theta, turned);
+    scale(fields, rope, rope.string("rope_type", rope.string("type", "default")), theta, turned, spec);
+  }
+  if (rope.error()) fields.fail("rope parameters: " + rope.error()->message, rope.error()->code);
+  return spec;
+}
+
+RopeSpec single_rope(HuggingFaceFields& fields, double default_theta, uint32_t head_dim) {
+  const double theta = fields.f32("rope_theta", static_cast<float>(default_theta));
+  const bool both = fields.has("rope_parameters") && fields.has("rope_scaling");
+  if (both && fields.value("rope_parameters") != fields.value("rope_scaling")) {
+    fields.fail("there are rope_parameters and rope_scaling, and they differ", ErrorCode::unsupported);
+  }
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    if (fields.has(key)) return rope_from_parameters(fields, fields.value(key), theta, head_dim);
+  }
+  return rope_from_parameters(fields, nlohmann::json::object(), theta, head_dim);
+}
+
+}  // namespace hearth::fields

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "model/families/hugging_face_fields.h"
+
+namespace hearth::fields {
+
+/// Fails for a key of config.json that changes what a decoder computes, that the family did not read, and whose value
+/// is not the neutral one. Returns the keys that hearth does not know at all.
+std::vector<std::string> refuse_unread_keys(HuggingFaceFields& fields);
+
+}  // namespace hearth::fields

@@ -1,0 +1,198 @@
+#pragma once
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "formats/gguf.h"
+#include "formats/test_files.h"
+#include "model/families/family.h"
+
+// For tests and the fuzzer: configurations as damaged or hostile files have them, from good ones whose values were
+// changed. `choose(n)` decides, each time with a number below n: a random one, or a fuzzer's next byte.
+namespace hearth::mutated {
+
+/// What a description promises whoever allocates and computes by it; the promise that it breaks, or nothing.
+inline std::string broken_promise(const Result<DecoderDescription>& description) {
+  if (!description) return description.error().message.empty() ? "an error without a message" : "";
+  const DecoderConfig& c = description->config;
+  if (c.head_dim == 0 || c.head_dim > kMostHeadDim || c.head_dim % 2 != 0) return "head_dim";
+  if (c.heads == 0 || c.kv_heads == 0 || c.heads % c.kv_heads != 0) return "heads";
+  if (c.layers.empty() || c.layers.size() > 4096) return "layers";
+  if (!(std::isfinite(c.attention_scale) && c.attention_scale > 0)) return "attention_scale";
+  for (const AttentionConfig& layer : c.layers) {
+    if (layer.rope >= c.ropes.size()) return "a layer's rope";
+  }
+  for (const RopeSpec& rope : c.ropes) {
+    if (rope.inverse_frequencies.empty() || 2 * rope.inverse_frequencies.size() > c.head_dim) return "a rope's size";
+    for (const float frequency : rope.inverse_frequencies) {
+      if (!std::isfinite(frequency)) return "a rope's frequency";
+    }
+  }
+  return "";
+}
+
+inline const std::vector<nlohmann::json>& values() {
+  static const std::vector<nlohmann::json> kValues = {nullptr,
+                                                      true,
+                                                      false,
+                                                      0,
+                                                      1,
+                                                      2,
+                                                      -1,
+                                                      3,
+                                                      33,
+                                                      64,
+                                                      4096,
+                                                      4098,
+                                                      65536,
+                                                      2147483648U,
+                                                      4294967295U,
+                                                      4294967296U,
+                                                      UINT64_MAX,
+                                                      INT64_MIN,
+                                                      0.5,
+                                                      -0.5,
+                                                      1e-45,
+                                                      1e8,
+                                                      1e38,
+                                                      1e300,
+                                                      -1e300,
+                                                      "",
+                                                      "gelu",
+                                                      "linear",
+                                                      "yarn",
+                                                      "llama3",
+                                                      "sliding_attention",
+                                                      nlohmann::json::array(),
+                                                      nlohmann::json::object(),
+                                                      {"full_attention", "sliding_attention"},
+                                                      {1, -1},
+                                                      {{"rope_type", "yarn"}, {"factor", 2}},
+                                                      {{"rope_type", "linear"}},
+                                                      {{"full_attention", {{"factor", 1e30}}}}};
+  return kValues;
+}
+
+/// A config.json of any family with one to four values replaced, there or in its rope.
+template <class Choose>
+std::string describe_config(Choose&& choose) {
+  static const char* const kTypes[] = {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"};
+  static const std::vector<std::string> kKeys = {"hidden_size",
+                                                 "intermediate_size",
+                                                 "num_attention_heads",
+                                                 "num_key_value_heads",
+                                                 "head_dim",
+                                                 "vocab_size",
+                                                 "num_hidden_layers",
+                                                 "max_position_embeddings",
+                                                 "rms_norm_eps",
+                                                 "hidden_act",
+                                                 "hidden_activation",
+                                                 "layer_types",
+                                                 "sliding_window",
+                                                 "sliding_window_pattern",
+                                                 "use_sliding_window",
+                                                 "max_window_layers",
+                                                 "query_pre_attn_scalar",
+                                                 "attn_logit_softcapping",
+                                                 "final_logit_softcapping",
+                                                 "partial_rotary_factor",
+                                                 "rope_theta",
+                                                 "rope_scaling",
+                                                 "rope_parameters",
+                                                 "rope_local_base_freq",
+                                                 "attention_bias",
+                                                 "mlp_bias",
+                                                 "tie_word_embeddings",
+                                                 "eos_token_id"};
+  static const std::vector<std::string> kRopeKeys = {"rope_type",        "type",
+                                                     "rope_theta",       "partial_rotary_factor",
+                                                     "factor",           "original_max_position_embeddings",
+                                                     "attention_factor", "beta_fast",
+                                                     "beta_slow",        "low_freq_factor",
+                                                     "high_freq_factor", "mscale",
+                                                     "mscale_all_dim",   "truncate",
+                                                     "full_attention"};
+  nlohmann::json config = {{"model_type", kTypes[choose(std::size(kTypes))]},
+                           {"hidden_size", 64},
+                           {"intermediate_size", 160},
+                           {"num_attention_heads", 4},
+                           {"num_key_value_heads", 2},
+                           {"head_dim", 32},
+                           {"vocab_size", 384},
+                           {"num_hidden_layers", 2},
+                           {"max_position_embeddings", 256}};
+  for (size_t edits = 1 + choose(4); edits > 0; --edits) {
+    const nlohmann::json& value = values()[choose(values().size())];
+    if (choose(3) > 0) {
+      config[kKeys[choose(kKeys.size())]] = value;
+      continue;
+    }
+    nlohmann::json& rope = config[choose(2) == 0 ? "rope_parameters" : "rope_scaling"];
+    if (!rope.is_object()) rope = {{"rope_type", choose(2) == 0 ? "yarn" : "llama3"}, {"factor", 4.0}};
+    rope[kRopeKeys[choose(kRopeKeys.size())]] = value;
+  }
+  const std::string broken = broken_promise(hearth::describe_config(config, "config"));
+  return broken.empty() ? "" : broken + " of " + config.dump();
+}
+
+/// The metadata of a GGUF of any architecture with one to four values of any type replaced.
+template <class Choose>
+std::string describe_gguf(Choose&& choose) {
+  static const char* const kArchitectures[] = {"llama", "qwen2", "qwen3", "gemma2", "gemma3"};
+  static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
+                                                                        {"feed_forward_length", 160},
+                                                                        {"attention.head_count", 4},
+                                                                        {"attention.head_count_kv", 2},
+                                                                        {"attention.key_length", 16},
+                                                                        {"attention.value_length", 16},
+                                                                        {"context_length", 256},
+                                                                        {"block_count", 2},
+                                                                        {"rope.dimension_count", 16},
+                                                                        {"attention.layer_norm_rms_epsilon", 0},
+                                                                        {"rope.freq_base", 10000},
+                                                                        {"rope.freq_base_swa", 10000},
+                                                                        {"rope.scaling.factor", 1},
+                                                                        {"rope.scale_linear", 1},
+                                                                        {"rope.scaling.original_context_length", 256},
+                                                                        {"rope.scaling.attn_factor", 1},
+                                                                        {"rope.scaling.yarn_beta_fast", 32},
+                                                                        {"attention.sliding_window", 16},
+                                                                        {"attention.sliding_window_pattern", 6},
+                                                                        {"final_logit_softcapping", 30}};
+  static const uint64_t kNumbers[] = {0, 1, 2, 3, 33, 4096, 4098, 1U << 31, 0xffffffff, 1ULL << 32, ~0ULL};
+  static const double kReals[] = {0, -1, 0.5, 1e-45, 1e8, 1e38, 1e300, NAN, INFINITY};
+  static const char* const kWords[] = {"", "none", "linear", "yarn", "longrope"};
+  const std::string prefix = kArchitectures[choose(std::size(kArchitectures))] + std::string(".");
+  test_files::GgufBuilder gguf;
+  gguf.key("general.architecture", prefix.substr(0, prefix.size() - 1).c_str());
+  std::vector<size_t> changed(1 + choose(4));
+  for (size_t& index : changed) index = choose(kCounts.size());
+  for (size_t i = 0; i < kCounts.size(); ++i) {
+    const std::string key = prefix + kCounts[i].first;
+    const bool real = key.contains("rope.freq") || key.contains("factor") || key.contains("epsilon");
+    if (std::ranges::find(changed, i) == changed.end()) {
+      real ? gguf.key(key, static_cast<float>(kCounts[i].second)) : gguf.key(key, kCounts[i].second);
+    } else if (const size_t kind = choose(6); kind == 0) {
+      gguf.key(key, kNumbers[choose(std::size(kNumbers))]);
+    } else if (kind == 1) {
+      gguf.key(key, kReals[choose(std::size(kReals))]);
+    } else if (kind == 2) {
+      gguf.key(key, static_cast<int32_t>(-static_cast<int>(choose(3))));
+    } else if (kind == 3) {
+      gguf.array<bool>(key, {true, false});
+    } else if (kind == 4) {
+      gguf.array<int32_t>(key, {2, 2, -1});
+    }  // else it is missing
+  }
+  if (choose(2) == 0) gguf.key(prefix + "rope.scaling.type", kWords[choose(std::size(kWords))]);
+  gguf.tensor("token_embd.weight", 1, {2, 2}, std::string(8, '\0'));
+  if (choose(4) == 0) gguf.tensor("rope_freqs.weight", 0, {8}, std::string(32, '\x3f'));
+  const test_files::MemoryFile file(gguf.build());
+  const auto opened = Gguf::open(file.path());
+  return opened ? broken_promise(describe_decoder(**opened)) : "";
+}
+
+}  // namespace hearth::mutated
