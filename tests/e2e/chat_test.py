@@ -36,6 +36,19 @@ def test_a_stream_says_the_same_as_an_answer_in_one_piece(client):
     assert len(chunks) > 10, "tokens must not come all at once"
 
 
+def test_token_ids_are_in_a_stream_as_in_an_answer_in_one_piece(client):
+    def options(salt):  # both compute their prompts, see above
+        return {"temperature": 0, "max_tokens": 4, "extra_body": {"return_token_ids": True, "cache_salt": salt}}
+
+    messages = user("Why is the sky blue?")
+    whole = ask(client, messages, **options("whole ids"))
+    _, chunks = streamed(client, messages, **options("streamed ids"))
+    assert chunks[0].prompt_token_ids == whole.prompt_token_ids and whole.prompt_token_ids
+    assert not any(hasattr(chunk, "prompt_token_ids") for chunk in chunks[1:])
+    pieces = [getattr(chunk.choices[0], "token_ids", []) for chunk in chunks]
+    assert sum(pieces, []) == whole.choices[0].token_ids
+
+
 def test_conversations_at_once_are_coherent(client):
     with ThreadPoolExecutor(3) as pool:
         answers = pool.map(lambda question: streamed(client, user(question), temperature=0, max_tokens=30)[0], QUESTIONS[:3])
@@ -111,7 +124,8 @@ def test_a_client_that_hangs_up_stops_its_request(server, client):
     ({"max_tokens": 0}, "max_tokens"), ({"top_logprobs": 3}, "top_logprobs"),
     ({"logit_bias": {"x": 1}}, "logit_bias"), ({"response_format": {"type": "json_object"}}, "response_format"),
     ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-    ({"extra_body": {"top_k": "many"}}, "top_k")])
+    ({"extra_body": {"top_k": "many"}}, "top_k"), ({"extra_body": {"grammar": 'root ::= "a"'}}, "grammar"),
+    ({"extra_body": {"typical_p": 0.9}}, "typical_p"), ({"extra_body": {"json_schema": {}}}, "json_schema")])
 def test_bad_values_are_named(client, options, param):
     for stream in (False, True):
         with pytest.raises(openai.BadRequestError) as caught:
@@ -160,6 +174,13 @@ def test_images_are_refused(client):
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, [{"role": "user", "content": content}])
     assert caught.value.param == "messages[0].content[1].type"
+
+
+def test_what_is_not_there_is_404(client):
+    for call in (lambda: client.embeddings.create(model="demo", input="hi"),
+                 lambda: client.responses.create(model="demo", input="hi")):
+        with pytest.raises(openai.NotFoundError, match="No such path"):
+            call()
 
 
 def test_an_unknown_model_is_404(client):

@@ -3,7 +3,7 @@
 import openai
 import pytest
 
-from calls import complete, tokens_of
+from calls import ask, complete, tokens_of, user
 from conftest import BASE, DEMO, DEVICE, LOGPROB_ERROR, SOFTWARE_GPU
 
 PROMPT = "The capital of France is"
@@ -18,6 +18,20 @@ def test_texts_and_tokens_and_lists_of_either_say_the_same(client):
     assert [choice.index for choice in both.choices] == [0, 1]
     assert "Paris" in both.choices[0].text and "four" in both.choices[1].text
     assert all("Paris" in choice.text for choice in complete(client, [tokens, tokens]).choices)
+
+
+def test_a_prompt_with_the_template_applied_is_the_chat(client):
+    messages = user("What is gravity?")
+    tokens = client.post("/../tokenize", cast_to=object, body={"messages": messages})["tokens"]
+    prompt = client.post("/../detokenize", cast_to=object, body={"tokens": tokens})["prompt"]
+    assert "<|im_start|>user" in prompt and tokens_of(client, prompt) == tokens
+    # Both compute their prompts and take the same steps.
+    answer = ask(client, messages, temperature=0, max_tokens=8, extra_body={"cache_salt": "chat"})
+    completion = complete(client, prompt, extra_body={"cache_salt": "prompt"})
+    assert completion.choices[0].text == answer.choices[0].message.content
+    assert completion.usage.prompt_tokens == len(tokens)
+    plain = complete(client, prompt, max_tokens=1, extra_body={"parse_special": False})
+    assert plain.usage.prompt_tokens > len(tokens)
 
 
 def test_a_stream_says_the_same(client):
