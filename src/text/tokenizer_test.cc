@@ -309,6 +309,21 @@ TEST(Tokenizer, SentencePieceAddsAndDropsTheLeadingSpace) {
   EXPECT_EQ(tokenizer.decode(ids, {.skip_special = false}), "<s> ab a</s>");
 }
 
+/// The ids are those of PyPI's sentencepiece with a model of these pieces: a literal U+2581 is a space.
+TEST(Tokenizer, SentencePieceTakesALiteralMetaSpaceForASpace) {
+  for (const Source& source : {Source{"gemma3", "gemma3"}, Source{"gemma3-270m-q4_k_m.gguf", "gemma3", true}}) {
+    const Tokenizer& tokenizer = tokenizer_of(source);
+    const uint32_t a = tokenizer.id_of("a").value();
+    const uint32_t b = tokenizer.id_of("b").value();
+    for (const char* text : {"a\u2581\u2581b", "a \u2581b", "a\u2581 b", "a  b"}) {
+      EXPECT_THAT(tokenizer.encode(text).value(), ElementsAre(a, 138, b)) << source.name << ": " << text;
+    }
+    EXPECT_THAT(tokenizer.encode("\u2581\u2581").value(), ElementsAre(138)) << source.name;
+    EXPECT_THAT(tokenizer.encode("\u2581 \u2581").value(), ElementsAre(139)) << source.name;
+    EXPECT_THAT(tokenizer.encode(" \u2581\u2581 ").value(), ElementsAre(140)) << source.name;
+  }
+}
+
 TEST(Tokenizer, SentencePieceControlTokensAreKnownByTheirNames) {
   for (const int32_t type : {1, 4}) {
     GgufVocabulary vocabulary = small_sentencepiece();

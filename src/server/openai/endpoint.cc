@@ -103,7 +103,7 @@ ApiResult<TextPrompt> encode_text(const Tokenizer& tokenizer, std::string_view t
   Result<std::vector<uint32_t>> ids = tokenizer.encode(text, options);
   if (!ids) return std::unexpected(text_error(ids.error(), param));
   TextPrompt prompt{.ids = *std::move(ids)};
-  if (!options.add_special) return prompt;
+  if (!options.add_special || prompt.ids.size() == options.max_tokens + 1) return prompt;
   const auto count = static_cast<std::ptrdiff_t>(tokenizer.ids_before_text());
   const auto text_begin = prompt.ids.begin() + count;
   const bool is_spelled =

@@ -179,6 +179,7 @@ impl Vocabulary<'_> {
         let alphabet = byte_level_alphabet();
         let mut control = Vec::new();
         let mut literal = Vec::new();
+        let mut normalized = Vec::new();
         let mut token_bytes = Vec::with_capacity(self.tokens.len());
         let mut id_of_added = AHashMap::new();
         for (id, token) in self.tokens.iter().enumerate() {
@@ -190,11 +191,14 @@ impl Vocabulary<'_> {
                 _ => spelling.bytes_of(token, &alphabet),
             });
             match self.token_type(id) {
-                CONTROL => &mut control,
-                USER_DEFINED => &mut literal,
+                CONTROL => control.push(added),
+                // SentencePiece looks for runs of spaces where a literal U+2581 is one of them.
+                USER_DEFINED if spelling.byte_fallback && token.contains([' ', '\u{2581}']) => {
+                    normalized.push(AddedToken { text: token.replace(' ', META_SPACE), ..added });
+                }
+                USER_DEFINED => literal.push(added),
                 _ => continue,
             }
-            .push(added);
             id_of_added.entry((*token).to_owned()).or_insert(id as u32);
         }
         let surrounding = |add: Option<bool>, default: bool, id: Option<u32>| -> Vec<u32> {
@@ -206,7 +210,7 @@ impl Vocabulary<'_> {
             end_ids: end_ids(&control, &[self.eos, self.eot]),
             control: Matcher::new(control)?,
             literal: Matcher::new(literal)?,
-            normalized: None,
+            normalized: Matcher::new(normalized)?,
             unknown_id: self.unknown,
             token_bytes,
             leading_spaces_dropped: spelling.leading_spaces_dropped,

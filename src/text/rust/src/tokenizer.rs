@@ -3,7 +3,7 @@
 
 use crate::added_tokens::{AddedToken, Matcher};
 use crate::error::{Result, corrupt, internal};
-use crate::token_bytes::{Spelling, byte_level_alphabet};
+use crate::token_bytes::{META_SPACE, Spelling, byte_level_alphabet};
 use ahash::AHashMap;
 use tokenizers::{Encoding, Model, NormalizedString, Normalizer, PostProcessor, Token};
 
@@ -80,6 +80,8 @@ impl Tokenizer {
         let mut literal = Vec::new();
         let mut normalized = Vec::new();
         let named = [config.bos, config.eos];
+        // SentencePiece looks for runs of spaces where a literal U+2581 is one of them; tokenizer.json does not say so.
+        let spaces_are_meta = normalize(&pipeline, " ")? == META_SPACE;
         for (&id, token) in pipeline.get_added_vocabulary().get_added_tokens_decoder() {
             let added = AddedToken {
                 id,
@@ -90,7 +92,7 @@ impl Tokenizer {
             };
             if token.special || looks_like_control(&token.content) || named.contains(&Some(token.content.as_str())) {
                 control.push(added);
-            } else if token.normalized {
+            } else if token.normalized || (spaces_are_meta && token.content.contains(META_SPACE)) {
                 normalized.push(AddedToken { text: normalize(&pipeline, &token.content)?, ..added });
             } else {
                 literal.push(added);
