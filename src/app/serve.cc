@@ -4,8 +4,10 @@
 #include <thread>
 
 #include "app/commands.h"
+#include "app/served_name.h"
 #include "app/serving_model.h"
 #include "app/serving_signals.h"
+#include "base/printable.h"
 #include "engine/engine_loop.h"
 #include "server/server.h"
 
@@ -56,8 +58,8 @@ bool serve_until_the_end(Server& server, ServingSignals& signals) {
 Result<void> run(Options options) {
   options.engine.cache_bytes = uint64_t{options.cache_mb} << 20;
   options.server.request_timeout = std::chrono::seconds(options.request_timeout_s);
-  const std::filesystem::path path(options.model);
-  if (options.names.empty()) options.names = {(path.has_filename() ? path : path.parent_path()).stem().string()};
+  if (options.names.empty()) options.names = {served_name(options.model)};
+  for (std::string& name : options.names) name = printable(name, 1024);
 
   ServingSignals signals(!options.server.api_key_file.empty());
   const auto served = std::make_shared<ServedModel>(
