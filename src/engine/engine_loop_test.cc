@@ -240,7 +240,6 @@ TEST(EngineLoop, ADeadlineEndsARequestWhereverItIs) {
     Request running = greedy(some_tokens(10, 1), 400), waiting = greedy(some_tokens(10, 2), 400);
     running.deadline = waiting.deadline = deadline;
     fake.program->before_run = [deadline](const StepInput& step) {
-      // Neither ends by itself in time.
       if (step.token_ids.size() == 1) std::this_thread::sleep_until(deadline);
     };
     const auto running_answer = fake.submit(running), waiting_answer = fake.submit(waiting);
