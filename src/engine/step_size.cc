@@ -11,6 +11,7 @@ constexpr double kNewcomersPatience = 4;   // targets
 constexpr double kDearSteps = 0.9;         // of the best speed; smaller steps than that would waste too much
 constexpr double kUncertain = 2;           // at most by likely seconds
 constexpr double kEquallyGood = 0.97;      // of the best speed
+constexpr double kGoodBesideAnswers = 0.93;  // the same while answers wait for the step
 
 /// A step with so many tokens of prompts.
 struct Candidate {
@@ -64,7 +65,8 @@ uint32_t StepSize::prompt_tokens(const StepCost& cost, const StepOutlook& outloo
   }
   if (allowed.empty()) return kLeast;
   const double best = std::ranges::max(allowed, {}, &Candidate::speed).speed;
-  const auto is_good = [&](const Candidate& candidate) { return candidate.speed >= kEquallyGood * best; };
+  const double good = (decoding > 0 ? kGoodBesideAnswers : kEquallyGood) * best;
+  const auto is_good = [&](const Candidate& candidate) { return candidate.speed >= good; };
   if (outlook.is_alone) std::ranges::reverse(allowed);
   return std::clamp(std::ranges::find_if(allowed, is_good)->prompt_tokens, kLeast, possible);
 }

@@ -20,7 +20,7 @@ struct StepOutlook {
 /// Beside answers a step lasts `target_seconds` at most, except that prompts get a third of the time where a step of the
 /// answers alone takes most of it. While nobody's answer is being written, a step may last four times as long, since a
 /// newcomer waits for one step only, or longer where smaller steps cost more than a tenth of the speed. Of sizes that
-/// are equally good within 3 % the smallest is taken, or the largest for a request that is alone. Without a target steps
+/// are equally good within 3 %, or 7 % beside answers, the smallest is taken, or the largest for a request that is alone. Without a target steps
 /// are filled.
 class StepSize {
  public:

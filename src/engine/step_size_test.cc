@@ -56,7 +56,7 @@ TEST(StepSize, TakesTheBestStairWithinTheTarget) {
   for (const double target : {0.15, 0.1}) {
     const uint32_t best = target == 0.15 ? 512 : 256, tokens = settled(large_gpu, 2048, target, ahead) + 64;
     EXPECT_LE(large_gpu(tokens), target);
-    EXPECT_GE(tokens / large_gpu(tokens), 0.8 * best / large_gpu(best));
+    EXPECT_GE(tokens / large_gpu(tokens), 0.7 * best / large_gpu(best));
   }
 }
 
@@ -77,7 +77,7 @@ TEST(StepSize, PromptsGetAThirdOfTheTimeWhereAnswersTakeMostOfTheTarget) {
 TEST(StepSize, IsNoLargerThanWhatMakesTokensCheaper) {
   const uint32_t tokens = settled(processor, 512, 0.15, outlook(4, 30000));
   EXPECT_LE(tokens, 260U);
-  EXPECT_GE((tokens + 4) / processor(tokens + 4), 0.95 * 260 / processor(260));
+  EXPECT_GE((tokens + 4) / processor(tokens + 4), 0.92 * 260 / processor(260));
 }
 
 TEST(StepSize, WhileNobodyDecodesANewcomerWaitsForFourTargetsAtMost) {

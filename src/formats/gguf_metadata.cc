@@ -35,7 +35,7 @@ constexpr std::string_view kWanted<uint64_t> = "an integer that is not negative"
 template <>
 constexpr std::string_view kWanted<int64_t> = "an integer of 64 bits";
 template <>
-constexpr std::string_view kWanted<float> = "f32 or f64";
+constexpr std::string_view kWanted<float> = "f32, f64 or an integer up to 2^24";
 template <>
 constexpr std::string_view kWanted<bool> = "a truth value";
 
@@ -48,6 +48,12 @@ std::optional<Target> convert(const Value& value) {
     if (std::in_range<Target>(value)) return static_cast<Target>(value);
   } else if constexpr (std::same_as<Target, float> && std::same_as<Value, double>) {
     return static_cast<float>(value);
+  } else if constexpr (std::same_as<Target, float> && Integer<Value>) {
+    // Whole numbers of either kind of spelling, as converters write them, if none of their digits is lost.
+    constexpr int64_t kExact = int64_t{1} << std::numeric_limits<float>::digits;
+    if (std::in_range<int64_t>(value) && static_cast<int64_t>(value) <= kExact && static_cast<int64_t>(value) >= -kExact) {
+      return static_cast<float>(value);
+    }
   }
   return std::nullopt;
 }

@@ -43,8 +43,8 @@ using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int
 
 /// The key-value pairs of a GGUF file. A getter without a default fails with not_found when the key is absent; every
 /// getter fails with `corrupt` when the value has another type or does not fit, naming the key and both types.
-/// Integers of any width and sign serve as integers where the value fits; f32 and f64 serve as f32, and a single one
-/// must be finite.
+/// Integers of any width and sign serve as integers where the value fits; f32, f64 and whole numbers that it holds
+/// exactly serve as f32, and a single one must be finite.
 class GgufMetadata {
  public:
   bool contains(std::string_view key) const { return find(key) != nullptr; }

@@ -82,7 +82,8 @@ TEST(Gguf, GettersNameTheKeyAndBothTypes) {
   EXPECT_FALSE(m.get_u32("a.f32"));
   EXPECT_FALSE(m.get_u32("a.bool"));
   EXPECT_FALSE(m.get_bool("a.u8"));
-  EXPECT_FALSE(m.get_f32("a.u8"));
+  EXPECT_EQ(m.get_f32("a.u8"), 200.0f) << "as converters spell whole numbers";
+  EXPECT_FALSE(m.get_f32("a.u64")) << "a digit would be lost";
   EXPECT_FALSE(m.get_f32("nan"));
   EXPECT_FALSE(m.get_string("tokens"));
   EXPECT_FALSE(m.get_u32_array("types")) << "-1 does not fit";

@@ -94,5 +94,16 @@ TEST(GgufFamilies, WindowsAreWhereTheFileSays) {
             (std::vector<uint32_t>{16, 16}));
 }
 
+// llama.cpp's converter writes the original context as an integer.
+TEST(GgufFamilies, NumbersOfRopesMayBeIntegers) {
+  const auto yarn = [](auto original) {
+    return small("qwen3")
+        .key("qwen3.rope.scaling.type", "yarn")
+        .key("qwen3.rope.scaling.factor", 4.0F)
+        .key("qwen3.rope.scaling.original_context_length", original);
+  };
+  EXPECT_EQ(frequencies(yarn(uint32_t{64})), frequencies(yarn(64.0F)));
+}
+
 }  // namespace
 }  // namespace hearth
