@@ -95,7 +95,7 @@ void Scheduler::compose(const ChoosePromptTokens& choose_prompt_tokens) {
 const std::vector<ScheduledSequence>& Scheduler::schedule_ahead(std::span<const ScheduledSequence> in_flight) {
   step_.clear();
   if (shares_.someone_is_behind()) return step_;
-  if (!waiting_.empty() && running_.size() < limits_.max_sequences) return step_;
+  if (someone_waits_for_a_step()) return step_;
   std::vector<ScheduledSequence> next;
   uint32_t row = 0;
   for (const ScheduledSequence& before : in_flight) {
@@ -140,11 +140,9 @@ bool Scheduler::is_running(const Sequence& sequence) const {
   return std::ranges::binary_search(running_, sequence.arrival, {}, &Sequence::arrival);
 }
 
-/// Where all places are taken: a user who has more of them leaves one to a user who has so few that it is fair even
-/// when it has changed hands.
-void Scheduler::give_place() {
-  if (running_.size() < limits_.max_sequences || waiting_.empty()) return;
-  Sequence& last = **std::ranges::min_element(running_, yields_to);
+/// The waiting sequence that a running one leaves its place to, where all places are taken: of a user who has so few
+/// of them, beside the one who has most, that it is fair even when it has changed hands. Nothing where there is none.
+Sequence* Scheduler::successor_of(const Sequence& last) const {
   const double left = (last.share->running - 1) / last.share->user.weight;
   const auto deserves = [&](const Sequence* sequence) {
     const UserShare& share = *sequence->share;
@@ -152,9 +150,25 @@ void Scheduler::give_place() {
            (share.running + 1) / share.user.weight <= left;
   };
   const auto found = std::ranges::find_if(waiting_, deserves);
-  if (found == waiting_.end()) return;
-  place_for_ = (*found)->share;
+  return found == waiting_.end() ? nullptr : *found;
+}
+
+void Scheduler::give_place() {
+  if (running_.size() < limits_.max_sequences || waiting_.empty()) return;
+  Sequence& last = **std::ranges::min_element(running_, yields_to);
+  const Sequence* successor = successor_of(last);
+  if (successor == nullptr) return;
+  place_for_ = successor->share;
   preempt(last);
+}
+
+bool Scheduler::someone_waits_for_a_step() const {
+  if (waiting_.empty() || running_.empty()) return !waiting_.empty();
+  if (running_.size() == limits_.max_sequences) {
+    return successor_of(**std::ranges::min_element(running_, yields_to)) != nullptr;
+  }
+  return std::ranges::any_of(
+      waiting_, [](const Sequence* sequence) { return sequence->share->running < sequence->share->user.max_running; });
 }
 
 StepOutlook Scheduler::outlook() const {

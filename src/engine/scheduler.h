@@ -91,7 +91,9 @@ class Scheduler {
   void begin_step();
   bool takes_part(const Sequence& sequence) const;
   bool is_running(const Sequence& sequence) const;
+  Sequence* successor_of(const Sequence& last) const;
   void give_place();
+  bool someone_waits_for_a_step() const;
   StepOutlook outlook() const;
   void continue_decoding(Sequence& sequence);
   void continue_prompt(Sequence& sequence);

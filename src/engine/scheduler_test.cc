@@ -338,6 +338,19 @@ TEST_F(SchedulerTest, NothingRunsAheadOfPromptsNewcomersOrMissingBlocks) {
   EXPECT_TRUE(scheduler_->schedule_ahead(in_flight).empty()) << "no block is left";
 }
 
+TEST_F(SchedulerTest, NothingRunsAheadOfAUserWhoIsGivenAPlace) {
+  use(100, {.max_sequences = 4});
+  for (int i = 0; i < 6; ++i) add(20, -1, {.id = "many"});
+  add(20, -1, {.id = "limited", .max_running = 1});
+  for (int i = 0; i < 3; ++i) step();
+  ASSERT_EQ(sequences_[7].share->running, 1U) << "has changed places with one of the many";
+  add(20, -1, {.id = "limited", .max_running = 1});
+  const std::vector<ScheduledSequence> in_flight = schedule();
+  EXPECT_EQ(scheduler_->schedule_ahead(in_flight).size(), 4U) << "who waits may not run yet";
+  add(20, -1, {.id = "other"});
+  EXPECT_TRUE(scheduler_->schedule_ahead(in_flight).empty());
+}
+
 TEST_F(SchedulerTest, WhatWasRemovedStaysBehindWhenAStepRunsAhead) {
   use(100, {.max_sequences = 3});
   for (int i = 0; i < 3; ++i) add(20);
