@@ -197,7 +197,8 @@ void add_chat(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("chat", "Talk to a model in the terminal");
   command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
-  command->add_option("--chat-template", options->chat_template, "Jinja file to use instead of the model's own template")
+  command
+      ->add_option("--chat-template", options->chat_template, "Jinja file to use instead of the model's own template")
       ->check(CLI::ExistingFile);
   command->add_option("--system", options->system, "what the model is told before the conversation");
   command->add_option("--max-tokens", options->max_tokens, "tokens of an answer; 0 is what the context allows");

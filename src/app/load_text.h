@@ -19,7 +19,7 @@ struct ModelText {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
   std::optional<Error> chat_template_error;  ///< why the checkpoint's template cannot be used, where it has one
-  SamplingParams default_sampling;  ///< from generation_config.json
+  SamplingParams default_sampling;           ///< from generation_config.json
 };
 
 /// Takes up to seconds for large vocabularies: run it beside the loading of weights. `chat_template` is a file with a

@@ -10,7 +10,8 @@
 namespace hearth::app {
 
 /// What a running server is told from outside (signals) and by its own threads (a failure). Made by the main thread
-/// before it starts any other one, since threads inherit which signals are blocked; waited for by the main thread alone.
+/// before it starts any other one, since threads inherit which signals are blocked; waited for by the main thread
+/// alone.
 ///
 /// SIGINT and SIGTERM end the server. So does SIGHUP, unless `reloads` is given; where the parent has it ignored
 /// (nohup), it stays ignored. SIGUSR1, SIGUSR2 and SIGPIPE are ignored: log rotators and the like send them to anybody.

@@ -1,7 +1,6 @@
 #include "base/free_memory.h"
 
 #include <gtest/gtest.h>
-
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>

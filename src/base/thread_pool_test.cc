@@ -178,7 +178,8 @@ TEST(ThreadPool, ALoopEndsWithoutAThreadThatGetsNoProcessor) {
   ThreadPool pool(2);
   std::vector<pthread_t> handles(2);
   meet(pool, [&](unsigned thread) { handles[thread] = ::pthread_self(); });
-  struct sigaction hold {}, before {};
+  struct sigaction hold {
+  }, before{};
   hold.sa_handler = [](int) {
     g_held.release();
     g_release.acquire();

@@ -10,9 +10,9 @@
 
 namespace hearth {
 
-/// Opens "auto" (the best GPU that hearth can run on and that is no processor playing one, else the processor; a line of
-/// the log says which and why), "cpu", "vulkan" (the best GPU), "vulkan:N" (by the loader's order), "vulkan:NAME" (by a part of its
-/// name) or "reference". `threads` 0 means one for each core that this process may use.
+/// Opens "auto" (the best GPU that hearth can run on and that is no processor playing one, else the processor; a line
+/// of the log says which and why), "cpu", "vulkan" (the best GPU), "vulkan:N" (by the loader's order), "vulkan:NAME"
+/// (by a part of its name) or "reference". `threads` 0 means one for each core that this process may use.
 ///
 /// With `batch_invariant` the logits of a sequence are the same, bit for bit, whatever else is in its steps, however
 /// its prompt is cut into steps and whether a prefix of it was cached. On the processor and the reference they always

@@ -64,8 +64,8 @@ void EngineLoop::run(const std::stop_token& stop) {
 
 void EngineLoop::step() {
   if (in_flight_.empty()) {
-    submit_step(scheduler_.schedule(
-        [this](const StepOutlook& ahead) { return step_size_.prompt_tokens(step_cost_, ahead); }));
+    submit_step(
+        scheduler_.schedule([this](const StepOutlook& ahead) { return step_size_.prompt_tokens(step_cost_, ahead); }));
   }
   if (may_run_ahead()) submit_step(scheduler_.schedule_ahead(in_flight_.front().sequences));
   deliver_events();

@@ -174,23 +174,11 @@ TEST(EngineLoop, DecodingGoesOnBesideALongPromptAndAShortPromptOvertakesIt) {
   EXPECT_LE(long_prompt->first_step, 4000U / 128 + 5) << "and the long one is hardly slower for it";
 }
 
-TEST(EngineLoop, StepsAreAsLargeAsTheTargetAllowsOnThisDevice) {
-  for (const double seconds_per_token : {1.0, 0.01, 0.001}) {
-    FakeEngine fake({.blocks = {1024},
-                     .context_length = 8192,
-                     .options = {.inter_token_target_ms = 100},
-                     .expected_seconds_per_token = seconds_per_token});
-    std::promise<void> all_submitted;
-    size_t first_tokens = 0;
-    fake.program->before_run = [&, wait = all_submitted.get_future().share()](const StepInput& input) {
-      wait.wait();
-      if (first_tokens == 0) first_tokens = input.token_ids.size();
-    };
-    fake.submit(greedy(some_tokens(4000, 1), 5));
-    all_submitted.set_value();
-    fake.wait_until_idle();
-    EXPECT_EQ(first_tokens, seconds_per_token == 1.0 ? StepSize::kLeast : seconds_per_token == 0.01 ? 40U : 384U);
-  }
+TEST(EngineLoop, AsksTheProgramWhatItsStepsWillTake) {
+  FakeEngine fake({.options = {.max_batched_tokens = 300}});
+  ASSERT_FALSE(fake.program->expected_of.empty());
+  EXPECT_EQ(fake.program->expected_of.front(), 1U);
+  EXPECT_EQ(fake.program->expected_of.back(), 300U);
 }
 
 TEST(EngineLoop, PreemptionDoesNotChangeAnswers) {

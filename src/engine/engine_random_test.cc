@@ -87,40 +87,36 @@ TEST(EngineUnderRandomLoad, WithStepsAhead) {
 }
 
 TEST(EngineUnderRandomLoad, WithWindowsAndStepsAhead) {
-  run_random_load(
-      {.groups = {{.window = 0}, {.window = 1}, {.window = 64}},
-       .blocks = {25, 10, 16},
-       .context_length = 300,
-       .options = {.max_sequences = 3, .max_waiting = 10000, .max_batched_tokens = 32},
-       .ahead = true},
-      6, 1500);
+  run_random_load({.groups = {{.window = 0}, {.window = 1}, {.window = 64}},
+                   .blocks = {25, 10, 16},
+                   .context_length = 300,
+                   .options = {.max_sequences = 3, .max_waiting = 10000, .max_batched_tokens = 32},
+                   .ahead = true},
+                  6, 1500);
 }
 
 TEST(EngineUnderRandomLoad, WithWindows) {
   // 300 tokens of context need 19 blocks of the first group, and 5 or 8 of the others for steps of 32 tokens.
-  run_random_load(
-      {.groups = {{.window = 0}, {.window = 16}, {.window = 64}},
-       .blocks = {25, 10, 16},
-       .context_length = 300,
-       .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32}},
-      2, 1500);
+  run_random_load({.groups = {{.window = 0}, {.window = 16}, {.window = 64}},
+                   .blocks = {25, 10, 16},
+                   .context_length = 300,
+                   .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32}},
+                  2, 1500);
 }
 
 TEST(EngineUnderRandomLoad, WithWindowsOnly) {
-  run_random_load(
-      {.groups = {{.window = 33}},
-       .blocks = {10},
-       .context_length = 300,
-       .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32}},
-      3, 1000);
+  run_random_load({.groups = {{.window = 33}},
+                   .blocks = {10},
+                   .context_length = 300,
+                   .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32}},
+                  3, 1000);
 }
 
 TEST(EngineUnderRandomLoad, WithEnoughMemoryForOneOnly) {
-  run_random_load(
-      {.blocks = {19},
-       .context_length = 300,
-       .options = {.max_sequences = 4, .max_waiting = 10000, .max_batched_tokens = 16}},
-      4, 700);
+  run_random_load({.blocks = {19},
+                   .context_length = 300,
+                   .options = {.max_sequences = 4, .max_waiting = 10000, .max_batched_tokens = 16}},
+                  4, 700);
 }
 
 }  // namespace

@@ -6,15 +6,17 @@ namespace hearth {
 namespace {
 
 // What was long ago is forgotten: nobody is owed more, and no head start counts for more.
-constexpr double kMostBehind = 1;      // seconds
+constexpr double kMostBehind = 1;    // seconds
 constexpr double kMostAhead = 0.25;  // seconds
 
 }  // namespace
 
 UserShare& FairShares::enter(const User& user) {
   UserShare& share = shares_[user.id];
-  if (share.requests == 0) weights_ += user.weight;
-  else weights_ += user.weight - share.user.weight;
+  if (share.requests == 0)
+    weights_ += user.weight;
+  else
+    weights_ += user.weight - share.user.weight;
   share.user = user;
   ++share.requests;
   return share;

@@ -22,8 +22,8 @@ struct UserShare {
 
 /// How users share a device: by weight, and among one user's requests equally. For one thread.
 ///
-/// Prompts come in the order in which they would be done if what steps have for prompts were shared out like that at every
-/// moment (the virtual finish times of fair queueing): a short one overtakes long ones, one of many comes after
+/// Prompts come in the order in which they would be done if what steps have for prompts were shared out like that at
+/// every moment (the virtual finish times of fair queueing): a short one overtakes long ones, one of many comes after
 /// another user's only one, and none waits for ever. Answers that are being written take part in all steps, which costs
 /// little; but where a user's answers get on more slowly than with the user's share of the device alone, some steps are
 /// for those who are behind (`behind_seconds`).

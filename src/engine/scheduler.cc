@@ -210,8 +210,8 @@ bool Scheduler::make_room(Sequence& sequence, uint32_t token_count) {
 bool Scheduler::may_be_admitted(const Sequence& sequence) const {
   const UserShare& share = *sequence.share;
   const bool lacks_blocks = preemptions_ > preemptions_before_;  // then who lost some would be overtaken
-  return !lacks_blocks && prompt_budget_ > 0 && running_.size() < limits_.max_sequences && share.running < share.user.max_running &&
-         (place_for_ == nullptr || place_for_ == &share);
+  return !lacks_blocks && prompt_budget_ > 0 && running_.size() < limits_.max_sequences &&
+         share.running < share.user.max_running && (place_for_ == nullptr || place_for_ == &share);
 }
 
 Scheduler::Admission Scheduler::admit(Sequence& sequence) {

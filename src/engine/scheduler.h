@@ -41,10 +41,10 @@ StepLoad load_of(std::span<const ScheduledSequence> step);
 /// The next tokens of answers come first, then prompts, those that run and those that wait in one order: by priority,
 /// then by when fair shares would have them done (FairShares). Where a user's answers have fallen behind the user's
 /// share, a step is for such users alone. When all sequences run that may, a user who has more of them than another one
-/// gives a place to that one's waiting request. A sequence that needs a KV block when none is free takes those of another
-/// one, which waits and later recomputes them: of the lowest priority, then of the user who has most, then the youngest,
-/// never one that is older in the same step; so somebody always gets on. A request whose prompt starts like one that is
-/// being computed waits for those blocks instead of computing them again.
+/// gives a place to that one's waiting request. A sequence that needs a KV block when none is free takes those of
+/// another one, which waits and later recomputes them: of the lowest priority, then of the user who has most, then the
+/// youngest, never one that is older in the same step; so somebody always gets on. A request whose prompt starts like
+/// one that is being computed waits for those blocks instead of computing them again.
 ///
 /// Knows nothing of devices, text or clients. For one thread; sequences must stay where they are until removed.
 class Scheduler {

@@ -15,7 +15,7 @@ namespace {
 /// Gemma 3 27B on an H200, from docs/performance.md: tiles of 256 tokens, and attention.
 double large_gpu(const StepLoad& load) {
   const double tokens = load.tokens;
-  const double matmuls = tokens <= 64 ? 6.3e-3 + tokens * 0.4e-3
+  const double matmuls = tokens <= 64    ? 6.3e-3 + tokens * 0.4e-3
                          : tokens <= 256 ? 75e-3
                          : tokens <= 512 ? 130e-3
                                          : 54e-3 * std::ceil(tokens / 256) + 20e-3;

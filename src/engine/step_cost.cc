@@ -6,17 +6,17 @@
 namespace hearth {
 namespace {
 
-constexpr double kNewest = 0.1;            // least weight of the newest step in the mean of its size
-constexpr double kProductsNewest = 0.02;   // the same in the means of products
-constexpr double kOutlier = 3;       // a step counts for at most that many times what its size took before
-constexpr double kFirstOutlier = 1.5;  // and the first one of a size for that many times what was expected at most
+constexpr double kNewest = 0.1;           // least weight of the newest step in the mean of its size
+constexpr double kProductsNewest = 0.02;  // the same in the means of products
+constexpr double kOutlier = 3;            // a step counts for at most that many times what its size took before
+constexpr double kFirstOutlier = 1.5;     // and the first one of a size for that many times what was expected at most
 // The first steps of a size may have been cold: pipelines were made, memory was touched, clocks were low.
 constexpr uint32_t kSettledSteps = 4;
 constexpr double kMuchQuicker = 0.8;          // of the mean; then the steps before were cold
 constexpr double kMostOff = 0.5;              // of a size's mean that one step's difference counts for
 constexpr uint64_t kForgottenAfter = 4000;    // steps
 constexpr uint64_t kUnsettledForgotten = 64;  // steps, where there were few
-constexpr double kLeastPlainShare = 0.25;  // of a size's mean that does not depend on anything but the size
+constexpr double kLeastPlainShare = 0.25;     // of a size's mean that does not depend on anything but the size
 
 /// Fine where steps are small, in sixteenths of a power of two where they are large: the tiles of GPUs end there.
 std::vector<uint32_t> step_sizes(uint32_t most) {

@@ -37,8 +37,8 @@ struct StepLoad {
 class StepCost {
  public:
   /// Seconds. Where no step as large has run and the device said nothing, `likely` is a guess: a line through two sizes
-  /// that have run, or as much as one of them. `at_most` supposes then that a token costs no more in a large step than in
-  /// a small one, and not less either.
+  /// that have run, or as much as one of them. `at_most` supposes then that a token costs no more in a large step than
+  /// in a small one, and not less either.
   struct Estimate {
     double likely = 0;
     double at_most = 0;

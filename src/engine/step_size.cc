@@ -6,11 +6,11 @@
 namespace hearth {
 namespace {
 
-constexpr double kPromptShare = 1.0 / 3;   // of the time, for prompts beside answers, whatever the target
-constexpr double kNewcomersPatience = 4;   // targets
-constexpr double kDearSteps = 0.9;         // of the best speed; smaller steps than that would waste too much
-constexpr double kUncertain = 2;           // at most by likely seconds
-constexpr double kEquallyGood = 0.97;      // of the best speed
+constexpr double kPromptShare = 1.0 / 3;     // of the time, for prompts beside answers, whatever the target
+constexpr double kNewcomersPatience = 4;     // targets
+constexpr double kDearSteps = 0.9;           // of the best speed; smaller steps than that would waste too much
+constexpr double kUncertain = 2;             // at most by likely seconds
+constexpr double kEquallyGood = 0.97;        // of the best speed
 constexpr double kGoodBesideAnswers = 0.93;  // the same while answers wait for the step
 
 /// A step with so many tokens of prompts.
@@ -48,7 +48,7 @@ double StepSize::limit_seconds(const StepCost& cost, const StepOutlook& outlook)
 uint32_t StepSize::prompt_tokens(const StepCost& cost, const StepOutlook& outlook) const {
   const uint32_t decoding = outlook.decoding.tokens;
   const uint32_t possible = std::min(outlook.prompt_tokens, most_ - std::min(most_, decoding));
-  if (target_ == 0 || possible <= kLeast) return possible;
+  if (target_ == 0 || outlook.is_alone || possible <= kLeast) return possible;
   const std::vector<Candidate> candidates = candidates_of(cost, outlook, most_);
   if (candidates.empty()) return std::min(possible, kFirst);
 
@@ -67,7 +67,6 @@ uint32_t StepSize::prompt_tokens(const StepCost& cost, const StepOutlook& outloo
   const double best = std::ranges::max(allowed, {}, &Candidate::speed).speed;
   const double good = (decoding > 0 ? kGoodBesideAnswers : kEquallyGood) * best;
   const auto is_good = [&](const Candidate& candidate) { return candidate.speed >= good; };
-  if (outlook.is_alone) std::ranges::reverse(allowed);
   return std::clamp(std::ranges::find_if(allowed, is_good)->prompt_tokens, kLeast, possible);
 }
 

@@ -17,11 +17,12 @@ struct StepOutlook {
 /// Chooses how many tokens of prompts a step takes: as many as make its tokens cheapest, while no answer's next token
 /// comes later than the target. For one thread.
 ///
-/// Beside answers a step lasts `target_seconds` at most, except that prompts get a third of the time where a step of the
-/// answers alone takes most of it. While nobody's answer is being written, a step may last four times as long, since a
-/// newcomer waits for one step only, or longer where smaller steps cost more than a tenth of the speed. Of sizes that
-/// are equally good within 3 %, or 7 % beside answers, the smallest is taken, or the largest for a request that is alone. Without a target steps
-/// are filled.
+/// Beside answers a step lasts `target_seconds` at most, except that prompts get a third of the time where a step of
+/// the answers alone takes most of it. While nobody's answer is being written, a step may last four times as long,
+/// since a newcomer waits for one step only, or longer where smaller steps cost more than a tenth of the speed. Of
+/// sizes that are equally good within 3 %, or 7 % beside answers, the smallest is taken. Without a target steps are
+/// filled, and for a request that is alone, so that how its prompt is cut, and with it the last bits of its logits on a
+/// GPU, does not depend on what was learned meanwhile.
 class StepSize {
  public:
   /// `target_seconds` 0 sets no limit. A step has at most `most_tokens`.

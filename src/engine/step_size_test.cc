@@ -94,10 +94,12 @@ TEST(StepSize, WhileNobodyDecodesANewcomerWaitsForFourTargetsAtMost) {
   EXPECT_LE(settled([](uint32_t n) { return n * 0.3; }, 2048, 0.15, outlook(0, 30000)), 2 * StepSize::kFirst);
 }
 
-TEST(StepSize, OneRequestAloneTakesLargeSteps) {
-  StepOutlook ahead = outlook(0, 512);
+TEST(StepSize, OneRequestAloneIsCutAlikeWhateverWasLearned) {
+  StepOutlook ahead = outlook(0, 700);
   ahead.is_alone = true;
+  EXPECT_EQ(StepSize(512, 0.15).prompt_tokens(StepCost(512), ahead), 512U);
   EXPECT_EQ(settled(processor, 512, 0.15, ahead), 512U);
+  EXPECT_EQ(settled(slow_gpu, 512, 0.15, ahead), 512U);
 }
 
 TEST(StepSize, ABeginningIsSmall) {

@@ -51,7 +51,8 @@ std::optional<Target> convert(const Value& value) {
   } else if constexpr (std::same_as<Target, float> && Integer<Value>) {
     // Whole numbers of either kind of spelling, as converters write them, if none of their digits is lost.
     constexpr int64_t kExact = int64_t{1} << std::numeric_limits<float>::digits;
-    if (std::in_range<int64_t>(value) && static_cast<int64_t>(value) <= kExact && static_cast<int64_t>(value) >= -kExact) {
+    if (std::in_range<int64_t>(value) && static_cast<int64_t>(value) <= kExact &&
+        static_cast<int64_t>(value) >= -kExact) {
       return static_cast<float>(value);
     }
   }

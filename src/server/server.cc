@@ -136,11 +136,8 @@ class HttpServer final : public Server {
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   asio::thread_pool workers_{kWorkers};
   asio::thread_pool formatters_{kFormatters};
-  ConnectionContext context_{.workers = workers_,
-                             .formatters = formatters_,
-                             .router = router_,
-                             .options = options_,
-                             .counters = counters_};
+  ConnectionContext context_{
+      .workers = workers_, .formatters = formatters_, .router = router_, .options = options_, .counters = counters_};
   Listener listener_{io_, context_};
   std::thread thread_;
 

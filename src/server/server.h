@@ -38,7 +38,8 @@ class Server {
   virtual Result<void> reload_keys() = 0;
 
   /// Stops accepting, lets running requests finish for up to `timeout`, then cancels them and closes every connection.
-  /// True if all of them had finished by themselves. Meant to be called once; calling stop_draining from another thread cuts it short.
+  /// True if all of them had finished by themselves. Meant to be called once; calling stop_draining from another thread
+  /// cuts it short.
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
 
   /// Makes a running drain cancel at once (the second ctrl-c).

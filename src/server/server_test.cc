@@ -104,8 +104,8 @@ TEST_F(ServerTest, SaysWhenItListensOnEveryInterface) {
     start();
     EXPECT_EQ(get("/health").status, 200U) << host << ": IPv4 is part of it";
     const bool is_ipv4 = std::string_view(host) == "0.0.0.0" || !has_ipv6();
-    EXPECT_EQ(server->addresses(), server->url() + (is_ipv4 ? " (every IPv4 interface, 0.0.0.0)"
-                                                            : " (every interface, ::)"));
+    EXPECT_EQ(server->addresses(),
+              server->url() + (is_ipv4 ? " (every IPv4 interface, 0.0.0.0)" : " (every interface, ::)"));
   }
   options.host = "127.0.0.1";
   start();

@@ -234,11 +234,10 @@ TEST(ChatTemplate, AgreesWithJinja2OnATableOfSources) {
 
 /// What is not known is refused by its name, not printed in some other way.
 TEST(ChatTemplate, RefusesUnknownFunctionsByName) {
-  for (const auto& [source, name] : {std::pair("{{ 1 | pprint }}", "pprint"),
-                                     std::pair("{{ 1 is callable }}", "callable"),
-                                     std::pair("{{ 'a' | wordwrap }}", "wordwrap"),
-                                     std::pair("{{ lipsum() }}", "lipsum"),
-                                     std::pair("{{ 'a'.translate({}) }}", "translate")}) {
+  for (const auto& [source, name] :
+       {std::pair("{{ 1 | pprint }}", "pprint"), std::pair("{{ 1 is callable }}", "callable"),
+        std::pair("{{ 'a' | wordwrap }}", "wordwrap"), std::pair("{{ lipsum() }}", "lipsum"),
+        std::pair("{{ 'a'.translate({}) }}", "translate")}) {
     const auto refused = render(source, "x");
     ASSERT_FALSE(refused) << source;
     EXPECT_THAT(refused.error().message, HasSubstr(name));
@@ -247,8 +246,7 @@ TEST(ChatTemplate, RefusesUnknownFunctionsByName) {
 
 /// Files written on Windows; what Jinja2 makes of them.
 TEST(ChatTemplate, ReadsNewlinesOfAllKindsAsOne) {
-  EXPECT_EQ(join(rendered("a\r\n{% if true %}\r\nb\rc\r\n  {% endif %}\r\n{{ 'd\r\ne' }}\r\n", "x")),
-            "a\nb\nc\nd\ne");
+  EXPECT_EQ(join(rendered("a\r\n{% if true %}\r\nb\rc\r\n  {% endif %}\r\n{{ 'd\r\ne' }}\r\n", "x")), "a\nb\nc\nd\ne");
   EXPECT_EQ(join(rendered("{{ 'escaped\\r\\n' }}{# c\r\n #}\r\n\r\n", "x")), "escaped\r\n");
   EXPECT_EQ(marked(rendered("<u>\r\n{{ messages[0].content }}\r\n</u>", "a\r\nb")), "<u>\n[a\r\nb]\n</u>")
       << "the request's own newlines stay";

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "device/cpu/packed_matrix.h"
 #include "device/cpu/test_device.h"
 #include "tensor/quantize.h"

@@ -104,8 +104,9 @@ TEST(QueueFamilies, OneFamilyDoesAllWhereThereIsNoOther) {
 TEST(GpuChoice, AutomaticallyNoProcessorThatPlaysAGpu) {
   EXPECT_EQ(chosen(kMachine, {.only_hardware = true}), 4U);
   EXPECT_EQ(chosen(std::span(kMachine).first(2), {.only_hardware = true}), 1U);
-  EXPECT_THAT(refusal(std::span(kMachine).first(1), {.only_hardware = true}),
-              HasSubstr("no Vulkan device but processors that play one that hearth can run on (0: llvmpipe (LLVM 19))"));
+  EXPECT_THAT(
+      refusal(std::span(kMachine).first(1), {.only_hardware = true}),
+      HasSubstr("no Vulkan device but processors that play one that hearth can run on (0: llvmpipe (LLVM 19))"));
 }
 
 TEST(GpuChoice, OfOneKindTheOneWithMostMemory) {

@@ -114,9 +114,9 @@ struct GpuChoice {
 };
 
 /// The position in `found` of the device to open. Where the choice leaves several, devices that hearth cannot run on
-/// are passed over, and a discrete GPU comes before an integrated one, that before a virtual one, and the CPU is last; of one kind
-/// the one with most memory of its own.
-/// Errors: unsupported, naming what was found and why it cannot be used.
+/// are passed over, and a discrete GPU comes before an integrated one, that before a virtual one, and the CPU is last;
+/// of one kind the one with most memory of its own. Errors: unsupported, naming what was found and why it cannot be
+/// used.
 Result<uint32_t> choose_gpu(std::span<const GpuProperties> found, const GpuChoice& choice);
 
 }  // namespace hearth::vulkan

@@ -120,10 +120,11 @@ class Implementation : public VulkanDevice {
 }  // namespace vulkan
 
 Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& options) {
-  auto gpu = vulkan::Gpu::open({.choice = {.index = options.index, .name = options.name, .only_hardware = options.only_hardware},
-                                .validation = options.validation,
-                                .staging = options.staging,
-                                .wrap = options.wrap});
+  auto gpu = vulkan::Gpu::open(
+      {.choice = {.index = options.index, .name = options.name, .only_hardware = options.only_hardware},
+       .validation = options.validation,
+       .staging = options.staging,
+       .wrap = options.wrap});
   if (!gpu) return pass_on(gpu);
   auto pipelines = vulkan::Pipelines::create(**gpu, false, options.pipeline_cache);
   if (!pipelines) return pass_on(pipelines);

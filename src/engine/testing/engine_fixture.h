@@ -55,14 +55,12 @@ class FakeEngine {
     const Tokenizer* tokenizer = nullptr;
     std::optional<int> rebuilds;  ///< times that a lost program is made anew, after which it cannot be; without, never
     bool ahead = false;           ///< the program takes a step while one is in flight
-    /// Steps are sized by what this program says they take, before the first ones have run; else they are filled, however
-    /// long they take on the machine that runs the test.
-    double expected_seconds_per_token = 0;
   };
 
   explicit FakeEngine(Setup setup) : setup_(std::move(setup)) {
     setup_.options.max_batched_tokens = std::max(setup_.options.max_batched_tokens, setup_.options.max_sequences);
-    if (setup_.expected_seconds_per_token == 0) setup_.options.inter_token_target_ms = 0;
+    // Steps are filled, however long they take on the machine that runs the test.
+    setup_.options.inter_token_target_ms = 0;
     EngineParts parts;
     parts.program = make_program(program_limits(setup_.options));
     if (setup_.rebuilds) {
@@ -160,7 +158,6 @@ class FakeEngine {
   std::unique_ptr<Program> make_program(const ProgramLimits& limits) {
     auto fake = std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, limits, setup_.vocabulary);
     fake->ahead = setup_.ahead;
-    fake->expected_seconds_per_token = setup_.expected_seconds_per_token;
     program = fake.get();
     return fake;
   }

@@ -82,10 +82,8 @@ class FakeProgram final : public Program {
   bool runs_ahead() const override { return ahead; }
 
   std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override {
-    if (expected_seconds_per_token == 0) return {};
-    std::vector<double> seconds;
-    for (const uint32_t count : tokens) seconds.push_back(count * expected_seconds_per_token);
-    return seconds;
+    expected_of.assign(tokens.begin(), tokens.end());
+    return {};
   }
 
   Result<void> submit(const StepInput& input) override {
@@ -130,9 +128,8 @@ class FakeProgram final : public Program {
   std::atomic<uint64_t> steps = 0;
   std::atomic<uint64_t> steps_ahead = 0;  ///< submitted while another was in flight
   std::atomic<uint64_t> tokens_computed = 0;
-  // To be set before the engine starts.
-  bool ahead = false;  ///< as runs_ahead() says
-  double expected_seconds_per_token = 0;
+  bool ahead = false;                 ///< as runs_ahead() says; to be set before the engine starts
+  std::vector<uint32_t> expected_of;  ///< the sizes of steps that were asked for when the engine was made
 
  private:
   static constexpr uint64_t kNothing = 0xdeadbeef;

@@ -59,8 +59,7 @@ class SimulatedServing {
 
   /// One step; its seconds.
   double step() {
-    const auto step = scheduler_.schedule(
-        [&](const StepOutlook& ahead) { return size_.prompt_tokens(cost_, ahead); });
+    const auto step = scheduler_.schedule([&](const StepOutlook& ahead) { return size_.prompt_tokens(cost_, ahead); });
     const StepLoad load = load_of(step);
     const double seconds = device_(load);
     now_ += seconds;

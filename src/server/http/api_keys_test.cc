@@ -50,10 +50,9 @@ TEST_F(ApiKeysFile, SaysWhoseKeysAreAndWhatTheyMay) {
 }
 
 TEST_F(ApiKeysFile, WhatItDoesNotUnderstandIsAnErrorWithItsLine) {
-  for (const char* line :
-       {"key weight=0", "key weight=heavy", "key weight=1000", "key weight=nan", "key max-running=0", "key max-running=-1",
-        "key max-waiting=1.5", "key name=", "key name=\xc3\xa9", "key colour=red", "key weight", "first",
-        "key name=a weight=2"}) {
+  for (const char* line : {"key weight=0", "key weight=heavy", "key weight=1000", "key weight=nan", "key max-running=0",
+                           "key max-running=-1", "key max-waiting=1.5", "key name=", "key name=\xc3\xa9",
+                           "key colour=red", "key weight", "first", "key name=a weight=2"}) {
     const auto keys = read(std::string("# users\nfirst name=a\n") + line);
     ASSERT_FALSE(keys) << line;
     EXPECT_EQ(keys.error().code, ErrorCode::invalid_argument) << line;

@@ -13,7 +13,8 @@ class BodyBudget {
       : limit_(options.max_buffered_body_bytes), small_(limit_ / 2 / (options.max_connections + 1)) {}
 
   /// Whether a body of `bytes` would find room beside what others hold; `held_already` of it is counted. Small ones
-  /// always do, which takes half the limit beyond it at most: large ones that somebody holds back keep no small one out.
+  /// always do, which takes half the limit beyond it at most: large ones that somebody holds back keep no small one
+  /// out.
   bool has_room(uint64_t bytes, uint64_t held_already = 0) const {
     return bytes <= small_ || held_ - held_already + bytes <= limit_;
   }

@@ -368,9 +368,10 @@ TEST_F(ConnectionTest, APreflightIsAnsweredOnceAndWhole) {
   start();
   const auto preflight = [&](const std::string& origin) {
     TestClient client(server->port());
-    client.send(fmt::format("OPTIONS {} HTTP/1.1\r\nHost: x\r\nOrigin: {}\r\nAccess-Control-Request-Method: POST\r\n"
-                            "Access-Control-Request-Headers: authorization,content-type\r\n\r\n",
-                            kChatPath, origin));
+    client.send(
+        fmt::format("OPTIONS {} HTTP/1.1\r\nHost: x\r\nOrigin: {}\r\nAccess-Control-Request-Method: POST\r\n"
+                    "Access-Control-Request-Headers: authorization,content-type\r\n\r\n",
+                    kChatPath, origin));
     return client.read();
   };
   const TestResponse allowed = preflight("https://chat.example");

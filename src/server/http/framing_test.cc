@@ -144,8 +144,8 @@ TEST_F(FramingTest, VersionsAreTheTwoOfHttp1) {
   EXPECT_EQ(last_status_of("GET /health\r\n\r\n"), 400U);
   // What HTTP/1.0 does not know is not sent to it.
   TestClient old(server->port());
-  old.send(fmt::format("POST {} HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", kChatPath,
-                       body.size()));
+  old.send(
+      fmt::format("POST {} HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", kChatPath, body.size()));
   old.send(body);
   EXPECT_EQ(old.read().status, 200U);
 }

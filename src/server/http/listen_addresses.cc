@@ -16,8 +16,7 @@ using asio::ip::tcp;
 constexpr int kPortAttempts = 10;
 
 bool is_not_here(boost::system::error_code error) {
-  return error == asio::error::address_family_not_supported ||
-         error == boost::system::errc::address_not_available;
+  return error == asio::error::address_family_not_supported || error == boost::system::errc::address_not_available;
 }
 
 tcp::acceptor open_acceptor(asio::io_context& io, const tcp::endpoint& endpoint, boost::system::error_code& error) {

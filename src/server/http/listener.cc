@@ -46,8 +46,7 @@ std::string hint_for(boost::system::error_code error) {
 
 }  // namespace
 
-Listener::Listener(asio::io_context& io, ConnectionContext& context)
-    : io_(io), context_(context) {}
+Listener::Listener(asio::io_context& io, ConnectionContext& context) : io_(io), context_(context) {}
 
 Result<void> Listener::listen() {
   const ServerOptions& options = context_.options;

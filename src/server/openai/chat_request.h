@@ -22,7 +22,6 @@ ChatTemplateInputs read_template_inputs(Fields& fields);
 
 /// The prompt's token ids; `max_tokens` is as in EncodeOptions. 400 when the template refuses the messages.
 ApiResult<std::vector<int32_t>> render_chat(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
-                                            const ChatTemplateInputs& inputs,
-                                            size_t max_tokens = kAnyNumberOfTokens);
+                                            const ChatTemplateInputs& inputs, size_t max_tokens = kAnyNumberOfTokens);
 
 }  // namespace hearth

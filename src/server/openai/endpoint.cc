@@ -84,12 +84,13 @@ ApiResult<void> require_chat_template(const ReadyModel& model) {
   if (model.chat_template != nullptr && model.tokenizer != nullptr) return {};
   if (model.chat_template_error != nullptr) {
     const std::string why = to_string(*model.chat_template_error);
-    return std::unexpected(ApiError{.status = 400,
-                                    .message = fmt::format("This model cannot chat: {}. Use /v1/completions, or serve it "
-                                                           "with --chat-template FILE",
-                                                           why),
-                                    .param = "model",
-                                    .code = "no_chat_template"});
+    return std::unexpected(
+        ApiError{.status = 400,
+                 .message = fmt::format("This model cannot chat: {}. Use /v1/completions, or serve it "
+                                        "with --chat-template FILE",
+                                        why),
+                 .param = "model",
+                 .code = "no_chat_template"});
   }
   return std::unexpected(ApiError{.status = 400,
                                   .message = "This model has no chat template: it is a base model, made to continue "

@@ -50,8 +50,8 @@ ApiResult<void> check_length(const ReadyModel& model, size_t tokens, const char*
   const uint32_t context_length = model.engine->context_length();
   if (tokens == 0) return bad_field(param, "The prompt has no tokens");
   if (tokens < context_length) return {};
-  const std::string count = tokens == size_t{context_length} + 1 ? fmt::format("more than {}", context_length)
-                                                                 : fmt::to_string(tokens);
+  const std::string count =
+      tokens == size_t{context_length} + 1 ? fmt::format("more than {}", context_length) : fmt::to_string(tokens);
   return std::unexpected(ApiError{
       .status = 400,
       .message = fmt::format("This model's maximum context length is {} tokens. The prompt is too long: it has {}, "

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-
 #include <utility>
 
 #include "server/openai/generation_params.h"

@@ -98,8 +98,8 @@ layout(buffer_reference, std430, buffer_reference_align = 4) buffer Uints { uint
 layout(buffer_reference, std430, buffer_reference_align = 8) buffer Vec2s { vec2 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4s { vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer Uvec4s { uvec4 v[]; };
-// Written by some workgroups of a launch and read by another (last_workgroup.glsl): `nonprivate` has barriers between them
-// order the accesses. It stands on members, as glslang drops what stands on a block behind a reference.
+// Written by some workgroups of a launch and read by another (last_workgroup.glsl): `nonprivate` has barriers between
+// them order the accesses. It stands on members, as glslang drops what stands on a block behind a reference.
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Partials { nonprivate float v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) buffer PartialQuads { nonprivate vec4 v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Counters { nonprivate uint v[]; };
@@ -120,8 +120,8 @@ struct WeightRef {
 // As sums of two halves: [rows][upper, lower][width] of f16, each row in units and blocks as weights in f16 are, and
 // [rows] of f32, powers of two that results are to be multiplied with.
 
-// As halves made from bytes: [rows][width] of f16, of each four values in a row first, third, second, fourth; and [rows] of
-// such powers.
+// As halves made from bytes: [rows][width] of f16, of each four values in a row first, third, second, fourth; and
+// [rows] of such powers.
 
 struct EmbedArguments {
   WeightRef table;
@@ -221,7 +221,8 @@ struct RopeAndStoreArguments {
   float epsilon;
 };
 
-/// Places inside a buffer are counted from its address in the units of what lies there, so that the arguments stay small.
+/// Places inside a buffer are counted from its address in the units of what lies there, so that the arguments stay
+/// small.
 struct AttentionArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(FloatsIn) query;  ///< where RopeAndStore is fused in, the rows of Q, K and V
