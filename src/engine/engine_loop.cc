@@ -219,9 +219,9 @@ void EngineLoop::deliver_events() {
   for (Delivery& delivery : deliveries_) {
     delivery.request->on_event(delivery.event);
     if (!delivery.ended) continue;
-    const User user = std::move(delivery.ended->request.user);
+    const std::string user_id = std::move(delivery.ended->request.user.id);
     delivery.ended.reset();
-    inbox_.note_end(user.id);
+    inbox_.note_end(user_id);
   }
   deliveries_.clear();
 }

@@ -107,15 +107,15 @@ void EngineLoop::update_metrics() {
   const uint32_t total = cache_.pools()[unlimited == groups.end() ? 0 : unlimited - groups.begin()].size();
   double share = 0;
   for (const BlockPool& pool : cache_.pools()) share = std::max(share, double(pool.used_count()) / pool.size());
-  metrics_.update(
-      {.requests_running = static_cast<uint32_t>(scheduler_.running()),
-       .kv_blocks_total = total,
-       .kv_blocks_used = static_cast<uint32_t>(std::lround(share * total)),
-       .preemptions = scheduler_.preemptions(),
-       .prefix_cache_queries = scheduler_.prefix_queries(),
-       .prefix_cache_hits = scheduler_.prefix_hits(),
-       .queue_seconds = static_cast<double>(scheduler_.waiting_tokens()) * step_cost_.seconds_per_prompt_token(),
-       .buffer_pools = program_ ? program_->buffer_pools() : std::vector<BufferPoolStatistics>()});
+  const auto queued = static_cast<double>(scheduler_.waiting_tokens());
+  metrics_.update({.requests_running = static_cast<uint32_t>(scheduler_.running()),
+                   .kv_blocks_total = total,
+                   .kv_blocks_used = static_cast<uint32_t>(std::lround(share * total)),
+                   .preemptions = scheduler_.preemptions(),
+                   .prefix_cache_queries = scheduler_.prefix_queries(),
+                   .prefix_cache_hits = scheduler_.prefix_hits(),
+                   .queue_seconds = queued == 0 ? 0 : queued * step_cost_.seconds_per_prompt_token(),
+                   .buffer_pools = program_ ? program_->buffer_pools() : std::vector<BufferPoolStatistics>()});
 }
 
 Result<void> EngineLoop::check_integrity() const { return cache_.check_integrity(true); }

@@ -13,10 +13,7 @@ constexpr double kMostAhead = 0.25;  // seconds
 
 UserShare& FairShares::enter(const User& user) {
   UserShare& share = shares_[user.id];
-  if (share.requests == 0)
-    weights_ += user.weight;
-  else
-    weights_ += user.weight - share.user.weight;
+  weights_ += user.weight - (share.requests == 0 ? 0 : share.user.weight);
   share.user = user;
   ++share.requests;
   return share;

@@ -1,7 +1,6 @@
 #include "engine/step_cost.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace hearth {
 namespace {
@@ -18,7 +17,7 @@ constexpr uint64_t kForgottenAfter = 4000;    // steps
 constexpr uint64_t kUnsettledForgotten = 64;  // steps, where there were few
 constexpr double kLeastPlainShare = 0.25;     // of a size's mean that does not depend on anything but the size
 
-/// Fine where steps are small, in sixteenths of a power of two where they are large: the tiles of GPUs end there.
+/// Fine where steps are small, multiples of 64 where they are large: the tiles of GPUs end there.
 std::vector<uint32_t> step_sizes(uint32_t most) {
   std::vector<uint32_t> sizes;
   for (uint32_t size = 1; size < most;) {
