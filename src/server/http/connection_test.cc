@@ -168,7 +168,7 @@ TEST_F(ConnectionTest, RefusesWhatIsNotHttp) {
   EXPECT_EQ(status_of(post + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), 400U);
   EXPECT_EQ(status_of(post + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"), 400U);
   EXPECT_EQ(status_of(post + "Content-Length: -1\r\n\r\n{}"), 400U);
-  EXPECT_EQ(status_of(post + "Transfer-Encoding: gzip\r\n\r\n"), 501U);
+  EXPECT_EQ(status_of(post + "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501U);
   EXPECT_EQ(status_of(post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n"), 400U);
   EXPECT_EQ(status_of(post + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"), 415U);
   EXPECT_EQ(status_of(post + "Expect: gold\r\nContent-Length: 2\r\n\r\n{}"), 417U);

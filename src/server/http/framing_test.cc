@@ -65,10 +65,10 @@ TEST_F(FramingTest, TransferCodingsAreChunkedOrRefused) {
   };
   EXPECT_EQ(coding("Transfer-Encoding: gzip, chunked\r\n"), 501U);
   EXPECT_EQ(coding("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"), 501U);
-  EXPECT_EQ(coding("Transfer-Encoding: gzip\r\n"), 501U);
-  EXPECT_EQ(coding("Transfer-Encoding: identity\r\nContent-Length: 5\r\n"), 501U);
-  EXPECT_EQ(coding("Transfer-Encoding: xchunked\r\n"), 501U);
-  EXPECT_EQ(coding("Transfer-Encoding: chunked, gzip\r\n"), 400U) << "where it ends nobody knows";
+  EXPECT_EQ(coding("Transfer-Encoding: gzip\r\n"), 400U) << "where it ends nobody knows";
+  EXPECT_EQ(coding("Transfer-Encoding: identity\r\nContent-Length: 5\r\n"), 400U);
+  EXPECT_EQ(coding("Transfer-Encoding: xchunked\r\n"), 400U);
+  EXPECT_EQ(coding("Transfer-Encoding: chunked, gzip\r\n"), 400U);
   EXPECT_EQ(coding("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n"), 400U);
   EXPECT_EQ(coding("Transfer-Encoding: chunked, chunked\r\n"), 400U);
   EXPECT_EQ(coding("Transfer-Encoding: \r\n"), 400U);

@@ -46,9 +46,7 @@ std::optional<ApiError> check_transfer_encoding(const RequestParser& parser) {
   if (parser.get().version() < 11) return ApiError{.status = 400, .message = "HTTP/1.0 has no Transfer-Encoding"};
   const std::vector<std::string_view> codings = transfer_codings(parser);
   const auto is_chunked = [](std::string_view coding) { return equal_ignoring_case(coding, "chunked"); };
-  const auto chunked = std::ranges::find_if(codings, is_chunked);
-  const bool is_last = codings.end() - chunked == 1;
-  if (codings.empty() || (chunked != codings.end() && !is_last)) {
+  if (codings.end() - std::ranges::find_if(codings, is_chunked) != 1) {
     return ApiError{.status = 400, .message = "In Transfer-Encoding, chunked must come once and last"};
   }
   if (codings.size() != 1 || !parser.chunked()) {
