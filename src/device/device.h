@@ -25,8 +25,17 @@ struct MatrixPart {
   uint32_t rows = 0;
 };
 
+/// What a matrix is for, where devices lay it out by that.
+enum class MatrixRole : uint8_t {
+  embedding,  ///< a row for each token of the vocabulary; the head, too, where they are tied
+  head,       ///< of its own
+  stacked,    ///< its rows are outputs, whichever part they are of: Q, K and V; or a single part
+  gate_up,    ///< two parts of equal size, whose rows are used in pairs (GateUp)
+};
+
 /// A weight matrix [sum of rows, cols] whose parts, stacked, may differ in format.
 struct MatrixSpec {
+  MatrixRole role = MatrixRole::stacked;
   std::vector<MatrixPart> parts;
   uint32_t cols = 0;
   std::vector<uint32_t> layers = {0};  ///< that use it: several where embedding and head are one

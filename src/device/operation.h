@@ -1,8 +1,10 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -33,6 +35,10 @@ struct MatrixId {
 struct VectorId {
   uint32_t index = 0;
 };
+/// A layer of the KV cache that the device holds (CacheSpec::layers).
+struct CacheLayerId {
+  uint32_t index = 0;
+};
 /// Index into Recording::ropes.
 struct RopeId {
   uint32_t index = 0;
@@ -45,11 +51,56 @@ struct RopeSpec {
   bool interleaved = false;                ///< pairs are (2i, 2i+1); otherwise (i, i + rotary_dim/2)
 };
 
+// Each operation says once, in `uses`, what it reads, writes and needs of the device: it calls `use` with one of the
+// following for every field that names something, what is read before what is written. All who ask take it from there
+// (visit_uses, device/operation_uses.h): what lives how long, what crosses from device to device, which matrices are
+// multiplied. Where a device has to answer for each operation, it visits them one by one, without a default, so that an
+// operation that is new does not compile until everybody has answered.
+
+/// Rows of a tensor are read as they are.
+struct Reads {
+  TensorId& tensor;
+};
+/// Rows of a tensor are written, whatever was there.
+struct Writes {
+  TensorId& tensor;
+};
+/// Rows of a tensor are read and changed.
+struct Updates {
+  TensorId& tensor;
+};
+/// Rows of `in` meet all rows of `matrix`: in * matrix^T.
+struct Multiplies {
+  TensorId& in;
+  MatrixId& matrix;
+};
+/// One row of a matrix is read for each token.
+struct LooksUp {
+  MatrixId& table;
+};
+struct NeedsVector {
+  VectorId& vector;
+};
+/// K and V of the step's tokens are written, or those of all that its tokens see are read.
+struct WritesCache {
+  CacheLayerId& layer;
+};
+struct ReadsCache {
+  CacheLayerId& layer;
+};
+
 /// out[t] = table[token_ids[t]] * scale
 struct Embed {
   MatrixId table;
   float scale = 1.0F;
   TensorId out;
+
+  static constexpr std::string_view kName = "embed";
+  template <class Use>
+  void uses(Use&& use) {
+    use(LooksUp{table});
+    use(Writes{out});
+  }
 };
 
 /// residual += branch_scale * rms_norm(branch, post_norm); out = rms_norm(residual, norm).
@@ -63,6 +114,20 @@ struct AddNorm {
   std::optional<VectorId> norm;
   std::optional<TensorId> out;
   float epsilon = 1e-6F;
+
+  static constexpr std::string_view kName = "add_norm";
+  template <class Use>
+  void uses(Use&& use) {
+    if (branch) {
+      use(Reads{*branch});
+      use(Updates{residual});
+    } else {
+      use(Reads{residual});
+    }
+    if (post_norm) use(NeedsVector{*post_norm});
+    if (norm) use(NeedsVector{*norm});
+    if (out) use(Writes{*out});
+  }
 };
 
 /// out = in * weight^T + bias. A stacked QKV projection is one Linear whose matrix has three parts.
@@ -71,6 +136,14 @@ struct Linear {
   MatrixId weight;
   std::optional<VectorId> bias;
   TensorId out;
+
+  static constexpr std::string_view kName = "linear";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Multiplies{in, weight});
+    if (bias) use(NeedsVector{*bias});
+    use(Writes{out});
+  }
 };
 
 /// silu(x) = x / (1 + e^-x); gelu(x) = x / 2 (1 + erf(x / sqrt 2)); gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x +
@@ -85,6 +158,14 @@ struct GateUp {
   std::optional<VectorId> bias;
   Activation activation = Activation::silu;
   TensorId out;
+
+  static constexpr std::string_view kName = "gate_up";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Multiplies{in, gate_up});
+    if (bias) use(NeedsVector{*bias});
+    use(Writes{out});
+  }
 };
 
 /// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K heads where a weight is given
@@ -99,8 +180,18 @@ struct RopeAndStore {
   std::optional<VectorId> k_norm;
   float epsilon = 1e-6F;
   std::optional<RopeId> rope;
-  uint32_t cache_layer = 0;
+  CacheLayerId cache_layer;
   TensorId out;
+
+  static constexpr std::string_view kName = "rope_and_store";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{qkv});
+    if (q_norm) use(NeedsVector{*q_norm});
+    if (k_norm) use(NeedsVector{*k_norm});
+    use(WritesCache{cache_layer});
+    use(Writes{out});
+  }
 };
 
 /// Causal attention of each token over its own sequence in the paged cache. Query head h reads KV head
@@ -116,14 +207,30 @@ struct Attention {
   float softcap = 0.0F;
   uint32_t window = 0;
   std::optional<VectorId> sinks;
-  uint32_t cache_layer = 0;
+  CacheLayerId cache_layer;
   TensorId out;
+
+  static constexpr std::string_view kName = "attention";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{query});
+    if (sinks) use(NeedsVector{*sinks});
+    use(ReadsCache{cache_layer});
+    use(Writes{out});
+  }
 };
 
 /// out[i] = in[logit_rows[i]]: from rows of tokens to rows of logits.
 struct SelectRows {
   TensorId in;
   TensorId out;
+
+  static constexpr std::string_view kName = "select_rows";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{in});
+    use(Writes{out});
+  }
 };
 
 /// out = cap(scale * in * head^T), cap(x) = softcap * tanh(x / softcap) when softcap > 0. Rows of logits; the step's
@@ -134,9 +241,38 @@ struct Logits {
   float scale = 1.0F;
   float softcap = 0.0F;
   TensorId out;
+
+  static constexpr std::string_view kName = "logits";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Multiplies{in, head});
+    use(Writes{out});
+  }
 };
 
 using Operation = std::variant<Embed, AddNorm, Linear, GateUp, RopeAndStore, Attention, SelectRows, Logits>;
+
+/// One of several operations: for answers that are the same for each of them.
+template <class T, class... Of>
+concept OneOf = (std::same_as<T, Of> || ...);
+
+/// A visitor made of lambdas.
+template <class... Lambdas>
+struct Overloaded : Lambdas... {
+  using Lambdas::operator()...;
+};
+
+/// Calls `use` for everything that an operation uses; what it is called with may be changed, of a constant operation
+/// without effect.
+template <class Use>
+void visit_uses(Operation& operation, Use&& use) {
+  std::visit([&](auto& op) { op.uses(use); }, operation);
+}
+template <class Use>
+void visit_uses(const Operation& operation, Use&& use) {
+  Operation copy = operation;
+  visit_uses(copy, use);
+}
 
 /// A forward pass as data: what a device compiles into a program. It holds for every step, whatever the batch.
 struct Recording {

@@ -1,110 +1,96 @@
 #include "model/forward.h"
 
+#include "model/layers/attention.h"
+#include "model/layers/dense.h"
+#include "model/recorder.h"
+
 namespace hearth {
 namespace {
-
-/// The activations between operations. In the last layer only the rows whose logits are wanted go on after attention.
-struct Activations {
-  TensorId residual, normed, mixed, branch, activated;
-};
 
 class ForwardRecorder {
  public:
   ForwardRecorder(const DecoderConfig& config, const DecoderWeights& weights) : c_(config), w_(weights) {}
 
   Recording record() {
-    recording_.ropes = c_.ropes;
-    Activations a = declare(Rows::tokens, "");
-    qkv_ = tensor("qkv", Rows::tokens, (c_.heads + 2 * c_.kv_heads) * c_.head_dim);
-    query_ = tensor("query", Rows::tokens, c_.heads * c_.head_dim);
-
-    emit(Embed{.table = w_.embedding, .scale = c_.embedding_scale, .out = a.residual});
-    add_norm(a, {}, {}, w_.layers.front().attention_norm);
-    for (uint32_t i = 0; i < w_.layers.size(); ++i) {
-      attention(a, i);
-      const bool last = i + 1 == w_.layers.size();
-      if (last) a = select_logit_rows(a);
-      feed_forward(a, w_.layers[i], last ? w_.output_norm : w_.layers[i + 1].attention_norm);
-    }
-    recording_.logits = tensor("logits", Rows::logits, c_.vocabulary);
-    emit(Logits{.in = a.normed, .head = w_.head, .softcap = c_.logit_softcap, .out = recording_.logits});
-    return std::move(recording_);
+    residual_ = r_.tensor("residual", c_.hidden);
+    r_.emit(Embed{.table = w_.embedding, .scale = c_.embedding_scale, .out = residual_});
+    in_ = norm(w_.layers.front().mixer_norm);
+    for (uint32_t i = 0; i < w_.layers.size(); ++i) layer(i);
+    const TensorId logits = r_.tensor("logits", c_.vocabulary);
+    r_.emit(Logits{.in = in_, .head = w_.head, .softcap = c_.logit_softcap, .out = logits});
+    Recording recording = std::move(r_.recording());
+    recording.ropes = c_.ropes;
+    recording.logits = logits;
+    return recording;
   }
 
  private:
-  void attention(const Activations& a, uint32_t i) {
-    const LayerWeights& layer = w_.layers[i];
-    emit(Linear{.in = a.normed, .weight = layer.qkv, .bias = layer.qkv_bias, .out = qkv_});
-    emit(RopeAndStore{.qkv = qkv_,
-                      .heads = c_.heads,
-                      .kv_heads = c_.kv_heads,
-                      .head_dim = c_.head_dim,
-                      .q_norm = layer.q_norm,
-                      .k_norm = layer.k_norm,
-                      .epsilon = c_.norm_epsilon,
-                      .rope = RopeId{c_.layers[i].rope},
-                      .cache_layer = i,
-                      .out = query_});
-    emit(Attention{.query = query_,
-                   .heads = c_.heads,
-                   .kv_heads = c_.kv_heads,
-                   .head_dim = c_.head_dim,
-                   .scale = c_.attention_scale,
-                   .softcap = c_.attention_softcap,
-                   .window = c_.layers[i].window,
-                   .cache_layer = i,
-                   .out = a.mixed});
+  /// From the normed residual to that of the next layer, or of the head. In the last layer only the rows whose logits
+  /// are wanted go on once tokens have seen each other.
+  void layer(uint32_t i) {
+    const LayerWeights& w = w_.layers[i];
+    const bool last = i + 1 == w_.layers.size();
+    TensorId mixed = mix(i);
+    if (last) {
+      r_.continue_with_logit_rows();
+      residual_ = r_.select(residual_);
+      mixed = r_.select(mixed);
+    }
+    in_ = add_and_norm(project(i, mixed), w.mixer_post_norm, w.feed_forward_norm);
+    const TensorId branch = feed_forward(i);
+    in_ = add_and_norm(branch, w.feed_forward_post_norm, last ? w_.output_norm : w_.layers[i + 1].mixer_norm);
   }
 
-  /// From the attention's output to the normed input of the next layer, or of the head.
-  void feed_forward(const Activations& a, const LayerWeights& layer, std::optional<VectorId> next_norm) {
-    emit(Linear{.in = a.mixed, .weight = layer.output, .bias = layer.output_bias, .out = a.branch});
-    add_norm(a, a.branch, layer.attention_post_norm, layer.feed_forward_norm);
-    emit(GateUp{.in = a.normed,
-                .gate_up = layer.gate_up,
-                .bias = layer.gate_up_bias,
-                .activation = c_.activation,
-                .out = a.activated});
-    emit(Linear{.in = a.activated, .weight = layer.down, .bias = layer.down_bias, .out = a.branch});
-    add_norm(a, a.branch, layer.feed_forward_post_norm, next_norm);
+  TensorId mix(uint32_t i) {
+    return std::visit(
+        [&](const auto& config) {
+          const auto& weights = std::get<WeightsOf<std::decay_t<decltype(config)>>>(w_.layers[i].mixer);
+          return record_mixer(r_, config, weights, c_.norm_epsilon, CacheLayerId{cache_layers_++}, in_);
+        },
+        c_.layers[i].mixer);
   }
 
-  Activations select_logit_rows(const Activations& a) {
-    const Activations selected = declare(Rows::logits, "selected_");
-    emit(SelectRows{.in = a.residual, .out = selected.residual});
-    emit(SelectRows{.in = a.mixed, .out = selected.mixed});
-    return selected;
+  TensorId project(uint32_t i, TensorId mixed) {
+    const TensorId branch = r_.tensor("branch", c_.hidden);
+    std::visit(
+        [&](const auto& w) { r_.emit(Linear{.in = mixed, .weight = w.output, .bias = w.output_bias, .out = branch}); },
+        w_.layers[i].mixer);
+    return branch;
   }
 
-  void add_norm(const Activations& a, std::optional<TensorId> branch, std::optional<VectorId> post_norm,
-                std::optional<VectorId> norm) {
-    emit(AddNorm{.residual = a.residual,
-                 .branch = branch,
-                 .post_norm = post_norm,
-                 .norm = norm,
-                 .out = a.normed,
-                 .epsilon = c_.norm_epsilon});
+  TensorId feed_forward(uint32_t i) {
+    const TensorId branch = r_.tensor("branch", c_.hidden);
+    std::visit(
+        [&](const auto& config) {
+          const auto& weights = std::get<WeightsOf<std::decay_t<decltype(config)>>>(w_.layers[i].feed_forward);
+          record_feed_forward(r_, config, weights, in_, branch);
+        },
+        c_.layers[i].feed_forward);
+    return branch;
   }
 
-  Activations declare(Rows rows, const std::string& prefix) {
-    return {.residual = tensor(prefix + "residual", rows, c_.hidden),
-            .normed = tensor(prefix + "normed", rows, c_.hidden),
-            .mixed = tensor(prefix + "mixed", rows, c_.heads * c_.head_dim),
-            .branch = tensor(prefix + "branch", rows, c_.hidden),
-            .activated = tensor(prefix + "activated", rows, c_.feed_forward)};
+  /// What the next part reads: the normed residual, or the residual itself where there is no norm.
+  TensorId add_and_norm(std::optional<TensorId> branch, std::optional<VectorId> post_norm,
+                        std::optional<VectorId> norm) {
+    const TensorId normed = norm ? r_.tensor("normed", c_.hidden) : residual_;
+    if (branch || norm) {
+      r_.emit(AddNorm{.residual = residual_,
+                      .branch = branch,
+                      .post_norm = post_norm,
+                      .norm = norm,
+                      .out = norm ? std::optional(normed) : std::nullopt,
+                      .epsilon = c_.norm_epsilon});
+    }
+    return normed;
   }
-
-  TensorId tensor(std::string name, Rows rows, uint32_t width) {
-    recording_.tensors.push_back({std::move(name), rows, width});
-    return {static_cast<uint32_t>(recording_.tensors.size() - 1)};
-  }
-
-  void emit(Operation operation) { recording_.operations.push_back(operation); }
+  TensorId norm(std::optional<VectorId> weight) { return add_and_norm({}, {}, weight); }
 
   const DecoderConfig& c_;
   const DecoderWeights& w_;
-  Recording recording_;
-  TensorId qkv_, query_;
+  Recorder r_;
+  TensorId residual_;
+  TensorId in_;  ///< what the next part of the decoder reads
+  uint32_t cache_layers_ = 0;
 };
 
 }  // namespace

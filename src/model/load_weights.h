@@ -1,19 +1,27 @@
 #pragma once
 
+#include <set>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "base/progress.h"
 #include "base/result.h"
 #include "device/device.h"
 #include "formats/checkpoint.h"
+#include "model/decoder_weights.h"
 #include "model/families/family.h"
-#include "model/forward.h"
 
 namespace hearth {
 
-/// The matrices that load_weights declares, embedding first, head last. Errors: not_found, corrupt (shape).
-Result<std::vector<MatrixSpec>> list_matrices(const Checkpoint& checkpoint, const DecoderDescription& description);
+/// What load_weights would take from a checkpoint.
+struct WeightList {
+  DecoderWeights weights;                    ///< which there are; they mean nothing to a device
+  std::vector<MatrixSpec> matrices;          ///< in the order in which they are declared
+  std::set<std::string, std::less<>> names;  ///< of all tensors that are read
+};
+/// Errors: not_found, corrupt (shape).
+Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescription& description);
 
 /// Finds every tensor that the description names, checks its shape, reserves it on the device, then reads all of them
 /// with a few threads in pieces of some MiB. Reports stage "plan", then "load" with bytes and layer.

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "device/operation_uses.h"
+#include "model/forward.h"
 #include "model/load_weights.h"
 #include "model/unread_tensors.h"
 
@@ -15,24 +17,23 @@ namespace {
 std::vector<CacheLayerSpec> group_layers(const DecoderConfig& config, const Device& device,
                                          std::vector<CacheGroup>& groups) {
   std::vector<CacheLayerSpec> layers;
-  for (const AttentionConfig& attention : config.layers) {
+  for (uint32_t i = 0; i < config.layers.size(); ++i) {
+    const auto& attention = std::get<AttentionConfig>(config.layers[i].mixer);
     auto group = std::ranges::find(groups, attention.window, &CacheGroup::window);
     if (group == groups.end()) group = groups.insert(groups.end(), {.window = attention.window});
     layers.push_back({.group = static_cast<uint32_t>(group - groups.begin()),
-                      .kv_heads = config.kv_heads,
-                      .head_dim = config.head_dim,
-                      .layer = static_cast<uint32_t>(layers.size())});
+                      .kv_heads = attention.kv_heads,
+                      .head_dim = attention.head_dim,
+                      .layer = i});
     group->bytes_per_block += device.cache_bytes_per_token(layers.back()) * kBlockTokens;
   }
   return layers;
 }
 
-uint64_t bytes_read(const Device& device, const DecoderWeights& weights) {
-  uint64_t sum = device.matrix_bytes(weights.head);
-  for (const LayerWeights& layer : weights.layers) {
-    for (const MatrixId matrix : {layer.qkv, layer.output, layer.gate_up, layer.down}) {
-      sum += device.matrix_bytes(matrix);
-    }
+uint64_t bytes_read(const Device& device, const Recording& recording) {
+  uint64_t sum = 0;
+  for (const Operation& operation : recording.operations) {
+    if (const auto product = product_of(operation)) sum += device.matrix_bytes(product->matrix);
   }
   return sum;
 }
@@ -58,7 +59,7 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
   model->device_ = &device;
   model->recording_ = record_forward(model->config_, *weights);
   model->cache_layers_ = group_layers(model->config_, device, model->cache_groups_);
-  model->bytes_read_per_step_ = bytes_read(device, *weights);
+  model->bytes_read_per_step_ = bytes_read(device, model->recording_);
   return model;
 }
 

@@ -14,18 +14,13 @@ namespace {
 
 constexpr uint32_t kUsualContext = 4096;
 
-/// The recording of a decoder without weights: its tensors are those of every device.
-Recording record_without_weights(const DecoderConfig& config) {
-  return record_forward(config, {.embedding = {}, .layers = std::vector<LayerWeights>(config.layers.size())});
-}
-
 /// Positions of a layer's cache that one sequence needs.
-uint64_t cache_tokens(const AttentionConfig& layer, uint32_t context, const ProgramLimits& limits) {
-  const uint64_t windowed = uint64_t{layer.window} + limits.tokens;
-  return layer.window > 0 ? std::min<uint64_t>(context, windowed) : context;
+uint64_t cache_tokens(const AttentionConfig& attention, uint32_t context, const ProgramLimits& limits) {
+  const uint64_t windowed = uint64_t{attention.window} + limits.tokens;
+  return attention.window > 0 ? std::min<uint64_t>(context, windowed) : context;
 }
 
-Result<PlannedDevice> needs_of(const DecoderConfig& config, std::span<const MatrixSpec> matrices, const Device& device,
+Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& list, const Device& device,
                                const PlaceOptions& options) {
   const DeviceMemory memory = device.memories().front();
   PlannedDevice planned = {.name = device.info().name,
@@ -34,24 +29,23 @@ Result<PlannedDevice> needs_of(const DecoderConfig& config, std::span<const Matr
                            .usable_bytes = usable_bytes(memory),
                            .layer_bytes = std::vector<uint64_t>(config.layers.size()),
                            .tied = config.tied_embeddings,
-                           .step_bytes = step_bytes(record_without_weights(config), options.limits)};
-  for (const MatrixSpec& matrix : matrices) {
+                           .step_bytes = step_bytes(record_forward(config, list.weights), options.limits)};
+  for (const MatrixSpec& matrix : list.matrices) {
     auto bytes = device.declared_bytes(matrix);
     if (!bytes) return pass_on(bytes);
-    const bool is_embedding = &matrix == &matrices.front();
-    const bool is_head = !config.tied_embeddings && &matrix == &matrices.back();
-    uint64_t& sum = is_embedding ? planned.embedding_bytes
-                    : is_head    ? planned.head_bytes
-                                 : planned.layer_bytes[matrix.layers.front()];
+    uint64_t& sum = matrix.role == MatrixRole::embedding ? planned.embedding_bytes
+                    : matrix.role == MatrixRole::head    ? planned.head_bytes
+                                                         : planned.layer_bytes[matrix.layers.front()];
     sum += *bytes;
   }
   if (config.tied_embeddings) planned.head_bytes = planned.embedding_bytes;
   const uint32_t context = options.context_tokens > 0 ? std::min(options.context_tokens, config.context_length)
                                                       : std::min(config.context_length, kUsualContext);
   for (uint32_t i = 0; i < config.layers.size(); ++i) {
-    const CacheLayerSpec layer = {.kv_heads = config.kv_heads, .head_dim = config.head_dim, .layer = i};
-    planned.layer_bytes[i] += options.sequences * device.cache_bytes_per_token(layer) *
-                              cache_tokens(config.layers[i], context, options.limits);
+    const auto& attention = std::get<AttentionConfig>(config.layers[i].mixer);
+    const CacheLayerSpec layer = {.kv_heads = attention.kv_heads, .head_dim = attention.head_dim, .layer = i};
+    planned.layer_bytes[i] +=
+        options.sequences * device.cache_bytes_per_token(layer) * cache_tokens(attention, context, options.limits);
   }
   return planned;
 }
@@ -75,11 +69,11 @@ Result<LayerPlan> plan_layers_of(const Checkpoint& checkpoint, std::span<const s
   if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
     description->config.layers.resize(options.max_layers);
   }
-  auto matrices = list_matrices(checkpoint, *description);
-  if (!matrices) return pass_on(matrices);
+  auto list = list_weights(checkpoint, *description);
+  if (!list) return pass_on(list);
   std::vector<PlannedDevice> planned;
   for (const auto& device : devices) {
-    auto needs = needs_of(description->config, *matrices, *device, options);
+    auto needs = needs_of(description->config, *list, *device, options);
     if (!needs) return pass_on(needs);
     planned.push_back(std::move(*needs));
   }

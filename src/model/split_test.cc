@@ -170,12 +170,12 @@ TEST_P(SplitTest, TellsWhatItsDevicesHold) {
   LatestProgress progress;
   const auto on_one = Model::load(*checkpoint_, *one, {}, progress, {}).value();
   const auto on_both = Model::load(*checkpoint_, *split, {}, progress, {}).value();
-  const DecoderConfig& config = on_one->config();
+  const auto& attention = std::get<AttentionConfig>(on_one->config().layers[0].mixer);
   EXPECT_GE(split->weight_bytes(), one->weight_bytes() / 2);
   EXPECT_EQ(split->memories().size(), 1U) << "both live in the host's";
   EXPECT_EQ(split->memory_of(0), split->memory_of(layers_ - 1));
   // The reference device's cache is float32, the CPU's f16.
-  const uint64_t block = uint64_t{2} * config.kv_heads * config.head_dim * 2 * kBlockTokens;
+  const uint64_t block = uint64_t{2} * attention.kv_heads * attention.head_dim * 2 * kBlockTokens;
   uint64_t bytes = 0, together = 0;
   for (const CacheGroup& group : on_both->cache_groups()) bytes += group.bytes_per_block;
   const std::vector<CacheMemory> memories = on_both->cache_memories();

@@ -6,46 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <string>
-#include <unordered_set>
 
 #include "base/printable.h"
+#include "model/load_weights.h"
 
 namespace hearth {
 namespace {
-
-/// Every name that the description gives a tensor, for all its layers.
-std::unordered_set<std::string> names_of(const DecoderDescription& description) {
-  const TensorNames& n = description.names;
-  std::unordered_set<std::string> names;
-  names.insert(n.embedding);
-  names.insert(n.output_norm);
-  if (!description.config.tied_embeddings) names.insert(n.head);
-  for (uint32_t layer = 0; layer < description.config.layers.size(); ++layer) {
-    for (const std::string* name : {&n.attention_norm,
-                                    &n.q,
-                                    &n.k,
-                                    &n.v,
-                                    &n.q_bias,
-                                    &n.k_bias,
-                                    &n.v_bias,
-                                    &n.q_norm,
-                                    &n.k_norm,
-                                    &n.output,
-                                    &n.output_bias,
-                                    &n.attention_post_norm,
-                                    &n.feed_forward_norm,
-                                    &n.gate,
-                                    &n.up,
-                                    &n.down,
-                                    &n.gate_bias,
-                                    &n.up_bias,
-                                    &n.down_bias,
-                                    &n.feed_forward_post_norm}) {
-      if (!name->empty()) names.insert(in_layer(*name, layer));
-    }
-  }
-  return names;
-}
 
 /// Tensors beside the decoder, or that repeat what its configuration says.
 bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& description, std::string_view name) {
@@ -71,10 +37,11 @@ std::string some_of(const std::vector<std::string>& names) {
 }  // namespace
 
 Result<void> check_unread_tensors(const Checkpoint& checkpoint, const DecoderDescription& description) {
-  const std::unordered_set<std::string> read = names_of(description);
+  const auto list = list_weights(checkpoint, description);
+  if (!list) return std::unexpected(list.error());
   std::vector<std::string> harmless, unread;
   for (const std::string& name : checkpoint.names()) {
-    if (read.contains(name)) continue;
+    if (list->names.contains(name)) continue;
     (is_harmless(checkpoint, description, name) ? harmless : unread).push_back(name);
   }
   if (!unread.empty()) {

@@ -181,7 +181,7 @@ class AttentionRun {
                     const SplitOutput& out) const {
     const SequenceInput& sequence = step_.input.sequences[tile.sequence];
     const KvCache& cache = step_.storage.cache;
-    const auto table = sequence.block_tables[cache.layer(op_.cache_layer).group];
+    const auto table = sequence.block_tables[cache.layer(op_.cache_layer.index).group];
     const uint32_t begin = split * kSplitTokens;
 
     unsigned first[kQueryRows];
@@ -200,8 +200,8 @@ class AttentionRun {
     const uint16_t* values[kSplitBlocks];
     for (uint32_t b = first_seen / kBlockTokens; b * kBlockTokens < last_seen; ++b) {
       const auto block = static_cast<uint32_t>(table[split * kSplitBlocks + b]);
-      keys[b] = cache.keys(op_.cache_layer, block, tile.kv_head);
-      values[b] = cache.values(op_.cache_layer, block, tile.kv_head);
+      keys[b] = cache.keys(op_.cache_layer.index, block, tile.kv_head);
+      values[b] = cache.values(op_.cache_layer.index, block, tile.kv_head);
     }
     step_.kernels().attend_split({.queries = scratch.queries,
                                   .rows = range.count,

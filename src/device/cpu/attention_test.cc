@@ -34,7 +34,7 @@ Recording record(Device& device, const Shape& s, std::vector<float> table) {
                {"out", Rows::tokens, s.heads * s.head_dim}};
   r.operations.push_back(Embed{.table = add_table(device, table, width), .out = {0}});
   RopeAndStore store{
-      .qkv = {0}, .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .cache_layer = 1, .out = {1}};
+      .qkv = {0}, .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .cache_layer = {1}, .out = {1}};
   if (s.norms) store.q_norm = add_vector(device, random_values(s.head_dim, 40));
   if (s.norms) store.k_norm = add_vector(device, random_values(s.head_dim, 41));
   if (s.rotary_dim > 0) {
@@ -54,7 +54,7 @@ Recording record(Device& device, const Shape& s, std::vector<float> table) {
                       .scale = 0.4F / std::sqrt(static_cast<float>(s.head_dim)),
                       .softcap = s.softcap,
                       .window = s.window,
-                      .cache_layer = 1,
+                      .cache_layer = {1},
                       .out = {2}};
   if (s.sinks) attention.sinks = add_vector(device, random_values(s.heads, 42));
   r.operations.push_back(attention);
@@ -228,7 +228,7 @@ void poison(Device& device, const Shape& s) {
   // Infinity minus infinity, as weights and tables themselves must be finite.
   r.operations.push_back(AddNorm{.residual = {0}, .branch = TensorId{0}, .branch_scale = -1.0F});
   r.operations.push_back(RopeAndStore{
-      .qkv = {0}, .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .cache_layer = 1, .out = {1}});
+      .qkv = {0}, .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .cache_layer = {1}, .out = {1}});
   r.logits = {1};
   const auto program = compile(device, r);
   std::vector<int32_t> all(kBlocks);

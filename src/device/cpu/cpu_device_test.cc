@@ -142,7 +142,7 @@ void expect_refused(ErrorCode code, const std::string& what, Change&& change) {
 TEST(CpuDevice, RefusesRecordingsThatDoNotFitTogether) {
   expect_refused(ErrorCode::internal, "widths", [](Recording& r) { r.tensors[1].width = 80; });
   expect_refused(ErrorCode::internal, "cache layer",
-                 [](Recording& r) { std::get<Attention>(r.operations[3]).cache_layer = 1; });
+                 [](Recording& r) { std::get<Attention>(r.operations[3]).cache_layer = {1}; });
   expect_refused(ErrorCode::internal, "cache shape", [](Recording& r) {
     std::get<Attention>(r.operations[3]).heads = 1;
     std::get<Attention>(r.operations[3]).head_dim = 32;

@@ -127,7 +127,7 @@ Recording record_gate_up(Device& device, const std::vector<float>& table, Number
   Recording r;
   r.tensors = {{"x", Rows::tokens, cols}, {"a", Rows::tokens, width}, {"y", Rows::tokens, 48}};
   r.operations.push_back(Embed{.table = add_table(device, table, cols), .out = {0}});
-  const MatrixId gate_up = add_matrix(device, {{format, width}, {format, width}}, cols, 21);
+  const MatrixId gate_up = add_matrix(device, {{format, width}, {format, width}}, cols, 21, MatrixRole::gate_up);
   GateUp op{.in = {0}, .gate_up = gate_up, .activation = activation, .out = {1}};
   if (bias) op.bias = add_vector(device, random_values(size_t{2} * width, 6));
   r.operations.push_back(op);

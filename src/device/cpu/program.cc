@@ -115,7 +115,7 @@ class CpuProgram : public InlineProgram {
     for (const Operation& operation : recording_.operations) {
       const auto* attention = std::get_if<Attention>(&operation);
       if (attention == nullptr) continue;
-      const CacheReader reader{storage_.cache.layer(attention->cache_layer).group, attention->window};
+      const CacheReader reader{storage_.cache.layer(attention->cache_layer.index).group, attention->window};
       const auto same = [&](const CacheReader& r) { return r.group == reader.group && r.window == reader.window; };
       if (std::ranges::none_of(readers_, same)) readers_.push_back(reader);
     }

@@ -48,13 +48,13 @@ class OperationCheck {
     }
     if (auto ok = vector("a query norm", op.q_norm, op.head_dim); !ok) return ok;
     if (auto ok = vector("a key norm", op.k_norm, op.head_dim); !ok) return ok;
-    return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer, width(op.out));
+    return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer.index, width(op.out));
   }
 
   Result<void> operator()(const Attention& op) const {
     if (auto ok = vector("the sinks", op.sinks, op.heads); !ok) return ok;
     if (width(op.query) != op.heads * op.head_dim) return misfit("a query", width(op.query), op.heads * op.head_dim);
-    return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer, width(op.out));
+    return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer.index, width(op.out));
   }
 
   Result<void> operator()(const SelectRows& op) const {

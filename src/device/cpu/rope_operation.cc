@@ -42,14 +42,14 @@ class RopeOperation : public CpuOperation {
     const float* values = keys + size_t{op_.kv_heads} * op_.head_dim;
     const KvCache& cache = step.storage.cache;
     const TokenPlace place = step.places[token];
-    const auto table = step.input.sequences[place.sequence].block_tables[cache.layer(op_.cache_layer).group];
+    const auto table = step.input.sequences[place.sequence].block_tables[cache.layer(op_.cache_layer.index).group];
     const auto block = static_cast<uint32_t>(table[place.position / kBlockTokens]);
     const size_t slot = place.position % kBlockTokens;
     for (uint32_t h = 0; h < op_.kv_heads; ++h) {
       turn(step, token, op_.k_norm, keys + size_t{h} * op_.head_dim, scratch);
-      step.kernels().narrow(scratch, op_.head_dim, cache.keys(op_.cache_layer, block, h) + slot, kBlockTokens);
+      step.kernels().narrow(scratch, op_.head_dim, cache.keys(op_.cache_layer.index, block, h) + slot, kBlockTokens);
       step.kernels().narrow(values + size_t{h} * op_.head_dim, op_.head_dim,
-                            cache.values(op_.cache_layer, block, h) + slot * op_.head_dim, 1);
+                            cache.values(op_.cache_layer.index, block, h) + slot * op_.head_dim, 1);
     }
   }
 

@@ -16,44 +16,6 @@ TensorForms panels_for(const PackedMatrix& matrix) {
   return forms;
 }
 
-OperationTensors tensors(const Embed& op, const std::vector<PackedMatrix>&) { return {{}, {op.out}}; }
-
-OperationTensors tensors(const AddNorm& op, const std::vector<PackedMatrix>&) {
-  OperationTensors t{{{op.residual, kValues}}, {}};
-  if (op.branch) {
-    t.inputs.push_back({*op.branch, kValues});
-    t.outputs.push_back(op.residual);
-  }
-  if (op.norm && op.out) t.outputs.push_back(*op.out);
-  return t;
-}
-
-OperationTensors tensors(const Linear& op, const std::vector<PackedMatrix>& matrices) {
-  return {{{op.in, panels_for(matrices[op.weight.index])}}, {op.out}};
-}
-
-OperationTensors tensors(const GateUp& op, const std::vector<PackedMatrix>& matrices) {
-  return {{{op.in, panels_for(matrices[op.gate_up.index])}}, {op.out}};
-}
-
-OperationTensors tensors(const RopeAndStore& op, const std::vector<PackedMatrix>&) {
-  return {{{op.qkv, kValues}}, {op.out}};
-}
-
-OperationTensors tensors(const Attention& op, const std::vector<PackedMatrix>&) {
-  return {{{op.query, kValues}}, {op.out}};
-}
-
-OperationTensors tensors(const SelectRows& op, const std::vector<PackedMatrix>&) {
-  return {{{op.in, kValues}}, {op.out}};
-}
-
-OperationTensors tensors(const Logits& op, const std::vector<PackedMatrix>& matrices) {
-  TensorForms forms = panels_for(matrices[op.head.index]);
-  forms.fine_panels = std::exchange(forms.int8_panels, false);
-  return {{{op.in, forms}}, {op.out}};
-}
-
 bool contains(std::span<const TensorId> tensors, TensorId tensor) {
   return std::ranges::find(tensors, tensor.index, &TensorId::index) != tensors.end();
 }
@@ -90,13 +52,30 @@ TensorForms& TensorForms::operator|=(const TensorForms& other) {
 }
 
 OperationTensors tensors_of(const Operation& operation, const std::vector<PackedMatrix>& matrices) {
-  return std::visit([&](const auto& op) { return tensors(op, matrices); }, operation);
+  const bool is_result = std::holds_alternative<Logits>(operation);
+  OperationTensors tensors;
+  visit_uses(operation, Overloaded{[&](Reads use) {
+                                     tensors.inputs.push_back({use.tensor, kValues});
+                                   },
+                                   [&](Writes use) { tensors.outputs.push_back(use.tensor); },
+                                   [&](Updates use) {
+                                     tensors.inputs.push_back({use.tensor, kValues});
+                                     tensors.outputs.push_back(use.tensor);
+                                   },
+                                   [&](Multiplies use) {
+                                     TensorForms forms = panels_for(matrices[use.matrix.index]);
+                                     if (is_result) forms.fine_panels = std::exchange(forms.int8_panels, false);
+                                     tensors.inputs.push_back({use.in, forms});
+                                   },
+                                   [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+  return tensors;
 }
 
 bool fills_panels(const Operation& operation) {
-  if (const auto* attention = std::get_if<Attention>(&operation)) return attention->head_dim % kBlockCols == 0;
-  return !std::holds_alternative<Linear>(operation) && !std::holds_alternative<Logits>(operation) &&
-         !std::holds_alternative<RopeAndStore>(operation);
+  return std::visit(Overloaded{[](const Attention& op) { return op.head_dim % kBlockCols == 0; },
+                               [](const OneOf<Embed, AddNorm, GateUp, SelectRows> auto&) { return true; },
+                               [](const OneOf<Linear, RopeAndStore, Logits> auto&) { return false; }},
+                    operation);
 }
 
 std::vector<TensorForms> forms_of_inputs(const Recording& recording, const std::vector<PackedMatrix>& matrices) {

@@ -68,8 +68,8 @@ inline std::vector<std::byte> encode(NumberFormat format, const std::vector<floa
 
 /// Puts a matrix of random weights in the given parts on a device; the same seed gives the same weights.
 inline MatrixId add_matrix(Device& device, const std::vector<std::pair<NumberFormat, uint32_t>>& parts, uint32_t cols,
-                           uint32_t seed) {
-  MatrixSpec spec{.parts = {}, .cols = cols};
+                           uint32_t seed, MatrixRole role = MatrixRole::stacked) {
+  MatrixSpec spec{.role = role, .parts = {}, .cols = cols};
   for (const auto& [format, rows] : parts) spec.parts.push_back({"weights", format, rows});
   auto id = device.declare_matrix(spec);
   EXPECT_TRUE(id) << to_string(id.error());

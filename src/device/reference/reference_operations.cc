@@ -85,7 +85,8 @@ void attend(const Step& step, const Attention& op, std::span<const int32_t> bloc
   std::vector<double> weights(position + 1 - first);
   double highest = op.sinks ? step.storage.vectors[op.sinks->index][head] : -INFINITY;
   for (uint32_t p = first; p <= position; ++p) {
-    const auto key = cache.keys(op.cache_layer, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
+    const auto key =
+        cache.keys(op.cache_layer.index, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
     weights[p - first] = soft_cap(op.scale * dot(query, key), op.softcap);
     highest = std::max(highest, weights[p - first]);
   }
@@ -95,7 +96,7 @@ void attend(const Step& step, const Attention& op, std::span<const int32_t> bloc
   std::vector<double> mixed(op.head_dim, 0.0);
   for (uint32_t p = first; p <= position; ++p) {
     const auto value =
-        cache.values(op.cache_layer, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
+        cache.values(op.cache_layer.index, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
     for (uint32_t i = 0; i < op.head_dim; ++i) mixed[i] += weights[p - first] / sum * value[i];
   }
   for (uint32_t i = 0; i < op.head_dim; ++i) out[i] = static_cast<float>(mixed[i]);
@@ -163,7 +164,7 @@ void run(const Step& step, const GateUp& op) {
 
 void run(const Step& step, const RopeAndStore& op) {
   Cache& cache = step.storage.cache;
-  const uint32_t group = cache.group(op.cache_layer);
+  const uint32_t group = cache.group(op.cache_layer.index);
   for_each_token(step, [&](uint32_t t, const SequenceInput& sequence, uint32_t position) {
     const auto qkv = step.row(op.qkv, t);
     const auto head = [&](uint32_t h) { return qkv.subspan(static_cast<size_t>(h) * op.head_dim, op.head_dim); };
@@ -176,14 +177,14 @@ void run(const Step& step, const RopeAndStore& op) {
     const size_t kv_width = static_cast<size_t>(op.kv_heads) * op.head_dim;
     const auto keys = qkv.subspan(static_cast<size_t>(op.heads) * op.head_dim, kv_width);
     const auto values = qkv.subspan(static_cast<size_t>(op.heads + op.kv_heads) * op.head_dim, kv_width);
-    std::ranges::copy(keys, cache.keys(op.cache_layer, slot).begin());
-    std::ranges::copy(values, cache.values(op.cache_layer, slot).begin());
+    std::ranges::copy(keys, cache.keys(op.cache_layer.index, slot).begin());
+    std::ranges::copy(values, cache.values(op.cache_layer.index, slot).begin());
     std::ranges::copy(qkv.first(static_cast<size_t>(op.heads) * op.head_dim), step.row(op.out, t).begin());
   });
 }
 
 void run(const Step& step, const Attention& op) {
-  const uint32_t group = step.storage.cache.group(op.cache_layer);
+  const uint32_t group = step.storage.cache.group(op.cache_layer.index);
   for_each_token(step, [&](uint32_t t, const SequenceInput& sequence, uint32_t position) {
     for (uint32_t h = 0; h < op.heads; ++h) {
       const size_t begin = static_cast<size_t>(h) * op.head_dim;

@@ -5,30 +5,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "device/operation_uses.h"
+
 namespace hearth::split {
 namespace {
-
-/// What an operation reads, then what it writes. A residual that is added to is both.
-struct Touched {
-  std::vector<TensorId> reads, writes;
-};
-
-Touched touched(const Embed& op) { return {{}, {op.out}}; }
-Touched touched(const AddNorm& op) {
-  Touched t = {{op.residual}, {}};
-  if (op.branch) {
-    t.reads.push_back(*op.branch);
-    t.writes.push_back(op.residual);
-  }
-  if (op.out) t.writes.push_back(*op.out);
-  return t;
-}
-Touched touched(const Linear& op) { return {{op.in}, {op.out}}; }
-Touched touched(const GateUp& op) { return {{op.in}, {op.out}}; }
-Touched touched(const RopeAndStore& op) { return {{op.qkv}, {op.out}}; }
-Touched touched(const Attention& op) { return {{op.query}, {op.out}}; }
-Touched touched(const SelectRows& op) { return {{op.in}, {op.out}}; }
-Touched touched(const Logits& op) { return {{op.in}, {op.out}}; }
 
 /// Hands operations to stages, in order: each goes to the stage of its weights, and one without to that of the
 /// operation before it.
@@ -70,22 +50,27 @@ class Cutter {
     go_to(place->stage);
     id.index = place->index;
   }
-  void use(std::optional<VectorId>& id) {
-    if (!id) return;
-    go_to(places_.vectors[id->index].stage);
-    id->index = places_.vectors[id->index].index;
+  void use(VectorId& id) {
+    go_to(places_.vectors[id.index].stage);
+    id.index = places_.vectors[id.index].index;
   }
-  void use_cache(uint32_t& layer) {
-    go_to(places_.cache_layers[layer].stage);
-    layer = places_.cache_layers[layer].index;
+  void use(CacheLayerId& id) {
+    go_to(places_.cache_layers[id.index].stage);
+    id.index = places_.cache_layers[id.index].index;
   }
 
-  void place(Embed& op) {
-    use(op.table);
+  /// To where all that the operation needs is.
+  template <class Op>
+  void place(Op op) {
+    op.uses(Overloaded{
+        [&](Multiplies u) { use(u.matrix); }, [&](LooksUp u) { use(u.table); }, [&](NeedsVector u) { use(u.vector); },
+        [&](OneOf<WritesCache, ReadsCache> auto u) { use(u.layer); }, [](OneOf<Reads, Writes, Updates> auto) {}});
     emit(op);
   }
-  void place(AddNorm& op) {
-    use(op.post_norm);
+
+  /// The branch is added where it was made, and its sum is normed where the norm is.
+  void place(AddNorm op) {
+    if (op.post_norm) use(*op.post_norm);
     if (op.norm && op.branch && places_.vectors[op.norm->index].stage != stage_) {
       AddNorm add = op;
       add.norm.reset();
@@ -94,33 +79,7 @@ class Cutter {
       op.branch.reset();
       op.post_norm.reset();
     }
-    use(op.norm);
-    emit(op);
-  }
-  void place(Linear& op) {
-    use(op.weight);
-    use(op.bias);
-    emit(op);
-  }
-  void place(GateUp& op) {
-    use(op.gate_up);
-    use(op.bias);
-    emit(op);
-  }
-  void place(RopeAndStore& op) {
-    use_cache(op.cache_layer);
-    use(op.q_norm);
-    use(op.k_norm);
-    emit(op);
-  }
-  void place(Attention& op) {
-    use_cache(op.cache_layer);
-    use(op.sinks);
-    emit(op);
-  }
-  void place(SelectRows& op) { emit(op); }
-  void place(Logits& op) {
-    use(op.head);
+    if (op.norm) use(*op.norm);
     emit(op);
   }
 
@@ -135,13 +94,13 @@ class Cutter {
     for (uint32_t s = 0; s < stages_.size(); ++s) {
       std::vector<bool> here(whole_.tensors.size());  // written on this stage, or brought to it
       for (const Operation& operation : stages_[s].recording.operations) {
-        const Touched tensors = std::visit([](const auto& op) { return touched(op); }, operation);
-        for (const TensorId tensor : tensors.reads) {
+        const TouchedTensors tensors = touched_tensors(operation);
+        for (const TensorId tensor : tensors.read) {
           if (!here[tensor.index]) bring(tensor, s);
           here[tensor.index] = true;
           note_rows(tensor, s);
         }
-        for (const TensorId tensor : tensors.writes) {
+        for (const TensorId tensor : tensors.written) {
           here[tensor.index] = true;
           writer_[tensor.index] = s;
           note_rows(tensor, s);

@@ -24,7 +24,7 @@ class Usage {
   Usage(const Recording& recording, const Weights& weights)
       : weights_(weights), lives(recording.tensors.size()), places(recording.tensors.size()) {
     for (; now_ < recording.operations.size(); ++now_) {
-      std::visit([&](const auto& op) { visit(op); }, recording.operations[now_]);
+      visit(recording.operations[now_]);
     }
     if (recording.has_logits) touch(recording.logits);  // read by the host after the last operation
     for (const TensorId output : recording.outputs) use_floats(output);
@@ -59,37 +59,25 @@ class Usage {
     }
   }
 
-  void visit(const Embed& op) { use_floats(op.out); }
-  void visit(const AddNorm& op) {
-    use_floats(op.residual);
-    if (op.branch) use_floats(*op.branch);
-    if (op.out) touch(*op.out);
+  /// What it writes itself as bytes where only bytes are read; all else comes as floats.
+  static bool writes_either_form(const Operation& operation) {
+    return std::visit(
+        Overloaded{[](const OneOf<AddNorm, GateUp, Attention> auto&) { return true; },
+                   [](const OneOf<Embed, Linear, RopeAndStore, SelectRows, Logits> auto&) { return false; }},
+        operation);
   }
-  void visit(const Linear& op) {
-    multiply(op.in, op.weight);
-    use_floats(op.out);
-  }
-  void visit(const GateUp& op) {
-    multiply(op.in, op.gate_up);
-    touch(op.out);
-  }
-  void visit(const RopeAndStore& op) {
-    use_floats(op.qkv);
+
+  void visit(const Operation& operation) {
+    const bool either = writes_either_form(operation);
+    visit_uses(operation,
+               Overloaded{[&](Reads use) { use_floats(use.tensor); }, [&](Updates use) { use_floats(use.tensor); },
+                          [&](Multiplies use) { multiply(use.in, use.matrix); },
+                          [&](Writes use) { either ? touch(use.tensor) : use_floats(use.tensor); },
+                          [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
     // One launch may do this and the attention behind it: then qkv is read while attention's result is written.
-    lives[op.qkv.index].last = std::max(lives[op.qkv.index].last, now_ + 1);
-    use_floats(op.out);
-  }
-  void visit(const Attention& op) {
-    use_floats(op.query);
-    touch(op.out);
-  }
-  void visit(const SelectRows& op) {
-    use_floats(op.in);
-    use_floats(op.out);
-  }
-  void visit(const Logits& op) {
-    multiply(op.in, op.head);
-    use_floats(op.out);
+    if (const auto* op = std::get_if<RopeAndStore>(&operation)) {
+      lives[op->qkv.index].last = std::max(lives[op->qkv.index].last, now_ + 1);
+    }
   }
 };
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
+#include "device/operation_uses.h"
 #include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
@@ -27,14 +29,9 @@ constexpr uint32_t kUnknownUnits = 64;
 
 /// Whether `operation` reads `tensor`, other than an Attention as its query.
 bool reads(const Operation& operation, TensorId tensor) {
-  const auto is = [&](const std::optional<TensorId>& other) { return other && other->index == tensor.index; };
-  if (const auto* op = std::get_if<AddNorm>(&operation)) return is(op->residual) || is(op->branch);
-  if (const auto* op = std::get_if<Linear>(&operation)) return is(op->in);
-  if (const auto* op = std::get_if<GateUp>(&operation)) return is(op->in);
-  if (const auto* op = std::get_if<RopeAndStore>(&operation)) return is(op->qkv);
-  if (const auto* op = std::get_if<SelectRows>(&operation)) return is(op->in);
-  if (const auto* op = std::get_if<Logits>(&operation)) return is(op->in);
-  return false;
+  if (std::holds_alternative<Attention>(operation)) return false;
+  const std::vector<TensorId> read = touched_tensors(operation).read;
+  return std::ranges::find(read, tensor.index, &TensorId::index) != read.end();
 }
 
 /// Whether each RopeAndStore's queries go to the Attention behind it and nowhere else.
@@ -46,7 +43,7 @@ bool is_fusable(const Recording& recording) {
     const auto* rope = std::get_if<RopeAndStore>(&ops[i]);
     if (rope == nullptr) continue;
     const auto* next = i + 1 < ops.size() ? std::get_if<Attention>(&ops[i + 1]) : nullptr;
-    if (next == nullptr || next->query.index != rope->out.index || next->cache_layer != rope->cache_layer ||
+    if (next == nullptr || next->query.index != rope->out.index || next->cache_layer.index != rope->cache_layer.index ||
         next->heads != rope->heads || next->kv_heads != rope->kv_heads || next->head_dim != rope->head_dim ||
         std::ranges::any_of(ops, [&](const Operation& op) { return reads(op, rope->out); })) {
       return false;

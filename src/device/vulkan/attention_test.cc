@@ -60,7 +60,7 @@ TestModel attention_model(const Shape& s) {
                         .kv_heads = s.kv_heads,
                         .head_dim = s.head_dim,
                         .rope = RopeId{0},
-                        .cache_layer = 1,
+                        .cache_layer = {1},
                         .out = query};
   if (s.norms) store.q_norm = model.vector(s.head_dim, 0.1F, 1.0F), store.k_norm = model.vector(s.head_dim, 0.1F, 1.0F);
   operations.push_back(store);
@@ -71,7 +71,7 @@ TestModel attention_model(const Shape& s) {
                          .scale = 2.0F / std::sqrt(static_cast<float>(s.head_dim)),
                          .softcap = s.softcap,
                          .window = s.window,
-                         .cache_layer = 1,
+                         .cache_layer = {1},
                          .out = mixed};
   if (s.sinks) attention.sinks = model.vector(s.heads, 1.0F);
   operations.push_back(attention);

@@ -51,7 +51,7 @@ TestModel decoder(NumberFormat format, uint32_t layers) {
                                       .head_dim = kHeadDim,
                                       .q_norm = model.vector(kHeadDim, 0.1F, 1),
                                       .rope = RopeId{0},
-                                      .cache_layer = i,
+                                      .cache_layer = {i},
                                       .out = query});
     operations.push_back(Attention{.query = query,
                                    .heads = kHeads,
@@ -60,13 +60,14 @@ TestModel decoder(NumberFormat format, uint32_t layers) {
                                    .scale = 0.125F,
                                    .softcap = 20,
                                    .window = i == 1 ? 30U : 0U,
-                                   .cache_layer = i,
+                                   .cache_layer = {i},
                                    .out = mixed});
     operations.push_back(Linear{.in = mixed, .weight = model.matrix({{format, kHidden}}, kQueries), .out = branch});
     add_norm(branch);
-    operations.push_back(GateUp{.in = normed,
-                                .gate_up = model.matrix({{format, kFeedForward}, {format, kFeedForward}}, kHidden),
-                                .out = activated});
+    operations.push_back(
+        GateUp{.in = normed,
+               .gate_up = model.gate_up_matrix({{format, kFeedForward}, {format, kFeedForward}}, kHidden),
+               .out = activated});
     operations.push_back(
         Linear{.in = activated, .weight = model.matrix({{format, kHidden}}, kFeedForward), .out = branch});
     add_norm(branch);

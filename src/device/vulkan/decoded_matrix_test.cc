@@ -67,7 +67,7 @@ TEST_P(DecodedMatrixTest, GateUpOfTilesFilledInPart) {
   TestModel model(2);
   const TensorId in = model.input(512), out = model.tensor(Rows::tokens, 96);
   model.recording.operations.push_back(
-      GateUp{.in = in, .gate_up = model.matrix({{format(), 96}, {format(), 96}}, 512), .out = out});
+      GateUp{.in = in, .gate_up = model.gate_up_matrix({{format(), 96}, {format(), 96}}, 512), .out = out});
   model.result(out);
   expect_near_bytes(model, 3 * kTolerance, 23);
 }
@@ -89,7 +89,7 @@ TEST_P(DecodedMatrixTest, TooLargeWeightsStayBytes) {
   values[77] = 3e4F;
   const TensorId in = model.input(512), activated = model.tensor(Rows::tokens, 64),
                  out = model.tensor(Rows::tokens, 64);
-  const MatrixId gate_up = model.matrix({{format(), 64}, {format(), 64}}, 512);
+  const MatrixId gate_up = model.gate_up_matrix({{format(), 64}, {format(), 64}}, 512);
   model.overwrite(gate_up, 1, values);
   model.recording.operations.push_back(GateUp{.in = in, .gate_up = gate_up, .out = activated});
   model.recording.operations.push_back(Linear{.in = in, .weight = model.matrix_of(values, 512, format()), .out = out});

@@ -108,8 +108,10 @@ TEST_F(HalfMatrixTest, GateUp) {
                                                   std::tuple(Activation::gelu_tanh, NumberFormat::bf16, 12U)}) {
     TestModel model(4);
     const TensorId in = model.input(160), out = model.tensor(Rows::tokens, 72);
-    model.recording.operations.push_back(GateUp{
-        .in = in, .gate_up = model.matrix({{format, 72}, {format, 72}}, 160), .activation = activation, .out = out});
+    model.recording.operations.push_back(GateUp{.in = in,
+                                                .gate_up = model.gate_up_matrix({{format, 72}, {format, 72}}, 160),
+                                                .activation = activation,
+                                                .out = out});
     model.result(out);
     expect_near_reference(model, kTolerance, {count});
   }
@@ -118,7 +120,7 @@ TEST_F(HalfMatrixTest, GateUp) {
 TEST_F(HalfMatrixTest, GateUpGoesOnAsBytes) {
   TestModel model(5);
   const TensorId in = model.input(64), activated = model.tensor(Rows::tokens, 96), out = model.tensor(Rows::tokens, 40);
-  const MatrixId gate_up = model.matrix({{NumberFormat::f16, 96}, {NumberFormat::f16, 96}}, 64);
+  const MatrixId gate_up = model.gate_up_matrix({{NumberFormat::f16, 96}, {NumberFormat::f16, 96}}, 64);
   model.recording.operations.push_back(GateUp{.in = in, .gate_up = gate_up, .out = activated});
   model.recording.operations.push_back(
       Linear{.in = activated, .weight = model.matrix({{NumberFormat::q8_0, 40}}, 96), .out = out});

@@ -27,7 +27,7 @@ TestModel model_between_devices(NumberFormat format) {
       Linear{.in = given, .weight = model.matrix({{format, kWidth}}, kWidth), .out = branch},
       AddNorm{.residual = residual, .branch = branch, .norm = model.vector(kWidth, 0.1F, 1.0F), .out = normed},
       GateUp{.in = normed,
-             .gate_up = model.matrix({{format, 3 * kWidth}, {format, 3 * kWidth}}, kWidth),
+             .gate_up = model.gate_up_matrix({{format, 3 * kWidth}, {format, 3 * kWidth}}, kWidth),
              .out = activated}};
   return model;
 }

@@ -4,33 +4,20 @@
 
 #include <array>
 
+#include "device/operation_uses.h"
+
 namespace hearth::vulkan {
-namespace {
-
-struct Matmul {
-  std::string_view kind;
-  TensorId in;
-  MatrixId matrix;
-};
-
-std::optional<Matmul> matmul_of(const Operation& operation) {
-  if (const auto* op = std::get_if<Linear>(&operation)) return Matmul{"linear", op->in, op->weight};
-  if (const auto* op = std::get_if<GateUp>(&operation)) return Matmul{"gate_up", op->in, op->gate_up};
-  if (const auto* op = std::get_if<Logits>(&operation)) return Matmul{"logits", op->in, op->head};
-  return {};
-}
-
-}  // namespace
 
 std::string matmul_shape(const Recording& recording, const Weights& weights, const Operation& operation) {
-  const auto matmul = matmul_of(operation);
-  if (!matmul) return {};
-  std::string shape = fmt::format("{} {} to", matmul->kind, recording.tensors[matmul->in.index].width);
-  const auto& runs = weights.matrix(matmul->matrix).runs;
+  const auto product = product_of(operation);
+  if (!product) return {};
+  std::string shape = fmt::format("{} {} to", operation_name(operation), recording.tensors[product->in.index].width);
+  const Matrix& matrix = weights.matrix(product->matrix);
   // Up is as gate is, and the result as wide as one of them.
-  const size_t count = matmul->kind == "gate_up" ? 1 : runs.size();
+  const size_t count = matrix.spec.role == MatrixRole::gate_up ? 1 : matrix.runs.size();
   for (size_t i = 0; i < count; ++i) {
-    shape += fmt::format("{} {} {}", i == 0 ? "" : " +", runs[i].layout.rows, traits(runs[i].format).name);
+    shape +=
+        fmt::format("{} {} {}", i == 0 ? "" : " +", matrix.runs[i].layout.rows, traits(matrix.runs[i].format).name);
   }
   return shape;
 }

@@ -111,10 +111,11 @@ TEST_P(EncodingTest, GateUp) {
     TestModel model(3);
     const TensorId in = model.input(columns(format));
     const TensorId out = model.tensor(Rows::tokens, 96);
-    model.recording.operations.push_back(GateUp{.in = in,
-                                                .gate_up = model.matrix({{format, 96}, {format, 96}}, columns(format)),
-                                                .activation = activation,
-                                                .out = out});
+    model.recording.operations.push_back(
+        GateUp{.in = in,
+               .gate_up = model.gate_up_matrix({{format, 96}, {format, 96}}, columns(format)),
+               .activation = activation,
+               .out = out});
     model.result(out);
     // The product of two dot products carries both their errors.
     compare_token_counts(model, 3 * tolerance(format), "gate-up", {3, 17});
@@ -153,7 +154,7 @@ class MatmulPathTest : public OperationsTest, public testing::WithParamInterface
     const TensorId in = model.input(416);
     const TensorId activated = model.tensor(Rows::tokens, 96), out = model.tensor(Rows::tokens, 77);
     model.recording.operations.push_back(GateUp{.in = in,
-                                                .gate_up = model.matrix({{gate_up, 96}, {gate_up, 96}}, 416),
+                                                .gate_up = model.gate_up_matrix({{gate_up, 96}, {gate_up, 96}}, 416),
                                                 .bias = biased ? model.vector(192, 0.5F) : std::optional<VectorId>(),
                                                 .out = activated});
     model.recording.operations.push_back(
@@ -201,7 +202,7 @@ TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
     const TensorId activated = model.tensor(Rows::tokens, 512);
     const TensorId out = model.tensor(Rows::tokens, 64);
     model.recording.operations.push_back(
-        GateUp{.in = in, .gate_up = model.matrix({{format, 512}, {format, 512}}, cols), .out = activated});
+        GateUp{.in = in, .gate_up = model.gate_up_matrix({{format, 512}, {format, 512}}, cols), .out = activated});
     model.recording.operations.push_back(
         Linear{.in = activated, .weight = model.matrix({{format, 64}}, 512), .out = out});
     model.result(out);
@@ -235,7 +236,7 @@ TEST_F(OperationsTest, GateAndUpInDifferentEncodingsAreHeldAsF16) {
   TestModel model(6);
   const TensorId in = model.input(512);
   const TensorId out = model.tensor(Rows::tokens, 96);
-  const MatrixId weight = model.matrix({{NumberFormat::q4_k, 96}, {NumberFormat::q6_k, 96}}, 512);
+  const MatrixId weight = model.gate_up_matrix({{NumberFormat::q4_k, 96}, {NumberFormat::q6_k, 96}}, 512);
   model.recording.operations.push_back(GateUp{.in = in, .gate_up = weight, .out = out});
   model.result(out);
   compare_token_counts(model, kHalfTolerance, "mixed gate-up", {1});

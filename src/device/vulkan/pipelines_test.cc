@@ -34,7 +34,7 @@ class PipelinesTest : public testing::Test {
     TestModel model(1);
     const TensorId in = model.input(256);
     const TensorId activated = model.tensor(Rows::tokens, 256);
-    const MatrixId gate_up = model.matrix({{NumberFormat::q4_0, 256}, {NumberFormat::q4_0, 256}}, 256);
+    const MatrixId gate_up = model.gate_up_matrix({{NumberFormat::q4_0, 256}, {NumberFormat::q4_0, 256}}, 256);
     model.recording.operations.push_back(GateUp{.in = in, .gate_up = gate_up, .out = activated});
     const TensorId selected = model.tensor(Rows::logits, 256);
     model.recording.operations.push_back(SelectRows{.in = activated, .out = selected});

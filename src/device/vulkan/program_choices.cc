@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "device/operation_uses.h"
 #include "device/vulkan/pipeline_name.h"
 #include "device/vulkan/program.h"
 
@@ -11,25 +12,16 @@ namespace {
 
 std::string name_of(const Recording& recording, const Weights& weights, const Operation& operation) {
   if (std::string shape = matmul_shape(recording, weights, operation); !shape.empty()) return shape;
-  if (const auto* op = std::get_if<Attention>(&operation)) {
-    const std::string heads = fmt::format("attention {}/{} heads of {}", op->heads, op->kv_heads, op->head_dim);
-    return op->window > 0 ? fmt::format("{}, window {}", heads, op->window) : heads;
-  }
-  if (std::holds_alternative<Embed>(operation)) return "embed";
-  if (const auto* op = std::get_if<AddNorm>(&operation)) return op->branch ? "add and norm" : "norm";
-  if (std::holds_alternative<RopeAndStore>(operation)) return "rope and store";
-  return "select rows";
-}
-
-/// Whether its rows are those whose logits are wanted.
-bool has_logit_rows(const Recording& recording, const Operation& operation) {
-  const auto rows = [&](TensorId tensor) { return recording.tensors[tensor.index].rows; };
-  if (const auto* op = std::get_if<AddNorm>(&operation)) return rows(op->residual) == Rows::logits;
   return std::visit(
-      [&](const auto& op) {
-        if constexpr (requires { rows(op.out); }) return rows(op.out) == Rows::logits;
-        return false;
-      },
+      Overloaded{[](const Attention& op) {
+                   const std::string heads =
+                       fmt::format("attention {}/{} heads of {}", op.heads, op.kv_heads, op.head_dim);
+                   return op.window > 0 ? fmt::format("{}, window {}", heads, op.window) : heads;
+                 },
+                 [](const AddNorm& op) { return std::string(op.branch ? "add and norm" : "norm"); },
+                 [](const RopeAndStore&) { return std::string("rope and store"); },
+                 [](const SelectRows&) { return std::string("select rows"); },
+                 [](const OneOf<Embed, Linear, GateUp, Logits> auto& op) { return std::string(op.kName); }},
       operation);
 }
 
@@ -51,7 +43,7 @@ std::vector<Kind> kinds_of(const Recording& recording, const Weights& weights) {
     if (kind == kinds.end()) {
       kind = kinds.insert(kind, {.name = name,
                                  .first = i,
-                                 .logit_rows = has_logit_rows(recording, operation),
+                                 .logit_rows = rows_of(recording, operation) == Rows::logits,
                                  .matmul = !matmul_shape(recording, weights, operation).empty()});
     }
     ++kind->count;

@@ -2,20 +2,11 @@
 #include <chrono>
 #include <random>
 
+#include "device/operation_uses.h"
 #include "device/vulkan/program.h"
 #include "device/vulkan/upload.h"
 
 namespace hearth::vulkan {
-namespace {
-
-TensorId result_of(const Operation& operation) {
-  if (const auto* op = std::get_if<Linear>(&operation)) return op->out;
-  if (const auto* op = std::get_if<GateUp>(&operation)) return op->out;
-  return std::get<Logits>(operation).out;
-}
-
-}  // namespace
-
 /// A trial's commands, recorded once and run again and again.
 struct VulkanProgram::TimedTrial {
   uint32_t tokens = 1;
@@ -75,7 +66,7 @@ Result<std::vector<Launch>> VulkanProgram::launches(const MatmulTrial& trial) {
 
 /// Where the first rows of the last operation's result lie, as many as the host takes.
 VulkanProgram::ResultPlace VulkanProgram::result_place(const MatmulTrial& trial) const {
-  const TensorId tensor = result_of(recording_.operations[trial.operations.back()]);
+  const TensorId tensor = product_of(recording_.operations[trial.operations.back()])->out;
   const ActivationPlace& place = activations_.place(tensor);
   const uint64_t width = recording_.tensors[tensor.index].width;
   const uint64_t rows = std::clamp<uint64_t>(kTrialResultBytes / (width * 4), 1, trial.tokens);

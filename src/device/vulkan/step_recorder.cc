@@ -5,30 +5,18 @@
 #include <algorithm>
 #include <array>
 
+#include "device/operation_uses.h"
 #include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
-namespace {
-
-/// The tensor that an operation writes decides whether it belongs to the rows of tokens or of logits.
-template <class Operation>
-TensorId result_of(const Operation& op) {
-  return op.out;
-}
-TensorId result_of(const AddNorm& op) { return op.residual; }
-
-}  // namespace
 
 Result<void> StepRecorder::record(size_t first, size_t end) {
   const auto& operations = c_.recording.operations;
   for (size_t i = first; i < end; ++i) {
     commands_.begin_operation(static_cast<uint32_t>(i));
-    auto recorded = std::visit(
-        [&](const auto& op) -> Result<void> {
-          if (rows(result_of(op)) == 0) return {};
-          return emit(op);
-        },
-        operations[i]);
+    const uint32_t rows = rows_of(c_.recording, operations[i]) == Rows::logits ? bucket_.logit_rows : bucket_.tokens;
+    if (rows == 0) continue;
+    auto recorded = std::visit([&](const auto& op) { return emit(op); }, operations[i]);
     if (!recorded) return recorded;
   }
   return {};

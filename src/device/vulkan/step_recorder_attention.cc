@@ -24,11 +24,11 @@ Result<void> StepRecorder::emit(const RopeAndStore& op) {
   const shared::RopeAndStoreArguments arguments = {.step = c_.step.header(),
                                                    .qkv = floats(op.qkv),
                                                    .positions = c_.step.positions(),
-                                                   .slots = c_.step.slots(c_.cache.group(op.cache_layer)),
+                                                   .slots = c_.step.slots(c_.cache.group(op.cache_layer.index)),
                                                    .q_norm = vector_address(op.q_norm),
                                                    .k_norm = vector_address(op.k_norm),
                                                    .rope = rope.table,
-                                                   .cache = c_.cache.layer(op.cache_layer).address(),
+                                                   .cache = c_.cache.layer(op.cache_layer.index).address(),
                                                    .query = floats(op.out),
                                                    .heads = op.heads,
                                                    .kv_heads = op.kv_heads,
@@ -39,7 +39,7 @@ Result<void> StepRecorder::emit(const RopeAndStore& op) {
                            kSubgroups * c_.gpu.properties().subgroup_size,
                            {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), is_interleaved(op)}};
   const std::array reads = {access(op.qkv)};
-  const std::array writes = {access(op.out), cache_access(op.cache_layer)};
+  const std::array writes = {access(op.out), cache_access(op.cache_layer.index)};
   return commands_.dispatch(key, arguments, {rows(op.out), divide_up(op.heads + 2 * op.kv_heads, kSubgroups)}, reads,
                             writes);
 }
@@ -53,7 +53,7 @@ const RopeAndStore* StepRecorder::fused_rope(const Attention& op) const {
   if (!c_.attention.fuses(bucket_.mix)) return nullptr;
   for (const Operation& operation : c_.recording.operations) {
     const auto* rope = std::get_if<RopeAndStore>(&operation);
-    if (rope != nullptr && rope->cache_layer == op.cache_layer) return rope;
+    if (rope != nullptr && rope->cache_layer.index == op.cache_layer.index) return rope;
   }
   return nullptr;
 }
@@ -75,11 +75,11 @@ shared::AttentionArguments StepRecorder::attention_arguments(const Attention& op
   const VkDeviceAddress step = c_.step.header(), result = floats(op.out);
   return {.step = step,
           .query = floats(op.query),
-          .cache = c_.cache.layer(op.cache_layer).address(),
+          .cache = c_.cache.layer(op.cache_layer.index).address(),
           .sinks = vector_address(op.sinks),
           .partials = c_.scratch.partials,
           .result = result,
-          .tiles = distance(step, c_.step.tiles(c_.cache.group(op.cache_layer)), sizeof(shared::AttentionTile)),
+          .tiles = distance(step, c_.step.tiles(c_.cache.group(op.cache_layer.index)), sizeof(shared::AttentionTile)),
           .tables = distance(step, c_.step.tables(), 4),
           .counters = distance(c_.scratch.partials, c_.scratch.counters, 4),
           .result_quants = makes_bytes(op) ? distance(result, quants(op.out), 4) : 0,
@@ -105,7 +105,7 @@ Result<void> StepRecorder::attend_few(const Attention& op, const RopeAndStore* r
   const FewAttention few = c_.attention.few(op, singles);
   shared::AttentionArguments arguments = attention_arguments(op);
   arguments.splits = few.splits;
-  std::vector<Access> reads = {cache_access(op.cache_layer)};
+  std::vector<Access> reads = {cache_access(op.cache_layer.index)};
   std::vector<Access> writes = {access(op.out)};
   if (rope != nullptr) {
     const RopeTables tables = rope->rope ? c_.ropes[rope->rope->index] : RopeTables{};
@@ -116,7 +116,7 @@ Result<void> StepRecorder::attend_few(const Attention& op, const RopeAndStore* r
     arguments.pairs = tables.pairs;
     arguments.epsilon = rope->epsilon;
     reads.push_back(access(rope->qkv));
-    writes.push_back(cache_access(op.cache_layer));
+    writes.push_back(cache_access(op.cache_layer.index));
   } else {
     reads.push_back(access(op.query));
   }
@@ -134,7 +134,7 @@ Result<void> StepRecorder::attend_few(const Attention& op, const RopeAndStore* r
 
 Result<void> StepRecorder::attend_tiles(const Attention& op, AttentionPath path, bool first) {
   const Groups groups = {c_.attention.token_tiles(bucket_.tokens), op.kv_heads};
-  const std::array reads = {access(op.query), cache_access(op.cache_layer)};
+  const std::array reads = {access(op.query), cache_access(op.cache_layer.index)};
   // Single tokens' rows are others, so only the first launch declares the write: no barrier between the two.
   const std::array all_writes = {access(op.out)};
   const auto writes = std::span(all_writes).first(first ? 1 : 0);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <variant>
 
+#include "device/operation_uses.h"
+
 namespace hearth::vulkan {
 namespace {
 
@@ -32,25 +34,28 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
       matmuls_(recording.operations.size()),
       is_attention_(recording.operations.size()),
       joins_before_(recording.operations.size()) {
-  const auto matmul = [&](MatrixId id, TensorId in) {
-    const Matrix& matrix = weights.matrix(id);
-    return Matmul{2.0 * matrix.rows * matrix.spec.cols, recording.tensors[in.index].rows};
-  };
   for (size_t i = 0; i < recording.operations.size(); ++i) {
     const Operation& operation = recording.operations[i];
-    joins_before_[i] = std::holds_alternative<AddNorm>(operation);
-    if (const auto* op = std::get_if<Linear>(&operation)) matmuls_[i] = matmul(op->weight, op->in);
-    if (const auto* op = std::get_if<GateUp>(&operation)) matmuls_[i] = matmul(op->gate_up, op->in);
-    if (const auto* op = std::get_if<Logits>(&operation)) matmuls_[i] = matmul(op->head, op->in);
-    const auto* op = std::get_if<Attention>(&operation);
-    if (op == nullptr) continue;
-    is_attention_[i] = true;
-    auto found = std::ranges::find(attention_, op->window, &AttentionWork::window);
-    if (found == attention_.end()) found = attention_.insert(attention_.end(), {.window = op->window});
-    const double per_key = 4.0 * op->heads * op->head_dim;  // the score, and the value
-    found->operations_per_key += per_key;
-    found->most_of_a_layer = std::max(found->most_of_a_layer, per_key);
+    if (const auto product = product_of(operation)) {
+      const Matrix& matrix = weights.matrix(product->matrix);
+      matmuls_[i] = {2.0 * matrix.rows * matrix.spec.cols, rows_of(recording, operation)};
+    }
+    std::visit(Overloaded{[&](const Attention& op) {
+                            is_attention_[i] = true;
+                            add_attention(op);
+                          },
+                          [&](const AddNorm&) { joins_before_[i] = true; },
+                          [](const OneOf<Embed, Linear, GateUp, RopeAndStore, SelectRows, Logits> auto&) {}},
+               operation);
   }
+}
+
+void StepWork::add_attention(const Attention& op) {
+  auto found = std::ranges::find(attention_, op.window, &AttentionWork::window);
+  if (found == attention_.end()) found = attention_.insert(attention_.end(), {.window = op.window});
+  const double per_key = 4.0 * op.heads * op.head_dim;  // the score, and the value
+  found->operations_per_key += per_key;
+  found->most_of_a_layer = std::max(found->most_of_a_layer, per_key);
 }
 
 double StepWork::operations(const StepInput& input) const {

@@ -26,7 +26,7 @@ class StepWorkTest : public testing::Test {
     weights_.emplace(*gpu_);
     recording_.tensors = {{"in", Rows::tokens, kColumns}};
     for (const uint32_t rows : {64U, 640U, 64U, 6400U, 64U}) {
-      const auto matrix = weights_->declare_matrix({{{"matrix", NumberFormat::f16, rows}}, kColumns});
+      const auto matrix = weights_->declare_matrix({.parts = {{"matrix", NumberFormat::f16, rows}}, .cols = kColumns});
       ASSERT_TRUE(matrix) << to_string(matrix.error());
       recording_.operations.push_back(Linear{.in = {0}, .weight = *matrix, .out = {0}});
       if (rows != 640) continue;
@@ -115,7 +115,7 @@ TEST_F(SlicedLaunchesTest, GiveTheBitsOfWholeOnes) {
   const TensorId out = model.tensor(Rows::tokens, 160);
   model.recording.operations.push_back(
       GateUp{.in = in,
-             .gate_up = model.matrix({{NumberFormat::q4_0, 512}, {NumberFormat::q4_0, 512}}, 256),
+             .gate_up = model.gate_up_matrix({{NumberFormat::q4_0, 512}, {NumberFormat::q4_0, 512}}, 256),
              .out = activated});
   model.recording.operations.push_back(
       Linear{.in = activated, .weight = model.matrix({{NumberFormat::q4_0, 160}}, 512), .out = out});

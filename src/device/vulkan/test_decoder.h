@@ -91,8 +91,9 @@ class TestDecoder {
  private:
   TestDecoder(Gpu& gpu, const DecoderShape& shape, const Options& options) : s_(shape), o_(options), weights_(gpu) {}
 
-  Result<MatrixId> matrix(NumberFormat format, const std::vector<uint32_t>& parts, uint32_t cols) {
-    MatrixSpec spec = {.parts = {}, .cols = cols};
+  Result<MatrixId> matrix(NumberFormat format, const std::vector<uint32_t>& parts, uint32_t cols,
+                          MatrixRole role = MatrixRole::stacked) {
+    MatrixSpec spec = {.role = role, .parts = {}, .cols = cols};
     for (const uint32_t rows : parts) spec.parts.push_back({s_.name, format, rows});
     return weights_.declare_matrix(spec);
   }
@@ -139,7 +140,7 @@ class TestDecoder {
     const uint32_t q = s_.heads * s_.head_dim, kv = s_.kv_heads * s_.head_dim;
     const auto qkv = matrix(o_.linear, {q, kv, kv}, s_.hidden);
     const auto output = matrix(o_.linear, {s_.hidden}, q);
-    const auto gate_up = matrix(o_.linear, {s_.feed_forward, s_.feed_forward}, s_.hidden);
+    const auto gate_up = matrix(o_.linear, {s_.feed_forward, s_.feed_forward}, s_.hidden, MatrixRole::gate_up);
     const auto down = matrix(o_.linear, {s_.hidden}, s_.feed_forward);
     for (const auto* declared : {&qkv, &output, &gate_up, &down}) {
       if (!*declared) return std::unexpected(declared->error());
@@ -173,7 +174,7 @@ class TestDecoder {
                       .q_norm = ones(s_.head_dim, s_.qk_norm),
                       .k_norm = ones(s_.head_dim, s_.qk_norm),
                       .rope = RopeId{0},
-                      .cache_layer = i,
+                      .cache_layer = {i},
                       .out = query});
     emit(Attention{.query = query,
                    .heads = s_.heads,
@@ -181,7 +182,7 @@ class TestDecoder {
                    .head_dim = s_.head_dim,
                    .scale = 1.0F / std::sqrt(static_cast<float>(s_.head_dim)),
                    .window = s_.gemma && i % 2 == 0 ? 1024U : 0U,
-                   .cache_layer = i,
+                   .cache_layer = {i},
                    .out = mixed_});
   }
 

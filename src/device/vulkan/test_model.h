@@ -41,6 +41,13 @@ class TestModel {
     return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
   }
 
+  /// The same for GateUp: two parts.
+  MatrixId gate_up_matrix(const std::vector<std::pair<NumberFormat, uint32_t>>& formats_and_rows, uint32_t cols) {
+    const MatrixId id = matrix(formats_and_rows, cols);
+    matrices_[id.index].spec.role = MatrixRole::gate_up;
+    return id;
+  }
+
   /// A matrix [values / cols, cols].
   MatrixId matrix_of(const std::vector<float>& values, uint32_t cols, NumberFormat format = NumberFormat::f32) {
     const auto rows = static_cast<uint32_t>(values.size() / cols);
@@ -134,18 +141,11 @@ class TestModel {
   /// The recording with this device's numbers instead of this class's: devices number what they hold.
   Recording with_ids(const std::vector<MatrixId>& m, const std::vector<VectorId>& v) const {
     Recording changed = recording;
-    const auto matrix = [&](MatrixId& id) { id = m[id.index]; };
-    const auto vector = [&](std::optional<VectorId>& id) {
-      if (id) id = v[id->index];
-    };
     for (Operation& operation : changed.operations) {
-      if (auto* op = std::get_if<Embed>(&operation)) matrix(op->table);
-      if (auto* op = std::get_if<Linear>(&operation)) matrix(op->weight), vector(op->bias);
-      if (auto* op = std::get_if<GateUp>(&operation)) matrix(op->gate_up), vector(op->bias);
-      if (auto* op = std::get_if<Logits>(&operation)) matrix(op->head);
-      if (auto* op = std::get_if<AddNorm>(&operation)) vector(op->post_norm), vector(op->norm);
-      if (auto* op = std::get_if<RopeAndStore>(&operation)) vector(op->q_norm), vector(op->k_norm);
-      if (auto* op = std::get_if<Attention>(&operation)) vector(op->sinks);
+      visit_uses(operation, Overloaded{[&](Multiplies use) { use.matrix = m[use.matrix.index]; },
+                                       [&](LooksUp use) { use.table = m[use.table.index]; },
+                                       [&](NeedsVector use) { use.vector = v[use.vector.index]; },
+                                       [](OneOf<Reads, Writes, Updates, WritesCache, ReadsCache> auto) {}});
     }
     return changed;
   }

@@ -2,25 +2,16 @@
 
 #include <algorithm>
 
+#include "device/operation_uses.h"
 #include "device/vulkan/matmul_tunings.h"
 
 namespace hearth::vulkan {
 namespace {
 
-struct Product {
-  TensorId in;
-  MatrixId matrix;
-  std::string few_group;
-};
-
-Product product_of(const Recording& recording, const Operation& operation, const Tuning& table) {
-  if (const auto* op = std::get_if<Linear>(&operation)) {
-    const bool is_short = recording.tensors[op->out.index].width < table.short_rows;
-    return {op->in, op->weight, is_short ? "short_linear" : "linear"};
-  }
-  if (const auto* op = std::get_if<GateUp>(&operation)) return {op->in, op->gate_up, "gate_up"};
-  const auto& op = std::get<Logits>(operation);
-  return {op.in, op.head, "logits"};
+std::string few_group_of(const Recording& recording, const Operation& operation, const Tuning& table) {
+  const auto* linear = std::get_if<Linear>(&operation);
+  const bool is_short = linear != nullptr && recording.tensors[linear->out.index].width < table.short_rows;
+  return (is_short ? "short_" : "") + std::string(operation_name(operation));
 }
 
 }  // namespace
@@ -31,14 +22,14 @@ std::vector<TuningTarget> tuning_targets(const Recording& recording, const Weigh
   for (uint32_t i = 0; i < recording.operations.size(); ++i) {
     const std::string shape = matmul_shape(recording, weights, recording.operations[i]);
     if (shape.empty()) continue;
-    const Product product = product_of(recording, recording.operations[i], table);
+    const Product product = *product_of(recording.operations[i]);
     const ActivationSpec& in = recording.tensors[product.in.index];
     const uint32_t most = bucket_of(in.rows == Rows::logits ? limits.logit_rows : limits.tokens);
     auto target = std::ranges::find(targets, shape, &TuningTarget::shape);
     if (target == targets.end()) {
       const Matrix& matrix = weights.matrix(product.matrix);
       target = targets.insert(target, {.shape = shape,
-                                       .few_group = product.few_group,
+                                       .few_group = few_group_of(recording, recording.operations[i], table),
                                        .operations = {},
                                        .rows = in.rows,
                                        .most_tokens = most,

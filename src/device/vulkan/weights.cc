@@ -14,7 +14,7 @@ namespace {
 
 /// Formats that no shader reads are held as f16, as is a matrix of gate and up that differ: GateUp reads both at once.
 NumberFormat format_on_device(const MatrixSpec& spec, const MatrixPart& part) {
-  const bool two_kinds = spec.parts.size() == 2 && spec.parts[0].format != spec.parts[1].format;
+  const bool two_kinds = spec.role == MatrixRole::gate_up && spec.parts[0].format != spec.parts[1].format;
   return encoding_of(part.format) && !two_kinds ? part.format : NumberFormat::f16;
 }
 
@@ -28,14 +28,14 @@ bool fits(const RowRange& range, uint32_t cols, const Gpu& gpu) {
 }
 
 /// The runs of a matrix: parts of one format joined (Q, K and V are one launch), parts too large for a slice halved.
-/// Gate and up, the only matrices of two parts, stay apart: their launch reads a row of each.
+/// Gate and up stay apart: their launch reads a row of each.
 std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
   std::vector<RowRange> ranges;
   uint32_t first = 0;
   for (const MatrixPart& part : spec.parts) {
     const RowRange whole = {first, part.rows, format_on_device(spec, part)};
     first += part.rows;
-    if (!ranges.empty() && spec.parts.size() > 2 && ranges.back().format == whole.format &&
+    if (!ranges.empty() && spec.role == MatrixRole::stacked && ranges.back().format == whole.format &&
         ranges.back().rows % Device::kRowGranularity == 0) {
       const RowRange joined = {ranges.back().first, ranges.back().rows + whole.rows, whole.format};
       if (fits(joined, spec.cols, gpu)) {

@@ -22,6 +22,15 @@ Result<DecoderDescription> describe(const std::string& family, const std::functi
   return describe_decoder(*open_checkpoint(edited.path()).value());
 }
 
+/// Of the first layer.
+AttentionConfig attention_of(const DecoderConfig& config) {
+  return std::get<AttentionConfig>(config.layers.at(0).mixer);
+}
+
+Activation activation_of(const DecoderConfig& config) {
+  return std::get<DenseConfig>(config.layers.at(0).feed_forward).activation;
+}
+
 Result<DecoderDescription> describe_with(const std::string& family, const char* key, const Json& value) {
   return describe(family, [&](Json& config) { config[key] = value; });
 }
@@ -44,7 +53,7 @@ TEST(Families, TheActivationIsTheOneThatIsNamed) {
     for (const auto& [name, activation] : named) {
       const auto description = describe_with(family, key, name);
       ASSERT_TRUE(description) << to_string(description.error());
-      EXPECT_EQ(description->config.activation, activation) << family << " " << name;
+      EXPECT_EQ(activation_of(description->config), activation) << family << " " << name;
     }
     for (const char* name : {"relu2", "quick_gelu", "xielu", "", "SILU"}) {
       const auto description = describe_with(family, key, name);
@@ -54,7 +63,7 @@ TEST(Families, TheActivationIsTheOneThatIsNamed) {
     }
     EXPECT_FALSE(describe_with(family, key, 3));
     const Activation usual = family.starts_with("gemma") ? Activation::gelu_tanh : Activation::silu;
-    EXPECT_EQ(without(family, {key}).activation, usual) << family;
+    EXPECT_EQ(activation_of(without(family, {key})), usual) << family;
   }
   EXPECT_FALSE(describe_with("gemma2", "hidden_act", "gelu")) << "it is not the other key's";
   EXPECT_TRUE(describe_with("gemma2", "hidden_act", "gelu_pytorch_tanh"));
@@ -106,11 +115,11 @@ TEST(Families, DefaultsAreThoseOfTransformers5) {
   for (const std::string family : {"llama", "mistral", "qwen2", "qwen3", "gemma2"}) {
     const DecoderConfig c = without(family, {"rope_parameters", "rope_theta", "rope_scaling"});
     ASSERT_EQ(c.ropes.size(), 1U);
-    EXPECT_EQ(c.ropes[0].inverse_frequencies, rope_inverse_frequencies(1e4, c.head_dim)) << family;
+    EXPECT_EQ(c.ropes[0].inverse_frequencies, rope_inverse_frequencies(1e4, attention_of(c).head_dim)) << family;
   }
   const DecoderConfig gemma3 = without("gemma3_text", {"rope_parameters"});
-  EXPECT_EQ(gemma3.ropes.at(0).inverse_frequencies, rope_inverse_frequencies(1e6, gemma3.head_dim));
-  EXPECT_EQ(gemma3.ropes.at(1).inverse_frequencies, rope_inverse_frequencies(1e4, gemma3.head_dim));
+  EXPECT_EQ(gemma3.ropes.at(0).inverse_frequencies, rope_inverse_frequencies(1e6, attention_of(gemma3).head_dim));
+  EXPECT_EQ(gemma3.ropes.at(1).inverse_frequencies, rope_inverse_frequencies(1e4, attention_of(gemma3).head_dim));
 
   const std::pair<const char*, uint32_t> contexts[] = {{"llama", 2048},  {"mistral", 131072}, {"qwen2", 32768},
                                                        {"qwen3", 32768}, {"gemma2", 8192},    {"gemma3_text", 131072}};
@@ -118,20 +127,20 @@ TEST(Families, DefaultsAreThoseOfTransformers5) {
     EXPECT_EQ(without(family, {"max_position_embeddings"}).context_length, length) << family;
   }
   const DecoderConfig qwen3 = without("qwen3", {"head_dim"});
-  EXPECT_EQ(qwen3.head_dim, 128U);
+  EXPECT_EQ(attention_of(qwen3).head_dim, 128U);
   EXPECT_EQ(qwen3.ropes[0].inverse_frequencies.size(), 64U)
       << "the rope is the head's, not that of hidden size / heads";
-  EXPECT_EQ(without("gemma2", {"head_dim"}).head_dim, 256U);
-  EXPECT_EQ(without("llama", {"num_key_value_heads"}).kv_heads, 4U);
-  EXPECT_EQ(without("gemma2", {"num_key_value_heads"}).kv_heads, 4U);
-  EXPECT_EQ(describe_with("mistral", "num_key_value_heads", nullptr)->config.kv_heads, 4U);
+  EXPECT_EQ(attention_of(without("gemma2", {"head_dim"})).head_dim, 256U);
+  EXPECT_EQ(attention_of(without("llama", {"num_key_value_heads"})).kv_heads, 4U);
+  EXPECT_EQ(attention_of(without("gemma2", {"num_key_value_heads"})).kv_heads, 4U);
+  EXPECT_EQ(attention_of(describe_with("mistral", "num_key_value_heads", nullptr)->config).kv_heads, 4U);
   EXPECT_FALSE(describe("mistral", [](Json& config) { config.erase("num_key_value_heads"); })) << "8 for 4 heads";
-  EXPECT_EQ(without("mistral", {"sliding_window"}).layers[0].window, 4096U);
-  EXPECT_EQ(describe_with("mistral", "sliding_window", nullptr)->config.layers[0].window, 0U);
-  EXPECT_EQ(without("gemma2", {"attn_logit_softcapping"}).attention_softcap, 50.0F);
+  EXPECT_EQ(attention_of(without("mistral", {"sliding_window"})).window, 4096U);
+  EXPECT_EQ(attention_of(describe_with("mistral", "sliding_window", nullptr)->config).window, 0U);
+  EXPECT_EQ(attention_of(without("gemma2", {"attn_logit_softcapping"})).softcap, 50.0F);
   EXPECT_EQ(without("gemma2", {"final_logit_softcapping"}).logit_softcap, 30.0F);
-  EXPECT_EQ(describe_with("gemma2", "attn_logit_softcapping", nullptr)->config.attention_softcap, 0.0F);
-  EXPECT_EQ(without("gemma3_text", {"attn_logit_softcapping"}).attention_softcap, 0.0F);
+  EXPECT_EQ(attention_of(describe_with("gemma2", "attn_logit_softcapping", nullptr)->config).softcap, 0.0F);
+  EXPECT_EQ(attention_of(without("gemma3_text", {"attn_logit_softcapping"})).softcap, 0.0F);
   EXPECT_TRUE(without("gemma2", {"tie_word_embeddings"}).tied_embeddings);
   EXPECT_FALSE(without("qwen3", {"tie_word_embeddings"}).tied_embeddings);
 }
@@ -149,7 +158,7 @@ TEST(Families, NumbersOfRopesAndHeadsAreCheckedBeforeAnythingIsAllocated) {
     }
     const auto half = describe_with(family, "partial_rotary_factor", 0.5);
     ASSERT_TRUE(half) << to_string(half.error());
-    EXPECT_EQ(half->config.ropes.back().inverse_frequencies.size(), half->config.head_dim / 4);
+    EXPECT_EQ(half->config.ropes.back().inverse_frequencies.size(), attention_of(half->config).head_dim / 4);
   }
 }
 

@@ -70,26 +70,46 @@ Result<DecoderDescription> describe(const Gguf& gguf) {
   return family->from_gguf(gguf);
 }
 
-/// Numbers from files decide about allocations and loops, so each has a ceiling far above any real model.
+bool in_range(uint64_t value, uint64_t most) { return value > 0 && value <= most; }
+bool positive(float number) { return std::isfinite(number) && number > 0; }
+
+/// What makes no sense of a layer; nothing where all does.
+std::string_view wrong_with(const AttentionConfig& attention, const std::vector<RopeSpec>& ropes) {
+  if (!in_range(attention.heads, 4096) || !in_range(attention.kv_heads, 4096)) return "number of heads";
+  if (!in_range(attention.head_dim, kMostHeadDim) || attention.head_dim % 2 != 0) return "head size";
+  if (attention.heads % attention.kv_heads != 0) return "ratio of heads to KV heads";
+  if (!positive(attention.scale)) return "scale";
+  if (!(attention.softcap >= 0)) return "soft cap";
+  if (!attention.rope) return {};
+  if (*attention.rope >= ropes.size()) return "rope";
+  return ropes[*attention.rope].inverse_frequencies.size() * 2 > attention.head_dim ? "rope dimension" : "";
+}
+std::string_view wrong_with(const DenseConfig& dense, const std::vector<RopeSpec>&) {
+  return in_range(dense.width, 1 << 22) ? "" : "feed-forward size";
+}
+
+bool makes_sense(const RopeSpec& rope) {
+  const bool finite = std::ranges::all_of(rope.inverse_frequencies, [](float f) { return std::isfinite(f); });
+  return finite && positive(rope.magnitude);
+}
+
+/// Numbers from files decide about allocations and loops, so each has a ceiling far above any real model's.
 Result<void> check(const DecoderConfig& config, const std::string& path) {
-  const auto in_range = [](uint64_t value, uint64_t most) { return value > 0 && value <= most; };
   std::string_view wrong;
   if (!in_range(config.hidden, 1 << 20)) wrong = "hidden size";
-  if (!in_range(config.feed_forward, 1 << 22)) wrong = "feed-forward size";
   if (!in_range(config.layers.size(), 4096)) wrong = "number of layers";
-  if (!in_range(config.heads, 4096) || !in_range(config.kv_heads, 4096)) wrong = "number of heads";
-  if (!in_range(config.head_dim, kMostHeadDim) || config.head_dim % 2 != 0) wrong = "head size";
   if (!in_range(config.vocabulary, 1 << 24)) wrong = "vocabulary size";
   if (!in_range(config.context_length, 1U << 30)) wrong = "context length";
-  if (wrong.empty() && config.heads % config.kv_heads != 0) wrong = "ratio of heads to KV heads";
   if (!(config.norm_epsilon >= 0 && config.norm_epsilon < 1)) wrong = "norm epsilon";
-  const auto positive = [](float number) { return std::isfinite(number) && number > 0; };
-  if (!positive(config.attention_scale) || !positive(config.embedding_scale)) wrong = "scale";
-  if (!(config.attention_softcap >= 0 && config.logit_softcap >= 0)) wrong = "soft cap";
-  for (const RopeSpec& rope : config.ropes) {
-    if (rope.inverse_frequencies.size() * 2 > config.head_dim) wrong = "rope dimension";
-    const bool finite = std::ranges::all_of(rope.inverse_frequencies, [](float f) { return std::isfinite(f); });
-    if (!finite || !positive(rope.magnitude)) wrong = "rope";
+  if (!positive(config.embedding_scale)) wrong = "scale";
+  if (!(config.logit_softcap >= 0)) wrong = "soft cap";
+  if (!std::ranges::all_of(config.ropes, makes_sense)) wrong = "rope";
+  const auto look = [&](const auto& part) {
+    if (wrong.empty()) wrong = wrong_with(part, config.ropes);
+  };
+  for (const LayerConfig& layer : config.layers) {
+    std::visit(look, layer.mixer);
+    std::visit(look, layer.feed_forward);
   }
   if (wrong.empty()) return {};
   return fail(ErrorCode::corrupt, fmt::format("{}: its {} makes no sense", path, wrong));

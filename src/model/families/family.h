@@ -9,6 +9,7 @@
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
 #include "model/decoder_config.h"
+#include "model/tensor_names.h"
 
 namespace hearth {
 

@@ -14,10 +14,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"gemma2"};
 
 bool is_sliding(uint32_t layer) { return layer % 2 == 0; }
 
-void set_common(DecoderConfig& c) {
-  c.post_norm = true;
-  c.embedding_scale = std::sqrt(static_cast<float>(c.hidden));
-}
+void set_common(DecoderConfig& c) { c.embedding_scale = std::sqrt(static_cast<float>(c.hidden)); }
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
@@ -32,10 +29,14 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   set_common(c);
   c.norm_offset = 1.0F;
   fields::add_attention_biases(f, d.names);
-  c.attention_scale = 1.0F / std::sqrt(f.f32("query_pre_attn_scalar", 256.0F));
-  c.attention_softcap = f.f32("attn_logit_softcapping", 50.0F, 0.0F);
+  const float scale = 1.0F / std::sqrt(f.f32("query_pre_attn_scalar", 256.0F));
+  const float softcap = f.f32("attn_logit_softcapping", 50.0F, 0.0F);
+  c.for_each_attention([&](AttentionConfig& attention) {
+    attention.scale = scale;
+    attention.softcap = softcap;
+  });
   c.logit_softcap = f.f32("final_logit_softcapping", 30.0F, 0.0F);
-  fields::set_windows(f, f.u32("sliding_window", 4096, 0), c.layers, is_sliding);
+  fields::set_windows(f, f.u32("sliding_window", 4096, 0), c, is_sliding);
   const std::string layer = "model.layers.{}.";
   d.names.attention_post_norm = layer + "post_attention_layernorm.weight";
   d.names.feed_forward_norm = layer + "pre_feedforward_layernorm.weight";
@@ -45,18 +46,20 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  DecoderDescription d = fields::common(f, "gemma2", false);
+  DecoderDescription d = fields::common(f, "gemma2", false, Activation::gelu_tanh);
   DecoderConfig& c = d.config;
   set_common(c);
-  c.activation = Activation::gelu_tanh;
   // The file does not say query_pre_attn_scalar; only the 27B model (46 layers) has hidden / heads there.
   constexpr size_t kLayersOf27B = 46;
-  if (c.layers.size() == kLayersOf27B && c.heads > 0) {
-    c.attention_scale = 1.0F / std::sqrt(static_cast<float>(c.hidden) / static_cast<float>(c.heads));
-  }
-  c.attention_softcap = f.f32("attn_logit_softcapping", 50.0F);
+  const bool is_27b = c.layers.size() == kLayersOf27B;
+  const float softcap = f.f32("attn_logit_softcapping", 50.0F);
+  c.for_each_attention([&](AttentionConfig& attention) {
+    if (is_27b && attention.heads > 0)
+      attention.scale = 1.0F / std::sqrt(static_cast<float>(c.hidden) / static_cast<float>(attention.heads));
+    attention.softcap = softcap;
+  });
   c.logit_softcap = f.f32("final_logit_softcapping", 30.0F);
-  fields::set_windows(f, f.u32("attention.sliding_window", 4096), c.layers, is_sliding);
+  fields::set_windows(f, f.u32("attention.sliding_window", 4096), c, is_sliding);
   d.names.attention_post_norm = "blk.{}.post_attention_norm.weight";
   d.names.feed_forward_post_norm = "blk.{}.post_ffw_norm.weight";
   return fields::finish(f, std::move(d));

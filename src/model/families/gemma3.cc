@@ -18,16 +18,12 @@ constexpr double kLocalTheta = 10000.0;
 constexpr double kGlobalTheta = 1000000.0;
 constexpr uint32_t kPattern = 6;
 
-void set_common(DecoderConfig& c) {
-  c.post_norm = true;
-  c.qk_norm = true;
-  c.embedding_scale = std::sqrt(static_cast<float>(c.hidden));
-}
+void set_common(DecoderConfig& c) { c.embedding_scale = std::sqrt(static_cast<float>(c.hidden)); }
 
 /// Rope 0 is the full layers', rope 1 the windowed ones'.
 void set_ropes(DecoderConfig& c, RopeSpec full, RopeSpec windowed) {
   c.ropes = {std::move(full), std::move(windowed)};
-  for (AttentionConfig& layer : c.layers) layer.rope = layer.window > 0 ? 1 : 0;
+  c.for_each_attention([](AttentionConfig& attention) { attention.rope = attention.window > 0 ? 1 : 0; });
 }
 
 /// One of rope_parameters (transformers 5); none where the file has not got it.
@@ -80,15 +76,20 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   set_common(c);
   c.norm_offset = 1.0F;
   fields::add_attention_biases(f, d.names);
-  c.attention_scale = 1.0F / std::sqrt(f.f32("query_pre_attn_scalar", 256.0F));
-  c.attention_softcap = f.f32("attn_logit_softcapping", 0.0F);
+  const float scale = 1.0F / std::sqrt(f.f32("query_pre_attn_scalar", 256.0F));
+  const float softcap = f.f32("attn_logit_softcapping", 0.0F);
+  c.for_each_attention([&](AttentionConfig& attention) {
+    attention.scale = scale;
+    attention.softcap = softcap;
+  });
   c.logit_softcap = f.f32("final_logit_softcapping", 0.0F);
   const uint32_t pattern = std::max(1U, f.u32("sliding_window_pattern", kPattern));
-  fields::set_windows(f, f.u32("sliding_window", 4096, 0), c.layers,
+  fields::set_windows(f, f.u32("sliding_window", 4096, 0), c,
                       [&](uint32_t layer) { return (layer + 1) % pattern != 0; });
 
   refuse_other_parameters(f);
-  set_ropes(c, full_rope(f, c.head_dim), windowed_rope(f, c.head_dim));
+  const uint32_t head_dim = f.u32("head_dim", 256);
+  set_ropes(c, full_rope(f, head_dim), windowed_rope(f, head_dim));
 
   const std::string layer = "model.layers.{}.";
   d.names.q_norm = layer + "self_attn.q_norm.weight";
@@ -101,20 +102,24 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  DecoderDescription d = fields::common(f, "gemma3_text", false);
+  DecoderDescription d = fields::common(f, "gemma3_text", false, Activation::gelu_tanh);
   DecoderConfig& c = d.config;
   set_common(c);
-  c.activation = Activation::gelu_tanh;
   // The file does not say query_pre_attn_scalar; only the 27B model (62 layers) has hidden / heads there.
   constexpr size_t kLayersOf27B = 62;
-  if (c.layers.size() == kLayersOf27B && c.heads > 0) {
-    c.attention_scale = 1.0F / std::sqrt(static_cast<float>(c.hidden) / static_cast<float>(c.heads));
-  }
-  c.attention_softcap = f.f32("attn_logit_softcapping", 0.0F);
+  const bool is_27b = c.layers.size() == kLayersOf27B;
+  const float softcap = f.f32("attn_logit_softcapping", 0.0F);
+  uint32_t head_dim = 0;
+  c.for_each_attention([&](AttentionConfig& attention) {
+    if (is_27b && attention.heads > 0)
+      attention.scale = 1.0F / std::sqrt(static_cast<float>(c.hidden) / static_cast<float>(attention.heads));
+    attention.softcap = softcap;
+    head_dim = attention.head_dim;
+  });
   c.logit_softcap = f.f32("final_logit_softcapping", 0.0F);
-  fields::set_windows(f, f.u32("attention.sliding_window", 1024), c.layers,
+  fields::set_windows(f, f.u32("attention.sliding_window", 1024), c,
                       [](uint32_t layer) { return (layer + 1) % kPattern != 0; });
-  RopeSpec windowed = fields::plain_rope(f, "rope.freq_base_swa", kLocalTheta, c.head_dim);
+  RopeSpec windowed = fields::plain_rope(f, "rope.freq_base_swa", kLocalTheta, head_dim);
   set_ropes(c, std::move(c.ropes[0]), std::move(windowed));
   d.names.q_norm = "blk.{}.attn_q_norm.weight";
   d.names.k_norm = "blk.{}.attn_k_norm.weight";

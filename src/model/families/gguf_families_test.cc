@@ -81,7 +81,7 @@ TEST(GgufFamilies, WindowsAreWhereTheFileSays) {
   const auto windows = [](const GgufBuilder& gguf) {
     std::vector<uint32_t> all;
     const DecoderDescription description = describe(gguf).value();
-    for (const AttentionConfig& layer : description.config.layers) all.push_back(layer.window);
+    description.config.for_each_attention([&](const AttentionConfig& a) { all.push_back(a.window); });
     return all;
   };
   EXPECT_EQ(windows(small("gemma3").key("gemma3.attention.sliding_window", uint32_t{16})),

@@ -117,28 +117,30 @@ void GgufFields::fail(Error error) {
   if (!error_) error_ = std::move(error);
 }
 
-DecoderDescription common(GgufFields& fields, std::string family, bool interleaved_rope) {
+DecoderDescription common(GgufFields& fields, std::string family, bool interleaved_rope, Activation activation) {
   DecoderDescription description;
   DecoderConfig& c = description.config;
   c.family = std::move(family);
   c.hidden = fields.u32("embedding_length");
-  c.feed_forward = fields.u32("feed_forward_length");
-  c.heads = fields.u32("attention.head_count");
-  c.kv_heads = fields.u32("attention.head_count_kv", c.heads);
-  c.head_dim = fields.u32("attention.key_length", c.heads > 0 ? c.hidden / c.heads : 0);
-  if (fields.u32("attention.value_length", c.head_dim) != c.head_dim) {
+  AttentionConfig attention;
+  attention.heads = fields.u32("attention.head_count");
+  attention.kv_heads = fields.u32("attention.head_count_kv", attention.heads);
+  attention.head_dim = fields.u32("attention.key_length", attention.heads > 0 ? c.hidden / attention.heads : 0);
+  if (fields.u32("attention.value_length", attention.head_dim) != attention.head_dim) {
     fields.fail({ErrorCode::unsupported, "keys and values of different sizes are not supported", ""});
   }
+  attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
+  attention.rope = 0;
+  const DenseConfig dense = {.width = fields.u32("feed_forward_length"), .activation = activation};
+  c.layers.resize(std::min(fields.u32("block_count"), 4097U), {attention, dense});
   c.vocabulary = vocabulary_size(fields);
   c.context_length = fields.u32("context_length", 2048);
-  c.layers.resize(std::min(fields.u32("block_count"), 4097U));
   c.norm_epsilon = fields.f32("attention.layer_norm_rms_epsilon", 1e-6F);
-  c.attention_scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
   c.tied_embeddings = !fields.gguf().contains("output.weight");
   c.end_tokens = end_tokens(fields.gguf().metadata());
   const auto bos = fields.gguf().metadata().get_u32("tokenizer.ggml.bos_token_id");
   if (bos && *bos <= INT32_MAX) c.bos_token = static_cast<int32_t>(*bos);
-  c.ropes = {scaled_rope(fields, c.head_dim, c.context_length, interleaved_rope)};
+  c.ropes = {scaled_rope(fields, attention.head_dim, c.context_length, interleaved_rope)};
   description.names = usual_names();
   add_biases(fields.gguf(), description.names);
   return description;

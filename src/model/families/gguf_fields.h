@@ -46,21 +46,24 @@ class GgufFields {
 
 /// The fields that every architecture here has, the usual tensor names, one rope. llama.cpp's converter permutes Q and
 /// K of the llama architecture, whose ropes are therefore interleaved.
-DecoderDescription common(GgufFields& fields, std::string family, bool interleaved_rope);
+DecoderDescription common(GgufFields& fields, std::string family, bool interleaved_rope,
+                          Activation activation = Activation::silu);
 
 /// Windows of `window` positions for the layers that attention.sliding_window_pattern names (a flag for each, or every
 /// how many layers one sees everything), else for those where `is_sliding(i)`.
 template <class F>
-void set_windows(GgufFields& fields, uint32_t window, std::vector<AttentionConfig>& layers, F&& is_sliding) {
+void set_windows(GgufFields& fields, uint32_t window, DecoderConfig& config, F&& is_sliding) {
   const std::string key = "attention.sliding_window_pattern";
   const std::optional<std::vector<bool>> flags = fields.booleans(key);
-  if (flags && flags->size() < layers.size()) {
+  if (flags && flags->size() < config.layers.size()) {
     return fields.fail({ErrorCode::corrupt, key + " is shorter than the layers are many", ""});
   }
   const uint32_t pattern = flags ? 0 : fields.u32(key, 0);
-  for (uint32_t i = 0; i < layers.size(); ++i) {
+  for (uint32_t i = 0; i < config.layers.size(); ++i) {
+    auto* attention = std::get_if<AttentionConfig>(&config.layers[i].mixer);
+    if (attention == nullptr) continue;
     const bool sliding = flags ? (*flags)[i] : pattern > 0 ? (i + 1) % pattern != 0 : is_sliding(i);
-    layers[i].window = sliding ? window : 0;
+    attention->window = sliding ? window : 0;
   }
 }
 

@@ -126,23 +126,25 @@ DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults) {
   DecoderConfig& c = description.config;
   c.family = defaults.family;
   c.hidden = fields.u32("hidden_size");
-  c.feed_forward = fields.u32("intermediate_size");
-  c.heads = fields.u32("num_attention_heads");
-  c.kv_heads = fields.u32("num_key_value_heads", defaults.kv_heads.value_or(c.heads), c.heads);
-  c.head_dim = fields.u32("head_dim", defaults.head_dim.value_or(c.heads > 0 ? c.hidden / c.heads : 0));
+  AttentionConfig attention;
+  attention.heads = fields.u32("num_attention_heads");
+  attention.kv_heads = fields.u32("num_key_value_heads", defaults.kv_heads.value_or(attention.heads), attention.heads);
+  const uint32_t usual_head_dim = attention.heads > 0 ? c.hidden / attention.heads : 0;
+  attention.head_dim = fields.u32("head_dim", defaults.head_dim.value_or(usual_head_dim));
+  attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
+  attention.rope = 0;
+  const DenseConfig dense = {.width = fields.u32("intermediate_size"), .activation = activation_of(fields, defaults)};
+  c.layers.resize(std::min(fields.u32("num_hidden_layers"), 4097U), {attention, dense});
   c.vocabulary = fields.u32("vocab_size");
   c.context_length = fields.u32("max_position_embeddings", defaults.context_length);
-  c.layers.resize(std::min(fields.u32("num_hidden_layers"), 4097U));
   c.norm_epsilon = fields.f32("rms_norm_eps", 1e-6F);
-  c.attention_scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
-  c.activation = activation_of(fields, defaults);
   c.tied_embeddings = fields.boolean("tie_word_embeddings", defaults.tied_embeddings);
   c.end_tokens = token_ids(fields.json(), "eos_token_id");
   const auto bos = token_ids(fields.json(), "bos_token_id");
   if (!bos.empty()) c.bos_token = bos.front();
 
   // The only rope, but for a family that replaces it.
-  if (!defaults.has_own_ropes) c.ropes = {single_rope(fields, defaults.rope_theta, c.head_dim)};
+  if (!defaults.has_own_ropes) c.ropes = {single_rope(fields, defaults.rope_theta, attention.head_dim)};
 
   const std::string layer = "model.layers.{}.";
   description.names = {.embedding = "model.embed_tokens.weight",

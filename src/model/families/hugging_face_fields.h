@@ -79,19 +79,21 @@ void add_attention_biases(HuggingFaceFields& fields, TensorNames& names);
 /// "sliding_attention" entries of layer_types get `window`; without the list, layers where `is_sliding(i)`. No windows
 /// for a window of 0, which layer_types must not ask for.
 template <class F>
-void set_windows(HuggingFaceFields& fields, uint32_t window, std::vector<AttentionConfig>& layers, F&& is_sliding) {
+void set_windows(HuggingFaceFields& fields, uint32_t window, DecoderConfig& config, F&& is_sliding) {
   const bool is_listed = fields.has("layer_types");
   const nlohmann::json& types = fields.value("layer_types");
-  if (is_listed && (!types.is_array() || types.size() != layers.size())) {
+  if (is_listed && (!types.is_array() || types.size() != config.layers.size())) {
     return fields.fail("layer_types is not a list with an entry for each layer");
   }
-  for (uint32_t i = 0; i < layers.size(); ++i) {
+  for (uint32_t i = 0; i < config.layers.size(); ++i) {
+    auto* attention = std::get_if<AttentionConfig>(&config.layers[i].mixer);
+    if (attention == nullptr) continue;
     if (is_listed && types[i] != "sliding_attention" && types[i] != "full_attention") {
       return fields.fail("layer_types has " + types[i].dump().substr(0, 40), ErrorCode::unsupported);
     }
     const bool sliding = is_listed ? types[i] == "sliding_attention" : is_sliding(i);
     if (is_listed && sliding && window == 0) return fields.fail("layer_types asks for windows, but none has a size");
-    layers[i].window = sliding ? window : 0;
+    attention->window = sliding ? window : 0;
   }
 }
 

@@ -27,7 +27,7 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
   DecoderDescription d = fields::common(f, "llama", true);
   const uint32_t window = f.u32("attention.sliding_window", 0);  // Mistral's, over all layers
-  for (AttentionConfig& layer : d.config.layers) layer.window = window;
+  d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
   return fields::finish(f, std::move(d));
 }
 

@@ -14,7 +14,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "mistral", .context_length = 131072, .kv_heads = 8});
   const uint32_t window = f.u32("sliding_window", 4096, 0);
-  for (AttentionConfig& layer : d.config.layers) layer.window = window;
+  d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
   return fields::finish(f, std::move(d));
 }
 

@@ -19,7 +19,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   d.names.v_bias = "model.layers.{}.self_attn.v_proj.bias";
   if (f.boolean("use_sliding_window", false)) {
     const uint32_t full_layers = f.u32("max_window_layers", 28);
-    fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config.layers,
+    fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config,
                         [&](uint32_t layer) { return layer >= full_layers; });
   }
   f.pass_over("sliding_window");  // which means nothing without use_sliding_window

@@ -17,15 +17,23 @@ namespace hearth::mutated {
 inline std::string broken_promise(const Result<DecoderDescription>& description) {
   if (!description) return description.error().message.empty() ? "an error without a message" : "";
   const DecoderConfig& c = description->config;
-  if (c.head_dim == 0 || c.head_dim > kMostHeadDim || c.head_dim % 2 != 0) return "head_dim";
-  if (c.heads == 0 || c.kv_heads == 0 || c.heads % c.kv_heads != 0) return "heads";
   if (c.layers.empty() || c.layers.size() > 4096) return "layers";
-  if (!(std::isfinite(c.attention_scale) && c.attention_scale > 0)) return "attention_scale";
-  for (const AttentionConfig& layer : c.layers) {
-    if (layer.rope >= c.ropes.size()) return "a layer's rope";
-  }
+  std::string broken;
+  c.for_each_attention([&](const AttentionConfig& attention) {
+    const uint32_t head_dim = attention.head_dim;
+    if (head_dim == 0 || head_dim > kMostHeadDim || head_dim % 2 != 0) broken = "head_dim";
+    if (attention.heads == 0 || attention.kv_heads == 0 || attention.heads % attention.kv_heads != 0) broken = "heads";
+    if (!(std::isfinite(attention.scale) && attention.scale > 0)) broken = "attention's scale";
+    if (!attention.rope) return;
+    if (*attention.rope >= c.ropes.size()) {
+      broken = "a layer's rope";
+    } else if (2 * c.ropes[*attention.rope].inverse_frequencies.size() > head_dim) {
+      broken = "a rope's size";
+    }
+  });
+  if (!broken.empty()) return broken;
   for (const RopeSpec& rope : c.ropes) {
-    if (rope.inverse_frequencies.empty() || 2 * rope.inverse_frequencies.size() > c.head_dim) return "a rope's size";
+    if (rope.inverse_frequencies.empty()) return "a rope without pairs";
     for (const float frequency : rope.inverse_frequencies) {
       if (!std::isfinite(frequency)) return "a rope's frequency";
     }

@@ -66,7 +66,7 @@ class AttentionLayers {
                                  .q_norm = ones_,
                                  .k_norm = ones_,
                                  .rope = RopeId{0},
-                                 .cache_layer = i,
+                                 .cache_layer = {i},
                                  .out = query});
       ops.push_back(Attention{.query = query,
                               .heads = b_.heads,
@@ -74,7 +74,7 @@ class AttentionLayers {
                               .head_dim = b_.head_dim,
                               .scale = 1.0F / std::sqrt(static_cast<float>(b_.head_dim)),
                               .window = b_.window,
-                              .cache_layer = i,
+                              .cache_layer = {i},
                               .out = mixed});
     }
     ops.push_back(SelectRows{.in = mixed, .out = recording.logits});

@@ -106,8 +106,9 @@ class SyntheticDecoder {
     return device_.write_rows(piece.matrix, piece.part, piece.first_row, bytes);
   }
 
-  MatrixId matrix(const std::vector<uint32_t>& parts, uint32_t cols, NumberFormat format) {
-    MatrixSpec spec = {.parts = {}, .cols = cols};
+  MatrixId matrix(const std::vector<uint32_t>& parts, uint32_t cols, NumberFormat format,
+                  MatrixRole role = MatrixRole::stacked) {
+    MatrixSpec spec = {.role = role, .parts = {}, .cols = cols};
     for (const uint32_t rows : parts) spec.parts.push_back({"synthetic", format, rows});
     auto id = device_.declare_matrix(spec);
     if (!id) {
@@ -170,7 +171,7 @@ void SyntheticDecoder::record() {
     const uint32_t kv = s_.kv_heads * s_.head_dim;
     const MatrixId qkv = matrix({q_width, kv, kv}, s_.hidden, format_);
     const MatrixId output = matrix({s_.hidden}, q_width, format_);
-    const MatrixId gate_up = matrix({s_.feed_forward, s_.feed_forward}, s_.hidden, format_);
+    const MatrixId gate_up = matrix({s_.feed_forward, s_.feed_forward}, s_.hidden, format_, MatrixRole::gate_up);
     const MatrixId down = matrix({s_.hidden}, s_.feed_forward, format_);
     for (const MatrixId id : {qkv, output, gate_up, down}) bytes_ += device_.matrix_bytes(id);
     const auto norm = [&] { return ones(s_.hidden); };
@@ -183,7 +184,7 @@ void SyntheticDecoder::record() {
                                .q_norm = gemma(ones(s_.head_dim)),
                                .k_norm = gemma(ones(s_.head_dim)),
                                .rope = RopeId{0},
-                               .cache_layer = i,
+                               .cache_layer = {i},
                                .out = query_});
     ops.push_back(Attention{.query = query_,
                             .heads = s_.heads,
@@ -191,7 +192,7 @@ void SyntheticDecoder::record() {
                             .head_dim = s_.head_dim,
                             .scale = 1.0F / std::sqrt(static_cast<float>(s_.head_dim)),
                             .window = s_.gemma && i % 6 != 5 ? 1024U : 0U,
-                            .cache_layer = i,
+                            .cache_layer = {i},
                             .out = mixed_});
     if (last) {
       const TensorId residual = residual_, mixed = mixed_;

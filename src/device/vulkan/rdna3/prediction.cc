@@ -28,7 +28,8 @@ class MatmulProgram {
 
  private:
   Result<void> declare() {
-    MatrixSpec spec = {.parts = {}, .cols = m_.cols};
+    const bool gate_up = m_.kind == MatmulCase::Kind::gate_up;
+    MatrixSpec spec = {.role = gate_up ? MatrixRole::gate_up : MatrixRole::stacked, .parts = {}, .cols = m_.cols};
     for (const uint32_t rows : m_.parts) spec.parts.push_back({m_.name, m_.format, rows});
     const auto matrix = weights_.declare_matrix(spec);
     const auto table = weights_.declare_matrix({.parts = {{m_.name, NumberFormat::f32, 16}}, .cols = m_.cols});
@@ -46,7 +47,6 @@ class MatmulProgram {
       operations.push_back(Logits{.in = selected, .head = *matrix, .out = recording_.logits});
       return {};
     }
-    const bool gate_up = m_.kind == MatmulCase::Kind::gate_up;
     const TensorId out = tensor(Rows::tokens, gate_up ? all / 2 : all);
     recording_.logits = tensor(Rows::logits, gate_up ? all / 2 : all);
     if (gate_up) {

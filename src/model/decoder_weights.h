@@ -1,0 +1,56 @@
+#pragma once
+
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "device/operation.h"
+#include "model/decoder_config.h"
+
+// A decoder's weights on a device. Norms and biases that a family does not have are absent.
+namespace hearth {
+
+struct AttentionWeights {
+  MatrixId qkv;  ///< Q, K and V stacked
+  std::optional<VectorId> qkv_bias;
+  std::optional<VectorId> q_norm, k_norm;
+  MatrixId output;
+  std::optional<VectorId> output_bias;
+};
+
+struct DenseWeights {
+  MatrixId gate_up;  ///< gate, then up
+  std::optional<VectorId> gate_up_bias;
+  MatrixId down;
+  std::optional<VectorId> down_bias;
+};
+
+/// Which weights a kind of layer has: WeightsOf<AttentionConfig>.
+template <class Config>
+struct WeightsOfConfig;
+template <>
+struct WeightsOfConfig<AttentionConfig> {
+  using Type = AttentionWeights;
+};
+template <>
+struct WeightsOfConfig<DenseConfig> {
+  using Type = DenseWeights;
+};
+template <class Config>
+using WeightsOf = typename WeightsOfConfig<Config>::Type;
+
+struct LayerWeights {
+  std::optional<VectorId> mixer_norm, mixer_post_norm;
+  std::variant<AttentionWeights> mixer;  ///< of LayerConfig::mixer's kind
+  std::optional<VectorId> feed_forward_norm, feed_forward_post_norm;
+  std::variant<DenseWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind
+};
+
+struct DecoderWeights {
+  MatrixId embedding;
+  std::vector<LayerWeights> layers;
+  VectorId output_norm;
+  MatrixId head;  ///< the embedding when they are tied
+};
+
+}  // namespace hearth

@@ -1,0 +1,50 @@
+#include "model/layers/attention.h"
+
+namespace hearth {
+
+AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const TensorNames& n,
+                              const LayerPlace& place) {
+  const uint32_t i = place.layer;
+  const auto name = [&](const std::string& pattern) { return in_layer(pattern, i); };
+  AttentionWeights w;
+  w.qkv =
+      plan.matrix(MatrixRole::stacked, {{name(n.q), c.q_width()}, {name(n.k), c.kv_width()}, {name(n.v), c.kv_width()}},
+                  place.hidden, {i});
+  w.qkv_bias =
+      plan.bias({{name(n.q_bias), c.q_width()}, {name(n.k_bias), c.kv_width()}, {name(n.v_bias), c.kv_width()}}, i);
+  w.q_norm = plan.norm(name(n.q_norm), c.head_dim, i);
+  w.k_norm = plan.norm(name(n.k_norm), c.head_dim, i);
+  w.output = plan.matrix(MatrixRole::stacked, {{name(n.output), place.hidden}}, c.q_width(), {i});
+  w.output_bias = plan.bias({{name(n.output_bias), place.hidden}}, i);
+  return w;
+}
+
+TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeights& w, float norm_epsilon,
+                      CacheLayerId cache, TensorId in) {
+  const TensorId qkv = r.tensor("qkv", c.q_width() + 2 * c.kv_width());
+  const TensorId query = r.tensor("query", c.q_width());
+  const TensorId mixed = r.tensor("mixed", c.q_width());
+  r.emit(Linear{.in = in, .weight = w.qkv, .bias = w.qkv_bias, .out = qkv});
+  r.emit(RopeAndStore{.qkv = qkv,
+                      .heads = c.heads,
+                      .kv_heads = c.kv_heads,
+                      .head_dim = c.head_dim,
+                      .q_norm = w.q_norm,
+                      .k_norm = w.k_norm,
+                      .epsilon = norm_epsilon,
+                      .rope = c.rope ? std::optional(RopeId{*c.rope}) : std::nullopt,
+                      .cache_layer = cache,
+                      .out = query});
+  r.emit(Attention{.query = query,
+                   .heads = c.heads,
+                   .kv_heads = c.kv_heads,
+                   .head_dim = c.head_dim,
+                   .scale = c.scale,
+                   .softcap = c.softcap,
+                   .window = c.window,
+                   .cache_layer = cache,
+                   .out = mixed});
+  return mixed;
+}
+
+}  // namespace hearth

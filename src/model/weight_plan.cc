@@ -1,0 +1,97 @@
+#include "model/weight_plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "tensor/quantize.h"
+
+namespace hearth {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+}  // namespace
+
+MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& parts, uint32_t cols,
+                            std::vector<uint32_t> layers) {
+  MatrixSpec spec{.role = role, .parts = {}, .cols = cols, .layers = std::move(layers)};
+  std::vector<TensorInfo> tensors;
+  for (const TensorRows& part : parts) {
+    const auto tensor = find(part.name, {part.rows, cols});
+    if (!tensor) return {};
+    spec.parts.push_back({tensor->name, tensor->format, part.rows});
+    tensors.push_back(*tensor);
+  }
+  matrices_.push_back(spec);
+  if (device_ == nullptr) return {};
+  auto matrix = device_->declare_matrix(spec);
+  if (!matrix) {
+    error_ = matrix.error();
+    return {};
+  }
+  const int layer = static_cast<int>(spec.layers.front());
+  for (uint32_t i = 0; i < tensors.size(); ++i) sources_.push_back({std::move(tensors[i]), *matrix, i, layer});
+  return *matrix;
+}
+
+std::optional<VectorId> WeightPlan::norm(const std::string& name, uint32_t size, uint32_t layer) {
+  if (name.empty()) return {};
+  std::vector<float> values = read_vector(name, size);
+  for (float& value : values) value += norm_offset_;
+  return upload(name, values, layer);
+}
+
+std::optional<VectorId> WeightPlan::bias(const std::vector<TensorRows>& parts, uint32_t layer) {
+  if (parts.front().name.empty()) return {};
+  std::vector<float> values;
+  for (const TensorRows& part : parts) {
+    const auto piece = read_vector(part.name, part.rows);
+    values.insert(values.end(), piece.begin(), piece.end());
+  }
+  return upload(parts.front().name, values, layer);
+}
+
+std::optional<TensorInfo> WeightPlan::find(const std::string& name, const std::vector<int64_t>& shape) {
+  names_.insert(name);
+  if (error_) return {};
+  auto tensor = checkpoint_.find(name);
+  if (!tensor) {
+    error_ = tensor.error();
+    return {};
+  }
+  if (tensor->shape != shape) {
+    error_ = Error{ErrorCode::corrupt,
+                   fmt::format("{}: tensor {} is {}, but the configuration asks for {}", checkpoint_.path().string(),
+                               name, shape_text(tensor->shape), shape_text(shape)),
+                   "the file and its configuration do not belong together"};
+    return {};
+  }
+  return *tensor;
+}
+
+std::vector<float> WeightPlan::read_vector(const std::string& name, uint32_t size) {
+  const auto tensor = find(name, {size});
+  if (!tensor || device_ == nullptr) return {};
+  std::vector<float> values(size);
+  if (size % traits(tensor->format).block_values != 0) {
+    error_ = Error{ErrorCode::unsupported, fmt::format("tensor {} is not whole blocks", name), ""};
+    return values;
+  }
+  std::vector<std::byte> bytes(tensor->bytes);
+  if (auto read = checkpoint_.read(*tensor, 0, bytes); !read) {
+    error_ = read.error();
+    return values;
+  }
+  dequantize_row(tensor->format, bytes, values);
+  return values;
+}
+
+std::optional<VectorId> WeightPlan::upload(const std::string& name, const std::vector<float>& values, uint32_t layer) {
+  if (error_ || device_ == nullptr) return VectorId{};
+  auto vector = device_->upload_vector(name, values, layer);
+  if (vector) return *vector;
+  error_ = vector.error();
+  return VectorId{};
+}
+
+}  // namespace hearth

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "device/device.h"
+#include "formats/checkpoint.h"
+
+namespace hearth {
+
+/// Rows of a tensor of the checkpoint [rows, columns], or values of one [values].
+struct TensorRows {
+  std::string name;
+  uint32_t rows = 0;
+};
+
+/// Declares a decoder's tensors on a device and remembers where their rows come from; without a device it only lists
+/// its matrices and names. After an error everything else is skipped, so that a whole decoder can be declared before
+/// the first look at `error`. Errors name the tensor: not_found, corrupt (shape), unsupported, io, out_of_memory.
+class WeightPlan {
+ public:
+  /// A part of a declared matrix, and the tensor it comes from.
+  struct Source {
+    TensorInfo tensor;
+    MatrixId matrix;
+    uint32_t part = 0;
+    int layer = 0;
+  };
+
+  /// `norm_offset` is added to every norm's weight. `device` may be null.
+  WeightPlan(const Checkpoint& checkpoint, Device* device, float norm_offset)
+      : checkpoint_(checkpoint), device_(device), norm_offset_(norm_offset) {}
+
+  /// A matrix whose parts are stacked; `layers` are those that use it.
+  MatrixId matrix(MatrixRole role, const std::vector<TensorRows>& parts, uint32_t cols, std::vector<uint32_t> layers);
+
+  /// Empty names are vectors that the family does not have.
+  std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
+  std::optional<VectorId> bias(const std::vector<TensorRows>& parts, uint32_t layer);
+
+  const std::optional<Error>& error() const { return error_; }
+  const std::vector<Source>& sources() const { return sources_; }
+  const std::vector<MatrixSpec>& matrices() const { return matrices_; }
+  /// All that were asked for.
+  const std::set<std::string, std::less<>>& names() const { return names_; }
+
+ private:
+  std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
+  std::vector<float> read_vector(const std::string& name, uint32_t size);
+  std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer);
+
+  const Checkpoint& checkpoint_;
+  Device* device_;
+  float norm_offset_;
+  std::optional<Error> error_;
+  std::vector<MatrixSpec> matrices_;
+  std::vector<Source> sources_;
+  std::set<std::string, std::less<>> names_;
+};
+
+}  // namespace hearth

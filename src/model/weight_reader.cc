@@ -1,0 +1,106 @@
+#include "model/weight_reader.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "base/usable_cores.h"
+
+namespace hearth {
+namespace {
+
+constexpr uint64_t kPieceBytes = 4U << 20;
+constexpr unsigned kReaderThreads = 4;
+
+/// Rows of one tensor on their way to the device.
+struct Piece {
+  const TensorInfo* tensor = nullptr;
+  MatrixId matrix;
+  uint32_t part = 0;
+  uint32_t first_row = 0;
+  uint32_t rows = 0;
+  int layer = 0;
+};
+
+std::vector<Piece> cut(std::span<const WeightPlan::Source> sources) {
+  std::vector<Piece> pieces;
+  for (const WeightPlan::Source& source : sources) {
+    const auto rows = static_cast<uint32_t>(source.tensor.shape[0]);
+    const uint64_t row_bytes = source.tensor.bytes / rows;
+    const uint64_t fitting = kPieceBytes / row_bytes / Device::kRowGranularity * Device::kRowGranularity;
+    const auto step = static_cast<uint32_t>(std::max<uint64_t>(fitting, Device::kRowGranularity));
+    for (uint32_t row = 0; row < rows; row += step) {
+      pieces.push_back({&source.tensor, source.matrix, source.part, row, std::min(step, rows - row), source.layer});
+    }
+  }
+  return pieces;
+}
+
+/// Reads the pieces with a few threads, each into a buffer of its own.
+class PieceReader {
+ public:
+  PieceReader(const Checkpoint& checkpoint, Device& device, ProgressSink& progress, int layers)
+      : checkpoint_(checkpoint), device_(device), sink_(progress) {
+    progress_.stage = "load";
+    progress_.layers = layers;
+  }
+
+  Result<void> read(const std::vector<Piece>& pieces, const std::stop_token& stop) {
+    for (const Piece& piece : pieces) progress_.total_bytes += bytes_of_piece(piece);
+    sink_.report(progress_);
+    ThreadPool pool(std::min(kReaderThreads, usable_cores()));
+    std::vector<std::vector<std::byte>> buffers(pool.threads());
+    pool.parallel_for(pieces.size(), [&](size_t i, unsigned thread) {
+      if (failed_) return;
+      auto result = stop.stop_requested() ? Result<void>(fail(ErrorCode::cancelled, "loading was cancelled"))
+                                          : read_piece(pieces[i], buffers[thread]);
+      if (!result) note_error(result.error());
+    });
+    if (error_) return std::unexpected(*error_);
+    return {};
+  }
+
+ private:
+  static uint64_t bytes_of_piece(const Piece& piece) {
+    return piece.tensor->bytes / static_cast<uint64_t>(piece.tensor->shape[0]) * piece.rows;
+  }
+
+  Result<void> read_piece(const Piece& piece, std::vector<std::byte>& buffer) {
+    const uint64_t bytes = bytes_of_piece(piece);
+    buffer.resize(bytes);
+    const uint64_t offset = bytes / piece.rows * piece.first_row;
+    if (auto read = checkpoint_.read(*piece.tensor, offset, buffer); !read) return read;
+    if (auto wrote = device_.write_rows(piece.matrix, piece.part, piece.first_row, buffer); !wrote) return wrote;
+    std::lock_guard lock(mutex_);
+    progress_.done_bytes += bytes;
+    progress_.layer = std::max(progress_.layer, piece.layer);
+    sink_.report(progress_);
+    return {};
+  }
+
+  void note_error(Error error) {
+    std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+    failed_ = true;
+  }
+
+  const Checkpoint& checkpoint_;
+  Device& device_;
+  ProgressSink& sink_;
+  std::atomic<bool> failed_ = false;
+  std::mutex mutex_;  // guards what follows
+  Progress progress_;
+  std::optional<Error> error_;
+};
+
+}  // namespace
+
+Result<void> read_weights(const Checkpoint& checkpoint, std::span<const WeightPlan::Source> sources, Device& device,
+                          int layers, ProgressSink& progress, const std::stop_token& stop) {
+  return PieceReader(checkpoint, device, progress, layers).read(cut(sources), stop);
+}
+
+}  // namespace hearth
