@@ -2,7 +2,8 @@
 
 use crate::bridge::{Sink, Slice, guarded};
 use crate::error::{Result, invalid};
-use crate::template::{Inputs, Template};
+use crate::template::Template;
+use crate::template_inputs::Inputs;
 use serde_json::Value;
 
 /// # Safety

@@ -15,6 +15,7 @@ mod string_methods;
 mod template;
 mod template_filters;
 mod template_functions;
+mod template_inputs;
 mod template_json;
 mod template_literals;
 mod template_percent;

@@ -6,8 +6,8 @@
 //! the texts, as by `'</think>' in content`, may take another path, which shows as any other difference, and then less
 //! is replaced.
 
-use crate::template::Inputs;
-use crate::template_literals::Literals;
+use crate::template_inputs::Inputs;
+use crate::template_literals::{Literals, is_mappable};
 use serde_json::Value;
 use std::cell::Cell;
 
@@ -58,11 +58,6 @@ const KNOWN_TYPES: &[&str] = &[
     "array",
     "null",
 ];
-
-/// Whether a character is ever replaced. Whitespace is not, so that trimming works, nor what JSON and Python escape.
-pub fn is_mappable(c: char) -> bool {
-    !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\') && (c as u32) < 0xFFFE
-}
 
 thread_local! {
     /// Whether characters of the private-use plane stand for others on this thread.

@@ -4,6 +4,7 @@ use crate::error::{Code, Error, Result, internal, invalid, unsupported};
 use crate::memory::Claim;
 use crate::provenance::{self, Mapping, Segment};
 use crate::template_functions;
+use crate::template_inputs::Inputs;
 use crate::template_literals::Literals;
 use crate::{string_methods, template_source};
 use minijinja::syntax::SyntaxConfig;
@@ -23,18 +24,6 @@ pub struct Template {
     literals: Literals,
     bos: Option<String>,
     eos: Option<String>,
-}
-
-/// What a request brings to a template.
-pub struct Inputs {
-    pub messages: serde_json::Value,
-    /// Null where there are none.
-    pub tools: serde_json::Value,
-    /// Further variables by name.
-    pub variables: serde_json::Map<String, serde_json::Value>,
-    pub add_generation_prompt: bool,
-    /// The length of all that as JSON.
-    pub bytes: usize,
 }
 
 impl Template {

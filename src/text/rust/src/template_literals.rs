@@ -2,6 +2,11 @@
 
 use crate::template_source;
 
+/// Whether a character is ever replaced. Whitespace is not, so that trimming works, nor what JSON and Python escape.
+pub fn is_mappable(c: char) -> bool {
+    !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\') && (c as u32) < 0xFFFE
+}
+
 /// Literals that are not only whitespace and quotes, without repetition.
 #[derive(Default)]
 pub struct Literals {
@@ -23,7 +28,7 @@ impl Literals {
         let mut position = 0;
         while let Some(start) = code[position..].find(['"', '\'']).map(|found| found + position) {
             let Some((literal, end)) = literal_at(code, start) else { return };
-            if literal.chars().any(crate::provenance::is_mappable) && !self.all.contains(&literal) {
+            if literal.chars().any(is_mappable) && !self.all.contains(&literal) {
                 self.all.push(literal.clone());
             }
             let is_new = self.all.contains(&literal) && !self.inspected.contains(&literal);
