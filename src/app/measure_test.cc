@@ -4,8 +4,8 @@
 
 #include <thread>
 
-#include "engine/cache_plan.h"
-#include "engine/kv_cache.h"
+#include "engine/cache/cache_plan.h"
+#include "engine/cache/kv_cache.h"
 #include "engine/testing/engine_fixture.h"
 
 namespace hearth::app {

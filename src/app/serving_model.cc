@@ -7,7 +7,7 @@
 #include <future>
 #include <mutex>
 
-#include "engine/kv_cache.h"
+#include "engine/cache/kv_cache.h"
 
 namespace hearth::app {
 namespace {

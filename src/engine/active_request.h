@@ -9,7 +9,7 @@
 #include "engine/engine.h"
 #include "engine/output_text.h"
 #include "engine/request.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 #include "engine/sequence.h"
 
 namespace hearth {

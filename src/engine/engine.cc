@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/cache_plan.h"
+#include "engine/cache/cache_plan.h"
 #include "engine/engine_loop.h"
 #include "engine/step_budget.h"
 #include "model/place_layers.h"

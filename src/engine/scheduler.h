@@ -6,9 +6,9 @@
 #include <unordered_set>
 #include <vector>
 
-#include "engine/block_hash.h"
+#include "engine/cache/block_hash.h"
+#include "engine/cache/kv_cache.h"
 #include "engine/fair_shares.h"
-#include "engine/kv_cache.h"
 #include "engine/sequence.h"
 #include "engine/step_size.h"
 

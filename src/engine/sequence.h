@@ -6,8 +6,8 @@
 #include <optional>
 #include <vector>
 
-#include "engine/block_hash.h"
-#include "engine/kv_cache.h"
+#include "engine/cache/block_hash.h"
+#include "engine/cache/kv_cache.h"
 
 namespace hearth {
 

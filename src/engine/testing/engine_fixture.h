@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/engine_loop.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 #include "engine/testing/fake_program.h"
 
 namespace hearth {

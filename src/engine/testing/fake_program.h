@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "device/device.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
 #include "model/model.h"
 
 namespace hearth {

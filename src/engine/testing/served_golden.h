@@ -12,7 +12,7 @@
 #include "base/testing/source_folder.h"
 #include "device/open_device.h"
 #include "engine/engine.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
 #include "model/model.h"
 
 // For tests: engines on real devices and the golden checkpoints (tests/golden).

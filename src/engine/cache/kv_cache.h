@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/result.h"
-#include "engine/block_hash.h"
-#include "engine/block_pool.h"
+#include "engine/cache/block_hash.h"
+#include "engine/cache/block_pool.h"
 #include "model/model.h"
 
 namespace hearth {

@@ -1,4 +1,4 @@
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "device/logit_search.h"
-#include "engine/random.h"
-#include "engine/vocabulary_math.h"
+#include "engine/sampling/random.h"
+#include "engine/sampling/vocabulary_math.h"
 
 namespace hearth {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "engine/block_hash.h"
+#include "engine/cache/block_hash.h"
 
 namespace hearth {
 

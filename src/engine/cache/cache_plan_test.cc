@@ -1,10 +1,10 @@
-#include "engine/cache_plan.h"
+#include "engine/cache/cache_plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "device/step.h"
-#include "engine/kv_cache.h"
+#include "engine/cache/kv_cache.h"
 
 namespace hearth {
 namespace {

@@ -1,6 +1,6 @@
 // Highway compiles what stands in HWY_NAMESPACE once for each instruction set and chooses at run time.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "engine/exponentials.cc"
+#define HWY_TARGET_INCLUDE "engine/sampling/exponentials.cc"
 #include <hwy/foreach_target.h>
 // foreach_target.h comes first, or only one instruction set is compiled.
 #include <hwy/contrib/math/math-inl.h>
@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "engine/exponentials.h"
+#include "engine/sampling/exponentials.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hearth::HWY_NAMESPACE {

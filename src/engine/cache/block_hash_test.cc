@@ -1,4 +1,4 @@
-#include "engine/block_hash.h"
+#include "engine/cache/block_hash.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "engine/vocabulary_math.h"
+#include "engine/sampling/vocabulary_math.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
-#include "engine/vocabulary_math.h"
+#include "engine/sampling/vocabulary_math.h"
 
 #include <array>
 
-#include "engine/exponentials.h"
+#include "engine/sampling/exponentials.h"
 
 namespace hearth {
 

@@ -1,4 +1,4 @@
-#include "engine/cache_plan.h"
+#include "engine/cache/cache_plan.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "device/device_memory.h"
 #include "device/step.h"
-#include "engine/kv_cache.h"
+#include "engine/cache/kv_cache.h"
 
 namespace hearth {
 namespace {
