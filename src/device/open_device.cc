@@ -9,6 +9,7 @@
 
 #include "base/usable_cores.h"
 #include "device/cpu/cpu_device.h"
+#include "device/device_name.h"
 #include "device/reference/reference_device.h"
 #ifdef HEARTH_VULKAN
 #include "device/vulkan/vulkan_device.h"
@@ -42,30 +43,26 @@ Result<std::optional<double>> tune_seconds() {
   return seconds;
 }
 
-/// "vulkan", "vulkan:N" or "vulkan:part of a name".
-Result<std::unique_ptr<Device>> open_vulkan(std::string_view name, bool batch_invariant, bool only_hardware = false) {
+/// What a test says by environment variables counts where the name says nothing.
+Result<std::unique_ptr<Device>> open_vulkan(const DeviceName& name, bool batch_invariant, bool only_hardware = false) {
   VulkanOptions options = {.only_hardware = only_hardware,
                            .validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
                            .pipeline_cache = pipeline_cache_folder(),
                            .batch_invariant = batch_invariant};
   auto seconds = tune_seconds();
   if (!seconds) return pass_on(seconds);
-  options.tune_seconds = *seconds;
+  options.tune_seconds = name.tune_seconds ? name.tune_seconds : *seconds;
   if (const char* megabytes = std::getenv("HEARTH_VULKAN_MEMORY_MB")) {
     options.memory_bytes = std::strtoull(megabytes, nullptr, 10) << 20;
   }
-  if (const size_t colon = name.find(':'); colon != name.npos) {
-    const std::string_view which = name.substr(colon + 1);
-    uint32_t index = 0;
-    const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), index);
-    if (error == std::errc() && end == which.data() + which.size()) {
-      options.index = index;
-    } else if (!which.empty()) {
-      options.name = which;
-    } else {
-      return fail(ErrorCode::invalid_argument, fmt::format("'{}' names no Vulkan device", name),
-                  "use vulkan, vulkan:0 or vulkan:NAME");
-    }
+  if (name.memory_mebibytes) options.memory_bytes = *name.memory_mebibytes << 20;
+  uint32_t index = 0;
+  const char* end_of_name = name.which.data() + name.which.size();
+  const auto [end, error] = std::from_chars(name.which.data(), end_of_name, index);
+  if (error == std::errc() && end == end_of_name) {
+    options.index = index;
+  } else {
+    options.name = name.which;
   }
   auto device = open_vulkan_device(options);
   if (!device) return pass_on(device);
@@ -82,7 +79,7 @@ std::unexpected<Error> no_vulkan() {
               "build it where glslang >= 15.2 and Vulkan headers >= 1.4.300 are installed");
 }
 
-Result<std::unique_ptr<Device>> open_vulkan(std::string_view, bool, bool = false) { return no_vulkan(); }
+Result<std::unique_ptr<Device>> open_vulkan(const DeviceName&, bool, bool = false) { return no_vulkan(); }
 
 #endif
 
@@ -99,7 +96,7 @@ bool has_gpu_node() {
 Result<std::unique_ptr<Device>> open_best_device(uint32_t threads, bool batch_invariant) {
   std::string reason = "this machine shows no GPU";
   if (has_gpu_node()) {
-    auto gpu = open_vulkan("vulkan", batch_invariant, true);
+    auto gpu = open_vulkan({.kind = "vulkan"}, batch_invariant, true);
     if (gpu) {
       spdlog::info("device: {}, the best GPU that hearth can run on (--device cpu takes the processor)",
                    (*gpu)->info().name);
@@ -122,12 +119,12 @@ Result<nlohmann::ordered_json> describe_gpus() { return no_vulkan(); }
 
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads, bool batch_invariant) {
   if (threads == 0) threads = usable_cores();
-  if (name == "auto") return open_best_device(threads, batch_invariant);
-  if (name == "cpu") return open_cpu_device(threads);
-  if (name == "reference") return open_reference_device(threads);
-  if (name == "vulkan" || name.starts_with("vulkan:")) return open_vulkan(name, batch_invariant);
-  return fail(ErrorCode::invalid_argument, fmt::format("no device is called '{}'", name),
-              "use auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference, or several joined by +");
+  const auto parsed = parse_device_name(name);
+  if (!parsed) return std::unexpected(parsed.error());
+  if (parsed->kind == "auto") return open_best_device(threads, batch_invariant);
+  if (parsed->kind == "cpu") return open_cpu_device(threads);
+  if (parsed->kind == "reference") return open_reference_device(threads);
+  return open_vulkan(*parsed, batch_invariant);
 }
 
 Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads,
