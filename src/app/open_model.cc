@@ -71,6 +71,7 @@ Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& 
   OpenModel opened;
   DeviceOptions chosen = options;
   place.max_layers = load.max_layers;
+  load.context_tokens = place.context_tokens;
   auto device = open_device_for(checkpoint, chosen, place);
   if (!device) return pass_on(device);
   opened.device = std::move(*device);

@@ -103,15 +103,21 @@ struct Embed {
   }
 };
 
-/// residual += branch_scale * rms_norm(branch, post_norm); out = rms_norm(residual, norm).
+/// rms(x, w) = x / sqrt(mean(x^2) + epsilon) * w (arXiv 1910.07467); layer(x, w, b) = rms(x - mean(x), w) + b (arXiv
+/// 1607.06450).
+enum class NormKind : uint8_t { rms, layer };
+
+/// residual += branch_scale * norm(branch, post_norm); out = norm(residual, norm, norm_bias).
 /// Without `branch` nothing is added; without `post_norm` the branch is added as it is; without `norm` (then `out` is
-/// not set either) the residual is only updated. rms_norm(x, w) = x / sqrt(mean(x^2) + epsilon) * w.
+/// not set either) the residual is only updated. `norm_bias` belongs to layer norms.
 struct AddNorm {
+  NormKind kind = NormKind::rms;
   TensorId residual;
   std::optional<TensorId> branch;
   std::optional<VectorId> post_norm;
   float branch_scale = 1.0F;
   std::optional<VectorId> norm;
+  std::optional<VectorId> norm_bias;
   std::optional<TensorId> out;
   float epsilon = 1e-6F;
 
@@ -126,6 +132,7 @@ struct AddNorm {
     }
     if (post_norm) use(NeedsVector{*post_norm});
     if (norm) use(NeedsVector{*norm});
+    if (norm_bias) use(NeedsVector{*norm_bias});
     if (out) use(Writes{*out});
   }
 };
@@ -147,11 +154,33 @@ struct Linear {
 };
 
 /// silu(x) = x / (1 + e^-x); gelu(x) = x / 2 (1 + erf(x / sqrt 2)); gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x +
-/// 0.044715 x^3))), which approximates it (arXiv 1606.08415); relu(x) = max(x, 0).
-enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu };
+/// 0.044715 x^3))), which approximates it (arXiv 1606.08415); relu(x) = max(x, 0), and its square (arXiv 2109.08668);
+/// xielu is x (positive * x + linear) above 0, else negative * (e^min(x, bound) - 1 - x) + linear * x (arXiv
+/// 2411.13010).
+enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu_squared, xielu };
+
+/// The numbers of Activation::xielu.
+struct Xielu {
+  float positive = 0.8F, negative = 0.8F, linear = 0.5F, bound = -1e-6F;
+};
+
+/// out = activation(in), value by value.
+struct Activate {
+  TensorId in;
+  Activation activation = Activation::silu;
+  Xielu xielu;  ///< for Activation::xielu
+  TensorId out;
+
+  static constexpr std::string_view kName = "activate";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{in});
+    use(Writes{out});
+  }
+};
 
 /// out = activation(gate + its bias) * (up + its bias), where the matrix has two parts of equal size: gate, then up,
-/// and so has the bias.
+/// and so has the bias. Any activation but xielu.
 struct GateUp {
   TensorId in;
   MatrixId gate_up;
@@ -168,8 +197,13 @@ struct GateUp {
   }
 };
 
-/// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K heads where a weight is given
-/// ([head_dim] each); turns them by `rope` (if any) at each token's position; writes K and V of every token to
+/// What a norm of Q and K goes over: each head by itself, with one weight [head_dim] for all; or all heads together,
+/// with a weight [heads * head_dim].
+enum class HeadNorm : uint8_t { each_head, all_heads };
+
+/// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K (rms) where a weight is given; turns
+/// heads by `rope` (if any) at each token's position p, before the norm where `norm_after_rope`; multiplies Q by 1 +
+/// query_growth * ln(1 + floor(p / query_growth_positions)) where there is a growth; writes K and V of every token to
 /// `cache_layer` at its position; writes the Q heads to `out` [heads * head_dim].
 struct RopeAndStore {
   TensorId qkv;
@@ -178,8 +212,12 @@ struct RopeAndStore {
   uint32_t head_dim = 0;
   std::optional<VectorId> q_norm;
   std::optional<VectorId> k_norm;
+  HeadNorm head_norm = HeadNorm::each_head;
+  bool norm_after_rope = false;
   float epsilon = 1e-6F;
   std::optional<RopeId> rope;
+  float query_growth = 0.0F;
+  uint32_t query_growth_positions = 1;
   CacheLayerId cache_layer;
   TensorId out;
 
@@ -250,7 +288,7 @@ struct Logits {
   }
 };
 
-using Operation = std::variant<Embed, AddNorm, Linear, GateUp, RopeAndStore, Attention, SelectRows, Logits>;
+using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, RopeAndStore, Attention, SelectRows, Logits>;
 
 /// One of several operations: for answers that are the same for each of them.
 template <class T, class... Of>

@@ -29,6 +29,8 @@ class Costs {
     return {fmt::format("linear {} to {}", width(op.in), width(op.out)), product(op.weight, op.in)};
   }
 
+  OperationCost of(const Activate& op) const { return {fmt::format("activate {}", width(op.in)), values(op.in)}; }
+
   OperationCost of(const GateUp& op) const {
     return {fmt::format("gate and up {} to {}", width(op.in), width(op.out)), product(op.gate_up, op.in)};
   }

@@ -110,6 +110,23 @@ TEST_F(CheckpointTest, OpensAHuggingFaceDirectory) {
   EXPECT_EQ(directory->chat_template(), "from the configuration");
 }
 
+TEST_F(CheckpointTest, ShardsThatAreAllThereNeedNoIndex) {
+  write("config.json", "{}");
+  write("model-00001-of-00001.safetensors", small_safetensors());
+  const auto one = open_checkpoint(folder_);
+  ASSERT_TRUE(one) << to_string(one.error());
+  EXPECT_EQ((*one)->tensors().size(), 6U);
+
+  std::filesystem::remove(folder_ / "model-00001-of-00001.safetensors");
+  write("model-00001-of-00002.safetensors", small_safetensors());
+  EXPECT_THAT(error_of_opening(), HasSubstr("there is neither model.safetensors nor"));
+  write("model-00002-of-00002.safetensors",
+        test_files::safetensors(R"({"g":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", std::string(4, '\1')));
+  const auto two = open_checkpoint(folder_);
+  ASSERT_TRUE(two) << to_string(two.error());
+  EXPECT_EQ((*two)->tensors().size(), 7U);
+}
+
 TEST_F(CheckpointTest, TheChatTemplateOfItsOwnFileWins) {
   write("config.json", "{}");
   write("model.safetensors", small_safetensors());

@@ -7,6 +7,7 @@
 #include <set>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/json.h"
 #include "base/printable.h"
@@ -59,6 +60,25 @@ std::optional<std::string> template_in(const json& configuration) {
   return std::nullopt;
 }
 
+/// model-00001-of-00003.safetensors and the others, where all are there; nothing where one is missing.
+std::vector<std::string> numbered_shards(const std::filesystem::path& directory) {
+  constexpr std::string_view kFirst = "model-00001-of-", kEnd = ".safetensors";
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    const std::string first = it->path().filename().string();
+    if (!first.starts_with(kFirst) || first.size() != kFirst.size() + 5 + kEnd.size()) continue;
+    const std::string total = first.substr(kFirst.size(), 5);
+    std::vector<std::string> shards;
+    for (uint32_t i = 1;; ++i) {
+      std::string name = fmt::format("model-{:05}-of-{}{}", i, total, kEnd);
+      if (!is_there(directory / name)) break;
+      shards.push_back(std::move(name));
+    }
+    if (fmt::format("{:05}", shards.size()) == total) return shards;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<HuggingFaceDirectory>> HuggingFaceDirectory::open(const std::filesystem::path& path) {
@@ -102,6 +122,12 @@ Result<void> HuggingFaceDirectory::open_weights() {
     auto index = read_object(path() / kIndex);
     if (!index) return pass_on(index);
     return open_shards(*index);
+  }
+  if (const auto shards = numbered_shards(path()); !is_there(path() / kWeights) && !shards.empty()) {
+    for (const std::string& shard : shards) {
+      if (auto opened = open_file(shard, nullptr); !opened) return opened;
+    }
+    return {};
   }
   if (!is_there(path() / kWeights)) {
     const bool pickled = is_there(path() / "pytorch_model.bin") || is_there(path() / "pytorch_model.bin.index.json");

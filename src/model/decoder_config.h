@@ -16,19 +16,25 @@ struct AttentionConfig {
   uint32_t heads = 0;
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
-  float scale = 0.0F;            ///< on q.k
-  float softcap = 0.0F;          ///< 0 is none
-  uint32_t window = 0;           ///< positions seen, the token itself included; 0 is all of them
-  std::optional<uint32_t> rope;  ///< index into DecoderConfig::ropes; none leaves positions out
+  float scale = 0.0F;                        ///< on q.k
+  float softcap = 0.0F;                      ///< 0 is none
+  uint32_t window = 0;                       ///< positions seen, the token itself included; 0 is all of them
+  std::optional<uint32_t> rope;              ///< index into DecoderConfig::ropes; none leaves positions out
+  HeadNorm head_norm = HeadNorm::each_head;  ///< this and what follows: RopeAndStore, device/operation.h
+  bool norm_after_rope = false;
+  float query_growth = 0.0F;
+  uint32_t query_growth_positions = 1;
 
   uint32_t q_width() const { return heads * head_dim; }
   uint32_t kv_width() const { return kv_heads * head_dim; }
 };
 
-/// down(activation(gate(x)) * up(x))
+/// down(activation(gate(x)) * up(x)), or down(activation(up(x))) where it is not gated.
 struct DenseConfig {
   uint32_t width = 0;
   Activation activation = Activation::silu;
+  bool gated = true;
+  Xielu xielu;  ///< for Activation::xielu, unless they are tensors of the checkpoint
 };
 
 /// One layer of a decoder: a mixer that lets tokens see others, then a part that works on each token alone. Which norms
@@ -36,6 +42,14 @@ struct DenseConfig {
 struct LayerConfig {
   std::variant<AttentionConfig> mixer;
   std::variant<DenseConfig> feed_forward;
+  bool parallel = false;  ///< both read the same normed residual
+};
+
+/// A rope for sequences that may become longer than a model was first trained for (arXiv 2402.13753).
+struct LongRope {
+  uint32_t replaces = 0;          ///< index into DecoderConfig::ropes
+  uint32_t original_context = 0;  ///< positions that the other one is good for
+  RopeSpec rope;
 };
 
 struct DecoderConfig {
@@ -46,12 +60,16 @@ struct DecoderConfig {
 
   std::vector<LayerConfig> layers;
   std::vector<RopeSpec> ropes;
+  std::optional<LongRope> long_rope;
 
+  NormKind norm = NormKind::rms;
   float norm_epsilon = 1e-6F;
   /// Added to every norm weight at load: 1 where a checkpoint stores w of (1 + w).
   float norm_offset = 0.0F;
 
   float embedding_scale = 1.0F;
+  float branch_scale = 1.0F;  ///< on what each part adds to the residual
+  float logit_scale = 1.0F;
   float logit_softcap = 0.0F;  ///< 0 is none
   bool tied_embeddings = false;
 

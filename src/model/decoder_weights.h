@@ -19,10 +19,15 @@ struct AttentionWeights {
 };
 
 struct DenseWeights {
-  MatrixId gate_up;  ///< gate, then up
+  MatrixId gate_up;  ///< gate, then up; up alone where there is no gate
   std::optional<VectorId> gate_up_bias;
   MatrixId down;
   std::optional<VectorId> down_bias;
+  Xielu xielu;
+};
+
+struct NormWeights {
+  std::optional<VectorId> weight, bias;
 };
 
 /// Which weights a kind of layer has: WeightsOf<AttentionConfig>.
@@ -40,16 +45,18 @@ template <class Config>
 using WeightsOf = typename WeightsOfConfig<Config>::Type;
 
 struct LayerWeights {
-  std::optional<VectorId> mixer_norm, mixer_post_norm;
+  NormWeights mixer_norm;
+  std::optional<VectorId> mixer_post_norm;
   std::variant<AttentionWeights> mixer;  ///< of LayerConfig::mixer's kind
-  std::optional<VectorId> feed_forward_norm, feed_forward_post_norm;
+  NormWeights feed_forward_norm;
+  std::optional<VectorId> feed_forward_post_norm;
   std::variant<DenseWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind
 };
 
 struct DecoderWeights {
   MatrixId embedding;
   std::vector<LayerWeights> layers;
-  VectorId output_norm;
+  NormWeights output_norm;
   MatrixId head;  ///< the embedding when they are tied
 };
 

@@ -17,7 +17,7 @@ class ForwardRecorder {
     in_ = norm(w_.layers.front().mixer_norm);
     for (uint32_t i = 0; i < w_.layers.size(); ++i) layer(i);
     const TensorId logits = r_.tensor("logits", c_.vocabulary);
-    r_.emit(Logits{.in = in_, .head = w_.head, .softcap = c_.logit_softcap, .out = logits});
+    r_.emit(Logits{.in = in_, .head = w_.head, .scale = c_.logit_scale, .softcap = c_.logit_softcap, .out = logits});
     Recording recording = std::move(r_.recording());
     recording.ropes = c_.ropes;
     recording.logits = logits;
@@ -36,7 +36,12 @@ class ForwardRecorder {
       residual_ = r_.select(residual_);
       mixed = r_.select(mixed);
     }
-    in_ = add_and_norm(project(i, mixed), w.mixer_post_norm, w.feed_forward_norm);
+    if (c_.layers[i].parallel) {
+      if (last) in_ = r_.select(in_);
+      add_and_norm(project(i, mixed), w.mixer_post_norm, {});
+    } else {
+      in_ = add_and_norm(project(i, mixed), w.mixer_post_norm, w.feed_forward_norm);
+    }
     const TensorId branch = feed_forward(i);
     in_ = add_and_norm(branch, w.feed_forward_post_norm, last ? w_.output_norm : w_.layers[i + 1].mixer_norm);
   }
@@ -70,20 +75,22 @@ class ForwardRecorder {
   }
 
   /// What the next part reads: the normed residual, or the residual itself where there is no norm.
-  TensorId add_and_norm(std::optional<TensorId> branch, std::optional<VectorId> post_norm,
-                        std::optional<VectorId> norm) {
-    const TensorId normed = norm ? r_.tensor("normed", c_.hidden) : residual_;
-    if (branch || norm) {
-      r_.emit(AddNorm{.residual = residual_,
+  TensorId add_and_norm(std::optional<TensorId> branch, std::optional<VectorId> post_norm, const NormWeights& norm) {
+    const TensorId normed = norm.weight ? r_.tensor("normed", c_.hidden) : residual_;
+    if (branch || norm.weight) {
+      r_.emit(AddNorm{.kind = c_.norm,
+                      .residual = residual_,
                       .branch = branch,
                       .post_norm = post_norm,
-                      .norm = norm,
-                      .out = norm ? std::optional(normed) : std::nullopt,
+                      .branch_scale = c_.branch_scale,
+                      .norm = norm.weight,
+                      .norm_bias = norm.bias,
+                      .out = norm.weight ? std::optional(normed) : std::nullopt,
                       .epsilon = c_.norm_epsilon});
     }
     return normed;
   }
-  TensorId norm(std::optional<VectorId> weight) { return add_and_norm({}, {}, weight); }
+  TensorId norm(const NormWeights& weights) { return add_and_norm({}, {}, weights); }
 
   const DecoderConfig& c_;
   const DecoderWeights& w_;

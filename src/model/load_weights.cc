@@ -8,14 +8,19 @@
 namespace hearth {
 namespace {
 
+NormWeights plan_norm(WeightPlan& plan, const std::string& weight, const std::string& bias, const LayerPlace& place) {
+  return {.weight = plan.norm(in_layer(weight, place.layer), place.hidden, place.layer),
+          .bias = plan.bias({{in_layer(bias, place.layer), place.hidden}}, place.layer)};
+}
+
 LayerWeights plan_layer(WeightPlan& plan, const DecoderConfig& c, const TensorNames& n, uint32_t i) {
   const LayerPlace place = {.hidden = c.hidden, .layer = i};
   const LayerConfig& layer = c.layers[i];
   LayerWeights w;
-  w.mixer_norm = plan.norm(in_layer(n.attention_norm, i), c.hidden, i);
+  w.mixer_norm = plan_norm(plan, n.attention_norm, n.attention_norm_bias, place);
   std::visit([&](const auto& config) { w.mixer = plan_weights(plan, config, n, place); }, layer.mixer);
   w.mixer_post_norm = plan.norm(in_layer(n.attention_post_norm, i), c.hidden, i);
-  w.feed_forward_norm = plan.norm(in_layer(n.feed_forward_norm, i), c.hidden, i);
+  w.feed_forward_norm = plan_norm(plan, n.feed_forward_norm, n.feed_forward_norm_bias, place);
   std::visit([&](const auto& config) { w.feed_forward = plan_weights(plan, config, n, place); }, layer.feed_forward);
   w.feed_forward_post_norm = plan.norm(in_layer(n.feed_forward_post_norm, i), c.hidden, i);
   return w;
@@ -29,7 +34,7 @@ DecoderWeights plan_decoder(WeightPlan& plan, const DecoderDescription& descript
   const std::vector<uint32_t> readers = c.tied_embeddings ? std::vector<uint32_t>{0, last} : std::vector<uint32_t>{0};
   w.embedding = plan.matrix(MatrixRole::embedding, {{n.embedding, c.vocabulary}}, c.hidden, readers);
   for (uint32_t i = 0; i < c.layers.size() && !plan.error(); ++i) w.layers.push_back(plan_layer(plan, c, n, i));
-  w.output_norm = plan.norm(n.output_norm, c.hidden, last).value_or(VectorId{});
+  w.output_norm = plan_norm(plan, n.output_norm, n.output_norm_bias, {.hidden = c.hidden, .layer = last});
   w.head = c.tied_embeddings ? w.embedding : plan.matrix(MatrixRole::head, {{n.head, c.vocabulary}}, c.hidden, {last});
   return w;
 }

@@ -30,6 +30,16 @@ std::vector<CacheLayerSpec> group_layers(const DecoderConfig& config, const Devi
   return layers;
 }
 
+/// The rope is one for all sequences, as in vLLM and llama.cpp: what was cached with one cannot be used with another.
+void choose_ropes(DecoderConfig& config, uint32_t context_tokens) {
+  if (!config.long_rope) return;
+  const uint32_t context = context_tokens > 0 ? context_tokens : config.context_length;
+  const uint32_t original = config.long_rope->original_context;
+  if (context <= original) return;
+  spdlog::info("positions are those of contexts beyond {} tokens; a --context of at most so many has others", original);
+  config.ropes[config.long_rope->replaces] = config.long_rope->rope;
+}
+
 uint64_t bytes_read(const Device& device, const Recording& recording) {
   uint64_t sum = 0;
   for (const Operation& operation : recording.operations) {
@@ -51,6 +61,7 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
   if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
     description->config.layers.resize(options.max_layers);
   }
+  choose_ropes(description->config, options.context_tokens);
   auto weights = load_weights(checkpoint, *description, device, progress, std::move(stop));
   if (!weights) return pass_on(weights);
 

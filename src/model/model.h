@@ -27,7 +27,8 @@ struct CacheMemory {
 };
 
 struct LoadOptions {
-  uint32_t max_layers = 0;  ///< load only the first layers, for smoke tests; 0 loads all
+  uint32_t context_tokens = 0;  ///< the longest sequence that there will be; 0 is what the model was made for
+  uint32_t max_layers = 0;      ///< load only the first layers, for smoke tests; 0 loads all
 };
 
 /// A decoder on a device: its weights, and the forward pass as a recording. Owns neither checkpoint nor device; the

@@ -9,20 +9,57 @@ namespace hearth {
 /// Empty names are tensors that the family does not have.
 struct TensorNames {
   std::string embedding;
-  std::string output_norm;
+  std::string output_norm, output_norm_bias;
   std::string head;  ///< unused when embeddings are tied
   // of a layer
-  std::string attention_norm;
+  std::string attention_norm, attention_norm_bias;
   std::string q, k, v;
+  std::string qkv;  ///< instead of these where they are one tensor
   std::string q_bias, k_bias, v_bias;
   std::string q_norm, k_norm;
   std::string output, output_bias;
   std::string attention_post_norm;
-  std::string feed_forward_norm;
+  std::string feed_forward_norm, feed_forward_norm_bias;
   std::string gate, up, down;
+  std::string gate_up;  ///< instead of gate and up where they are one tensor
   std::string gate_bias, up_bias, down_bias;
   std::string feed_forward_post_norm;
+  std::string xielu_positive, xielu_negative, xielu_linear, xielu_bound;
 };
+
+/// All members, for what holds for every name.
+inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::embedding,
+                                                                &TensorNames::output_norm,
+                                                                &TensorNames::output_norm_bias,
+                                                                &TensorNames::head,
+                                                                &TensorNames::attention_norm,
+                                                                &TensorNames::attention_norm_bias,
+                                                                &TensorNames::q,
+                                                                &TensorNames::k,
+                                                                &TensorNames::v,
+                                                                &TensorNames::qkv,
+                                                                &TensorNames::q_bias,
+                                                                &TensorNames::k_bias,
+                                                                &TensorNames::v_bias,
+                                                                &TensorNames::q_norm,
+                                                                &TensorNames::k_norm,
+                                                                &TensorNames::output,
+                                                                &TensorNames::output_bias,
+                                                                &TensorNames::attention_post_norm,
+                                                                &TensorNames::feed_forward_norm,
+                                                                &TensorNames::feed_forward_norm_bias,
+                                                                &TensorNames::gate,
+                                                                &TensorNames::up,
+                                                                &TensorNames::down,
+                                                                &TensorNames::gate_up,
+                                                                &TensorNames::gate_bias,
+                                                                &TensorNames::up_bias,
+                                                                &TensorNames::down_bias,
+                                                                &TensorNames::feed_forward_post_norm,
+                                                                &TensorNames::xielu_positive,
+                                                                &TensorNames::xielu_negative,
+                                                                &TensorNames::xielu_linear,
+                                                                &TensorNames::xielu_bound};
 
 /// The name of a layer's tensor: `{}` replaced by the layer's number.
 std::string in_layer(const std::string& name, uint32_t layer);

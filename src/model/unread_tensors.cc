@@ -15,9 +15,21 @@ namespace {
 
 /// Tensors beside the decoder, or that repeat what its configuration says.
 bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& description, std::string_view name) {
-  if (checkpoint.kind() == CheckpointKind::gguf) return name == "rope_freqs.weight";  // applied with the ropes
-  constexpr std::array<std::string_view, 5> kVision = {"vision_tower.", "vision_model.", "visual.", "model.visual.",
-                                                       "multi_modal_projector."};
+  // Applied with the ropes.
+  if (checkpoint.kind() == CheckpointKind::gguf)
+    return name == "rope_freqs.weight" || std::ranges::find(description.applied, name) != description.applied.end();
+  constexpr std::array<std::string_view, 12> kVision = {"vision_tower.",
+                                                        "vision_model.",
+                                                        "visual.",
+                                                        "multi_modal_projector.",
+                                                        "model.vision_tower.",
+                                                        "model.vision_model.",
+                                                        "model.visual.",
+                                                        "model.multi_modal_projector.",
+                                                        "audio_tower.",
+                                                        "model.audio_tower.",
+                                                        "vision_language_adapter.",
+                                                        "model.embed_vision."};
   const bool is_vision =
       std::ranges::any_of(kVision, [&](std::string_view prefix) { return name.starts_with(prefix); });
   // A head beside a tied embedding: families/family.cc has found them equal.

@@ -34,6 +34,25 @@ TEST(UnreadTensors, WhatDoesNotMatterIsPassedOver) {
   EXPECT_TRUE(checkpoint.load({.max_layers = 1})) << "layers that were not asked for are no fault";
 }
 
+// As the decoder of a model that also sees, or of a checkpoint that was saved without its outer class.
+TEST(UnreadTensors, NamesMayBeginOtherwise) {
+  EditedCheckpoint usual("llama", leave_as_it_is);
+  ASSERT_TRUE(usual.load());
+  for (const std::string prefix : {"language_model.model.", "model.language_model.", "language_model.", ""}) {
+    EditedCheckpoint checkpoint("llama", [](nlohmann::json& config) {
+      config = {{"model_type", "something_that_sees"}, {"text_config", config}, {"vision_config", {{"depth", 3}}}};
+    });
+    checkpoint.rename_tensors([&](const std::string& name) {
+      if (name == "lm_head.weight") return prefix == "language_model.model." ? "language_model." + name : name;
+      return prefix + name.substr(std::string("model.").size());
+    });
+    checkpoint.add_tensor("model.vision_tower.blocks.0.weight", {3, 3});
+    const auto model = checkpoint.load();
+    ASSERT_TRUE(model) << prefix << ": " << to_string(model.error());
+    EXPECT_EQ((*model)->config().family, "llama");
+  }
+}
+
 // transformers 5 ties nothing where a checkpoint has a head that differs from the embedding.
 TEST(UnreadTensors, AHeadBesideATiedEmbeddingCountsWhereItDiffers) {
   const auto embedding = [] {

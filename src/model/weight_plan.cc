@@ -17,7 +17,8 @@ MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& part
   MatrixSpec spec{.role = role, .parts = {}, .cols = cols, .layers = std::move(layers)};
   std::vector<TensorInfo> tensors;
   for (const TensorRows& part : parts) {
-    const auto tensor = find(part.name, {part.rows, cols});
+    const uint32_t tensor_rows = part.tensor_rows > 0 ? part.tensor_rows : part.rows;
+    const auto tensor = find(part.name, {tensor_rows, cols});
     if (!tensor) return {};
     spec.parts.push_back({tensor->name, tensor->format, part.rows});
     tensors.push_back(*tensor);
@@ -30,13 +31,17 @@ MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& part
     return {};
   }
   const int layer = static_cast<int>(spec.layers.front());
-  for (uint32_t i = 0; i < tensors.size(); ++i) sources_.push_back({std::move(tensors[i]), *matrix, i, layer});
+  for (uint32_t i = 0; i < tensors.size(); ++i) {
+    sources_.push_back({std::move(tensors[i]), *matrix, i, parts[i].first, parts[i].rows, layer});
+  }
   return *matrix;
 }
 
 std::optional<VectorId> WeightPlan::norm(const std::string& name, uint32_t size, uint32_t layer) {
   if (name.empty()) return {};
-  std::vector<float> values = read_vector(name, size);
+  const auto tensor = find(name, {size});
+  if (!tensor) return VectorId{};
+  std::vector<float> values = read_vector(*tensor);
   for (float& value : values) value += norm_offset_;
   return upload(name, values, layer);
 }
@@ -45,10 +50,20 @@ std::optional<VectorId> WeightPlan::bias(const std::vector<TensorRows>& parts, u
   if (parts.front().name.empty()) return {};
   std::vector<float> values;
   for (const TensorRows& part : parts) {
-    const auto piece = read_vector(part.name, part.rows);
+    const auto tensor = find(part.name, {part.rows});
+    if (!tensor) return VectorId{};
+    const auto piece = read_vector(*tensor);
     values.insert(values.end(), piece.begin(), piece.end());
   }
   return upload(parts.front().name, values, layer);
+}
+
+float WeightPlan::scalar(const std::string& name) {
+  const auto found = checkpoint_.find(name);
+  const bool is_bare = found && found->shape.empty();
+  const auto tensor = find(name, is_bare ? std::vector<int64_t>{} : std::vector<int64_t>{1});
+  if (!tensor || device_ == nullptr) return 0;
+  return read_vector(*tensor).front();
 }
 
 std::optional<TensorInfo> WeightPlan::find(const std::string& name, const std::vector<int64_t>& shape) {
@@ -69,20 +84,21 @@ std::optional<TensorInfo> WeightPlan::find(const std::string& name, const std::v
   return *tensor;
 }
 
-std::vector<float> WeightPlan::read_vector(const std::string& name, uint32_t size) {
-  const auto tensor = find(name, {size});
-  if (!tensor || device_ == nullptr) return {};
+std::vector<float> WeightPlan::read_vector(const TensorInfo& tensor) {
+  if (device_ == nullptr) return {};
+  size_t size = 1;
+  for (const int64_t dimension : tensor.shape) size *= static_cast<size_t>(dimension);
   std::vector<float> values(size);
-  if (size % traits(tensor->format).block_values != 0) {
-    error_ = Error{ErrorCode::unsupported, fmt::format("tensor {} is not whole blocks", name), ""};
+  if (size % traits(tensor.format).block_values != 0) {
+    error_ = Error{ErrorCode::unsupported, fmt::format("tensor {} is not whole blocks", tensor.name), ""};
     return values;
   }
-  std::vector<std::byte> bytes(tensor->bytes);
-  if (auto read = checkpoint_.read(*tensor, 0, bytes); !read) {
+  std::vector<std::byte> bytes(tensor.bytes);
+  if (auto read = checkpoint_.read(tensor, 0, bytes); !read) {
     error_ = read.error();
     return values;
   }
-  dequantize_row(tensor->format, bytes, values);
+  dequantize_row(tensor.format, bytes, values);
   return values;
 }
 

@@ -11,10 +11,12 @@
 
 namespace hearth {
 
-/// Rows of a tensor of the checkpoint [rows, columns], or values of one [values].
+/// Rows of a tensor of the checkpoint [tensor_rows, columns]: all, or those from `first` on.
 struct TensorRows {
   std::string name;
   uint32_t rows = 0;
+  uint32_t first = 0;
+  uint32_t tensor_rows = 0;  ///< 0 is as many as `rows`
 };
 
 /// Declares a decoder's tensors on a device and remembers where their rows come from; without a device it only lists
@@ -27,6 +29,8 @@ class WeightPlan {
     TensorInfo tensor;
     MatrixId matrix;
     uint32_t part = 0;
+    uint32_t first_row = 0;  ///< of the tensor
+    uint32_t rows = 0;
     int layer = 0;
   };
 
@@ -40,6 +44,8 @@ class WeightPlan {
   /// Empty names are vectors that the family does not have.
   std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
   std::optional<VectorId> bias(const std::vector<TensorRows>& parts, uint32_t layer);
+  /// A number that steers an operation; 0 without a device.
+  float scalar(const std::string& name);
 
   const std::optional<Error>& error() const { return error_; }
   const std::vector<Source>& sources() const { return sources_; }
@@ -49,7 +55,7 @@ class WeightPlan {
 
  private:
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
-  std::vector<float> read_vector(const std::string& name, uint32_t size);
+  std::vector<float> read_vector(const TensorInfo& tensor);
   std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer);
 
   const Checkpoint& checkpoint_;

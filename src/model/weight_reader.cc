@@ -15,25 +15,21 @@ namespace {
 constexpr uint64_t kPieceBytes = 4U << 20;
 constexpr unsigned kReaderThreads = 4;
 
-/// Rows of one tensor on their way to the device.
+/// Rows of one part of a matrix on their way to the device.
 struct Piece {
-  const TensorInfo* tensor = nullptr;
-  MatrixId matrix;
-  uint32_t part = 0;
-  uint32_t first_row = 0;
+  const WeightPlan::Source* source = nullptr;
+  uint32_t first_row = 0;  ///< of the part
   uint32_t rows = 0;
-  int layer = 0;
 };
 
 std::vector<Piece> cut(std::span<const WeightPlan::Source> sources) {
   std::vector<Piece> pieces;
   for (const WeightPlan::Source& source : sources) {
-    const auto rows = static_cast<uint32_t>(source.tensor.shape[0]);
-    const uint64_t row_bytes = source.tensor.bytes / rows;
+    const uint64_t row_bytes = source.tensor.bytes / static_cast<uint64_t>(source.tensor.shape[0]);
     const uint64_t fitting = kPieceBytes / row_bytes / Device::kRowGranularity * Device::kRowGranularity;
     const auto step = static_cast<uint32_t>(std::max<uint64_t>(fitting, Device::kRowGranularity));
-    for (uint32_t row = 0; row < rows; row += step) {
-      pieces.push_back({&source.tensor, source.matrix, source.part, row, std::min(step, rows - row), source.layer});
+    for (uint32_t row = 0; row < source.rows; row += step) {
+      pieces.push_back({&source, row, std::min(step, source.rows - row)});
     }
   }
   return pieces;
@@ -65,18 +61,20 @@ class PieceReader {
 
  private:
   static uint64_t bytes_of_piece(const Piece& piece) {
-    return piece.tensor->bytes / static_cast<uint64_t>(piece.tensor->shape[0]) * piece.rows;
+    const TensorInfo& tensor = piece.source->tensor;
+    return tensor.bytes / static_cast<uint64_t>(tensor.shape[0]) * piece.rows;
   }
 
   Result<void> read_piece(const Piece& piece, std::vector<std::byte>& buffer) {
+    const WeightPlan::Source& source = *piece.source;
     const uint64_t bytes = bytes_of_piece(piece);
     buffer.resize(bytes);
-    const uint64_t offset = bytes / piece.rows * piece.first_row;
-    if (auto read = checkpoint_.read(*piece.tensor, offset, buffer); !read) return read;
-    if (auto wrote = device_.write_rows(piece.matrix, piece.part, piece.first_row, buffer); !wrote) return wrote;
+    const uint64_t offset = bytes / piece.rows * (source.first_row + piece.first_row);
+    if (auto read = checkpoint_.read(source.tensor, offset, buffer); !read) return read;
+    if (auto wrote = device_.write_rows(source.matrix, source.part, piece.first_row, buffer); !wrote) return wrote;
     std::lock_guard lock(mutex_);
     progress_.done_bytes += bytes;
-    progress_.layer = std::max(progress_.layer, piece.layer);
+    progress_.layer = std::max(progress_.layer, source.layer);
     sink_.report(progress_);
     return {};
   }

@@ -180,7 +180,7 @@ class AttentionRun {
   void attend_split(const QueryTile& tile, RowRange range, uint32_t split, const Scratch& scratch,
                     const SplitOutput& out) const {
     const SequenceInput& sequence = step_.input.sequences[tile.sequence];
-    const KvCache& cache = step_.storage.cache;
+    const PagedCache& cache = step_.storage.cache;
     const auto table = sequence.block_tables[cache.layer(op_.cache_layer.index).group];
     const uint32_t begin = split * kSplitTokens;
 

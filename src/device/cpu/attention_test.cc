@@ -18,6 +18,9 @@ struct Shape {
   bool norms = false;
   uint32_t rotary_dim = 0;
   bool interleaved = false;
+  HeadNorm head_norm = HeadNorm::each_head;
+  bool norm_after_rope = false;
+  float query_growth = 0.0F;
 };
 
 constexpr uint32_t kTokenIds = 64;
@@ -35,8 +38,13 @@ Recording record(Device& device, const Shape& s, std::vector<float> table) {
   r.operations.push_back(Embed{.table = add_table(device, table, width), .out = {0}});
   RopeAndStore store{
       .qkv = {0}, .heads = s.heads, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .cache_layer = {1}, .out = {1}};
-  if (s.norms) store.q_norm = add_vector(device, random_values(s.head_dim, 40));
-  if (s.norms) store.k_norm = add_vector(device, random_values(s.head_dim, 41));
+  const bool each_head = s.head_norm == HeadNorm::each_head;
+  if (s.norms) store.q_norm = add_vector(device, random_values((each_head ? 1 : s.heads) * s.head_dim, 40));
+  if (s.norms) store.k_norm = add_vector(device, random_values((each_head ? 1 : s.kv_heads) * s.head_dim, 41));
+  store.head_norm = s.head_norm;
+  store.norm_after_rope = s.norm_after_rope;
+  store.query_growth = s.query_growth;
+  store.query_growth_positions = 7;
   if (s.rotary_dim > 0) {
     RopeSpec rope{.magnitude = 1.1F, .interleaved = s.interleaved};
     for (uint32_t i = 0; i < s.rotary_dim / 2; ++i) {

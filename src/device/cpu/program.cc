@@ -105,6 +105,9 @@ class CpuProgram : public InlineProgram {
     operations_.push_back(make_add_norm(op, recording_.tensors[op.residual.index].width, residual, out));
   }
   void add(const Linear& op, const Forms&) { operations_.push_back(make_linear(op)); }
+  void add(const Activate& op, const Forms& forms) {
+    operations_.push_back(make_activate(op, recording_.tensors[op.in.index].width, forms[0]));
+  }
   void add(const GateUp& op, const Forms& forms) { operations_.push_back(make_gate_up(op, forms[0])); }
   void add(const RopeAndStore& op, const Forms&) { operations_.push_back(make_rope_and_store(op)); }
   void add(const Attention& op, const Forms& forms) { operations_.push_back(make_attention(op, forms[0])); }

@@ -22,12 +22,18 @@ class OperationCheck {
     if (op.branch && width(*op.branch) != w) return misfit("a branch", width(*op.branch), w);
     if (op.out && width(*op.out) != w) return misfit("a norm's output", width(*op.out), w);
     if (auto ok = vector("a post-norm", op.post_norm, w); !ok) return ok;
+    if (auto ok = vector("a norm's bias", op.norm_bias, w); !ok) return ok;
     return vector("a norm", op.norm, w);
   }
 
   Result<void> operator()(const Linear& op) const {
     if (auto ok = matrix("a linear layer", op.weight, width(op.in), width(op.out)); !ok) return ok;
     return vector("a bias", op.bias, width(op.out));
+  }
+
+  Result<void> operator()(const Activate& op) const {
+    if (width(op.in) == width(op.out)) return {};
+    return misfit("activated rows", width(op.out), width(op.in));
   }
 
   Result<void> operator()(const GateUp& op) const {
@@ -46,8 +52,9 @@ class OperationCheck {
       const uint32_t turned = 2 * static_cast<uint32_t>(recording_.ropes[op.rope->index].inverse_frequencies.size());
       if (turned > op.head_dim) return misfit("a rotary embedding", turned, op.head_dim);
     }
-    if (auto ok = vector("a query norm", op.q_norm, op.head_dim); !ok) return ok;
-    if (auto ok = vector("a key norm", op.k_norm, op.head_dim); !ok) return ok;
+    const bool each = op.head_norm == HeadNorm::each_head;
+    if (auto ok = vector("a query norm", op.q_norm, (each ? 1 : op.heads) * op.head_dim); !ok) return ok;
+    if (auto ok = vector("a key norm", op.k_norm, (each ? 1 : op.kv_heads) * op.head_dim); !ok) return ok;
     return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer.index, width(op.out));
   }
 
@@ -111,7 +118,7 @@ class OperationCheck {
   const CpuStorage& storage_;
 };
 
-Result<void> check_sequence(const SequenceInput& sequence, size_t index, const KvCache& cache,
+Result<void> check_sequence(const SequenceInput& sequence, size_t index, const PagedCache& cache,
                             std::span<const CacheReader> readers) {
   if (sequence.token_count == 0) return fail(ErrorCode::internal, fmt::format("sequence {} has no tokens", index));
   const uint32_t last = sequence.context_tokens + sequence.token_count - 1;
@@ -144,7 +151,7 @@ Result<void> check_recording(const Recording& recording, const CpuStorage& stora
   return {};
 }
 
-Result<void> check_step(const StepInput& input, const ProgramLimits& limits, const KvCache& cache,
+Result<void> check_step(const StepInput& input, const ProgramLimits& limits, const PagedCache& cache,
                         std::span<const CacheReader> readers, uint32_t vocabulary) {
   if (input.token_ids.size() > limits.tokens || input.logit_rows.size() > limits.logit_rows ||
       input.sequences.size() > limits.sequences) {

@@ -18,7 +18,7 @@ struct CacheReader {
 /// Whether a step keeps the contract of step.h within the limits. `vocabulary` is the embedding's number of rows,
 /// 0 where the program has none.
 /// Errors: internal, as a step is built by hearth itself.
-Result<void> check_step(const StepInput& input, const ProgramLimits& limits, const KvCache& cache,
+Result<void> check_step(const StepInput& input, const ProgramLimits& limits, const PagedCache& cache,
                         std::span<const CacheReader> readers, uint32_t vocabulary);
 
 }  // namespace hearth::cpu

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "device/cpu/step_context.h"
 
@@ -9,7 +10,7 @@ class RopeOperation : public CpuOperation {
  public:
   explicit RopeOperation(const RopeAndStore& op) : op_(op) {}
 
-  size_t scratch_floats() const override { return op_.head_dim; }
+  size_t scratch_floats() const override { return size_t{op_.kv_heads} * op_.head_dim; }
 
   void run(const StepContext& step) override {
     step.for_rows(step.places.size(), [&](size_t token, float* scratch) {
@@ -19,36 +20,51 @@ class RopeOperation : public CpuOperation {
   }
 
  private:
-  /// from -> to, normed and turned; they may be the same.
-  void turn(const StepContext& step, size_t token, const std::optional<VectorId>& norm, const float* from,
-            float* to) const {
+  /// `heads` heads, from -> to, normed and turned.
+  void make_heads(const StepContext& step, size_t token, uint32_t heads, const std::optional<VectorId>& norm,
+                  const float* from, float* to) const {
+    std::copy_n(from, size_t{heads} * op_.head_dim, to);
+    if (op_.norm_after_rope) turn(step, token, heads, to);
     if (norm) {
-      step.kernels().rms_norm(from, step.storage.vectors[norm->index].data(), op_.epsilon, op_.head_dim, to);
-    } else {
-      std::copy_n(from, op_.head_dim, to);
+      const float* weight = step.storage.vectors[norm->index].data();
+      const uint32_t parts = op_.head_norm == HeadNorm::each_head ? heads : 1;
+      const size_t width = size_t{heads} * op_.head_dim / parts;
+      for (uint32_t i = 0; i < parts; ++i) {
+        step.kernels().rms_norm(to + i * width, weight, op_.epsilon, width, to + i * width);
+      }
     }
-    if (op_.rope) step.kernels().rotate(to, step.rotations[op_.rope->index].at(token));
+    if (!op_.norm_after_rope) turn(step, token, heads, to);
+  }
+
+  void turn(const StepContext& step, size_t token, uint32_t heads, float* to) const {
+    if (!op_.rope) return;
+    const Rotation rotation = step.rotations[op_.rope->index].at(token);
+    for (uint32_t h = 0; h < heads; ++h) step.kernels().rotate(to + size_t{h} * op_.head_dim, rotation);
   }
 
   void turn_queries(const StepContext& step, size_t token) const {
-    const float* from = step.activations.tensor(op_.qkv).row(token);
     float* const to = step.activations.tensor(op_.out).row(token);
-    for (size_t h = 0; h < op_.heads; ++h)
-      turn(step, token, op_.q_norm, from + h * op_.head_dim, to + h * op_.head_dim);
+    make_heads(step, token, op_.heads, op_.q_norm, step.activations.tensor(op_.qkv).row(token), to);
+    if (op_.query_growth == 0) return;
+    const uint32_t periods = step.places[token].position / op_.query_growth_positions;
+    const auto grown = static_cast<float>(1.0 + op_.query_growth * std::log1p(periods));
+    step.kernels().scale_and_cap(to, size_t{op_.heads} * op_.head_dim, grown, 0.0F);
   }
 
   void store_keys_and_values(const StepContext& step, size_t token, float* scratch) const {
     const float* keys = step.activations.tensor(op_.qkv).row(token) + size_t{op_.heads} * op_.head_dim;
     const float* values = keys + size_t{op_.kv_heads} * op_.head_dim;
-    const KvCache& cache = step.storage.cache;
+    make_heads(step, token, op_.kv_heads, op_.k_norm, keys, scratch);
+    const PagedCache& cache = step.storage.cache;
     const TokenPlace place = step.places[token];
     const auto table = step.input.sequences[place.sequence].block_tables[cache.layer(op_.cache_layer.index).group];
     const auto block = static_cast<uint32_t>(table[place.position / kBlockTokens]);
     const size_t slot = place.position % kBlockTokens;
     for (uint32_t h = 0; h < op_.kv_heads; ++h) {
-      turn(step, token, op_.k_norm, keys + size_t{h} * op_.head_dim, scratch);
-      step.kernels().narrow(scratch, op_.head_dim, cache.keys(op_.cache_layer.index, block, h) + slot, kBlockTokens);
-      step.kernels().narrow(values + size_t{h} * op_.head_dim, op_.head_dim,
+      const size_t head = size_t{h} * op_.head_dim;
+      step.kernels().narrow(scratch + head, op_.head_dim, cache.keys(op_.cache_layer.index, block, h) + slot,
+                            kBlockTokens);
+      step.kernels().narrow(values + head, op_.head_dim,
                             cache.values(op_.cache_layer.index, block, h) + slot * op_.head_dim, 1);
     }
   }

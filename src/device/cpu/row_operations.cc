@@ -52,7 +52,7 @@ class AddNormOperation : public CpuOperation {
     if (op_.branch) {
       const float* branch = step.activations.tensor(*op_.branch).row(row);
       if (op_.post_norm) {
-        k.rms_norm(branch, weight(*op_.post_norm), op_.epsilon, width_, scratch);
+        norm(k, branch, weight(*op_.post_norm), nullptr, scratch);
         branch = scratch;
       }
       k.add_scaled(residual, branch, op_.branch_scale, width_);
@@ -61,14 +61,42 @@ class AddNormOperation : public CpuOperation {
     if (!op_.norm || !op_.out) return;
     const ActivationTensor& out = step.activations.tensor(*op_.out);
     float* const normed = out_forms_.values ? out.row(row) : scratch;
-    k.rms_norm(residual, weight(*op_.norm), op_.epsilon, width_, normed);
+    norm(k, residual, weight(*op_.norm), op_.norm_bias ? weight(*op_.norm_bias) : nullptr, normed);
     fill_row(step, out, out_forms_, row, normed);
+  }
+
+  void norm(const Kernels& k, const float* x, const float* weight, const float* bias, float* to) const {
+    if (op_.kind == NormKind::rms) return k.rms_norm(x, weight, op_.epsilon, width_, to);
+    k.layer_norm(x, weight, bias, op_.epsilon, width_, to);
   }
 
   AddNorm op_;
   size_t width_;
   TensorForms residual_forms_;
   TensorForms out_forms_;
+};
+
+class ActivateOperation : public CpuOperation {
+ public:
+  ActivateOperation(const Activate& op, uint32_t width, const TensorForms& forms)
+      : op_(op), width_(width), forms_(forms) {}
+
+  size_t scratch_floats() const override { return width_; }
+
+  void run(const StepContext& step) override {
+    const ActivationTensor& in = step.activations.tensor(op_.in);
+    const ActivationTensor& out = step.activations.tensor(op_.out);
+    step.for_rows(step.rows(out), [&](size_t row, float* scratch) {
+      float* const values = forms_.values ? out.row(row) : scratch;
+      step.kernels().activate_alone(op_.activation, op_.xielu, in.row(row), values, width_);
+      fill_row(step, out, forms_, row, values);
+    });
+  }
+
+ private:
+  Activate op_;
+  size_t width_;
+  TensorForms forms_;
 };
 
 class SelectRowsOperation : public CpuOperation {
@@ -113,6 +141,10 @@ std::unique_ptr<CpuOperation> make_embed(const Embed& op, const TensorForms& out
 std::unique_ptr<CpuOperation> make_add_norm(const AddNorm& op, uint32_t width, const TensorForms& residual,
                                             const TensorForms& out) {
   return std::make_unique<AddNormOperation>(op, width, residual, out);
+}
+
+std::unique_ptr<CpuOperation> make_activate(const Activate& op, uint32_t width, const TensorForms& out) {
+  return std::make_unique<ActivateOperation>(op, width, out);
 }
 
 std::unique_ptr<CpuOperation> make_select_rows(const SelectRows& op, const TensorForms& out) {

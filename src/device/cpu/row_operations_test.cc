@@ -16,6 +16,8 @@ struct NormCase {
   uint32_t width;
   bool branch, post_norm, norm;
   float branch_scale;
+  NormKind kind = NormKind::rms;
+  bool bias = false;
 };
 
 /// Two embeddings, a residual and a branch, through AddNorm; the result is the norm's output or the residual.
@@ -27,10 +29,11 @@ Recording record_add_norm(Device& device, const NormCase& c) {
   };
   r.operations.push_back(Embed{.table = table(1), .scale = 3.0F, .out = {0}});
   r.operations.push_back(Embed{.table = table(2), .out = {1}});
-  AddNorm op{.residual = {0}, .branch_scale = c.branch_scale, .epsilon = 1e-5F};
+  AddNorm op{.kind = c.kind, .residual = {0}, .branch_scale = c.branch_scale, .epsilon = 1e-5F};
   if (c.branch) op.branch = TensorId{1};
   if (c.post_norm) op.post_norm = add_vector(device, random_values(c.width, 3));
   if (c.norm) op.norm = add_vector(device, random_values(c.width, 4));
+  if (c.bias) op.norm_bias = add_vector(device, random_values(c.width, 5));
   if (c.norm) op.out = TensorId{2};
   r.operations.push_back(op);
   r.logits = {c.norm ? 2U : 0U};
@@ -40,7 +43,9 @@ Recording record_add_norm(Device& device, const NormCase& c) {
 TEST_P(RowOperations, AddNormIsTheReferences) {
   for (const uint32_t width : {32U, 576U, 45U, 7U}) {
     for (const NormCase& c : {NormCase{width, true, true, true, 1.0F}, NormCase{width, true, false, true, 0.25F},
-                              NormCase{width, false, false, true, 1.0F}, NormCase{width, true, true, false, 1.0F}}) {
+                              NormCase{width, false, false, true, 1.0F}, NormCase{width, true, true, false, 1.0F},
+                              NormCase{width, true, true, true, 1.0F, NormKind::layer},
+                              NormCase{width, false, false, true, 1.0F, NormKind::layer, true}}) {
       const auto cpu = open_cpu(GetParam(), 2);
       const auto reference = open_reference_device(1);
       const auto program = compile(*cpu, record_add_norm(*cpu, c));
@@ -53,6 +58,31 @@ TEST_P(RowOperations, AddNormIsTheReferences) {
         EXPECT_EQ(std::memcmp(&is[size_t{tokens - 1} * width], last.data(), width * sizeof(float)), 0) << tokens;
       }
     }
+  }
+}
+
+constexpr Activation kActivations[] = {Activation::silu, Activation::gelu,         Activation::gelu_tanh,
+                                       Activation::relu, Activation::relu_squared, Activation::xielu};
+
+TEST_P(RowOperations, ActivateIsTheReferences) {
+  constexpr uint32_t kWidth = 45;
+  for (const Activation activation : kActivations) {
+    const auto record = [&](Device& device) {
+      Recording r;
+      r.tensors = {{"x", Rows::tokens, kWidth}, {"out", Rows::tokens, kWidth}};
+      const MatrixId table = add_table(device, random_values(size_t{kRows} * kWidth, 7), kWidth);
+      r.operations.push_back(Embed{.table = table, .scale = 4.0F, .out = {0}});
+      const Xielu xielu = {.positive = 0.7F, .negative = 1.3F, .linear = 0.4F, .bound = -1e-6F};
+      r.operations.push_back(Activate{.in = {0}, .activation = activation, .xielu = xielu, .out = {1}});
+      r.logits = {1};
+      return r;
+    };
+    const auto cpu = open_cpu(GetParam(), 2);
+    const auto reference = open_reference_device(1);
+    const PlainStep step(first_ids(kRows));
+    EXPECT_LT(worst_error(run(*cpu, record(*cpu), step.input()), run(*reference, record(*reference), step.input())),
+              2e-6)
+        << static_cast<int>(activation);
   }
 }
 
@@ -124,10 +154,15 @@ TEST_P(RowOperations, NotANumberStaysOne) {
     std::vector<float> x(40, 0.5F);
     x[place] = NAN;
     std::vector<float> out(40);
-    for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu}) {
+    for (const Activation activation : kActivations) {
+      kernels->activate_alone(activation, {}, x.data(), out.data(), out.size());
+      for (size_t i = 0; i < 40; ++i) EXPECT_EQ(std::isnan(out[i]), i == place);
+      if (activation == Activation::xielu) continue;  // gates nothing
       kernels->activate(activation, x.data(), ones.data(), out.data(), out.size());
       for (size_t i = 0; i < 40; ++i) EXPECT_EQ(std::isnan(out[i]), i == place);
     }
+    kernels->layer_norm(x.data(), ones.data(), nullptr, 1e-6F, out.size(), out.data());
+    EXPECT_TRUE(std::isnan(out[0]) && std::isnan(out[39]));
     kernels->rms_norm(x.data(), ones.data(), 1e-6F, out.size(), out.data());
     EXPECT_TRUE(std::isnan(out[0]) && std::isnan(out[39]));
   }

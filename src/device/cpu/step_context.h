@@ -9,7 +9,7 @@
 #include "base/thread_pool.h"
 #include "device/cpu/activations.h"
 #include "device/cpu/kernels/kernels.h"
-#include "device/cpu/kv_cache.h"
+#include "device/cpu/paged_cache.h"
 #include "device/cpu/packed_matrix.h"
 #include "device/step.h"
 
@@ -21,7 +21,7 @@ struct CpuStorage {
   ThreadPool& pool;
   std::vector<PackedMatrix> matrices;
   std::vector<std::vector<float>> vectors;
-  KvCache cache;
+  PagedCache cache;
 };
 
 /// Where a token of the step belongs.
@@ -83,6 +83,7 @@ class CpuOperation {
 std::unique_ptr<CpuOperation> make_embed(const Embed& op, const TensorForms& out);
 std::unique_ptr<CpuOperation> make_add_norm(const AddNorm& op, uint32_t width, const TensorForms& residual,
                                             const TensorForms& out);
+std::unique_ptr<CpuOperation> make_activate(const Activate& op, uint32_t width, const TensorForms& out);
 std::unique_ptr<CpuOperation> make_select_rows(const SelectRows& op, const TensorForms& out);
 std::unique_ptr<CpuOperation> make_fill_panels(TensorId tensor, const TensorForms& forms);
 std::unique_ptr<CpuOperation> make_linear(const Linear& op);

@@ -73,7 +73,7 @@ OperationTensors tensors_of(const Operation& operation, const std::vector<Packed
 
 bool fills_panels(const Operation& operation) {
   return std::visit(Overloaded{[](const Attention& op) { return op.head_dim % kBlockCols == 0; },
-                               [](const OneOf<Embed, AddNorm, GateUp, SelectRows> auto&) { return true; },
+                               [](const OneOf<Embed, AddNorm, Activate, GateUp, SelectRows> auto&) { return true; },
                                [](const OneOf<Linear, RopeAndStore, Logits> auto&) { return false; }},
                     operation);
 }

@@ -19,7 +19,24 @@ void rms_norm(std::span<const float> x, std::span<const float> weight, float eps
   for (size_t i = 0; i < x.size(); ++i) out[i] = static_cast<float>(x[i] * scale * weight[i]);
 }
 
-double activate(Activation activation, double x) {
+/// The same of x - mean(x) (Ba et al., arXiv 1607.06450), and a bias where there is one; `out` may be x.
+void layer_norm(std::span<const float> x, std::span<const float> weight, std::span<const float> bias, float epsilon,
+                std::span<float> out) {
+  double mean = 0, variance = 0;
+  for (const float value : x) mean += value / static_cast<double>(x.size());
+  for (const float value : x) variance += (value - mean) * (value - mean) / static_cast<double>(x.size());
+  const double scale = 1.0 / std::sqrt(variance + epsilon);
+  for (size_t i = 0; i < x.size(); ++i) {
+    out[i] = static_cast<float>((x[i] - mean) * scale * weight[i] + (bias.empty() ? 0.0F : bias[i]));
+  }
+}
+
+double xielu(const Xielu& p, double x) {
+  if (x > 0) return x * (p.positive * x + p.linear);
+  return p.negative * (std::expm1(std::min<double>(x, p.bound)) - x) + p.linear * x;
+}
+
+double activate(Activation activation, double x, const Xielu& parameters = {}) {
   switch (activation) {
     case Activation::silu:
       return x / (1.0 + std::exp(-x));
@@ -29,6 +46,10 @@ double activate(Activation activation, double x) {
       return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
     case Activation::relu:
       return x < 0 ? 0 : x;
+    case Activation::relu_squared:
+      return x < 0 ? 0 : x * x;
+    case Activation::xielu:
+      return xielu(parameters, x);
   }
   return 0;
 }
@@ -122,16 +143,21 @@ void run(const Step& step, const Embed& op) {
 }
 
 void run(const Step& step, const AddNorm& op) {
+  const auto norm = [&](std::span<const float> x, VectorId weight, std::optional<VectorId> bias, std::span<float> out) {
+    const std::vector<float>& w = step.storage.vectors[weight.index];
+    if (op.kind == NormKind::rms) return rms_norm(x, w, op.epsilon, out);
+    layer_norm(x, w, bias ? step.storage.vectors[bias->index] : std::vector<float>(), op.epsilon, out);
+  };
   std::vector<float> branch(step.width(op.residual));
   for (uint32_t t = 0; t < step.rows(op.residual); ++t) {
     const auto residual = step.row(op.residual, t);
     if (op.branch) {
       const auto source = step.row(*op.branch, t);
       branch.assign(source.begin(), source.end());
-      if (op.post_norm) rms_norm(branch, step.storage.vectors[op.post_norm->index], op.epsilon, branch);
+      if (op.post_norm) norm(branch, *op.post_norm, {}, branch);
       for (size_t i = 0; i < residual.size(); ++i) residual[i] += op.branch_scale * branch[i];
     }
-    if (op.norm) rms_norm(residual, step.storage.vectors[op.norm->index], op.epsilon, step.row(*op.out, t));
+    if (op.norm) norm(residual, *op.norm, op.norm_bias, step.row(*op.out, t));
   }
 }
 
@@ -142,6 +168,14 @@ void run(const Step& step, const Linear& op) {
   for (uint32_t t = 0; t < step.rows(op.out); ++t) {
     const auto out = step.row(op.out, t);
     for (size_t i = 0; i < out.size(); ++i) out[i] += bias[i];
+  }
+}
+
+void run(const Step& step, const Activate& op) {
+  for (uint32_t t = 0; t < step.rows(op.in); ++t) {
+    const auto in = step.row(op.in, t);
+    const auto out = step.row(op.out, t);
+    for (size_t i = 0; i < in.size(); ++i) out[i] = static_cast<float>(activate(op.activation, in[i], op.xielu));
   }
 }
 
@@ -165,21 +199,34 @@ void run(const Step& step, const GateUp& op) {
 void run(const Step& step, const RopeAndStore& op) {
   Cache& cache = step.storage.cache;
   const uint32_t group = cache.group(op.cache_layer.index);
+  const auto norm = [&](std::span<float> heads, const std::optional<VectorId>& weight) {
+    if (!weight) return;
+    const size_t width = op.head_norm == HeadNorm::each_head ? op.head_dim : heads.size();
+    for (size_t i = 0; i < heads.size(); i += width) {
+      rms_norm(heads.subspan(i, width), step.storage.vectors[weight->index], op.epsilon, heads.subspan(i, width));
+    }
+  };
+  const auto turn = [&](std::span<float> heads, uint32_t position) {
+    for (size_t i = 0; op.rope && i < heads.size(); i += op.head_dim) {
+      rotate(step.recording.ropes[op.rope->index], position, heads.subspan(i, op.head_dim));
+    }
+  };
   for_each_token(step, [&](uint32_t t, const SequenceInput& sequence, uint32_t position) {
     const auto qkv = step.row(op.qkv, t);
-    const auto head = [&](uint32_t h) { return qkv.subspan(static_cast<size_t>(h) * op.head_dim, op.head_dim); };
-    for (uint32_t h = 0; h < op.heads + op.kv_heads; ++h) {
-      const std::optional<VectorId>& norm = h < op.heads ? op.q_norm : op.k_norm;
-      if (norm) rms_norm(head(h), step.storage.vectors[norm->index], op.epsilon, head(h));
-      if (op.rope) rotate(step.recording.ropes[op.rope->index], position, head(h));
-    }
-    const uint64_t slot = slot_of(sequence.block_tables[group], position);
     const size_t kv_width = static_cast<size_t>(op.kv_heads) * op.head_dim;
-    const auto keys = qkv.subspan(static_cast<size_t>(op.heads) * op.head_dim, kv_width);
-    const auto values = qkv.subspan(static_cast<size_t>(op.heads + op.kv_heads) * op.head_dim, kv_width);
+    const auto queries = qkv.first(static_cast<size_t>(op.heads) * op.head_dim);
+    const auto keys = qkv.subspan(queries.size(), kv_width);
+    const auto values = qkv.subspan(queries.size() + kv_width, kv_width);
+    if (op.norm_after_rope) turn(queries, position), turn(keys, position);
+    norm(queries, op.q_norm);
+    norm(keys, op.k_norm);
+    if (!op.norm_after_rope) turn(queries, position), turn(keys, position);
+    const double grown = 1.0 + op.query_growth * std::log1p(position / op.query_growth_positions);
+    std::ranges::transform(queries, step.row(op.out, t).begin(),
+                           [&](float q) { return static_cast<float>(q * grown); });
+    const uint64_t slot = slot_of(sequence.block_tables[group], position);
     std::ranges::copy(keys, cache.keys(op.cache_layer.index, slot).begin());
     std::ranges::copy(values, cache.values(op.cache_layer.index, slot).begin());
-    std::ranges::copy(qkv.first(static_cast<size_t>(op.heads) * op.head_dim), step.row(op.out, t).begin());
   });
 }
 

@@ -26,6 +26,7 @@ struct Step {
 void run(const Step& step, const Embed& op);
 void run(const Step& step, const AddNorm& op);
 void run(const Step& step, const Linear& op);
+void run(const Step& step, const Activate& op);
 void run(const Step& step, const GateUp& op);
 void run(const Step& step, const RopeAndStore& op);
 void run(const Step& step, const Attention& op);

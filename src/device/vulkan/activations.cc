@@ -63,7 +63,7 @@ class Usage {
   static bool writes_either_form(const Operation& operation) {
     return std::visit(
         Overloaded{[](const OneOf<AddNorm, GateUp, Attention> auto&) { return true; },
-                   [](const OneOf<Embed, Linear, RopeAndStore, SelectRows, Logits> auto&) { return false; }},
+                   [](const OneOf<Embed, Linear, Activate, RopeAndStore, SelectRows, Logits> auto&) { return false; }},
         operation);
   }
 

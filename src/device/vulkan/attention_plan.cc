@@ -43,8 +43,10 @@ bool is_fusable(const Recording& recording) {
     const auto* rope = std::get_if<RopeAndStore>(&ops[i]);
     if (rope == nullptr) continue;
     const auto* next = i + 1 < ops.size() ? std::get_if<Attention>(&ops[i + 1]) : nullptr;
-    if (next == nullptr || next->query.index != rope->out.index || next->cache_layer.index != rope->cache_layer.index ||
-        next->heads != rope->heads || next->kv_heads != rope->kv_heads || next->head_dim != rope->head_dim ||
+    const bool is_plain = rope->head_norm == HeadNorm::each_head && !rope->norm_after_rope && rope->query_growth == 0;
+    if (!is_plain || next == nullptr || next->query.index != rope->out.index ||
+        next->cache_layer.index != rope->cache_layer.index || next->heads != rope->heads ||
+        next->kv_heads != rope->kv_heads || next->head_dim != rope->head_dim ||
         std::ranges::any_of(ops, [&](const Operation& op) { return reads(op, rope->out); })) {
       return false;
     }

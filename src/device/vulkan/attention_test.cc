@@ -27,6 +27,9 @@ struct Shape {
   bool sinks = false, norms = false, interleaved = false;
   bool quantized = false;         ///< a matmul over bytes follows
   uint32_t turned_percent = 100;  ///< of a head's pairs
+  HeadNorm head_norm = HeadNorm::each_head;
+  bool norm_after_rope = false;
+  float query_growth = 0;
 };
 
 const std::vector<Shape> kShapes = {
@@ -39,6 +42,14 @@ const std::vector<Shape> kShapes = {
     {.name = "group_of_sixteen", .heads = 32, .kv_heads = 2, .head_dim = 48, .window = 1, .norms = true},
     {.name = "wide_heads", .heads = 2, .kv_heads = 1, .head_dim = 256},
     {.name = "widest_heads", .heads = 2, .kv_heads = 1, .head_dim = 512},
+    {.name = "norm_of_all_heads",
+     .heads = 4,
+     .kv_heads = 2,
+     .head_dim = 48,
+     .norms = true,
+     .head_norm = HeadNorm::all_heads},
+    {.name = "norm_after_rope", .heads = 4, .kv_heads = 2, .head_dim = 64, .norms = true, .norm_after_rope = true},
+    {.name = "growing_queries", .heads = 4, .kv_heads = 2, .head_dim = 64, .query_growth = 0.1F},
     {.name = "to_bytes", .heads = 4, .kv_heads = 2, .head_dim = 64, .quantized = true},
     {.name = "to_bytes_small_heads", .heads = 4, .kv_heads = 4, .head_dim = 40, .quantized = true},
 };
@@ -49,7 +60,7 @@ TestModel attention_model(const Shape& s) {
   const TensorId qkv = model.input((s.heads + 2 * s.kv_heads) * s.head_dim);
   const TensorId query = model.tensor(Rows::tokens, s.heads * s.head_dim);
   const TensorId mixed = model.tensor(Rows::tokens, s.heads * s.head_dim);
-  RopeSpec rope = {.magnitude = 1.1F, .interleaved = s.interleaved};
+  RopeSpec rope = {.magnitude = s.norm_after_rope ? 1.0F : 1.1F, .interleaved = s.interleaved};
   for (uint32_t i = 0; i < s.head_dim * s.turned_percent / 200; ++i) {
     rope.inverse_frequencies.push_back(static_cast<float>(std::pow(10000.0, -2.0 * i / s.head_dim)));
   }
@@ -62,7 +73,13 @@ TestModel attention_model(const Shape& s) {
                         .rope = RopeId{0},
                         .cache_layer = {1},
                         .out = query};
-  if (s.norms) store.q_norm = model.vector(s.head_dim, 0.1F, 1.0F), store.k_norm = model.vector(s.head_dim, 0.1F, 1.0F);
+  const bool each_head = s.head_norm == HeadNorm::each_head;
+  if (s.norms) store.q_norm = model.vector((each_head ? 1 : s.heads) * s.head_dim, 0.1F, 1.0F);
+  if (s.norms) store.k_norm = model.vector((each_head ? 1 : s.kv_heads) * s.head_dim, 0.1F, 1.0F);
+  store.head_norm = s.head_norm;
+  store.norm_after_rope = s.norm_after_rope;
+  store.query_growth = s.query_growth;
+  store.query_growth_positions = 7;
   operations.push_back(store);
   Attention attention = {.query = query,
                          .heads = s.heads,

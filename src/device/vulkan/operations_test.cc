@@ -260,15 +260,21 @@ TEST_F(OperationsTest, LogitsAreScaledAndCapped) {
 
 struct NormCase {
   bool branch, post_norm, norm;
+  NormKind kind = NormKind::rms;
+  bool bias = false;
 };
 
 TEST_F(OperationsTest, AddNormInAllItsForms) {
-  for (const NormCase c :
-       {NormCase{false, false, true}, {true, false, true}, {true, true, true}, {true, true, false}}) {
+  for (const NormCase c : {NormCase{false, false, true},
+                           {true, false, true},
+                           {true, true, true},
+                           {true, true, false},
+                           {true, true, true, NormKind::layer},
+                           {false, false, true, NormKind::layer, true}}) {
     for (const uint32_t width : {64U, 416U, 5376U}) {
       TestModel model(8);
       const TensorId residual = model.input(width);
-      AddNorm op = {.residual = residual, .branch_scale = 0.7F, .epsilon = 1e-6F};
+      AddNorm op = {.kind = c.kind, .residual = residual, .branch_scale = 0.7F, .epsilon = 1e-6F};
       if (c.branch) {
         op.branch = model.input(width);
       }
@@ -276,6 +282,7 @@ TEST_F(OperationsTest, AddNormInAllItsForms) {
       TensorId out = residual;
       if (c.norm) {
         op.norm = model.vector(width, 0.1F, 1.0F);
+        if (c.bias) op.norm_bias = model.vector(width, 0.5F);
         out = model.tensor(Rows::tokens, width);
         op.out = out;
       }
@@ -283,6 +290,33 @@ TEST_F(OperationsTest, AddNormInAllItsForms) {
       model.result(out);
       compare_token_counts(model, kFloatTolerance, fmt::format("width {}", width), {1, 3, 20});
     }
+  }
+}
+
+// As where a family norms its branches only.
+TEST_F(OperationsTest, WhatReadsBytesMayReadTheResidualItself) {
+  TestModel model(12);
+  const TensorId residual = model.input(416), branch = model.input(416), out = model.tensor(Rows::tokens, 77);
+  const MatrixId weight = model.matrix({{NumberFormat::q8_0, 77}}, 416);
+  model.recording.operations.push_back(AddNorm{.residual = residual, .branch = branch});
+  model.recording.operations.push_back(Linear{.in = residual, .weight = weight, .out = out});
+  model.result(out);
+  compare_token_counts(model, kByteTolerance, "residual");
+}
+
+TEST_F(OperationsTest, ActivateTakesValueByValue) {
+  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu,
+                                      Activation::relu_squared, Activation::xielu}) {
+    TestModel model(13);
+    const TensorId in = model.input(416), activated = model.tensor(Rows::tokens, 416);
+    const TensorId out = model.tensor(Rows::tokens, 77);
+    const Xielu xielu = {.positive = 0.7F, .negative = 1.3F, .linear = 0.4F, .bound = -1e-6F};
+    model.recording.operations.push_back(
+        Activate{.in = in, .activation = activation, .xielu = xielu, .out = activated});
+    model.recording.operations.push_back(
+        Linear{.in = activated, .weight = model.matrix({{NumberFormat::q8_0, 77}}, 416), .out = out});
+    model.result(out);
+    compare_token_counts(model, kByteTolerance, fmt::format("activation {}", static_cast<int>(activation)), {1, 20});
   }
 }
 

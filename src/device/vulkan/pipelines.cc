@@ -1,6 +1,7 @@
 #include "device/vulkan/pipelines.h"
 
 #include <fmt/format.h>
+#include <shaders/activate.h>
 #include <shaders/add_norm.h>
 #include <shaders/attention_few.h>
 #include <shaders/attention_many.h>
@@ -66,6 +67,7 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"attention_few", attention_few_spirv},
     {"attention_many", attention_many_spirv},
     {"attention_matrix", attention_matrix_spirv},
+    {"activate", activate_spirv},
     {"select_rows", select_rows_spirv},
     {"read_bandwidth", read_bandwidth_spirv},
     {"best_logits", best_logits_spirv},

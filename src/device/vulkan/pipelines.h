@@ -38,6 +38,7 @@ enum class Shader : uint8_t {
   attention_few,
   attention_many,
   attention_matrix,
+  activate,
   select_rows,
   read_bandwidth,
   best_logits,

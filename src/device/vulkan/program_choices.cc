@@ -21,7 +21,7 @@ std::string name_of(const Recording& recording, const Weights& weights, const Op
                  [](const AddNorm& op) { return std::string(op.branch ? "add and norm" : "norm"); },
                  [](const RopeAndStore&) { return std::string("rope and store"); },
                  [](const SelectRows&) { return std::string("select rows"); },
-                 [](const OneOf<Embed, Linear, GateUp, Logits> auto& op) { return std::string(op.kName); }},
+                 [](const OneOf<Embed, Linear, Activate, GateUp, Logits> auto& op) { return std::string(op.kName); }},
       operation);
 }
 

@@ -119,6 +119,7 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
                                               .branch = op.branch ? floats(*op.branch) : 0,
                                               .post_norm = vector_address(op.post_norm),
                                               .norm = vector_address(op.norm),
+                                              .norm_bias = vector_address(op.norm_bias),
                                               .result = op.out ? floats(*op.out) : 0,
                                               .result_quants = wants_bytes ? quants(*op.out) : 0,
                                               .result_pairs = wants_bytes ? pairs(*op.out) : 0,
@@ -128,7 +129,8 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
   const PipelineKey key = {Shader::add_norm,
                            threads,
                            {per_thread, op.branch.has_value(), op.post_norm.has_value(), op.norm.has_value(),
-                            op.out && place(*op.out).needs_floats, wants_bytes, is_logits(op.residual)}};
+                            op.out && place(*op.out).needs_floats, wants_bytes, is_logits(op.residual),
+                            op.kind == NormKind::layer, op.norm_bias.has_value()}};
   std::vector<Access> reads = {access(op.residual)};
   std::vector<Access> writes;
   if (op.branch) {
@@ -136,7 +138,27 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
     writes.push_back(access(op.residual));
   }
   if (op.norm) writes.push_back(access(*op.out));
-  return commands_.dispatch(key, arguments, {rows(op.residual)}, reads, writes);
+  if (auto done = commands_.dispatch(key, arguments, {rows(op.residual)}, reads, writes); !done) return done;
+  // Where no norm stands before a part, that reads the residual itself.
+  return op.branch && place(op.residual).needs_bytes ? quantize(op.residual) : Result<void>{};
+}
+
+Result<void> StepRecorder::emit(const Activate& op) {
+  const shared::ActivateArguments arguments = {.step = c_.step.header(),
+                                               .source = floats(op.in),
+                                               .result = floats(op.out),
+                                               .width = width(op.in),
+                                               .xielu_positive = op.xielu.positive,
+                                               .xielu_negative = op.xielu.negative,
+                                               .xielu_linear = op.xielu.linear,
+                                               .xielu_bound = op.xielu.bound};
+  constexpr uint32_t kThreads = 128;
+  const PipelineKey key = {Shader::activate, kThreads, {function_constant(op.activation), is_logits(op.in)}};
+  const std::array reads = {access(op.in)};
+  const std::array writes = {access(op.out)};
+  const Groups groups = {rows(op.out), divide_up(width(op.in), kThreads)};
+  if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
+  return place(op.out).needs_bytes ? quantize(op.out) : Result<void>{};
 }
 
 Result<void> StepRecorder::emit(const SelectRows& op) {

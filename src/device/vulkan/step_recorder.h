@@ -55,7 +55,7 @@ struct CandidatePlaces {
 };
 
 /// Everything that a recording refers to. Owned by the program.
-struct StepContext {
+struct RecorderContext {
   const Gpu& gpu;
   const Tuning& tuning;  ///< of all but matmuls
   const MatmulTunings& matmuls;
@@ -73,10 +73,13 @@ struct StepContext {
 /// Workgroups that share a row when its best candidates are looked for.
 uint32_t candidate_stretches(const Tuning& tuning, uint32_t vocabulary);
 
+/// The number by which shaders know an activation.
+uint32_t function_constant(Activation activation);
+
 /// Records the operations of one bucket. One file for matmuls, one for attention, one for candidates, one for the rest.
 class StepRecorder {
  public:
-  StepRecorder(const StepContext& context, const Bucket& bucket, CommandRecorder& commands)
+  StepRecorder(const RecorderContext& context, const Bucket& bucket, CommandRecorder& commands)
       : c_(context), bucket_(bucket), commands_(commands) {}
 
   /// Puts the recording's inputs, whose floats are in place, into the other forms that operations read.
@@ -92,6 +95,7 @@ class StepRecorder {
  private:
   Result<void> emit(const Embed& op);
   Result<void> emit(const AddNorm& op);
+  Result<void> emit(const Activate& op);
   Result<void> emit(const SelectRows& op);
   Result<void> quantize(TensorId tensor);
   /// To where the next matmul on matrices of f16 reads it.
@@ -168,7 +172,7 @@ class StepRecorder {
   Access access(TensorId tensor) const { return {floats(tensor), c_.activations.address() + place(tensor).end}; }
   Access cache_access(uint32_t layer) const;
 
-  const StepContext& c_;
+  const RecorderContext& c_;
   Bucket bucket_;
   CommandRecorder& commands_;
 };

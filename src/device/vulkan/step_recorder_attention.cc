@@ -21,6 +21,10 @@ VkDeviceAddress StepRecorder::vector_address(const std::optional<VectorId>& id) 
 Result<void> StepRecorder::emit(const RopeAndStore& op) {
   if (c_.attention.fuses(bucket_.mix)) return {};  // the attention that comes next does it
   const RopeTables rope = op.rope ? c_.ropes[op.rope->index] : RopeTables{};
+  if (op.norm_after_rope && op.rope && c_.recording.ropes[op.rope->index].magnitude != 1) {
+    return fail(ErrorCode::unsupported, "a norm behind a rope that stretches heads is not built for Vulkan",
+                "use --device cpu");
+  }
   const shared::RopeAndStoreArguments arguments = {.step = c_.step.header(),
                                                    .qkv = floats(op.qkv),
                                                    .positions = c_.step.positions(),
@@ -33,11 +37,14 @@ Result<void> StepRecorder::emit(const RopeAndStore& op) {
                                                    .heads = op.heads,
                                                    .kv_heads = op.kv_heads,
                                                    .pairs = rope.pairs,
-                                                   .epsilon = op.epsilon};
+                                                   .epsilon = op.epsilon,
+                                                   .query_growth = op.query_growth,
+                                                   .query_growth_positions = op.query_growth_positions};
   constexpr uint32_t kSubgroups = 4;
   const PipelineKey key = {Shader::rope_and_store,
                            kSubgroups * c_.gpu.properties().subgroup_size,
-                           {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), is_interleaved(op)}};
+                           {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), is_interleaved(op),
+                            op.head_norm == HeadNorm::all_heads, op.norm_after_rope, op.query_growth != 0}};
   const std::array reads = {access(op.qkv)};
   const std::array writes = {access(op.out), cache_access(op.cache_layer.index)};
   return commands_.dispatch(key, arguments, {rows(op.out), divide_up(op.heads + 2 * op.kv_heads, kSubgroups)}, reads,

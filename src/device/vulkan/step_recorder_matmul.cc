@@ -22,18 +22,7 @@ shared::WeightRef reference(const Slice& slice, const WeightLayout& layout) {
 }
 
 uint32_t activation_constant(const GateUp& op) {
-  const uint32_t bias = op.bias ? shared::kActivationBias : 0;
-  switch (op.activation) {
-    case Activation::silu:
-      return bias | shared::kActivationSilu;
-    case Activation::gelu:
-      return bias | shared::kActivationGelu;
-    case Activation::gelu_tanh:
-      return bias | shared::kActivationGeluTanh;
-    case Activation::relu:
-      return bias | shared::kActivationRelu;
-  }
-  return bias;
+  return function_constant(op.activation) | (op.bias ? shared::kActivationBias : 0);
 }
 
 /// The constants that both cooperative-matrix shaders begin with.
@@ -59,6 +48,24 @@ constexpr ManyTokensShaders kGateUpShaders = {Shader::gate_up_workgroup_matrix, 
                                               Shader::gate_up_many};
 
 }  // namespace
+
+uint32_t function_constant(Activation activation) {
+  switch (activation) {
+    case Activation::silu:
+      return shared::kActivationSilu;
+    case Activation::gelu:
+      return shared::kActivationGelu;
+    case Activation::gelu_tanh:
+      return shared::kActivationGeluTanh;
+    case Activation::relu:
+      return shared::kActivationRelu;
+    case Activation::relu_squared:
+      return shared::kActivationReluSquared;
+    case Activation::xielu:
+      return shared::kActivationXielu;
+  }
+  return shared::kActivationSilu;
+}
 
 StepRecorder::Multiplication StepRecorder::multiplication(const Linear& op) const {
   const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));

@@ -45,7 +45,7 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
                             add_attention(op);
                           },
                           [&](const AddNorm&) { joins_before_[i] = true; },
-                          [](const OneOf<Embed, Linear, GateUp, RopeAndStore, SelectRows, Logits> auto&) {}},
+                          [](const OneOf<Embed, Linear, Activate, GateUp, RopeAndStore, SelectRows, Logits> auto&) {}},
                operation);
   }
 }

@@ -8,18 +8,24 @@
 #include <cmath>
 #include <vector>
 
+#include "base/nearest_word.h"
 #include "base/printable.h"
 #include "model/families/hugging_face_fields.h"
 
 namespace hearth {
 namespace {
 
-constexpr std::array<const Family*, 6> kFamilies = {&kLlama, &kQwen2, &kQwen3, &kMistral, &kGemma2, &kGemma3};
+constexpr std::array kFamilies = {&kLlama,   &kQwen2, &kQwen3,   &kMistral, &kMinistral3, &kGemma2,     &kGemma3,
+                                  &kPhi3,    &kOlmo,  &kGranite, &kCohere2, &kSeedOss,    &kSmolLM3,    &kGlm4,
+                                  &kExaone4, &kErnie, &kHunyuan, &kArcee,   &kApertus,    &kStarcoder2, &kStableLm};
 
-std::string known(std::span<const std::string_view> Family::*names) {
+/// What could be meant by a name that no family has.
+std::string known(std::span<const std::string_view> Family::*names, std::string_view wanted) {
   std::vector<std::string_view> all;
   for (const Family* family : kFamilies) all.insert(all.end(), (family->*names).begin(), (family->*names).end());
-  return fmt::format("hearth knows {}", fmt::join(all, ", "));
+  const std::string_view nearest = nearest_word(wanted, all);
+  return fmt::format("{}hearth knows {}", nearest.empty() ? "" : fmt::format("the nearest is {}; ", nearest),
+                     fmt::join(all, ", "));
 }
 
 const Family* find_family(std::span<const std::string_view> Family::*names, std::string_view wanted) {
@@ -48,9 +54,28 @@ Result<void> untie_if_different(const HuggingFaceDirectory& directory, DecoderDe
   return {};
 }
 
+/// Names begin with "model." in most checkpoints, with nothing in some, and with something longer where the decoder is
+/// a part of a model that also sees or hears.
+void find_prefix(const HuggingFaceDirectory& directory, TensorNames& names) {
+  constexpr std::string_view kUsual = "model.";
+  constexpr std::string_view kPrefixes[] = {"language_model.model.", "model.language_model.", "language_model.", ""};
+  if (directory.contains(names.embedding)) return;
+  const std::string embedding = names.embedding.substr(kUsual.size());
+  const auto* prefix = std::ranges::find_if(
+      kPrefixes, [&](std::string_view text) { return directory.contains(std::string(text) + embedding); });
+  if (prefix == std::end(kPrefixes)) return;
+  for (const auto member : kAllTensorNames) {
+    std::string& name = names.*member;
+    if (name.starts_with(kUsual)) name.replace(0, kUsual.size(), *prefix);
+  }
+  const std::string head = "language_model." + names.head;
+  if (!directory.contains(names.head) && directory.contains(head)) names.head = head;
+}
+
 Result<DecoderDescription> describe(const HuggingFaceDirectory& directory) {
   auto description = describe_config(directory.config(), directory.path().string());
   if (!description) return description;
+  find_prefix(directory, description->names);
   if (auto checked = untie_if_different(directory, *description); !checked) return pass_on(checked);
   // generation_config.json is the later word on where a text ends.
   const auto end = fields::token_ids(directory.generation_config(), "eos_token_id");
@@ -65,7 +90,7 @@ Result<DecoderDescription> describe(const Gguf& gguf) {
   if (family == nullptr) {
     return fail(ErrorCode::unsupported,
                 fmt::format("{}: general.architecture is '{}'", gguf.path().string(), *architecture),
-                known(&Family::gguf_architectures));
+                known(&Family::gguf_architectures, *architecture));
   }
   return family->from_gguf(gguf);
 }
@@ -101,9 +126,12 @@ Result<void> check(const DecoderConfig& config, const std::string& path) {
   if (!in_range(config.vocabulary, 1 << 24)) wrong = "vocabulary size";
   if (!in_range(config.context_length, 1U << 30)) wrong = "context length";
   if (!(config.norm_epsilon >= 0 && config.norm_epsilon < 1)) wrong = "norm epsilon";
-  if (!positive(config.embedding_scale)) wrong = "scale";
+  for (const float scale : {config.embedding_scale, config.branch_scale, config.logit_scale}) {
+    if (!positive(scale)) wrong = "scale";
+  }
   if (!(config.logit_softcap >= 0)) wrong = "soft cap";
   if (!std::ranges::all_of(config.ropes, makes_sense)) wrong = "rope";
+  if (config.long_rope && !makes_sense(config.long_rope->rope)) wrong = "rope";
   const auto look = [&](const auto& part) {
     if (wrong.empty()) wrong = wrong_with(part, config.ropes);
   };
@@ -115,18 +143,31 @@ Result<void> check(const DecoderConfig& config, const std::string& path) {
   return fail(ErrorCode::corrupt, fmt::format("{}: its {} makes no sense", path, wrong));
 }
 
+/// The decoder's part of a model that also sees or hears; what it does not say of the whole is said outside.
+nlohmann::json text_config_of(const nlohmann::json& config) {
+  nlohmann::json text = config["text_config"];
+  text.erase("text_config");  // once is enough
+  for (const char* key : {"tie_word_embeddings", "eos_token_id", "bos_token_id", "quantization_config"}) {
+    if (config.contains(key) && !text.contains(key)) text[key] = config[key];
+  }
+  return text;
+}
+
 }  // namespace
 
 std::span<const Family* const> families() { return kFamilies; }
 
 Result<DecoderDescription> describe_config(const nlohmann::json& config, const std::string& path) {
+  if (config.contains("text_config") && config["text_config"].is_object()) {
+    return describe_config(text_config_of(config), path);
+  }
   const auto type = config.contains("model_type") && config["model_type"].is_string()
                         ? config["model_type"].get<std::string>()
                         : std::string();
   const Family* family = find_family(&Family::model_types, type);
   if (family == nullptr) {
     return fail(ErrorCode::unsupported, fmt::format("{}: model_type is '{}'", path, printable(type)),
-                known(&Family::model_types));
+                known(&Family::model_types, type));
   }
   if (config.contains("quantization_config") && !config["quantization_config"].is_null()) {
     return fail(ErrorCode::unsupported, fmt::format("{}: config.json has a quantization_config", path),

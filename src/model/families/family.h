@@ -18,6 +18,7 @@ struct DecoderDescription {
   DecoderConfig config;
   TensorNames names;
   std::vector<std::string> unknown_keys;  ///< of config.json, for the log
+  std::vector<std::string> applied;       ///< tensors that became a part of `config`
 };
 
 /// A model family: which checkpoints are its, and how their fields map to a DecoderConfig. One file for each family
@@ -36,6 +37,21 @@ extern const Family kQwen3;
 extern const Family kMistral;
 extern const Family kGemma2;
 extern const Family kGemma3;
+extern const Family kMinistral3;
+extern const Family kPhi3;
+extern const Family kOlmo;
+extern const Family kGranite;
+extern const Family kCohere2;
+extern const Family kSeedOss;
+extern const Family kSmolLM3;
+extern const Family kGlm4;
+extern const Family kExaone4;
+extern const Family kHunyuan;
+extern const Family kErnie;
+extern const Family kArcee;
+extern const Family kApertus;
+extern const Family kStarcoder2;
+extern const Family kStableLm;
 
 /// All families, in the order of the documentation.
 std::span<const Family* const> families();

@@ -46,7 +46,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  DecoderDescription d = fields::common(f, "gemma2", false, Activation::gelu_tanh);
+  DecoderDescription d = fields::common(f, {.family = "gemma2", .activation = Activation::gelu_tanh});
   DecoderConfig& c = d.config;
   set_common(c);
   // The file does not say query_pre_attn_scalar; only the 27B model (46 layers) has hidden / heads there.
@@ -60,8 +60,7 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   });
   c.logit_softcap = f.f32("final_logit_softcapping", 30.0F);
   fields::set_windows(f, f.u32("attention.sliding_window", 4096), c, is_sliding);
-  d.names.attention_post_norm = "blk.{}.post_attention_norm.weight";
-  d.names.feed_forward_post_norm = "blk.{}.post_ffw_norm.weight";
+  fields::add_branch_norms(d.names);
   return fields::finish(f, std::move(d));
 }
 

@@ -26,28 +26,22 @@ void set_ropes(DecoderConfig& c, RopeSpec full, RopeSpec windowed) {
   c.for_each_attention([](AttentionConfig& attention) { attention.rope = attention.window > 0 ? 1 : 0; });
 }
 
-/// One of rope_parameters (transformers 5); none where the file has not got it.
-nlohmann::json parameters_of(fields::HuggingFaceFields& f, const char* layer_type) {
-  const nlohmann::json& all = f.value("rope_parameters");
-  if (!all.is_object() || !all.contains(layer_type)) return nullptr;
-  return all[layer_type];
-}
-
 RopeSpec full_rope(fields::HuggingFaceFields& f, uint32_t head_dim) {
   const double theta = f.f32("rope_theta", static_cast<float>(kGlobalTheta));
-  const nlohmann::json parameters = parameters_of(f, "full_attention");
+  const nlohmann::json parameters = fields::rope_parameters_of(f, "full_attention");
   if (f.has("rope_scaling") && !parameters.is_null() && parameters != f.value("rope_scaling")) {
     f.fail("there are rope_parameters and rope_scaling, and they differ", ErrorCode::unsupported);
   }
-  if (!parameters.is_null()) return fields::rope_from_parameters(f, parameters, theta, head_dim);
   const nlohmann::json scaling = f.has("rope_scaling") ? f.value("rope_scaling") : nlohmann::json::object();
-  return fields::rope_from_parameters(f, scaling, theta, head_dim);
+  return fields::rope_from_parameters(f, parameters.is_null() ? scaling : parameters,
+                                      {.theta = theta, .head_dim = head_dim});
 }
 
 RopeSpec windowed_rope(fields::HuggingFaceFields& f, uint32_t head_dim) {
   const double theta = f.f32("rope_local_base_freq", static_cast<float>(kLocalTheta));
-  const nlohmann::json parameters = parameters_of(f, "sliding_attention");
-  return fields::rope_from_parameters(f, parameters.is_null() ? nlohmann::json::object() : parameters, theta, head_dim);
+  const nlohmann::json parameters = fields::rope_parameters_of(f, "sliding_attention");
+  return fields::rope_from_parameters(f, parameters.is_null() ? nlohmann::json::object() : parameters,
+                                      {.theta = theta, .head_dim = head_dim});
 }
 
 /// Those of one kind of layer each; a rope for all is of another family, and transformers would pass over it.
@@ -102,7 +96,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  DecoderDescription d = fields::common(f, "gemma3_text", false, Activation::gelu_tanh);
+  DecoderDescription d = fields::common(f, {.family = "gemma3_text", .activation = Activation::gelu_tanh});
   DecoderConfig& c = d.config;
   set_common(c);
   // The file does not say query_pre_attn_scalar; only the 27B model (62 layers) has hidden / heads there.
@@ -121,10 +115,8 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
                       [](uint32_t layer) { return (layer + 1) % kPattern != 0; });
   RopeSpec windowed = fields::plain_rope(f, "rope.freq_base_swa", kLocalTheta, head_dim);
   set_ropes(c, std::move(c.ropes[0]), std::move(windowed));
-  d.names.q_norm = "blk.{}.attn_q_norm.weight";
-  d.names.k_norm = "blk.{}.attn_k_norm.weight";
-  d.names.attention_post_norm = "blk.{}.post_attention_norm.weight";
-  d.names.feed_forward_post_norm = "blk.{}.post_ffw_norm.weight";
+  fields::add_head_norms(gguf, d.names);
+  fields::add_branch_norms(d.names);
   return fields::finish(f, std::move(d));
 }
 

@@ -58,6 +58,9 @@ void add_biases(const Gguf& gguf, TensorNames& names) {
   add(names.gate_bias, "ffn_gate");
   add(names.up_bias, "ffn_up");
   add(names.down_bias, "ffn_down");
+  add(names.attention_norm_bias, "attn_norm");
+  add(names.feed_forward_norm_bias, "ffn_norm");
+  if (gguf.contains("output_norm.bias")) names.output_norm_bias = "output_norm.bias";
 }
 
 }  // namespace
@@ -88,6 +91,10 @@ float GgufFields::f32(const std::string& key, float otherwise) {
 std::string GgufFields::string(const std::string& key, const std::string& otherwise) {
   return take(gguf_.metadata().get_string(whole(key), otherwise));
 }
+bool GgufFields::boolean(const std::string& key, bool otherwise) {
+  const std::string name = whole(key);
+  return gguf_.metadata().contains(name) ? take(gguf_.metadata().get_bool(name)) : otherwise;
+}
 std::optional<std::vector<bool>> GgufFields::booleans(const std::string& key) {
   if (!gguf_.metadata().is_array(whole(key))) return {};
   return take(gguf_.metadata().get_bool_array(prefix_ + key));
@@ -117,10 +124,36 @@ void GgufFields::fail(Error error) {
   if (!error_) error_ = std::move(error);
 }
 
-DecoderDescription common(GgufFields& fields, std::string family, bool interleaved_rope, Activation activation) {
+void fuse_qkv(TensorNames& names) {
+  names.qkv = "blk.{}.attn_qkv.weight";
+  names.q = names.k = names.v = "";
+}
+
+void fuse_gate_up(TensorNames& names) {
+  names.gate_up = names.up;
+  names.gate = names.up = "";
+}
+
+void add_head_norms(const Gguf& gguf, TensorNames& names) {
+  if (!gguf.contains("blk.0.attn_q_norm.weight")) return;
+  names.q_norm = "blk.{}.attn_q_norm.weight";
+  names.k_norm = "blk.{}.attn_k_norm.weight";
+}
+
+void add_branch_norms(TensorNames& names) {
+  names.attention_post_norm = "blk.{}.post_attention_norm.weight";
+  names.feed_forward_post_norm = "blk.{}.post_ffw_norm.weight";
+}
+
+void branch_norms_only(TensorNames& names) {
+  names.attention_norm = names.feed_forward_norm = "";
+  add_branch_norms(names);
+}
+
+DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults) {
   DecoderDescription description;
   DecoderConfig& c = description.config;
-  c.family = std::move(family);
+  c.family = defaults.family;
   c.hidden = fields.u32("embedding_length");
   AttentionConfig attention;
   attention.heads = fields.u32("attention.head_count");
@@ -131,17 +164,21 @@ DecoderDescription common(GgufFields& fields, std::string family, bool interleav
   }
   attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
   attention.rope = 0;
-  const DenseConfig dense = {.width = fields.u32("feed_forward_length"), .activation = activation};
+  const DenseConfig dense = {
+      .width = fields.u32("feed_forward_length"), .activation = defaults.activation, .gated = defaults.gated};
   c.layers.resize(std::min(fields.u32("block_count"), 4097U), {attention, dense});
   c.vocabulary = vocabulary_size(fields);
   c.context_length = fields.u32("context_length", 2048);
-  c.norm_epsilon = fields.f32("attention.layer_norm_rms_epsilon", 1e-6F);
+  c.norm = defaults.norm;
+  const bool is_rms = c.norm == NormKind::rms;
+  c.norm_epsilon = fields.f32(is_rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", 1e-6F);
   c.tied_embeddings = !fields.gguf().contains("output.weight");
   c.end_tokens = end_tokens(fields.gguf().metadata());
   const auto bos = fields.gguf().metadata().get_u32("tokenizer.ggml.bos_token_id");
   if (bos && *bos <= INT32_MAX) c.bos_token = static_cast<int32_t>(*bos);
-  c.ropes = {scaled_rope(fields, attention.head_dim, c.context_length, interleaved_rope)};
+  c.ropes = {scaled_rope(fields, attention.head_dim, c.context_length, defaults.interleaved_rope)};
   description.names = usual_names();
+  if (!defaults.gated) description.names.gate.clear();
   add_biases(fields.gguf(), description.names);
   return description;
 }

@@ -22,6 +22,7 @@ class GgufFields {
   uint32_t u32(const std::string& key, uint32_t otherwise);
   float f32(const std::string& key, float otherwise);
   std::string string(const std::string& key, const std::string& otherwise);
+  bool boolean(const std::string& key, bool otherwise);
   /// An array of bool; nothing where the key is absent or no array.
   std::optional<std::vector<bool>> booleans(const std::string& key);
   const Gguf& gguf() const { return gguf_; }
@@ -44,10 +45,27 @@ class GgufFields {
   std::optional<Error> error_;
 };
 
-/// The fields that every architecture here has, the usual tensor names, one rope. llama.cpp's converter permutes Q and
-/// K of the llama architecture, whose ropes are therefore interleaved.
-DecoderDescription common(GgufFields& fields, std::string family, bool interleaved_rope,
-                          Activation activation = Activation::silu);
+/// What an architecture is that its files do not say.
+struct GgufDefaults {
+  std::string family;
+  /// llama.cpp's converter permutes Q and K of what it takes for a Llama, whose ropes are therefore interleaved.
+  bool interleaved_rope = false;
+  Activation activation = Activation::silu;
+  bool gated = true;  ///< the feed-forward part
+  NormKind norm = NormKind::rms;
+};
+
+/// The fields that every architecture here has, the usual tensor names, one rope.
+DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults);
+
+/// Q, K and V in one tensor, gate and up in another.
+void fuse_qkv(TensorNames& names);
+void fuse_gate_up(TensorNames& names);
+/// Norms of Q's and K's heads.
+void add_head_norms(const Gguf& gguf, TensorNames& names);
+/// Norms of what a layer's two parts give; where they are the only ones, the others go.
+void add_branch_norms(TensorNames& names);
+void branch_norms_only(TensorNames& names);
 
 /// Windows of `window` positions for the layers that attention.sliding_window_pattern names (a flag for each, or every
 /// how many layers one sees everything), else for those where `is_sliding(i)`.
@@ -71,6 +89,8 @@ void set_windows(GgufFields& fields, uint32_t window, DecoderConfig& config, F&&
 /// error.
 RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim);
 RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved);
+/// A float32 for each of `count` pairs of a head; empty after an error.
+std::vector<float> frequency_factors(GgufFields& fields, const std::string& tensor, size_t count);
 
 /// `description`, or what was wrong with the fields, or unsupported for a key of the architecture that nobody read.
 Result<DecoderDescription> finish(GgufFields& fields, DecoderDescription description);

@@ -12,23 +12,9 @@ namespace {
 
 /// rope_freqs.weight holds divisors of the frequencies, which is how converters write Llama 3.1's scaling.
 void apply_frequency_factors(GgufFields& fields, RopeSpec& rope) {
-  const Gguf& gguf = fields.gguf();
-  if (!gguf.contains("rope_freqs.weight")) return;
-  const auto info = gguf.find("rope_freqs.weight");
-  if (!info) return fields.fail(info.error());
-  std::vector<float> factors(rope.inverse_frequencies.size());
-  if (info->format != NumberFormat::f32 || info->bytes != factors.size() * sizeof(float)) {
-    return fields.fail({ErrorCode::corrupt, "rope_freqs.weight does not have a float32 for each pair of a head", ""});
-  }
-  if (auto read = gguf.read(*info, 0, std::as_writable_bytes(std::span(factors))); !read) {
-    return fields.fail(read.error());
-  }
-  for (size_t i = 0; i < factors.size(); ++i) {
-    if (!(std::isfinite(factors[i]) && factors[i] > 0)) {
-      return fields.fail({ErrorCode::corrupt, "rope_freqs.weight has a factor that is not positive", ""});
-    }
-    rope.inverse_frequencies[i] /= factors[i];
-  }
+  if (!fields.gguf().contains("rope_freqs.weight")) return;
+  const std::vector<float> factors = frequency_factors(fields, "rope_freqs.weight", rope.inverse_frequencies.size());
+  for (size_t i = 0; i < factors.size(); ++i) rope.inverse_frequencies[i] /= factors[i];
 }
 
 double positive(GgufFields& fields, const std::string& key, float otherwise) {
@@ -80,6 +66,24 @@ void scale(GgufFields& fields, uint32_t context_length, double theta, RopeSpec& 
 }
 
 }  // namespace
+
+std::vector<float> frequency_factors(GgufFields& fields, const std::string& tensor, size_t count) {
+  const auto fail = [&](const char* why) {
+    fields.fail({ErrorCode::corrupt, fmt::format("{} {}", tensor, why), ""});
+    return std::vector<float>();
+  };
+  const auto info = fields.gguf().find(tensor);
+  if (!info) return fields.fail(info.error()), std::vector<float>();
+  std::vector<float> factors(count);
+  if (info->format != NumberFormat::f32 || info->bytes != factors.size() * sizeof(float)) {
+    return fail("does not have a float32 for each pair of a head");
+  }
+  if (auto read = fields.gguf().read(*info, 0, std::as_writable_bytes(std::span(factors))); !read) {
+    return fields.fail(read.error()), std::vector<float>();
+  }
+  const auto is_positive = [](float factor) { return std::isfinite(factor) && factor > 0; };
+  return std::ranges::all_of(factors, is_positive) ? factors : fail("has a factor that is not positive");
+}
 
 RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim) {
   RopeSpec rope;

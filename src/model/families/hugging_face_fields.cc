@@ -90,7 +90,7 @@ struct NamedActivation {
   Activation activation;
 };
 /// As transformers names them (activations.py); gelu_fast and gelu_accurate are the one by tanh, written otherwise.
-constexpr std::array<NamedActivation, 10> kActivations = {{{"silu", Activation::silu},
+constexpr std::array<NamedActivation, 12> kActivations = {{{"silu", Activation::silu},
                                                            {"swish", Activation::silu},
                                                            {"gelu", Activation::gelu},
                                                            {"gelu_python", Activation::gelu},
@@ -99,21 +99,24 @@ constexpr std::array<NamedActivation, 10> kActivations = {{{"silu", Activation::
                                                            {"gelu_new", Activation::gelu_tanh},
                                                            {"gelu_fast", Activation::gelu_tanh},
                                                            {"gelu_accurate", Activation::gelu_tanh},
-                                                           {"relu", Activation::relu}}};
+                                                           {"relu", Activation::relu},
+                                                           {"relu2", Activation::relu_squared},
+                                                           {"xielu", Activation::xielu}}};
 
-Activation activation_of(HuggingFaceFields& fields, const char* key, Activation otherwise) {
+Activation activation_of(HuggingFaceFields& fields, const char* key, Activation otherwise, bool gated) {
   const std::string name = fields.string(key, "");
   if (!fields.has(key)) return otherwise;
   const auto* found = std::ranges::find(kActivations, name, &NamedActivation::name);
-  if (found != kActivations.end()) return found->activation;
+  const bool fits = found != kActivations.end() && !(gated && found->activation == Activation::xielu);
+  if (fits) return found->activation;
   fields.fail(fmt::format("{} '{}' is not supported", key, name.substr(0, 40)), ErrorCode::unsupported);
   return otherwise;
 }
 
 /// Gemma's files name the activation twice, and the newer key counts.
 Activation activation_of(HuggingFaceFields& fields, const Defaults& defaults) {
-  const Activation activation = activation_of(fields, defaults.activation_key, defaults.activation);
-  if (activation_of(fields, "hidden_act", activation) != activation) {
+  const Activation activation = activation_of(fields, defaults.activation_key, defaults.activation, defaults.gated);
+  if (activation_of(fields, "hidden_act", activation, defaults.gated) != activation) {
     fields.fail(fmt::format("hidden_act and {} are not the same", defaults.activation_key), ErrorCode::unsupported);
   }
   return activation;
@@ -133,18 +136,25 @@ DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults) {
   attention.head_dim = fields.u32("head_dim", defaults.head_dim.value_or(usual_head_dim));
   attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
   attention.rope = 0;
-  const DenseConfig dense = {.width = fields.u32("intermediate_size"), .activation = activation_of(fields, defaults)};
+  const DenseConfig dense = {
+      .width = fields.u32("intermediate_size"), .activation = activation_of(fields, defaults), .gated = defaults.gated};
   c.layers.resize(std::min(fields.u32("num_hidden_layers"), 4097U), {attention, dense});
   c.vocabulary = fields.u32("vocab_size");
   c.context_length = fields.u32("max_position_embeddings", defaults.context_length);
-  c.norm_epsilon = fields.f32("rms_norm_eps", 1e-6F);
+  c.norm = defaults.norm;
+  c.norm_epsilon = fields.f32(defaults.epsilon_key, defaults.epsilon);
   c.tied_embeddings = fields.boolean("tie_word_embeddings", defaults.tied_embeddings);
   c.end_tokens = token_ids(fields.json(), "eos_token_id");
   const auto bos = token_ids(fields.json(), "bos_token_id");
   if (!bos.empty()) c.bos_token = bos.front();
 
   // The only rope, but for a family that replaces it.
-  if (!defaults.has_own_ropes) c.ropes = {single_rope(fields, defaults.rope_theta, attention.head_dim)};
+  if (!defaults.has_own_ropes) {
+    c.ropes = {single_rope(fields, {.theta = defaults.rope_theta,
+                                    .head_dim = attention.head_dim,
+                                    .partial = defaults.partial_rotary,
+                                    .interleaved = defaults.interleaved_rope})};
+  }
 
   const std::string layer = "model.layers.{}.";
   description.names = {.embedding = "model.embed_tokens.weight",
@@ -159,16 +169,39 @@ DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults) {
                        .gate = layer + "mlp.gate_proj.weight",
                        .up = layer + "mlp.up_proj.weight",
                        .down = layer + "mlp.down_proj.weight"};
+  if (!defaults.gated) description.names.gate.clear();
   return description;
 }
 
-void add_attention_biases(HuggingFaceFields& fields, TensorNames& names) {
-  if (!fields.boolean("attention_bias", false)) return;
+void add_qkv_biases(TensorNames& names) {
   const std::string attention = "model.layers.{}.self_attn.";
   names.q_bias = attention + "q_proj.bias";
   names.k_bias = attention + "k_proj.bias";
   names.v_bias = attention + "v_proj.bias";
-  names.output_bias = attention + "o_proj.bias";
+}
+
+void add_attention_biases(HuggingFaceFields& fields, TensorNames& names, bool usually) {
+  if (!fields.boolean("attention_bias", usually)) return;
+  add_qkv_biases(names);
+  names.output_bias = "model.layers.{}.self_attn.o_proj.bias";
+}
+
+void add_feed_forward_biases(HuggingFaceFields& fields, TensorNames& names) {
+  if (!fields.boolean("mlp_bias", false)) return;
+  if (!names.gate.empty()) names.gate_bias = "model.layers.{}.mlp.gate_proj.bias";
+  names.up_bias = "model.layers.{}.mlp.up_proj.bias";
+  names.down_bias = "model.layers.{}.mlp.down_proj.bias";
+}
+
+void add_head_norms(TensorNames& names) {
+  names.q_norm = "model.layers.{}.self_attn.q_norm.weight";
+  names.k_norm = "model.layers.{}.self_attn.k_norm.weight";
+}
+
+void norm_branches_only(TensorNames& names) {
+  names.attention_norm = names.feed_forward_norm = "";
+  names.attention_post_norm = "model.layers.{}.post_attention_layernorm.weight";
+  names.feed_forward_post_norm = "model.layers.{}.post_feedforward_layernorm.weight";
 }
 
 Result<DecoderDescription> finish(HuggingFaceFields& fields, DecoderDescription description) {

@@ -38,6 +38,10 @@ class HuggingFaceFields {
   /// For a key whose value does not matter here, such as a window's size where no layer has one.
   void pass_over(const char* key) { read_.insert(key); }
 
+  /// Keys of rope parameters that the family's own file reads.
+  void honour_rope_keys(std::set<std::string, std::less<>> keys) { rope_keys_ = std::move(keys); }
+  bool honours_rope_key(std::string_view key) const { return rope_keys_.contains(key); }
+
   const nlohmann::json& json() const { return config_; }
   bool was_read(const std::string& key) const { return read_.contains(key); }
 
@@ -50,7 +54,7 @@ class HuggingFaceFields {
   T number(const char* key, const T* otherwise);
 
   const nlohmann::json& config_;
-  std::set<std::string, std::less<>> read_;
+  std::set<std::string, std::less<>> read_, rope_keys_;
   std::optional<Error> error_;
 };
 
@@ -62,19 +66,32 @@ struct Defaults {
   std::string family;
   bool has_own_ropes = false;  ///< that the family's file reads; otherwise all layers share one
   double rope_theta = 10000.0;
+  float partial_rotary = 1.0F;  ///< share of a head's dimensions that turn
+  bool interleaved_rope = false;
   uint32_t context_length = 2048;
   std::optional<uint32_t> kv_heads;  ///< as many as heads where there is no value
   std::optional<uint32_t> head_dim;  ///< hidden size / heads where there is no value
   bool tied_embeddings = false;
   const char* activation_key = "hidden_act";
   Activation activation = Activation::silu;
+  bool gated = true;  ///< the feed-forward part
+  NormKind norm = NormKind::rms;
+  const char* epsilon_key = "rms_norm_eps";
+  float epsilon = 1e-6F;
 };
 
 /// The fields that every family here has, the usual tensor names, the rope.
 DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults);
 
-/// Adds the biases of Q, K, V and of the attention's output where attention_bias is true.
-void add_attention_biases(HuggingFaceFields& fields, TensorNames& names);
+/// Adds the biases of Q, K and V where attention_bias is true, as it is `usually`; and with them the output's.
+void add_attention_biases(HuggingFaceFields& fields, TensorNames& names, bool usually = false);
+void add_qkv_biases(TensorNames& names);
+/// Where mlp_bias is true.
+void add_feed_forward_biases(HuggingFaceFields& fields, TensorNames& names);
+/// Norms of Q's and K's heads, as most families call them.
+void add_head_norms(TensorNames& names);
+/// Norms of what a layer's two parts give, as most families call them that have no others.
+void norm_branches_only(TensorNames& names);
 
 /// "sliding_attention" entries of layer_types get `window`; without the list, layers where `is_sliding(i)`. No windows
 /// for a window of 0, which layer_types must not ask for.

@@ -30,8 +30,9 @@ double positive(HuggingFaceFields& rope, const char* key, double number) {
 double positive(HuggingFaceFields& rope, const char* key) { return positive(rope, key, rope.f32(key)); }
 
 /// Pairs of dimensions that turn, times two; 0 after an error.
-uint32_t rotary_dim(HuggingFaceFields& fields, HuggingFaceFields& rope, uint32_t head_dim) {
-  const double partial = rope.f32("partial_rotary_factor", fields.f32("partial_rotary_factor", 1.0F));
+uint32_t rotary_dim(HuggingFaceFields& fields, HuggingFaceFields& rope, const RopeDefaults& defaults) {
+  const uint32_t head_dim = defaults.head_dim;
+  const double partial = rope.f32("partial_rotary_factor", fields.f32("partial_rotary_factor", defaults.partial));
   const double turned = head_dim * partial;
   if (!(turned >= 2 && turned <= head_dim) || static_cast<uint32_t>(turned) % 2 != 0) {
     rope.fail(
@@ -44,7 +45,8 @@ uint32_t rotary_dim(HuggingFaceFields& fields, HuggingFaceFields& rope, uint32_t
 /// Positions that the model was trained for before it was stretched.
 double original_context(HuggingFaceFields& fields, HuggingFaceFields& rope) {
   const char* key = "original_max_position_embeddings";
-  return positive(rope, key, rope.has(key) ? rope.f32(key) : static_cast<float>(fields.u32("max_position_embeddings")));
+  if (rope.has(key)) return positive(rope, key);
+  return positive(rope, key, fields.u32(fields.has(key) ? key : "max_position_embeddings"));
 }
 
 double yarn_magnitude_of(HuggingFaceFields& rope, double factor) {
@@ -83,19 +85,21 @@ void scale(HuggingFaceFields& fields, HuggingFaceFields& rope, const std::string
 
 }  // namespace
 
-RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters, double default_theta,
-                              uint32_t head_dim) {
+RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters,
+                              const RopeDefaults& defaults) {
   RopeSpec spec;
   if (!parameters.is_object()) return fields.fail("rope parameters are not an object"), spec;
   HuggingFaceFields rope(parameters);
   for (const auto& [key, value] : parameters.items()) {
-    if (std::ranges::find(kKnown, key) == kKnown.end() && !value.is_null()) {
+    if (std::ranges::find(kKnown, key) == kKnown.end() && !fields.honours_rope_key(key) && !value.is_null()) {
       rope.fail(fmt::format("{} is not supported", key.substr(0, 40)), ErrorCode::unsupported);
     }
   }
-  const double theta = positive(rope, "rope_theta", rope.f32("rope_theta", static_cast<float>(default_theta)));
+  const double theta = positive(rope, "rope_theta", rope.f32("rope_theta", static_cast<float>(defaults.theta)));
+  const uint32_t head_dim = defaults.head_dim;
   if (head_dim == 0 || head_dim > kMostHeadDim) rope.fail(fmt::format("a head has {} dimensions", head_dim));
-  const uint32_t turned = rope.error() ? 0 : rotary_dim(fields, rope, head_dim);
+  const uint32_t turned = rope.error() ? 0 : rotary_dim(fields, rope, defaults);
+  spec.interleaved = defaults.interleaved;
   if (!rope.error()) {
     spec.inverse_frequencies = rope_inverse_frequencies(theta, turned);
     scale(fields, rope, rope.string("rope_type", rope.string("type", "default")), theta, turned, spec);
@@ -104,16 +108,26 @@ RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& p
   return spec;
 }
 
-RopeSpec single_rope(HuggingFaceFields& fields, double default_theta, uint32_t head_dim) {
-  const double theta = fields.f32("rope_theta", static_cast<float>(default_theta));
+nlohmann::json single_rope_parameters(HuggingFaceFields& fields) {
   const bool both = fields.has("rope_parameters") && fields.has("rope_scaling");
   if (both && fields.value("rope_parameters") != fields.value("rope_scaling")) {
     fields.fail("there are rope_parameters and rope_scaling, and they differ", ErrorCode::unsupported);
   }
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (fields.has(key)) return rope_from_parameters(fields, fields.value(key), theta, head_dim);
+    if (fields.has(key)) return fields.value(key);
   }
-  return rope_from_parameters(fields, nlohmann::json::object(), theta, head_dim);
+  return nlohmann::json::object();
+}
+
+RopeSpec single_rope(HuggingFaceFields& fields, RopeDefaults defaults) {
+  defaults.theta = fields.f32("rope_theta", static_cast<float>(defaults.theta));
+  return rope_from_parameters(fields, single_rope_parameters(fields), defaults);
+}
+
+nlohmann::json rope_parameters_of(HuggingFaceFields& fields, const char* layer_type) {
+  const nlohmann::json& all = fields.value("rope_parameters");
+  if (!all.is_object() || !all.contains(layer_type)) return nullptr;
+  return all[layer_type];
 }
 
 }  // namespace hearth::fields

@@ -6,13 +6,27 @@
 
 namespace hearth::fields {
 
+/// What a rope is where config.json does not say it.
+struct RopeDefaults {
+  double theta = 10000.0;
+  uint32_t head_dim = 0;
+  float partial = 1.0F;  ///< share of a head's dimensions that turn
+  bool interleaved = false;
+};
+
 /// A rope as transformers writes it: {"rope_type", "rope_theta", "factor", ...}. Kinds default, linear, llama3, yarn.
 /// Checks every number before anything is allocated; a key that is not known is an error.
-RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters, double default_theta,
-                              uint32_t head_dim);
+RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters,
+                              const RopeDefaults& defaults);
 
-/// The one rope of a model whose layers all turn alike: rope_parameters (transformers 5), or rope_theta and
-/// rope_scaling (before).
-RopeSpec single_rope(HuggingFaceFields& fields, double default_theta, uint32_t head_dim);
+/// The parameters of a model whose layers all turn alike: rope_parameters (transformers 5), or rope_scaling (before);
+/// an empty object where there are none.
+nlohmann::json single_rope_parameters(HuggingFaceFields& fields);
+
+/// That one rope; its theta may stand beside the parameters.
+RopeSpec single_rope(HuggingFaceFields& fields, RopeDefaults defaults);
+
+/// One of rope_parameters (transformers 5), which names kinds of layers; null where the file has not got it.
+nlohmann::json rope_parameters_of(HuggingFaceFields& fields, const char* layer_type);
 
 }  // namespace hearth::fields

@@ -15,17 +15,13 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "llama"});
   fields::add_attention_biases(f, d.names);
-  if (f.boolean("mlp_bias", false)) {
-    d.names.gate_bias = "model.layers.{}.mlp.gate_proj.bias";
-    d.names.up_bias = "model.layers.{}.mlp.up_proj.bias";
-    d.names.down_bias = "model.layers.{}.mlp.down_proj.bias";
-  }
+  fields::add_feed_forward_biases(f, d.names);
   return fields::finish(f, std::move(d));
 }
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  DecoderDescription d = fields::common(f, "llama", true);
+  DecoderDescription d = fields::common(f, {.family = "llama", .interleaved_rope = true});
   const uint32_t window = f.u32("attention.sliding_window", 0);  // Mistral's, over all layers
   d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
   return fields::finish(f, std::move(d));

@@ -14,9 +14,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"qwen2"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "qwen2", .context_length = 32768, .kv_heads = 32});
-  d.names.q_bias = "model.layers.{}.self_attn.q_proj.bias";
-  d.names.k_bias = "model.layers.{}.self_attn.k_proj.bias";
-  d.names.v_bias = "model.layers.{}.self_attn.v_proj.bias";
+  fields::add_qkv_biases(d.names);
   if (f.boolean("use_sliding_window", false)) {
     const uint32_t full_layers = f.u32("max_window_layers", 28);
     fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config,
@@ -28,7 +26,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  return fields::finish(f, fields::common(f, "qwen2", false));
+  return fields::finish(f, fields::common(f, {.family = "qwen2"}));
 }
 
 }  // namespace

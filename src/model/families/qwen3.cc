@@ -16,8 +16,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   DecoderDescription d =
       fields::common(f, {.family = "qwen3", .context_length = 32768, .kv_heads = 32, .head_dim = 128});
   fields::add_attention_biases(f, d.names);
-  d.names.q_norm = "model.layers.{}.self_attn.q_norm.weight";
-  d.names.k_norm = "model.layers.{}.self_attn.k_norm.weight";
+  fields::add_head_norms(d.names);
   if (f.boolean("use_sliding_window", false)) {
     const uint32_t full_layers = f.u32("max_window_layers", 28);
     fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config,
@@ -29,9 +28,8 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  DecoderDescription d = fields::common(f, "qwen3", false);
-  d.names.q_norm = "blk.{}.attn_q_norm.weight";
-  d.names.k_norm = "blk.{}.attn_k_norm.weight";
+  DecoderDescription d = fields::common(f, {.family = "qwen3"});
+  fields::add_head_norms(gguf, d.names);
   return fields::finish(f, std::move(d));
 }
 

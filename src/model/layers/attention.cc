@@ -7,13 +7,15 @@ AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const 
   const uint32_t i = place.layer;
   const auto name = [&](const std::string& pattern) { return in_layer(pattern, i); };
   AttentionWeights w;
-  w.qkv =
-      plan.matrix(MatrixRole::stacked, {{name(n.q), c.q_width()}, {name(n.k), c.kv_width()}, {name(n.v), c.kv_width()}},
-                  place.hidden, {i});
-  w.qkv_bias =
-      plan.bias({{name(n.q_bias), c.q_width()}, {name(n.k_bias), c.kv_width()}, {name(n.v_bias), c.kv_width()}}, i);
-  w.q_norm = plan.norm(name(n.q_norm), c.head_dim, i);
-  w.k_norm = plan.norm(name(n.k_norm), c.head_dim, i);
+  const uint32_t q = c.q_width(), kv = c.kv_width(), all = q + 2 * kv;
+  const std::string fused = name(n.qkv);
+  std::vector<TensorRows> parts = {{name(n.q), q}, {name(n.k), kv}, {name(n.v), kv}};
+  if (!fused.empty()) parts = {{fused, q, 0, all}, {fused, kv, q, all}, {fused, kv, q + kv, all}};
+  w.qkv = plan.matrix(MatrixRole::stacked, parts, place.hidden, {i});
+  w.qkv_bias = plan.bias({{name(n.q_bias), q}, {name(n.k_bias), kv}, {name(n.v_bias), kv}}, i);
+  const bool each_head = c.head_norm == HeadNorm::each_head;
+  w.q_norm = plan.norm(name(n.q_norm), each_head ? c.head_dim : q, i);
+  w.k_norm = plan.norm(name(n.k_norm), each_head ? c.head_dim : kv, i);
   w.output = plan.matrix(MatrixRole::stacked, {{name(n.output), place.hidden}}, c.q_width(), {i});
   w.output_bias = plan.bias({{name(n.output_bias), place.hidden}}, i);
   return w;
@@ -31,8 +33,12 @@ TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeig
                       .head_dim = c.head_dim,
                       .q_norm = w.q_norm,
                       .k_norm = w.k_norm,
+                      .head_norm = c.head_norm,
+                      .norm_after_rope = c.norm_after_rope,
                       .epsilon = norm_epsilon,
                       .rope = c.rope ? std::optional(RopeId{*c.rope}) : std::nullopt,
+                      .query_growth = c.query_growth,
+                      .query_growth_positions = c.query_growth_positions,
                       .cache_layer = cache,
                       .out = query});
   r.emit(Attention{.query = query,

@@ -35,22 +35,22 @@ class EditedCheckpoint {
 
   /// Adds a tensor in bf16 with the given bytes, or zeros.
   void add_tensor(const std::string& name, const std::vector<int64_t>& shape, std::string bytes = "") {
-    const std::string file = read_whole_file(path_ / kWeights).value();
-    uint64_t length = 0;
-    std::memcpy(&length, file.data(), sizeof(length));
-    nlohmann::json header = nlohmann::json::parse(file.substr(sizeof(length), length));
-    std::string data = file.substr(sizeof(length) + length);
     uint64_t values = 1;
     for (const int64_t dimension : shape) values *= static_cast<uint64_t>(dimension);
     bytes.resize(2 * values);
-    header[name] = {{"dtype", "BF16"}, {"shape", shape}, {"data_offsets", {data.size(), data.size() + bytes.size()}}};
-    data += bytes;
-    const std::string text = header.dump();
-    length = text.size();
-    std::filesystem::remove(path_ / kWeights);
-    std::ofstream out(path_ / kWeights, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(&length), sizeof(length));
-    out << text << data;
+    edit_weights([&](nlohmann::json& header, std::string& data) {
+      header[name] = {{"dtype", "BF16"}, {"shape", shape}, {"data_offsets", {data.size(), data.size() + bytes.size()}}};
+      data += bytes;
+    });
+  }
+
+  /// Gives every tensor another name.
+  void rename_tensors(const std::function<std::string(const std::string&)>& name_of) {
+    edit_weights([&](nlohmann::json& header, std::string&) {
+      nlohmann::json renamed;
+      for (const auto& [name, entry] : header.items()) renamed[name == "__metadata__" ? name : name_of(name)] = entry;
+      header = renamed;
+    });
   }
 
   const std::filesystem::path& path() const { return path_; }
@@ -64,6 +64,21 @@ class EditedCheckpoint {
   LatestProgress progress_;
 
  private:
+  void edit_weights(const std::function<void(nlohmann::json& header, std::string& data)>& edit) {
+    const std::string file = read_whole_file(path_ / kWeights).value();
+    uint64_t length = 0;
+    std::memcpy(&length, file.data(), sizeof(length));
+    nlohmann::json header = nlohmann::json::parse(file.substr(sizeof(length), length));
+    std::string data = file.substr(sizeof(length) + length);
+    edit(header, data);
+    const std::string text = header.dump();
+    length = text.size();
+    std::filesystem::remove(path_ / kWeights);
+    std::ofstream out(path_ / kWeights, std::ios::binary);
+    out.write(reinterpret_cast<const char*>(&length), sizeof(length));
+    out << text << data;
+  }
+
   static constexpr const char* kWeights = "model.safetensors";
   inline static int count_ = 0;
   std::filesystem::path path_;

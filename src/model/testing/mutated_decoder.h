@@ -86,7 +86,11 @@ inline const std::vector<nlohmann::json>& values() {
 /// A config.json of any family with one to four values replaced, there or in its rope.
 template <class Choose>
 std::string describe_config(Choose&& choose) {
-  static const char* const kTypes[] = {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"};
+  static const char* const kTypes[] = {
+      "llama",   "mistral", "qwen2",    "qwen3",   "gemma2",           "gemma3_text", "ministral3",
+      "phi3",    "olmo2",   "olmo3",    "granite", "cohere2",          "seed_oss",    "smollm3",
+      "glm4",    "exaone4", "ernie4_5", "arcee",   "hunyuan_v1_dense", "apertus",     "starcoder2",
+      "stablelm"};
   static const std::vector<std::string> kKeys = {"hidden_size",
                                                  "intermediate_size",
                                                  "num_attention_heads",
@@ -113,15 +117,36 @@ std::string describe_config(Choose&& choose) {
                                                  "rope_local_base_freq",
                                                  "attention_bias",
                                                  "mlp_bias",
+                                                 "use_bias",
+                                                 "original_max_position_embeddings",
+                                                 "attention_multiplier",
+                                                 "residual_multiplier",
+                                                 "logits_scaling",
+                                                 "logit_scale",
+                                                 "layer_norm_eps",
+                                                 "no_rope_layers",
+                                                 "no_rope_layer_interval",
+                                                 "use_parallel_residual",
                                                  "tie_word_embeddings",
                                                  "eos_token_id"};
-  static const std::vector<std::string> kRopeKeys = {"rope_type",        "type",
-                                                     "rope_theta",       "partial_rotary_factor",
-                                                     "factor",           "original_max_position_embeddings",
-                                                     "attention_factor", "beta_fast",
-                                                     "beta_slow",        "low_freq_factor",
-                                                     "high_freq_factor", "mscale",
-                                                     "mscale_all_dim",   "truncate",
+  static const std::vector<std::string> kRopeKeys = {"rope_type",
+                                                     "type",
+                                                     "rope_theta",
+                                                     "partial_rotary_factor",
+                                                     "factor",
+                                                     "original_max_position_embeddings",
+                                                     "attention_factor",
+                                                     "beta_fast",
+                                                     "beta_slow",
+                                                     "low_freq_factor",
+                                                     "high_freq_factor",
+                                                     "mscale",
+                                                     "mscale_all_dim",
+                                                     "truncate",
+                                                     "short_factor",
+                                                     "long_factor",
+                                                     "alpha",
+                                                     "llama_4_scaling_beta",
                                                      "full_attention"};
   nlohmann::json config = {{"model_type", kTypes[choose(std::size(kTypes))]},
                            {"hidden_size", 64},
@@ -149,7 +174,10 @@ std::string describe_config(Choose&& choose) {
 /// The metadata of a GGUF of any architecture with one to four values of any type replaced.
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
-  static const char* const kArchitectures[] = {"llama", "qwen2", "qwen3", "gemma2", "gemma3"};
+  static const char* const kArchitectures[] = {"llama",    "qwen2",   "qwen3",      "gemma2",  "gemma3",
+                                               "mistral3", "phi3",    "olmo2",      "granite", "cohere2",
+                                               "seed_oss", "smollm3", "glm4",       "exaone4", "hunyuan-dense",
+                                               "ernie4_5", "arcee",   "starcoder2", "stablelm"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},

@@ -75,11 +75,15 @@ struct Kernels {
 
   /// out[i] = activation(gate[i]) * up[i].
   void (*activate)(Activation activation, const float* gate, const float* up, float* out, size_t count);
+  /// out[i] = activation(x[i]); out may be x.
+  void (*activate_alone)(Activation activation, const Xielu& xielu, const float* x, float* out, size_t count);
   /// Fills one token's panels from `count` values beginning at block `first_block`; count is a multiple of 32 for int8,
   /// and a last partial block is padded with zeros for floats.
   void (*fill_panels)(const float* values, size_t count, const PanelRow& row, size_t first_block);
   /// out = x / sqrt(mean(x^2) + epsilon) * weight; out may be x.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, size_t count, float* out);
+  /// out = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias, which may be null; out may be x.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, size_t count, float* out);
   /// residual += factor * branch.
   void (*add_scaled)(float* residual, const float* branch, float factor, size_t count);
   /// x = softcap * tanh(x * scale / softcap), or x * scale when softcap is 0.

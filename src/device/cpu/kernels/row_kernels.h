@@ -22,6 +22,31 @@ void activate(Activation activation, const float* gate, const float* up, float* 
     case Activation::relu:
       return map2<S>(
           gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(relu<S>(g), u); });
+    case Activation::relu_squared:
+      return map2<S>(
+          gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(relu_squared<S>(g), u); });
+    case Activation::xielu:
+      return;  // gates nothing (device/operation.h)
+  }
+}
+
+template <class S>
+void activate_alone(Activation activation, const Xielu& parameters, const float* x, float* out, size_t count) {
+  using F = typename S::F;
+  const auto each = [&](auto&& f) { map<S>(x, out, count, f); };
+  switch (activation) {
+    case Activation::silu:
+      return each([](F v) __attribute__((always_inline)) { return silu<S>(v); });
+    case Activation::gelu:
+      return each([](F v) __attribute__((always_inline)) { return gelu<S>(v); });
+    case Activation::gelu_tanh:
+      return each([](F v) __attribute__((always_inline)) { return gelu_tanh<S>(v); });
+    case Activation::relu:
+      return each([](F v) __attribute__((always_inline)) { return relu<S>(v); });
+    case Activation::relu_squared:
+      return each([](F v) __attribute__((always_inline)) { return relu_squared<S>(v); });
+    case Activation::xielu:
+      return each([&](F v) __attribute__((always_inline)) { return xielu<S>(parameters, v); });
   }
 }
 
@@ -108,6 +133,20 @@ void add_scaled(float* residual, const float* branch, float factor, size_t count
   const F f = S::set(factor);
   map2<S>(
       residual, branch, residual, count, [&](F r, F b) __attribute__((always_inline)) { return S::fma(b, f, r); });
+}
+
+template <class S>
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, size_t count, float* out) {
+  using F = typename S::F;
+  F sums = S::zero();
+  for_vectors<S>(
+      count, [&](size_t i) __attribute__((always_inline)) { sums = S::add(sums, S::load(x + i)); },
+      [&](size_t i, unsigned n) __attribute__((always_inline)) { sums = S::add(sums, S::load_first(x + i, n)); });
+  const F mean = S::set(S::reduce_add(sums) / static_cast<float>(count));
+  map<S>(
+      x, out, count, [&](F v) __attribute__((always_inline)) { return S::sub(v, mean); });
+  rms_norm<S>(out, weight, epsilon, count, out);
+  if (bias != nullptr) add_scaled<S>(out, bias, 1.0F, count);
 }
 
 template <class S>

@@ -56,6 +56,16 @@ HEARTH_INLINE typename S::F gelu_tanh(typename S::F x) {
   return S::div(x, S::add(S::set(1.0F), exp<S>(S::mul(inner, S::set(-1.5957691216F)))));
 }
 
+/// As device/operation.h has it. e^x - 1 loses digits near 0, where linear * x outweighs it.
+template <class S>
+HEARTH_INLINE typename S::F xielu(const Xielu& p, typename S::F x) {
+  const auto linear = S::mul(x, S::set(p.linear));
+  const auto above = S::fma(S::mul(x, x), S::set(p.positive), linear);
+  const auto grown = S::sub(exp<S>(S::min(S::set(p.bound), x)), S::set(1.0F));
+  const auto below = S::fma(S::sub(grown, x), S::set(p.negative), linear);
+  return S::select(S::less(S::zero(), x), above, below);
+}
+
 /// x Phi(x) = x / 2 * erfc(-x / sqrt 2). With t = 1 / (1 + z / 2), ln(erfc(z) / t) + z^2 is nearly a polynomial of t:
 /// this one interpolates it at Chebyshev points of z in [0, 9.3], so that small values are as accurate as large ones.
 template <class S>
@@ -80,6 +90,12 @@ HEARTH_INLINE typename S::F gelu(typename S::F x) {
 template <class S>
 HEARTH_INLINE typename S::F relu(typename S::F x) {
   return S::max(S::zero(), x);
+}
+
+template <class S>
+HEARTH_INLINE typename S::F relu_squared(typename S::F x) {
+  const auto positive = relu<S>(x);
+  return S::mul(positive, positive);
 }
 
 /// Calls full(i) for whole vectors of [0, count) and rest(i, n) for the last n elements.

@@ -19,6 +19,7 @@ float activate(float x) {
   if (FUNCTION == kActivationSilu) return x / (1 + exp(-x));
   if (FUNCTION == kActivationGelu) return gelu(x);
   if (FUNCTION == kActivationRelu) return x < 0 ? 0 : x;
+  if (FUNCTION == kActivationReluSquared) return x < 0 ? 0 : x * x;
   // 0.5 x (1 + tanh(u)) = x * sigmoid(2u); u as in the reference: sqrt(2/pi) (x + 0.044715 x^3).
   const float u = 0.7978845608028654 * add(x, times(0.044715 * x * x, x));
   return x / (1 + exp(-2 * u));

@@ -9,29 +9,45 @@ layout(constant_id = 5) const bool HAS_NORM = true;
 layout(constant_id = 6) const bool FLOAT_RESULT = true;
 layout(constant_id = 7) const bool QUANTIZED_RESULT = true;
 layout(constant_id = 8) const bool LOGIT_ROWS = false;
+layout(constant_id = 9) const bool LAYER_NORM = false;
+layout(constant_id = 10) const bool HAS_NORM_BIAS = false;
 #include "quantize.glsl"
 
 layout(push_constant) uniform Arguments { AddNormArguments a; };
 
-shared float square_sums[2][THREADS / SUBGROUP];
+shared float sums[4][THREADS / SUBGROUP];
 
 /// Over the whole workgroup; `slot` differs between two calls, so that one barrier is enough.
-float sum_of_squares(vec4 values[QUADS], uint slot) {
-  float sum = 0;
-  [[unroll]] for (uint i = 0; i < QUADS; ++i) sum += dot(values[i], values[i]);
+float sum_of_all(float sum, uint slot) {
   sum = subgroupAdd(sum);
-  if (gl_SubgroupInvocationID == 0) square_sums[slot][gl_SubgroupID] = sum;
+  if (gl_SubgroupInvocationID == 0) sums[slot][gl_SubgroupID] = sum;
   barrier();
   sum = 0;
-  for (uint i = gl_SubgroupInvocationID; i < THREADS / SUBGROUP; i += SUBGROUP) sum += square_sums[slot][i];
+  for (uint i = gl_SubgroupInvocationID; i < THREADS / SUBGROUP; i += SUBGROUP) sum += sums[slot][i];
   return subgroupAdd(sum);
+}
+
+/// What values are multiplied by, besides the weight; layer norms take their mean from them first. Slots `slot` and
+/// `slot` + 1 are used.
+float norm_factor(inout vec4 values[QUADS], uint slot) {
+  if (LAYER_NORM) {
+    float sum = 0;
+    [[unroll]] for (uint i = 0; i < QUADS; ++i) sum += dot(values[i], vec4(1));
+    const float mean = sum_of_all(sum, slot) / float(a.width);
+    [[unroll]] for (uint i = 0; i < QUADS; ++i) {
+      if (i * THREADS + thread_index() < a.width / 4) values[i] -= mean;
+    }
+  }
+  float squares = 0;
+  [[unroll]] for (uint i = 0; i < QUADS; ++i) squares += dot(values[i], values[i]);
+  return inversesqrt(sum_of_all(squares, slot + 1) / float(a.width) + a.epsilon);
 }
 
 void main() {
   const uint row = gl_WorkGroupID.x;
   const uint quads = a.width / 4;
   // All loads go out before anything waits for one of them: a single row's time is latency.
-  vec4 residual[QUADS], branch[QUADS], post_norm[QUADS], norm[QUADS];
+  vec4 residual[QUADS], branch[QUADS], post_norm[QUADS], norm[QUADS], norm_bias[QUADS];
   [[unroll]] for (uint i = 0; i < QUADS; ++i) {
     const uint quad = i * THREADS + thread_index();
     const uint safe = min(quad, quads - 1);
@@ -43,12 +59,13 @@ void main() {
     }
     if (HAS_POST_NORM) post_norm[i] = a.post_norm.v[safe];
     if (HAS_NORM) norm[i] = a.norm.v[safe];
+    if (HAS_NORM_BIAS) norm_bias[i] = a.norm_bias.v[safe];
   }
   if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
 
   if (HAS_BRANCH) {
     float factor = 1;
-    if (HAS_POST_NORM) factor = inversesqrt(sum_of_squares(branch, 0) / float(a.width) + a.epsilon);
+    if (HAS_POST_NORM) factor = norm_factor(branch, 0);
     [[unroll]] for (uint i = 0; i < QUADS; ++i) {
       const uint quad = i * THREADS + thread_index();
       vec4 value = branch[i];
@@ -59,10 +76,11 @@ void main() {
   }
   if (!HAS_NORM) return;
 
-  const float factor = inversesqrt(sum_of_squares(residual, 1) / float(a.width) + a.epsilon);
+  const float factor = norm_factor(residual, 2);
   [[unroll]] for (uint i = 0; i < QUADS; ++i) {
     const uint quad = i * THREADS + thread_index();
-    const vec4 value = residual[i] * factor * norm[i];
+    vec4 value = residual[i] * factor * norm[i];
+    if (HAS_NORM_BIAS) value += norm_bias[i];
     if (FLOAT_RESULT && quad < quads) a.result.v[row * quads + quad] = value;
     if (QUANTIZED_RESULT) {
       vec2 pair;

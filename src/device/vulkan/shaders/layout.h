@@ -62,6 +62,8 @@ HEARTH_CONSTANT kActivationSilu = 0;
 HEARTH_CONSTANT kActivationGeluTanh = 1;
 HEARTH_CONSTANT kActivationGelu = 2;
 HEARTH_CONSTANT kActivationRelu = 3;
+HEARTH_CONSTANT kActivationReluSquared = 4;
+HEARTH_CONSTANT kActivationXielu = 5;
 HEARTH_CONSTANT kActivationBias = 16;
 
 /// Most candidates of a row of logits (device/step.h).
@@ -141,6 +143,7 @@ struct AddNormArguments {
   HEARTH_ADDRESS(Vec4sIn) branch;
   HEARTH_ADDRESS(Vec4sIn) post_norm;
   HEARTH_ADDRESS(Vec4sIn) norm;
+  HEARTH_ADDRESS(Vec4sIn) norm_bias;
   HEARTH_ADDRESS(Vec4s) result;
   HEARTH_ADDRESS(Uints) result_quants;
   HEARTH_ADDRESS(Vec2s) result_pairs;
@@ -219,6 +222,8 @@ struct RopeAndStoreArguments {
   uint kv_heads;
   uint pairs;  ///< turned pairs of a head; 0 without rope
   float epsilon;
+  float query_growth;
+  uint query_growth_positions;
 };
 
 /// Places inside a buffer are counted from its address in the units of what lies there, so that the arguments stay
@@ -245,6 +250,18 @@ struct AttentionArguments {
   uint splits;  ///< most parts of a context
   uint pairs;   ///< that rope turns
   float epsilon;
+};
+
+/// result = activation(source), value by value.
+struct ActivateArguments {
+  HEARTH_ADDRESS(StepRef) step;
+  HEARTH_ADDRESS(FloatsIn) source;
+  HEARTH_ADDRESS(Floats) result;
+  uint width;
+  float xielu_positive;  ///< and what follows of Xielu
+  float xielu_negative;
+  float xielu_linear;
+  float xielu_bound;
 };
 
 struct SelectRowsArguments {

@@ -7,12 +7,13 @@ uvec2 pair_places(uint i, uint turned) {
   return INTERLEAVED || i >= turned ? uvec2(2 * i, 2 * i + 1) : uvec2(i, i + turned);
 }
 
-/// What a head's values are multiplied by, besides the norm's weights. Called by whole subgroups.
-float norm_factor(FloatsIn head, uint from, float epsilon) {
+/// What the values of some heads, or of one, are multiplied by, besides the norm's weights. Called by whole subgroups.
+float norm_factor_of(FloatsIn heads, uint from, uint width, float epsilon) {
   float sum = 0;
-  for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM; i += SUBGROUP) sum += head.v[from + i] * head.v[from + i];
-  return inversesqrt(subgroupAdd(sum) / float(HEAD_DIM) + epsilon);
+  for (uint i = gl_SubgroupInvocationID; i < width; i += SUBGROUP) sum += heads.v[from + i] * heads.v[from + i];
+  return inversesqrt(subgroupAdd(sum) / float(width) + epsilon);
 }
+float norm_factor(FloatsIn head, uint from, float epsilon) { return norm_factor_of(head, from, HEAD_DIM, epsilon); }
 
 /// Pair i turned by `position`; `table` is the coarse table, which the fine one follows.
 vec2 turn(vec2 pair, Vec2sIn table, uint position, uint turned, uint i) {

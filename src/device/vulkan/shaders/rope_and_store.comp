@@ -6,6 +6,9 @@ layout(constant_id = 2) const uint HEAD_DIM = 128;
 layout(constant_id = 3) const bool Q_NORM = false;
 layout(constant_id = 4) const bool K_NORM = false;
 layout(constant_id = 5) const bool INTERLEAVED = false;
+layout(constant_id = 6) const bool ALL_HEADS = false;  ///< a norm goes over all heads together
+layout(constant_id = 7) const bool NORM_LAST = false;  ///< behind the rope, which changes no head's length
+layout(constant_id = 8) const bool GROWTH = false;     ///< of the queries
 #include "rope.glsl"
 
 layout(push_constant) uniform Arguments { RopeAndStoreArguments a; };
@@ -20,16 +23,28 @@ void main() {
   const uint index = min(gl_WorkGroupID.y * SUBGROUPS + gl_SubgroupID, a.heads + 2 * a.kv_heads - 1);
   const bool is_query = index < a.heads;
   const bool is_value = index >= a.heads + a.kv_heads;
-  const uint from = (token * (a.heads + 2 * a.kv_heads) + index) * HEAD_DIM;
-  const float factor = Q_NORM || K_NORM ? norm_factor(a.qkv, from, a.epsilon) : 1;
+  const uint row = token * (a.heads + 2 * a.kv_heads) * HEAD_DIM;
+  const uint from = row + index * HEAD_DIM;
+  const uint head = ALL_HEADS ? (is_query ? index : index - a.heads) * HEAD_DIM : 0;  // its place in the weight
+  float factor = 1;
+  if (ALL_HEADS && (Q_NORM || K_NORM)) {
+    const uint width = (is_query ? a.heads : a.kv_heads) * HEAD_DIM;
+    factor = norm_factor_of(a.qkv, is_query ? row : row + a.heads * HEAD_DIM, width, a.epsilon);
+  } else if (Q_NORM || K_NORM) {
+    factor = norm_factor(a.qkv, from, a.epsilon);
+  }
   const uint position = a.positions.v[token];
   const uint base = gl_SubgroupID * HEAD_DIM;
   for (uint i = gl_SubgroupInvocationID; i < HEAD_PAIRS; i += SUBGROUP) {
     const uvec2 at = pair_places(i, a.pairs);
     vec2 pair = vec2(a.qkv.v[from + at.x], a.qkv.v[from + at.y]);
-    if (Q_NORM && is_query) pair *= factor * vec2(a.q_norm.v[at.x], a.q_norm.v[at.y]);
-    if (K_NORM && !is_query && !is_value) pair *= factor * vec2(a.k_norm.v[at.x], a.k_norm.v[at.y]);
+    vec2 weight = vec2(1);
+    if (Q_NORM && is_query) weight = factor * vec2(a.q_norm.v[head + at.x], a.q_norm.v[head + at.y]);
+    if (K_NORM && !is_query && !is_value) weight = factor * vec2(a.k_norm.v[head + at.x], a.k_norm.v[head + at.y]);
+    if (!NORM_LAST) pair *= weight;
     if (!is_value && i < a.pairs) pair = turn(pair, a.rope, position, a.pairs, i);
+    if (NORM_LAST) pair *= weight;
+    if (GROWTH && is_query) pair *= 1 + a.query_growth * log(1 + float(position / a.query_growth_positions));
     head_values[base + at.x] = pair.x;
     head_values[base + at.y] = pair.y;
   }
@@ -42,9 +57,9 @@ void main() {
   }
   const uint slot = a.slots.v[token];
   const uint kv_head = (index - a.heads) % a.kv_heads;
-  const uint row = ((slot / kCacheBlockTokens * a.kv_heads + kv_head) * 2 + (is_value ? 1 : 0)) * kCacheBlockTokens +
+  const uint cache_row = ((slot / kCacheBlockTokens * a.kv_heads + kv_head) * 2 + (is_value ? 1 : 0)) * kCacheBlockTokens +
                    slot % kCacheBlockTokens;
   for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM / 2; i += SUBGROUP) {
-    a.cache.v[row * (HEAD_DIM / 2) + i] = packHalf2x16(vec2(head_values[base + 2 * i], head_values[base + 2 * i + 1]));
+    a.cache.v[cache_row * (HEAD_DIM / 2) + i] = packHalf2x16(vec2(head_values[base + 2 * i], head_values[base + 2 * i + 1]));
   }
 }

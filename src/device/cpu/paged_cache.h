@@ -13,12 +13,12 @@ namespace hearth::cpu {
 /// The paged KV cache in f16. One block of one head of one layer is K transposed, [head_dim][16 positions], so that a
 /// vector holds one dimension of 16 keys, and V as it comes, [16 positions][head_dim]. Blocks nobody wrote take no
 /// memory. Blocks are written and read from many threads; a program's order of operations keeps them apart.
-class KvCache {
+class PagedCache {
  public:
-  KvCache() = default;
+  PagedCache() = default;
 
   /// Errors: unsupported (a head size that is not a multiple of 16), out_of_memory.
-  static Result<KvCache> create(const CacheSpec& spec);
+  static Result<PagedCache> create(const CacheSpec& spec);
 
   static uint64_t bytes_per_token(const CacheLayerSpec& layer) {
     return uint64_t{2} * layer.kv_heads * layer.head_dim * sizeof(uint16_t);

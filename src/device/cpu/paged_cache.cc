@@ -1,11 +1,11 @@
-#include "device/cpu/kv_cache.h"
+#include "device/cpu/paged_cache.h"
 
 #include <fmt/format.h>
 
 namespace hearth::cpu {
 
-Result<KvCache> KvCache::create(const CacheSpec& spec) {
-  KvCache cache;
+Result<PagedCache> PagedCache::create(const CacheSpec& spec) {
+  PagedCache cache;
   cache.groups_.resize(spec.blocks_per_group.size());
   for (const CacheLayerSpec& layer : spec.layers) {
     if (layer.head_dim == 0 || layer.head_dim % 16 != 0) {

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "formats/checkpoint.h"
+#include "formats/test_files.h"
+
+namespace hearth {
+
+/// A golden as llama.cpp's converter writes it, made again from the golden's own tensors and the description of that
+/// file (gguf.json, by tests/golden/describe_gguf.py).
+class GoldenGguf {
+ public:
+  explicit GoldenGguf(const std::filesystem::path& golden)
+      : source_(open_checkpoint(golden).value()),
+        description_(nlohmann::json::parse(read_whole_file(golden / "gguf.json").value())),
+        file_(build()),
+        checkpoint_(open_checkpoint(file_.path()).value()) {}
+
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+
+ private:
+  using Json = nlohmann::json;
+
+  std::string build() const {
+    test_files::GgufBuilder gguf;
+    for (const auto& [key, field] : description_["metadata"].items()) add(gguf, key, field);
+    for (const Json& tensor : description_["tensors"]) {
+      std::vector<uint64_t> innermost_first = tensor["shape"];
+      std::ranges::reverse(innermost_first);
+      gguf.tensor(tensor["name"].get<std::string>(), tensor["type"], innermost_first, bytes_of(tensor));
+    }
+    return gguf.build();
+  }
+
+  static void add(test_files::GgufBuilder& gguf, const std::string& key, const Json& field) {
+    const std::string type = field["type"];
+    const Json& value = field["value"];
+    if (type == "string") gguf.key(key, value.get<std::string>().c_str());
+    if (type == "uint32") gguf.key(key, value.get<uint32_t>());
+    if (type == "int32") gguf.key(key, value.get<int32_t>());
+    if (type == "float32") gguf.key(key, value.get<float>());
+    if (type == "bool") gguf.key(key, value.get<bool>());
+    if (type != "array") return;
+    const std::string of = field["of"];
+    if (of == "float32") gguf.array<float>(key, value);
+    if (of == "bool") gguf.array<bool>(key, value);
+    if (of == "int32") gguf.array<int32_t>(key, value);
+    if (of == "uint32") gguf.array<uint32_t>(key, value);
+  }
+
+  /// Types are GGUF's: 0 is f32, 30 bf16.
+  std::string bytes_of(const Json& tensor) const {
+    std::vector<float> values;
+    if (tensor.contains("values")) {
+      values = tensor["values"].get<std::vector<float>>();
+    } else {
+      const TensorInfo info = source_->find(tensor["from"].get<std::string>()).value();
+      std::string bytes(info.bytes, ' ');
+      const auto read = source_->read(info, 0, std::as_writable_bytes(std::span(bytes)));
+      if (!read) return {};
+      if (tensor.contains("permuted_heads")) bytes = permuted(bytes, info, tensor["permuted_heads"]);
+      if (tensor["type"] == 30) return bytes;
+      values = widened(bytes, tensor.value("plus", 0.0F));
+    }
+    return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+  }
+
+  static std::vector<float> widened(const std::string& bf16, float plus) {
+    std::vector<float> values(bf16.size() / 2);
+    for (size_t i = 0; i < values.size(); ++i) {
+      uint16_t half = 0;
+      std::memcpy(&half, bf16.data() + 2 * i, 2);
+      const uint32_t whole = uint32_t{half} << 16;
+      std::memcpy(&values[i], &whole, sizeof(whole));
+      values[i] += plus;
+    }
+    return values;
+  }
+
+  /// Rows whose pairs lie half a head apart, as neighbours.
+  static std::string permuted(const std::string& bytes, const TensorInfo& info, size_t heads) {
+    const auto rows = static_cast<size_t>(info.shape[0]);
+    const size_t row_bytes = bytes.size() / rows, head = rows / heads;
+    std::string out;
+    for (size_t row = 0; row < rows; ++row) {
+      const size_t in_head = row % head;
+      const size_t from = row - in_head + in_head / 2 + in_head % 2 * (head / 2);
+      out += bytes.substr(from * row_bytes, row_bytes);
+    }
+    return out;
+  }
+
+  std::unique_ptr<Checkpoint> source_;
+  Json description_;
+  test_files::MemoryFile file_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+};
+
+}  // namespace hearth

@@ -1,0 +1,92 @@
+"""Writes gguf.json beside a golden: how llama.cpp's converter wrote the same checkpoint as a GGUF file.
+
+    describe_gguf.py GOLDEN FILE.gguf
+
+The numbers are in the golden's model.safetensors already, so gguf.json only says where each tensor comes from and what
+became of it on the way: rows of Q and K in another order, a norm's weight plus one, bf16 as f32. Tests build the file
+again from both (src/model/testing/golden_gguf.h). Needs the packages gguf and numpy.
+"""
+
+import json
+import struct
+import sys
+from pathlib import Path
+
+import numpy
+from gguf import GGUFReader, GGUFValueType
+
+
+def read_safetensors(path):
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    tensors = {}
+    for name, entry in json.loads(data[8 : 8 + length]).items():
+        if name == "__metadata__":
+            continue
+        assert entry["dtype"] == "BF16", entry
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        bits = numpy.frombuffer(data[begin:end], numpy.uint16)
+        tensors[name] = (bits.astype(numpy.uint32) << 16).view(numpy.float32).reshape(entry["shape"])
+    return tensors
+
+
+def permuted(rows, heads):
+    """Of each head's rows, the halves that a rope turns together become neighbours."""
+    shape = rows.shape
+    return rows.reshape(heads, 2, shape[0] // heads // 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
+
+
+def source_of(values, tensors, heads):
+    """Where a GGUF's tensor comes from; its own numbers where it comes from nowhere."""
+    for name, tensor in tensors.items():
+        if tensor.size != values.size:
+            continue
+        if numpy.array_equal(tensor.reshape(values.shape), values):
+            return {"from": name}
+        if values.ndim == 1 and numpy.array_equal(tensor.reshape(values.shape) + 1, values):
+            return {"from": name, "plus": 1}
+        for count in heads:
+            if tensor.shape == values.shape and tensor.shape[0] % (2 * count) == 0:
+                if numpy.array_equal(permuted(tensor, count), values):
+                    return {"from": name, "permuted_heads": count}
+    assert values.size <= 64, values.shape
+    return {"values": [float(value) for value in values.reshape(-1)]}
+
+
+def metadata_of(reader):
+    fields = {}
+    for key, field in reader.fields.items():
+        if key.startswith("GGUF.") or (key.startswith("general.") and key != "general.architecture"):
+            continue
+        kind = field.types[0]
+        entry = {"type": kind.name.lower(), "value": field.contents()}
+        if kind == GGUFValueType.ARRAY:
+            entry["of"] = field.types[-1].name.lower()
+        fields[key] = entry
+    return fields
+
+
+def values_of(tensor):
+    data, shape = numpy.array(tensor.data), [int(n) for n in reversed(tensor.shape)]
+    if tensor.tensor_type.name == "BF16":
+        data = (data.reshape(-1).view(numpy.uint16).astype(numpy.uint32) << 16).view(numpy.float32)
+    return data.astype(numpy.float32).reshape(shape)
+
+
+def main():
+    golden, file = Path(sys.argv[1]), Path(sys.argv[2])
+    tensors = read_safetensors(golden / "model.safetensors")
+    config = json.loads((golden / "config.json").read_text())
+    heads = {config["num_attention_heads"], config.get("num_key_value_heads", config["num_attention_heads"])}
+    reader = GGUFReader(file)
+    described = []
+    for tensor in reader.tensors:
+        values = values_of(tensor)
+        entry = {"name": tensor.name, "type": int(tensor.tensor_type), "shape": list(values.shape)}
+        described.append(entry | source_of(values, tensors, heads))
+    text = json.dumps({"metadata": metadata_of(reader), "tensors": described}, indent=1)
+    (golden / "gguf.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
