@@ -17,6 +17,7 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::milliseconds;
+using std::string_literals::operator""s;
 
 class ConnectionTest : public ServerTest {};
 
@@ -158,7 +159,7 @@ TEST_F(ConnectionTest, RefusesWhatIsNotHttp) {
     return client.read().status;
   };
   EXPECT_EQ(status_of("hello\r\n\r\n"), 400U);
-  EXPECT_EQ(status_of(std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls hello\r\n\r\n", 30)), 400U);
+  EXPECT_EQ(status_of("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls hello\r\n\r\n"s), 400U);
   EXPECT_EQ(status_of("GET /health HTTP/1.1\r\n\r\n"), 400U) << "no Host";
   EXPECT_EQ(status_of("GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), 400U);
   EXPECT_EQ(status_of("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"), 400U);
