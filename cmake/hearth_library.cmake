@@ -48,6 +48,14 @@ function(hearth_library name)
     if(HEARTH_SANITIZE)
       set(timeout 3600)
     endif()
-    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES LABELS unit TIMEOUT ${timeout})
+    # What needs a GPU, which may be one that the processor plays, and what computes thousands of positions, is not quick.
+    set(slow "*ulkan*:*LongGolden*")
+    if(name MATCHES vulkan)
+      set(slow "*")
+    endif()
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_FILTER "-${slow}"
+                         PROPERTIES LABELS "unit;quick" TIMEOUT ${timeout})
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_FILTER "${slow}"
+                         PROPERTIES LABELS unit TIMEOUT ${timeout})
   endif()
 endfunction()

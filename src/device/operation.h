@@ -1,92 +1,20 @@
 #pragma once
 
-#include <concepts>
-#include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <variant>
 #include <vector>
 
+#include "device/expert_operations.h"
+#include "device/operation_parts.h"
+
 namespace hearth {
-
-/// How many rows an activation tensor has in a step.
-enum class Rows : uint8_t {
-  tokens,  ///< one row for each token of the batch
-  logits,  ///< one row for each token whose logits were asked for
-};
-
-/// An activation tensor of a recording: float32 [rows, width], row-major.
-struct ActivationSpec {
-  std::string name;
-  Rows rows = Rows::tokens;
-  uint32_t width = 0;
-};
-
-/// Index into Recording::tensors.
-struct TensorId {
-  uint32_t index = 0;
-};
-/// A weight matrix that the device holds (Device::declare_matrix).
-struct MatrixId {
-  uint32_t index = 0;
-};
-/// A float32 vector that the device holds, such as a norm's weight or a bias (Device::upload_vector).
-struct VectorId {
-  uint32_t index = 0;
-};
-/// A layer of the KV cache that the device holds (CacheSpec::layers).
-struct CacheLayerId {
-  uint32_t index = 0;
-};
-/// Index into Recording::ropes.
-struct RopeId {
-  uint32_t index = 0;
-};
 
 /// Rotary embedding of one kind of layer: pair i of a head turns by position * inverse_frequencies[i].
 struct RopeSpec {
   std::vector<float> inverse_frequencies;  ///< rotary_dim / 2; dimensions beyond the pairs pass unchanged
   float magnitude = 1.0F;                  ///< factor on cos and sin (yarn's and longrope's attention factor)
   bool interleaved = false;                ///< pairs are (2i, 2i+1); otherwise (i, i + rotary_dim/2)
-};
-
-// Each operation says once, in `uses`, what it reads, writes and needs of the device: it calls `use` with one of the
-// following for every field that names something, what is read before what is written. All who ask take it from there
-// (visit_uses, device/operation_uses.h): what lives how long, what crosses from device to device, which matrices are
-// multiplied. Where a device has to answer for each operation, it visits them one by one, without a default, so that an
-// operation that is new does not compile until everybody has answered.
-
-/// Rows of a tensor are read as they are.
-struct Reads {
-  TensorId& tensor;
-};
-/// Rows of a tensor are written, whatever was there.
-struct Writes {
-  TensorId& tensor;
-};
-/// Rows of a tensor are read and changed.
-struct Updates {
-  TensorId& tensor;
-};
-/// Rows of `in` meet all rows of `matrix`: in * matrix^T.
-struct Multiplies {
-  TensorId& in;
-  MatrixId& matrix;
-};
-/// One row of a matrix is read for each token.
-struct LooksUp {
-  MatrixId& table;
-};
-struct NeedsVector {
-  VectorId& vector;
-};
-/// K and V of the step's tokens are written, or those of all that its tokens see are read.
-struct WritesCache {
-  CacheLayerId& layer;
-};
-struct ReadsCache {
-  CacheLayerId& layer;
 };
 
 /// out[t] = table[token_ids[t]] * scale
@@ -151,17 +79,6 @@ struct Linear {
     if (bias) use(NeedsVector{*bias});
     use(Writes{out});
   }
-};
-
-/// silu(x) = x / (1 + e^-x); gelu(x) = x / 2 (1 + erf(x / sqrt 2)); gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x +
-/// 0.044715 x^3))), which approximates it (arXiv 1606.08415); relu(x) = max(x, 0), and its square (arXiv 2109.08668);
-/// xielu is x (positive * x + linear) above 0, else negative * (e^min(x, bound) - 1 - x) + linear * x (arXiv
-/// 2411.13010).
-enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu_squared, xielu };
-
-/// The numbers of Activation::xielu.
-struct Xielu {
-  float positive = 0.8F, negative = 0.8F, linear = 0.5F, bound = -1e-6F;
 };
 
 /// out = activation(in), value by value.
@@ -288,17 +205,8 @@ struct Logits {
   }
 };
 
-using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, RopeAndStore, Attention, SelectRows, Logits>;
-
-/// One of several operations: for answers that are the same for each of them.
-template <class T, class... Of>
-concept OneOf = (std::same_as<T, Of> || ...);
-
-/// A visitor made of lambdas.
-template <class... Lambdas>
-struct Overloaded : Lambdas... {
-  using Lambdas::operator()...;
-};
+using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, Route, ExpertGateUp, ExpertLinear,
+                               CombineExperts, RopeAndStore, Attention, SelectRows, Logits>;
 
 /// Calls `use` for everything that an operation uses; what it is called with may be changed, of a constant operation
 /// without effect.

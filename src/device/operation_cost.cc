@@ -35,6 +35,24 @@ class Costs {
     return {fmt::format("gate and up {} to {}", width(op.in), width(op.out)), product(op.gate_up, op.in)};
   }
 
+  OperationCost of(const Route& op) const {
+    return {fmt::format("route to {} of {}", op.chosen, op.experts), values(op.scores)};
+  }
+
+  OperationCost of(const ExpertGateUp& op) const {
+    return {fmt::format("experts' gate and up {} to {}", width(op.in), width(op.out) / op.chosen),
+            chosen(op.gate, op) + chosen(op.up, op) + values(op.in)};
+  }
+
+  OperationCost of(const ExpertLinear& op) const {
+    return {fmt::format("experts' linear {} to {}", width(op.in) / op.chosen, width(op.out) / op.chosen),
+            chosen(op.weight, op) + values(op.in)};
+  }
+
+  OperationCost of(const CombineExperts& op) const {
+    return {"combine experts", values(op.in) + (op.shared ? values(*op.shared) : 0)};
+  }
+
   OperationCost of(const RopeAndStore& op) const { return {"rope and store", values(op.qkv)}; }
 
   OperationCost of(const Attention& op) const {
@@ -67,6 +85,12 @@ class Costs {
   /// No rows, no work: steps without logits leave the last layer's end out.
   uint64_t product(MatrixId matrix, TensorId in) const {
     return rows(in) == 0 ? 0 : device_.matrix_bytes(matrix) + values(in);
+  }
+
+  /// Of a matrix of experts the most that can be chosen.
+  template <class Op>
+  uint64_t chosen(MatrixId matrix, const Op& op) const {
+    return device_.matrix_bytes(matrix) / op.experts * std::min<uint64_t>(op.experts, rows(op.in) * op.chosen);
   }
 
   const Recording& recording_;

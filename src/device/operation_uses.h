@@ -15,14 +15,15 @@ struct TouchedTensors {
 };
 inline TouchedTensors touched_tensors(const Operation& operation) {
   TouchedTensors touched;
-  visit_uses(operation, Overloaded{[&](Reads use) { touched.read.push_back(use.tensor); },
-                                   [&](Writes use) { touched.written.push_back(use.tensor); },
-                                   [&](Updates use) {
-                                     touched.read.push_back(use.tensor);
-                                     touched.written.push_back(use.tensor);
-                                   },
-                                   [&](Multiplies use) { touched.read.push_back(use.in); },
-                                   [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+  visit_uses(operation,
+             Overloaded{[&](Reads use) { touched.read.push_back(use.tensor); },
+                        [&](Writes use) { touched.written.push_back(use.tensor); },
+                        [&](Updates use) {
+                          touched.read.push_back(use.tensor);
+                          touched.written.push_back(use.tensor);
+                        },
+                        [&](OneOf<Multiplies, MultipliesChosen> auto use) { touched.read.push_back(use.in); },
+                        [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
   return touched;
 }
 
@@ -32,14 +33,16 @@ struct Product {
   MatrixId matrix;
   TensorId out;
 };
-/// Nothing where an operation multiplies with no matrix.
+/// Nothing where an operation multiplies with no whole matrix.
 inline std::optional<Product> product_of(const Operation& operation) {
   std::optional<Product> product;
-  visit_uses(operation, Overloaded{[&](Multiplies use) { product = {.in = use.in, .matrix = use.matrix, .out = {}}; },
-                                   [&](Writes use) {
-                                     if (product) product->out = use.tensor;
-                                   },
-                                   [](OneOf<Reads, Updates, LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+  visit_uses(
+      operation,
+      Overloaded{[&](Multiplies use) { product = {.in = use.in, .matrix = use.matrix, .out = {}}; },
+                 [&](Writes use) {
+                   if (product) product->out = use.tensor;
+                 },
+                 [](OneOf<Reads, Updates, MultipliesChosen, LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
   return product;
 }
 

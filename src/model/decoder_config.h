@@ -37,11 +37,26 @@ struct DenseConfig {
   Xielu xielu;  ///< for Activation::xielu, unless they are tensors of the checkpoint
 };
 
+/// A mixture of experts (arXiv 2101.03961): a router chooses some of many dense parts for each token; a shared one,
+/// where there is one, sees all tokens. Route, device/operation.h, says what the router's numbers mean.
+struct ExpertsConfig {
+  uint32_t experts = 0;
+  uint32_t chosen = 0;  ///< for each token
+  uint32_t width = 0;   ///< of an expert
+  Activation activation = Activation::silu;
+  RouterKind router = RouterKind::softmax;
+  uint32_t groups = 1;
+  uint32_t chosen_groups = 1;
+  bool normalise = false;
+  float scale = 1.0F;
+  uint32_t shared_width = 0;  ///< 0 is none
+};
+
 /// One layer of a decoder: a mixer that lets tokens see others, then a part that works on each token alone. Which norms
 /// it has is said by the names of its tensors.
 struct LayerConfig {
   std::variant<AttentionConfig> mixer;
-  std::variant<DenseConfig> feed_forward;
+  std::variant<DenseConfig, ExpertsConfig> feed_forward;
   bool parallel = false;  ///< both read the same normed residual
 };
 

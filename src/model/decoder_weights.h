@@ -26,6 +26,14 @@ struct DenseWeights {
   Xielu xielu;
 };
 
+struct ExpertsWeights {
+  MatrixId router;
+  std::optional<VectorId> router_bias;
+  std::optional<VectorId> correction;
+  MatrixId gate, up, down;  ///< rows of one expert after another
+  std::optional<DenseWeights> shared;
+};
+
 struct NormWeights {
   std::optional<VectorId> weight, bias;
 };
@@ -41,6 +49,10 @@ template <>
 struct WeightsOfConfig<DenseConfig> {
   using Type = DenseWeights;
 };
+template <>
+struct WeightsOfConfig<ExpertsConfig> {
+  using Type = ExpertsWeights;
+};
 template <class Config>
 using WeightsOf = typename WeightsOfConfig<Config>::Type;
 
@@ -50,7 +62,7 @@ struct LayerWeights {
   std::variant<AttentionWeights> mixer;  ///< of LayerConfig::mixer's kind
   NormWeights feed_forward_norm;
   std::optional<VectorId> feed_forward_post_norm;
-  std::variant<DenseWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind
+  std::variant<DenseWeights, ExpertsWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind
 };
 
 struct DecoderWeights {

@@ -2,6 +2,7 @@
 
 #include "model/layers/attention.h"
 #include "model/layers/dense.h"
+#include "model/layers/experts.h"
 #include "model/recorder.h"
 
 namespace hearth {

@@ -175,24 +175,28 @@ std::vector<Case> gguf_cases(std::initializer_list<const char*> families) {
 const auto kName = [](const auto& test) {
   return test.param.family + "_" + test.param.device + (test.param.gguf ? "_gguf" : "");
 };
-INSTANTIATE_TEST_SUITE_P(
-    Families, GoldenTest,
-    testing::ValuesIn(cases({"llama",      "llama3_rope", "llama_bias",      "qwen2",      "qwen3",      "mistral",
-                             "gemma2",     "gemma2_std",  "gemma3_text",     "gemma3_std", "ministral3", "phi3",
-                             "phi4_mini",  "olmo2",       "olmo3",           "granite",    "cohere2",    "seed_oss",
-                             "smollm3",    "glm4",        "exaone4",         "arcee",      "ernie4_5",   "apertus",
-                             "starcoder2", "stablelm",    "hunyuan_v1_dense"})),
-    kName);
+INSTANTIATE_TEST_SUITE_P(Families, GoldenTest, testing::ValuesIn(cases({"llama",      "llama3_rope", "llama_bias",
+                                                                        "qwen2",      "qwen3",       "mistral",
+                                                                        "gemma2",     "gemma2_std",  "gemma3_text",
+                                                                        "gemma3_std", "ministral3",  "phi3",
+                                                                        "phi4_mini",  "olmo2",       "olmo3",
+                                                                        "granite",    "cohere2",     "seed_oss",
+                                                                        "smollm3",    "glm4",        "exaone4",
+                                                                        "arcee",      "ernie4_5",    "apertus",
+                                                                        "starcoder2", "stablelm",    "hunyuan_v1_dense",
+                                                                        "qwen3_moe",  "mixtral",     "glm4_moe",
+                                                                        "minimax_m2"})),
+                         kName);
 INSTANTIATE_TEST_SUITE_P(Families, LongGoldenTest,
                          testing::ValuesIn(cases({"llama_long", "qwen3_yarn", "gemma3_long", "phi3_longrope"})), kName);
-INSTANTIATE_TEST_SUITE_P(Gguf, GoldenTest,
-                         testing::ValuesIn(gguf_cases({"llama",      "llama3_rope",     "qwen2",      "qwen3",
-                                                       "gemma2_std", "gemma3_std",      "ministral3", "phi3",
-                                                       "phi4_mini",  "olmo2",           "olmo3",      "granite",
-                                                       "cohere2",    "seed_oss",        "smollm3",    "glm4",
-                                                       "arcee",      "ernie4_5",        "apertus",    "starcoder2",
-                                                       "stablelm",   "hunyuan_v1_dense"})),
-                         kName);
+INSTANTIATE_TEST_SUITE_P(
+    Gguf, GoldenTest,
+    testing::ValuesIn(gguf_cases(
+        {"llama",     "llama3_rope", "qwen2",   "qwen3",      "gemma2_std", "gemma3_std",       "ministral3", "phi3",
+         "phi4_mini", "olmo2",       "olmo3",   "granite",    "cohere2",    "seed_oss",         "smollm3",    "glm4",
+         "arcee",     "ernie4_5",    "apertus", "starcoder2", "stablelm",   "hunyuan_v1_dense", "qwen3_moe",  "mixtral",
+         "glm4_moe"})),
+    kName);
 INSTANTIATE_TEST_SUITE_P(Gguf, LongGoldenTest,
                          testing::ValuesIn(gguf_cases({"llama_long", "qwen3_yarn", "phi3_longrope"})), kName);
 

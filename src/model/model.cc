@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "device/operation_uses.h"
 #include "model/forward.h"
 #include "model/load_weights.h"
 #include "model/unread_tensors.h"
@@ -43,7 +42,11 @@ void choose_ropes(DecoderConfig& config, uint32_t context_tokens) {
 uint64_t bytes_read(const Device& device, const Recording& recording) {
   uint64_t sum = 0;
   for (const Operation& operation : recording.operations) {
-    if (const auto product = product_of(operation)) sum += device.matrix_bytes(product->matrix);
+    visit_uses(
+        operation,
+        Overloaded{[&](Multiplies use) { sum += device.matrix_bytes(use.matrix); },
+                   [&](MultipliesChosen use) { sum += device.matrix_bytes(use.matrix) / use.experts * use.chosen; },
+                   [](OneOf<Reads, Writes, Updates, LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
   }
   return sum;
 }

@@ -23,6 +23,8 @@ class Recorder {
     return {static_cast<uint32_t>(recording_.tensors.size() - 1)};
   }
 
+  uint32_t width(TensorId tensor) const { return recording_.tensors[tensor.index].width; }
+
   void emit(Operation operation) { recording_.operations.push_back(std::move(operation)); }
 
   /// From here on only the rows whose logits are wanted go on; what is needed of them must be selected.

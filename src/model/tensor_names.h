@@ -25,6 +25,9 @@ struct TensorNames {
   std::string gate_bias, up_bias, down_bias;
   std::string feed_forward_post_norm;
   std::string xielu_positive, xielu_negative, xielu_linear, xielu_bound;
+  std::string router, router_bias, router_correction;
+  std::string expert_gate, expert_up, expert_down;  ///< `{e}` stands for the expert's number; without it all are in one
+  std::string shared_gate, shared_up, shared_down;
 };
 
 /// All members, for what holds for every name.
@@ -59,7 +62,16 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::xielu_positive,
                                                                 &TensorNames::xielu_negative,
                                                                 &TensorNames::xielu_linear,
-                                                                &TensorNames::xielu_bound};
+                                                                &TensorNames::xielu_bound,
+                                                                &TensorNames::router,
+                                                                &TensorNames::router_bias,
+                                                                &TensorNames::router_correction,
+                                                                &TensorNames::expert_gate,
+                                                                &TensorNames::expert_up,
+                                                                &TensorNames::expert_down,
+                                                                &TensorNames::shared_gate,
+                                                                &TensorNames::shared_up,
+                                                                &TensorNames::shared_down};
 
 /// The name of a layer's tensor: `{}` replaced by the layer's number.
 std::string in_layer(const std::string& name, uint32_t layer);

@@ -15,6 +15,10 @@ namespace {
 
 /// Tensors beside the decoder, or that repeat what its configuration says.
 bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& description, std::string_view name) {
+  const size_t layers = description.config.layers.size();
+  for (size_t i = layers; i < layers + description.extra_layers; ++i) {
+    if (name.contains(fmt::format(".{}.", i))) return true;
+  }
   // Applied with the ropes.
   if (checkpoint.kind() == CheckpointKind::gguf)
     return name == "rope_freqs.weight" || std::ranges::find(description.applied, name) != description.applied.end();

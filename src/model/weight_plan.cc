@@ -23,6 +23,10 @@ MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& part
     spec.parts.push_back({tensor->name, tensor->format, part.rows});
     tensors.push_back(*tensor);
   }
+  return declare(std::move(spec), std::move(tensors), parts);
+}
+
+MatrixId WeightPlan::declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts) {
   matrices_.push_back(spec);
   if (device_ == nullptr) return {};
   auto matrix = device_->declare_matrix(spec);
@@ -35,6 +39,23 @@ MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& part
     sources_.push_back({std::move(tensors[i]), *matrix, i, parts[i].first, parts[i].rows, layer});
   }
   return *matrix;
+}
+
+MatrixId WeightPlan::experts(const std::string& name, uint32_t experts, uint32_t rows, uint32_t cols, uint32_t layer) {
+  constexpr std::string_view kExpert = "{e}";
+  if (const size_t at = name.find(kExpert); at != name.npos) {
+    std::vector<TensorRows> parts;
+    for (uint32_t e = 0; e < experts; ++e) {
+      std::string own = name;
+      parts.push_back({own.replace(at, kExpert.size(), std::to_string(e)), rows});
+    }
+    return matrix(MatrixRole::stacked, parts, cols, {layer});
+  }
+  const auto tensor = find(name, {experts, rows, cols});
+  if (!tensor) return {};
+  MatrixSpec spec{.role = MatrixRole::stacked, .parts = {}, .cols = cols, .layers = {layer}};
+  spec.parts.push_back({tensor->name, tensor->format, experts * rows});
+  return declare(std::move(spec), {*tensor}, {{name, experts * rows}});
 }
 
 std::optional<VectorId> WeightPlan::norm(const std::string& name, uint32_t size, uint32_t layer) {

@@ -41,6 +41,10 @@ class WeightPlan {
   /// A matrix whose parts are stacked; `layers` are those that use it.
   MatrixId matrix(MatrixRole role, const std::vector<TensorRows>& parts, uint32_t cols, std::vector<uint32_t> layers);
 
+  /// The weights of all experts, [experts * rows, cols], from one tensor [experts, rows, cols], or from one for each
+  /// expert where `name` has `{e}` in place of its number.
+  MatrixId experts(const std::string& name, uint32_t experts, uint32_t rows, uint32_t cols, uint32_t layer);
+
   /// Empty names are vectors that the family does not have.
   std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
   std::optional<VectorId> bias(const std::vector<TensorRows>& parts, uint32_t layer);
@@ -54,6 +58,7 @@ class WeightPlan {
   const std::set<std::string, std::less<>>& names() const { return names_; }
 
  private:
+  MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
   std::vector<float> read_vector(const TensorInfo& tensor);
   std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer);

@@ -22,10 +22,17 @@ struct Piece {
   uint32_t rows = 0;
 };
 
+/// Of one row of the last dimension.
+uint64_t row_bytes_of(const TensorInfo& tensor) {
+  uint64_t rows = 1;
+  for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= static_cast<uint64_t>(tensor.shape[i]);
+  return tensor.bytes / rows;
+}
+
 std::vector<Piece> cut(std::span<const WeightPlan::Source> sources) {
   std::vector<Piece> pieces;
   for (const WeightPlan::Source& source : sources) {
-    const uint64_t row_bytes = source.tensor.bytes / static_cast<uint64_t>(source.tensor.shape[0]);
+    const uint64_t row_bytes = row_bytes_of(source.tensor);
     const uint64_t fitting = kPieceBytes / row_bytes / Device::kRowGranularity * Device::kRowGranularity;
     const auto step = static_cast<uint32_t>(std::max<uint64_t>(fitting, Device::kRowGranularity));
     for (uint32_t row = 0; row < source.rows; row += step) {
@@ -60,10 +67,7 @@ class PieceReader {
   }
 
  private:
-  static uint64_t bytes_of_piece(const Piece& piece) {
-    const TensorInfo& tensor = piece.source->tensor;
-    return tensor.bytes / static_cast<uint64_t>(tensor.shape[0]) * piece.rows;
-  }
+  static uint64_t bytes_of_piece(const Piece& piece) { return row_bytes_of(piece.source->tensor) * piece.rows; }
 
   Result<void> read_piece(const Piece& piece, std::vector<std::byte>& buffer) {
     const WeightPlan::Source& source = *piece.source;

@@ -57,7 +57,9 @@ class CpuDevice : public Device {
 
   uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
 
-  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override { return PagedCache::bytes_per_token(layer); }
+  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override {
+    return PagedCache::bytes_per_token(layer);
+  }
 
   Result<void> create_cache(const CacheSpec& spec) override {
     auto cache = PagedCache::create(spec);

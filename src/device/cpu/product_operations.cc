@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "device/cpu/step_context.h"
+#include "device/cpu/tile_product.h"
 
 namespace hearth::cpu {
 namespace {
@@ -40,34 +41,6 @@ ProductChunks chunks_of(size_t units, double unit_bytes, double unit_products, s
   const double wanted = std::clamp(total / (8.0 * threads), 1500.0, 20000.0);
   chunks.units_per_chunk = std::clamp<size_t>(static_cast<size_t>(wanted / nanoseconds), 1, units);
   return chunks;
-}
-
-/// The number of tokens that the next kernel takes when `left` of a panel are left: as even as kernels allow, so that
-/// one token more never costs a whole kernel's unpacking.
-size_t next_tokens(const std::array<TileKernel, kPanelTokens + 1>& kernels, size_t left) {
-  size_t largest = left;
-  while (kernels[largest] == nullptr) --largest;
-  const size_t calls = (left + largest - 1) / largest;
-  const size_t even = (left + calls - 1) / calls;
-  return kernels[even] != nullptr ? even : largest;
-}
-
-/// The panels that weights of an encoding are multiplied with.
-PanelKind panel_kind(TileEncoding encoding) {
-  return tile_layout(encoding).is_integer() ? PanelKind::int8 : PanelKind::floats;
-}
-
-/// out[(t - first) * stride + row] for the panels' tokens [first, end) and the 16 rows of one tile.
-void multiply_tile(const StepContext& step, const PackedPart& part, size_t tile, const Panels& panels, size_t first,
-                   size_t end, float* out, size_t stride) {
-  const auto& kernels = step.kernels().tiles[static_cast<size_t>(part.encoding)];
-  const std::byte* weights = part.tile(static_cast<uint32_t>(tile));
-  for (size_t token = first; token < end;) {
-    const size_t panel_end = std::min(end, token / panels.width * panels.width + panels.width);
-    const size_t count = next_tokens(kernels, panel_end - token);
-    kernels[count](weights, part.groups, panels.view(token), out + (token - first) * stride, stride);
-    token += count;
-  }
 }
 
 size_t total_tiles(const PackedMatrix& matrix) {

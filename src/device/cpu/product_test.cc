@@ -236,5 +236,85 @@ TEST_P(Product, LogitsAreScaledAndCapped) {
   }
 }
 
+struct RouterCase {
+  RouterKind kind;
+  uint32_t groups, chosen_groups;
+  bool normalise, correction;
+};
+
+/// Router, experts and their sum. `experts_apart` makes a part of each expert; without it all are in one.
+Recording record_experts(Device& device, const RouterCase& c, NumberFormat format, bool experts_apart) {
+  constexpr uint32_t kExperts = 8, kChosen = 3, kHidden = 64, kWidth = 96;
+  const auto bank = [&](uint32_t rows, uint32_t cols, uint32_t seed) {
+    using Parts = std::vector<std::pair<NumberFormat, uint32_t>>;
+    const Parts parts = experts_apart ? Parts(kExperts, {format, rows}) : Parts{{format, kExperts * rows}};
+    return add_matrix(device, parts, cols, seed);
+  };
+  Recording r;
+  r.tensors = {{"x", Rows::tokens, kHidden},
+               {"scores", Rows::tokens, kExperts},
+               {"routes", Rows::tokens, 2 * kChosen},
+               {"activated", Rows::tokens, kChosen * kWidth},
+               {"outputs", Rows::tokens, kChosen * kHidden},
+               {"out", Rows::tokens, kHidden}};
+  r.operations.push_back(Embed{.table = add_table(device, random_values(40 * kHidden, 1), kHidden), .out = {0}});
+  r.operations.push_back(
+      Linear{.in = {0}, .weight = add_matrix(device, {{NumberFormat::f32, kExperts}}, kHidden, 2), .out = {1}});
+  Route route{.scores = {1},
+              .kind = c.kind,
+              .experts = kExperts,
+              .chosen = kChosen,
+              .groups = c.groups,
+              .chosen_groups = c.chosen_groups,
+              .normalise = c.normalise,
+              .scale = 1.5F,
+              .out = {2}};
+  if (c.correction) route.correction = add_vector(device, random_values(kExperts, 3));
+  r.operations.push_back(route);
+  r.operations.push_back(ExpertGateUp{.in = {0},
+                                      .routes = {2},
+                                      .gate = bank(kWidth, kHidden, 10),
+                                      .up = bank(kWidth, kHidden, 30),
+                                      .experts = kExperts,
+                                      .chosen = kChosen,
+                                      .out = {3}});
+  r.operations.push_back(ExpertLinear{.in = {3},
+                                      .routes = {2},
+                                      .weight = bank(kHidden, kWidth, 50),
+                                      .experts = kExperts,
+                                      .chosen = kChosen,
+                                      .out = {4}});
+  r.operations.push_back(
+      CombineExperts{.in = {4}, .routes = {2}, .chosen = kChosen, .shared = TensorId{0}, .out = {5}});
+  r.logits = {5};
+  return r;
+}
+
+TEST_P(Product, ExpertsAreTheReferences) {
+  const RouterCase cases[] = {{RouterKind::softmax, 1, 1, false, false},
+                              {RouterKind::softmax, 1, 1, true, false},
+                              {RouterKind::sigmoid, 1, 1, true, true},
+                              {RouterKind::sigmoid, 4, 2, true, true},
+                              {RouterKind::softmax_of_chosen, 1, 1, false, false}};
+  for (const RouterCase& c : cases) {
+    for (const NumberFormat format : {NumberFormat::f32, NumberFormat::q8_0}) {
+      for (const bool apart : {false, true}) {
+        const auto cpu = open_cpu(GetParam(), 2);
+        const auto reference = open_reference_device(1);
+        const auto program = compile(*cpu, record_experts(*cpu, c, format, apart));
+        const auto oracle = compile(*reference, record_experts(*reference, c, format, apart));
+        for (const uint32_t tokens : {1U, 5U, 40U}) {
+          const PlainStep step(first_ids(tokens));
+          const auto is = run(*program, step.input());
+          EXPECT_LT(worst_error(is, run(*oracle, step.input())), format == NumberFormat::f32 ? 1e-5 : 0.1);
+          const auto last = run(*program, PlainStep({static_cast<int32_t>(tokens - 1)}).input());
+          EXPECT_EQ(std::memcmp(&is[size_t{tokens - 1} * 64], last.data(), 64 * sizeof(float)), 0)
+              << "the bits depend on company";
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hearth::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "device/cpu/expert_batches.h"
 #include "device/cpu/program_checks.h"
 #include "device/inline_program.h"
 #include "device/logit_search.h"
@@ -109,6 +110,10 @@ class CpuProgram : public InlineProgram {
     operations_.push_back(make_activate(op, recording_.tensors[op.in.index].width, forms[0]));
   }
   void add(const GateUp& op, const Forms& forms) { operations_.push_back(make_gate_up(op, forms[0])); }
+  void add(const Route& op, const Forms&) { operations_.push_back(make_route(op)); }
+  void add(const ExpertGateUp& op, const Forms&) { operations_.push_back(make_expert_gate_up(op, *batches_)); }
+  void add(const ExpertLinear& op, const Forms&) { operations_.push_back(make_expert_linear(op, *batches_)); }
+  void add(const CombineExperts& op, const Forms&) { operations_.push_back(make_combine_experts(op)); }
   void add(const RopeAndStore& op, const Forms&) { operations_.push_back(make_rope_and_store(op)); }
   void add(const Attention& op, const Forms& forms) { operations_.push_back(make_attention(op, forms[0])); }
   void add(const SelectRows& op, const Forms& forms) { operations_.push_back(make_select_rows(op, forms[0])); }
@@ -159,6 +164,7 @@ class CpuProgram : public InlineProgram {
   ProgramLimits limits_;
   const CpuStorage& storage_;
   ActivationMemory activations_;
+  std::unique_ptr<ExpertBatches> batches_ = std::make_unique<ExpertBatches>();
   std::vector<std::unique_ptr<CpuOperation>> operations_;
   std::vector<uint32_t> recorded_;  ///< for each of operations_, the operation of the recording that it is a part of
   std::vector<CacheReader> readers_;

@@ -45,6 +45,37 @@ class OperationCheck {
     return vector("a bias of gate and up", op.bias, 2 * width(op.out));
   }
 
+  Result<void> operator()(const Route& op) const {
+    if (width(op.scores) != op.experts) return misfit("a router's scores", width(op.scores), op.experts);
+    if (width(op.out) != 2 * op.chosen) return misfit("routes", width(op.out), 2 * op.chosen);
+    const bool fits = op.chosen > 0 && op.chosen <= op.experts && op.groups > 0 && op.experts % op.groups == 0 &&
+                      op.chosen_groups > 0 && op.chosen_groups <= op.groups;
+    if (!fits) return fail(ErrorCode::internal, "a router chooses more than there is");
+    return vector("a router's correction", op.correction, op.experts);
+  }
+
+  Result<void> operator()(const ExpertGateUp& op) const {
+    if (op.chosen == 0 || width(op.out) % op.chosen != 0) return misfit("experts' rows", width(op.out), op.chosen);
+    const uint32_t rows = op.experts * (width(op.out) / op.chosen);
+    if (auto ok = experts("experts' gates", op.gate, width(op.in), rows, op.experts); !ok) return ok;
+    if (auto ok = experts("experts' ups", op.up, width(op.in), rows, op.experts); !ok) return ok;
+    // One gathering of the input serves both.
+    return is_integer(op.gate) == is_integer(op.up) ? Result<void>{} : mixed_experts();
+  }
+
+  Result<void> operator()(const ExpertLinear& op) const {
+    if (op.chosen == 0 || width(op.out) % op.chosen != 0) return misfit("experts' rows", width(op.out), op.chosen);
+    const uint32_t rows = op.experts * (width(op.out) / op.chosen);
+    return experts("experts' weights", op.weight, width(op.in) / op.chosen, rows, op.experts);
+  }
+
+  Result<void> operator()(const CombineExperts& op) const {
+    const uint32_t whole = op.chosen * width(op.out);
+    if (width(op.in) != whole) return misfit("experts' rows", width(op.in), whole);
+    if (op.shared && width(*op.shared) != width(op.out)) return misfit("shared rows", width(*op.shared), width(op.out));
+    return {};
+  }
+
   Result<void> operator()(const RopeAndStore& op) const {
     const uint32_t rows = (op.heads + 2 * op.kv_heads) * op.head_dim;
     if (width(op.qkv) != rows) return misfit("Q, K and V", width(op.qkv), rows);
@@ -84,6 +115,28 @@ class OperationCheck {
     if (matrix.cols() != cols) return misfit(what, matrix.cols(), cols);
     if (rows && matrix.rows() != *rows) return misfit(what, matrix.rows(), *rows);
     return {};
+  }
+
+  bool is_integer(MatrixId id) const {
+    return tile_layout(storage_.matrices[id.index].parts().front().encoding).is_integer();
+  }
+  static Result<void> mixed_experts() {
+    return fail(ErrorCode::unsupported, "experts of which some have block encodings and others have not",
+                "use --device reference");
+  }
+
+  /// Of each expert either a part, or whole tiles in the one part of all.
+  Result<void> experts(const char* what, MatrixId id, uint32_t cols, uint32_t rows, uint32_t count) const {
+    if (auto ok = matrix(what, id, cols, rows); !ok) return ok;
+    const auto& all = storage_.matrices[id.index].parts();
+    const size_t parts = all.size();
+    for (const PackedPart& part : all) {
+      if (tile_layout(part.encoding).is_integer() != is_integer(id)) return mixed_experts();
+    }
+    if (parts == count || (parts == 1 && rows / count % kTileRows == 0)) return {};
+    return fail(ErrorCode::unsupported,
+                fmt::format("experts of {} rows in one tensor: the CPU takes multiples of {}", rows / count, kTileRows),
+                "use --device reference");
   }
 
   Result<void> vector(const char* what, const std::optional<VectorId>& id, uint32_t size) const {

@@ -9,8 +9,8 @@
 #include "base/thread_pool.h"
 #include "device/cpu/activations.h"
 #include "device/cpu/kernels/kernels.h"
-#include "device/cpu/paged_cache.h"
 #include "device/cpu/packed_matrix.h"
+#include "device/cpu/paged_cache.h"
 #include "device/step.h"
 
 namespace hearth::cpu {
@@ -78,6 +78,8 @@ class CpuOperation {
   virtual void run(const StepContext& step) = 0;
 };
 
+class ExpertBatches;
+
 // Where an operation has `out` forms it fills the panels that are wanted along with the values, if those are wanted.
 
 std::unique_ptr<CpuOperation> make_embed(const Embed& op, const TensorForms& out);
@@ -89,6 +91,11 @@ std::unique_ptr<CpuOperation> make_fill_panels(TensorId tensor, const TensorForm
 std::unique_ptr<CpuOperation> make_linear(const Linear& op);
 std::unique_ptr<CpuOperation> make_logits(const Logits& op);
 std::unique_ptr<CpuOperation> make_gate_up(const GateUp& op, const TensorForms& out);
+std::unique_ptr<CpuOperation> make_route(const Route& op);
+/// `batches` serves all operations of a program, one after the other.
+std::unique_ptr<CpuOperation> make_expert_gate_up(const ExpertGateUp& op, ExpertBatches& batches);
+std::unique_ptr<CpuOperation> make_expert_linear(const ExpertLinear& op, ExpertBatches& batches);
+std::unique_ptr<CpuOperation> make_combine_experts(const CombineExperts& op);
 std::unique_ptr<CpuOperation> make_rope_and_store(const RopeAndStore& op);
 std::unique_ptr<CpuOperation> make_attention(const Attention& op, const TensorForms& out);
 

@@ -57,6 +57,10 @@ OperationTensors tensors_of(const Operation& operation, const std::vector<Packed
   visit_uses(operation, Overloaded{[&](Reads use) {
                                      tensors.inputs.push_back({use.tensor, kValues});
                                    },
+                                   // Experts gather their rows and make panels of them.
+                                   [&](MultipliesChosen use) {
+                                     tensors.inputs.push_back({use.in, kValues});
+                                   },
                                    [&](Writes use) { tensors.outputs.push_back(use.tensor); },
                                    [&](Updates use) {
                                      tensors.inputs.push_back({use.tensor, kValues});
@@ -72,10 +76,14 @@ OperationTensors tensors_of(const Operation& operation, const std::vector<Packed
 }
 
 bool fills_panels(const Operation& operation) {
-  return std::visit(Overloaded{[](const Attention& op) { return op.head_dim % kBlockCols == 0; },
-                               [](const OneOf<Embed, AddNorm, Activate, GateUp, SelectRows> auto&) { return true; },
-                               [](const OneOf<Linear, RopeAndStore, Logits> auto&) { return false; }},
-                    operation);
+  return std::visit(
+      Overloaded{
+          [](const Attention& op) { return op.head_dim % kBlockCols == 0; },
+          [](const OneOf<Embed, AddNorm, Activate, GateUp, SelectRows> auto&) { return true; },
+          [](const OneOf<Linear, Route, ExpertGateUp, ExpertLinear, CombineExperts, RopeAndStore, Logits> auto&) {
+            return false;
+          }},
+      operation);
 }
 
 std::vector<TensorForms> forms_of_inputs(const Recording& recording, const std::vector<PackedMatrix>& matrices) {

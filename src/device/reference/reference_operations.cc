@@ -7,12 +7,6 @@
 namespace hearth::reference {
 namespace {
 
-double dot(std::span<const float> a, std::span<const float> b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
-  return sum;
-}
-
 /// x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich, arXiv 1910.07467), to `out`, which may be x.
 void rms_norm(std::span<const float> x, std::span<const float> weight, float epsilon, std::span<float> out) {
   const double scale = 1.0 / std::sqrt(dot(x, x) / static_cast<double>(x.size()) + epsilon);
@@ -34,24 +28,6 @@ void layer_norm(std::span<const float> x, std::span<const float> weight, std::sp
 double xielu(const Xielu& p, double x) {
   if (x > 0) return x * (p.positive * x + p.linear);
   return p.negative * (std::expm1(std::min<double>(x, p.bound)) - x) + p.linear * x;
-}
-
-double activate(Activation activation, double x, const Xielu& parameters = {}) {
-  switch (activation) {
-    case Activation::silu:
-      return x / (1.0 + std::exp(-x));
-    case Activation::gelu:
-      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
-    case Activation::gelu_tanh:
-      return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
-    case Activation::relu:
-      return x < 0 ? 0 : x;
-    case Activation::relu_squared:
-      return x < 0 ? 0 : x * x;
-    case Activation::xielu:
-      return xielu(parameters, x);
-  }
-  return 0;
 }
 
 float soft_cap(double x, float cap) { return static_cast<float>(cap > 0 ? cap * std::tanh(x / cap) : x); }
@@ -124,6 +100,30 @@ void attend(const Step& step, const Attention& op, std::span<const int32_t> bloc
 }
 
 }  // namespace
+
+double dot(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+double activate(Activation activation, double x, const Xielu& parameters) {
+  switch (activation) {
+    case Activation::silu:
+      return x / (1.0 + std::exp(-x));
+    case Activation::gelu:
+      return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+    case Activation::gelu_tanh:
+      return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::relu:
+      return x < 0 ? 0 : x;
+    case Activation::relu_squared:
+      return x < 0 ? 0 : x * x;
+    case Activation::xielu:
+      return xielu(parameters, x);
+  }
+  return 0;
+}
 
 uint32_t Step::rows(TensorId tensor) const {
   return static_cast<uint32_t>(recording.tensors[tensor.index].rows == Rows::tokens ? input.token_ids.size()

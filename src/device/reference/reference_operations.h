@@ -28,10 +28,17 @@ void run(const Step& step, const AddNorm& op);
 void run(const Step& step, const Linear& op);
 void run(const Step& step, const Activate& op);
 void run(const Step& step, const GateUp& op);
+void run(const Step& step, const Route& op);
+void run(const Step& step, const ExpertGateUp& op);
+void run(const Step& step, const ExpertLinear& op);
+void run(const Step& step, const CombineExperts& op);
 void run(const Step& step, const RopeAndStore& op);
 void run(const Step& step, const Attention& op);
 void run(const Step& step, const SelectRows& op);
 void run(const Step& step, const Logits& op);
+
+double dot(std::span<const float> a, std::span<const float> b);
+double activate(Activation activation, double x, const Xielu& parameters = {});
 
 /// The meaning of StepOutput::candidates: a sort of the whole row.
 void best_candidates(std::span<const float> logits, std::span<TokenLogit> best);

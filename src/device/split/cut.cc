@@ -63,7 +63,7 @@ class Cutter {
   template <class Op>
   void place(Op op) {
     op.uses(Overloaded{
-        [&](Multiplies u) { use(u.matrix); }, [&](LooksUp u) { use(u.table); }, [&](NeedsVector u) { use(u.vector); },
+        [&](OneOf<Multiplies, MultipliesChosen> auto u) { use(u.matrix); }, [&](LooksUp u) { use(u.table); }, [&](NeedsVector u) { use(u.vector); },
         [&](OneOf<WritesCache, ReadsCache> auto u) { use(u.layer); }, [](OneOf<Reads, Writes, Updates> auto) {}});
     emit(op);
   }

@@ -63,7 +63,8 @@ class Usage {
   static bool writes_either_form(const Operation& operation) {
     return std::visit(
         Overloaded{[](const OneOf<AddNorm, GateUp, Attention> auto&) { return true; },
-                   [](const OneOf<Embed, Linear, Activate, RopeAndStore, SelectRows, Logits> auto&) { return false; }},
+                   [](const OneOf<Embed, Linear, Activate, Route, ExpertGateUp, ExpertLinear, CombineExperts,
+                                  RopeAndStore, SelectRows, Logits> auto&) { return false; }},
         operation);
   }
 
@@ -72,6 +73,7 @@ class Usage {
     visit_uses(operation,
                Overloaded{[&](Reads use) { use_floats(use.tensor); }, [&](Updates use) { use_floats(use.tensor); },
                           [&](Multiplies use) { multiply(use.in, use.matrix); },
+                          [&](MultipliesChosen use) { use_floats(use.in); },
                           [&](Writes use) { either ? touch(use.tensor) : use_floats(use.tensor); },
                           [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
     // One launch may do this and the attention behind it: then qkv is read while attention's result is written.

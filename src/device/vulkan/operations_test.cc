@@ -320,5 +320,54 @@ TEST_F(OperationsTest, ActivateTakesValueByValue) {
   }
 }
 
+class ExpertsTest : public OperationsTest, public testing::WithParamInterface<NumberFormat> {};
+
+TEST_P(ExpertsTest, AgreeWithTheReference) {
+  constexpr uint32_t kExperts = 8, kChosen = 3, kWidth = 512;
+  const NumberFormat format = GetParam();
+  for (const RouterKind kind : {RouterKind::softmax, RouterKind::sigmoid, RouterKind::softmax_of_chosen}) {
+    TestModel model(14);
+    const uint32_t hidden = 768;
+    const TensorId in = model.input(hidden), scores = model.tensor(Rows::tokens, kExperts);
+    const TensorId routes = model.tensor(Rows::tokens, 2 * kChosen);
+    const TensorId activated = model.tensor(Rows::tokens, kChosen * kWidth);
+    const TensorId outputs = model.tensor(Rows::tokens, kChosen * hidden), out = model.tensor(Rows::tokens, hidden);
+    auto& operations = model.recording.operations;
+    operations.push_back(
+        Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, kExperts}}, hidden), .out = scores});
+    const bool grouped = kind == RouterKind::sigmoid;
+    operations.push_back(Route{.scores = scores,
+                               .kind = kind,
+                               .experts = kExperts,
+                               .chosen = kChosen,
+                               .groups = grouped ? 4U : 1U,
+                               .chosen_groups = grouped ? 2U : 1U,
+                               .normalise = kind != RouterKind::softmax,
+                               .scale = 1.5F,
+                               .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
+                               .out = routes});
+    operations.push_back(ExpertGateUp{.in = in,
+                                      .routes = routes,
+                                      .gate = model.matrix({{format, kExperts * kWidth}}, hidden),
+                                      .up = model.matrix({{format, kExperts * kWidth}}, hidden),
+                                      .experts = kExperts,
+                                      .chosen = kChosen,
+                                      .out = activated});
+    operations.push_back(ExpertLinear{.in = activated,
+                                      .routes = routes,
+                                      .weight = model.matrix({{format, kExperts * hidden}}, kWidth),
+                                      .experts = kExperts,
+                                      .chosen = kChosen,
+                                      .out = outputs});
+    operations.push_back(CombineExperts{.in = outputs, .routes = routes, .chosen = kChosen, .shared = in, .out = out});
+    model.result(out);
+    compare_token_counts(model, kFloatTolerance, "experts", {1, 5, 17});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Encodings, ExpertsTest,
+                         testing::Values(NumberFormat::f16, NumberFormat::q4_0, NumberFormat::q6_k),
+                         [](const auto& test) { return std::string(traits(test.param).name); });
+
 }  // namespace
 }  // namespace hearth::vulkan

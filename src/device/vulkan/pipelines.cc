@@ -7,7 +7,10 @@
 #include <shaders/attention_many.h>
 #include <shaders/attention_matrix.h>
 #include <shaders/best_logits.h>
+#include <shaders/combine_experts.h>
 #include <shaders/embed.h>
+#include <shaders/expert_gate_up.h>
+#include <shaders/expert_linear.h>
 #include <shaders/gate_up_decoded_matrix.h>
 #include <shaders/gate_up_few.h>
 #include <shaders/gate_up_half_matrix.h>
@@ -24,6 +27,7 @@
 #include <shaders/quantize.h>
 #include <shaders/read_bandwidth.h>
 #include <shaders/rope_and_store.h>
+#include <shaders/route.h>
 #include <shaders/select_rows.h>
 #include <shaders/split_floats.h>
 
@@ -68,6 +72,10 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"attention_many", attention_many_spirv},
     {"attention_matrix", attention_matrix_spirv},
     {"activate", activate_spirv},
+    {"route", route_spirv},
+    {"expert_gate_up", expert_gate_up_spirv},
+    {"expert_linear", expert_linear_spirv},
+    {"combine_experts", combine_experts_spirv},
     {"select_rows", select_rows_spirv},
     {"read_bandwidth", read_bandwidth_spirv},
     {"best_logits", best_logits_spirv},

@@ -255,7 +255,7 @@ Result<void> VulkanProgram::record_piece(Slot& slot, const Bucket& bucket, const
   CandidatePlaces places = candidate_places_;
   places.results = slot.results.address();
   const RecorderContext context = {gpu_,   tuning_,      matmuls_,  attention_, recording_, weights_,
-                               cache_, activations_, slot.step, ropes_,     scratch_,   places};
+                                   cache_, activations_, slot.step, ropes_,     scratch_,   places};
   StepRecorder recorder(context, bucket, commands);
   commands.join_earlier();
   if (piece.begins()) {

@@ -48,7 +48,7 @@ Result<void> VulkanProgram::record_trial(const MatmulTrial& trial, CommandRecord
   Slot& slot = slots_[next_slot_];
   const MatmulTunings tunings(trial.tuning);
   const RecorderContext context = {gpu_,   tuning_,      tunings,   attention_, recording_, weights_,
-                               cache_, activations_, slot.step, ropes_,     scratch_,   candidate_places_};
+                                   cache_, activations_, slot.step, ropes_,     scratch_,   candidate_places_};
   // Logits have rows of their own count, all else is the same for both kinds of rows.
   const Bucket bucket = {.tokens = trial.tokens, .logit_rows = std::min(trial.tokens, logit_rows_)};
   StepRecorder recorder(context, bucket, commands);

@@ -102,6 +102,14 @@ class StepRecorder {
   Result<void> split(TensorId tensor);
   Result<void> halve_bytes(TensorId tensor);
 
+  // step_recorder_experts.cc
+  Result<void> emit(const Route& op);
+  Result<void> emit(const ExpertGateUp& op);
+  Result<void> emit(const ExpertLinear& op);
+  Result<void> emit(const CombineExperts& op);
+  Result<const WeightRun*> experts_run(MatrixId id) const;
+  shared::WeightRef weight_ref(const WeightRun& run) const;
+
   // step_recorder_attention.cc
   Result<void> emit(const RopeAndStore& op);
   Result<void> emit(const Attention& op);

@@ -143,6 +143,7 @@ class TestModel {
     Recording changed = recording;
     for (Operation& operation : changed.operations) {
       visit_uses(operation, Overloaded{[&](Multiplies use) { use.matrix = m[use.matrix.index]; },
+                                       [&](MultipliesChosen use) { use.matrix = m[use.matrix.index]; },
                                        [&](LooksUp use) { use.table = m[use.table.index]; },
                                        [&](NeedsVector use) { use.vector = v[use.vector.index]; },
                                        [](OneOf<Reads, Writes, Updates, WritesCache, ReadsCache> auto) {}});

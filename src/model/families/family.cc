@@ -15,9 +15,10 @@
 namespace hearth {
 namespace {
 
-constexpr std::array kFamilies = {&kLlama,   &kQwen2, &kQwen3,   &kMistral, &kMinistral3, &kGemma2,     &kGemma3,
-                                  &kPhi3,    &kOlmo,  &kGranite, &kCohere2, &kSeedOss,    &kSmolLM3,    &kGlm4,
-                                  &kExaone4, &kErnie, &kHunyuan, &kArcee,   &kApertus,    &kStarcoder2, &kStableLm};
+constexpr std::array kFamilies = {&kLlama,    &kQwen2,   &kQwen3,   &kMistral,  &kMinistral3, &kGemma2,     &kGemma3,
+                                  &kPhi3,     &kOlmo,    &kGranite, &kCohere2,  &kSeedOss,    &kSmolLM3,    &kGlm4,
+                                  &kExaone4,  &kErnie,   &kHunyuan, &kArcee,    &kApertus,    &kStarcoder2, &kStableLm,
+                                  &kQwen3Moe, &kMixtral, &kGlm4Moe, &kMiniMaxM2};
 
 /// What could be meant by a name that no family has.
 std::string known(std::span<const std::string_view> Family::*names, std::string_view wanted) {
@@ -111,6 +112,16 @@ std::string_view wrong_with(const AttentionConfig& attention, const std::vector<
 }
 std::string_view wrong_with(const DenseConfig& dense, const std::vector<RopeSpec>&) {
   return in_range(dense.width, 1 << 22) ? "" : "feed-forward size";
+}
+
+std::string_view wrong_with(const ExpertsConfig& c, const std::vector<RopeSpec>&) {
+  if (!in_range(c.experts, 1 << 14) || !in_range(c.chosen, std::min(c.experts, 256U))) return "number of experts";
+  if (!in_range(c.width, 1 << 20) || c.shared_width > 1 << 22) return "experts' size";
+  if (!in_range(c.groups, c.experts) || c.experts % c.groups != 0) return "number of groups of experts";
+  if (!in_range(c.chosen_groups, c.groups) || c.chosen > c.experts / c.groups * c.chosen_groups) {
+    return "number of chosen groups of experts";
+  }
+  return positive(c.scale) ? "" : "scale of experts";
 }
 
 bool makes_sense(const RopeSpec& rope) {

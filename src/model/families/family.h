@@ -18,6 +18,7 @@ struct DecoderDescription {
   DecoderConfig config;
   TensorNames names;
   std::vector<std::string> unknown_keys;  ///< of config.json, for the log
+  uint32_t extra_layers = 0;              ///< behind the others, which predict further tokens and are not loaded
   std::vector<std::string> applied;       ///< tensors that became a part of `config`
 };
 
@@ -52,6 +53,10 @@ extern const Family kArcee;
 extern const Family kApertus;
 extern const Family kStarcoder2;
 extern const Family kStableLm;
+extern const Family kQwen3Moe;
+extern const Family kMixtral;
+extern const Family kGlm4Moe;
+extern const Family kMiniMaxM2;
 
 /// All families, in the order of the documentation.
 std::span<const Family* const> families();

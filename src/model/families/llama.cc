@@ -1,8 +1,6 @@
 #include <array>
 
-#include "model/families/family.h"
-#include "model/families/gguf_fields.h"
-#include "model/families/hugging_face_fields.h"
+#include "model/families/expert_fields.h"
 
 // Llama (arXiv 2302.13971, 2407.21783) and everything that shares its architecture, such as SmolLM2.
 namespace hearth {
@@ -24,6 +22,11 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   DecoderDescription d = fields::common(f, {.family = "llama", .interleaved_rope = true});
   const uint32_t window = f.u32("attention.sliding_window", 0);  // Mistral's, over all layers
   d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
+  if (f.u32("expert_count", 0) > 0) {  // Mixtral's
+    ExpertsConfig experts = fields::experts_of(f, d.names);
+    experts.router = RouterKind::softmax_of_chosen;
+    fields::set_experts(d.config, experts, [](uint32_t) { return true; });
+  }
   return fields::finish(f, std::move(d));
 }
 

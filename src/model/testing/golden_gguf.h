@@ -15,7 +15,7 @@
 namespace hearth {
 
 /// A golden as llama.cpp's converter writes it, made again from the golden's own tensors and the description of that
-/// file (gguf.json, by tests/golden/describe_gguf.py).
+/// file (gguf.json, by tests/describe_gguf.py).
 class GoldenGguf {
  public:
   explicit GoldenGguf(const std::filesystem::path& golden)
@@ -61,6 +61,8 @@ class GoldenGguf {
     std::vector<float> values;
     if (tensor.contains("values")) {
       values = tensor["values"].get<std::vector<float>>();
+    } else if (tensor.contains("from_experts")) {
+      return bytes_of_experts(tensor);
     } else {
       const TensorInfo info = source_->find(tensor["from"].get<std::string>()).value();
       std::string bytes(info.bytes, ' ');
@@ -71,6 +73,18 @@ class GoldenGguf {
       values = widened(bytes, tensor.value("plus", 0.0F));
     }
     return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+  }
+
+  /// One expert's tensor after another, in bf16.
+  std::string bytes_of_experts(const Json& tensor) const {
+    const std::string pattern = tensor["from_experts"];
+    std::string all;
+    for (uint32_t expert = 0; expert < tensor["shape"][0]; ++expert) {
+      std::string name = pattern;
+      name.replace(name.find("{}"), 2, std::to_string(expert));
+      all += bytes_of({{"from", name}, {"type", tensor["type"]}});
+    }
+    return all;
   }
 
   static std::vector<float> widened(const std::string& bf16, float plus) {

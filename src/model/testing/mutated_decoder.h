@@ -87,10 +87,10 @@ inline const std::vector<nlohmann::json>& values() {
 template <class Choose>
 std::string describe_config(Choose&& choose) {
   static const char* const kTypes[] = {
-      "llama",   "mistral", "qwen2",    "qwen3",   "gemma2",           "gemma3_text", "ministral3",
-      "phi3",    "olmo2",   "olmo3",    "granite", "cohere2",          "seed_oss",    "smollm3",
-      "glm4",    "exaone4", "ernie4_5", "arcee",   "hunyuan_v1_dense", "apertus",     "starcoder2",
-      "stablelm"};
+      "llama",    "mistral",   "qwen2",    "qwen3",    "gemma2",           "gemma3_text", "ministral3",
+      "phi3",     "olmo2",     "olmo3",    "granite",  "cohere2",          "seed_oss",    "smollm3",
+      "glm4",     "exaone4",   "ernie4_5", "arcee",    "hunyuan_v1_dense", "apertus",     "starcoder2",
+      "stablelm", "qwen3_moe", "mixtral",  "glm4_moe", "minimax_m2"};
   static const std::vector<std::string> kKeys = {"hidden_size",
                                                  "intermediate_size",
                                                  "num_attention_heads",
@@ -118,6 +118,20 @@ std::string describe_config(Choose&& choose) {
                                                  "attention_bias",
                                                  "mlp_bias",
                                                  "use_bias",
+                                                 "num_experts",
+                                                 "num_local_experts",
+                                                 "n_routed_experts",
+                                                 "num_experts_per_tok",
+                                                 "moe_intermediate_size",
+                                                 "n_shared_experts",
+                                                 "n_group",
+                                                 "topk_group",
+                                                 "first_k_dense_replace",
+                                                 "mlp_only_layers",
+                                                 "decoder_sparse_step",
+                                                 "routed_scaling_factor",
+                                                 "num_nextn_predict_layers",
+                                                 "rotary_dim",
                                                  "original_max_position_embeddings",
                                                  "attention_multiplier",
                                                  "residual_multiplier",
@@ -174,10 +188,10 @@ std::string describe_config(Choose&& choose) {
 /// The metadata of a GGUF of any architecture with one to four values of any type replaced.
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
-  static const char* const kArchitectures[] = {"llama",    "qwen2",   "qwen3",      "gemma2",  "gemma3",
-                                               "mistral3", "phi3",    "olmo2",      "granite", "cohere2",
-                                               "seed_oss", "smollm3", "glm4",       "exaone4", "hunyuan-dense",
-                                               "ernie4_5", "arcee",   "starcoder2", "stablelm"};
+  static const char* const kArchitectures[] = {
+      "llama",   "qwen2",      "qwen3",    "gemma2",   "gemma3",  "mistral3",  "phi3",          "olmo2",
+      "granite", "cohere2",    "seed_oss", "smollm3",  "glm4",    "exaone4",   "hunyuan-dense", "ernie4_5",
+      "arcee",   "starcoder2", "stablelm", "qwen3moe", "glm4moe", "minimax-m2"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},
@@ -197,6 +211,11 @@ std::string describe_gguf(Choose&& choose) {
                                                                         {"rope.scaling.yarn_beta_fast", 32},
                                                                         {"attention.sliding_window", 16},
                                                                         {"attention.sliding_window_pattern", 6},
+                                                                        {"expert_count", 4},
+                                                                        {"expert_used_count", 2},
+                                                                        {"expert_group_count", 1},
+                                                                        {"leading_dense_block_count", 1},
+                                                                        {"nextn_predict_layers", 1},
                                                                         {"final_logit_softcapping", 30}};
   static const uint64_t kNumbers[] = {0, 1, 2, 3, 33, 4096, 4098, 1U << 31, 0xffffffff, 1ULL << 32, ~0ULL};
   static const double kReals[] = {0, -1, 0.5, 1e-45, 1e8, 1e38, 1e300, NAN, INFINITY};
@@ -208,6 +227,8 @@ std::string describe_gguf(Choose&& choose) {
   for (size_t& index : changed) index = choose(kCounts.size());
   for (size_t i = 0; i < kCounts.size(); ++i) {
     const std::string key = prefix + kCounts[i].first;
+    const bool of_mixtures = key.contains("expert") || key.contains("dense_block") || key.contains("nextn");
+    if (of_mixtures && !prefix.contains("moe") && !prefix.contains("minimax")) continue;
     const bool real = key.contains("rope.freq") || key.contains("factor") || key.contains("epsilon");
     if (std::ranges::find(changed, i) == changed.end()) {
       real ? gguf.key(key, static_cast<float>(kCounts[i].second)) : gguf.key(key, kCounts[i].second);

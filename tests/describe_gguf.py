@@ -3,7 +3,7 @@
     describe_gguf.py GOLDEN FILE.gguf
 
 The numbers are in the golden's model.safetensors already, so gguf.json only says where each tensor comes from and what
-became of it on the way: rows of Q and K in another order, a norm's weight plus one, bf16 as f32. Tests build the file
+became of it on the way: rows of Q and K in another order, a norm's weight plus one, bf16 as f32, experts in one tensor. Tests build the file
 again from both (src/model/testing/golden_gguf.h). Needs the packages gguf and numpy.
 """
 
@@ -49,6 +49,11 @@ def source_of(values, tensors, heads):
             if tensor.shape == values.shape and tensor.shape[0] % (2 * count) == 0:
                 if numpy.array_equal(permuted(tensor, count), values):
                     return {"from": name, "permuted_heads": count}
+    if values.ndim == 3:
+        sources = [source_of(expert, tensors, heads).get("from") for expert in values]
+        pattern = sources[0].replace("experts.0.", "experts.{}.")
+        assert sources == [pattern.format(expert) for expert in range(len(sources))], sources
+        return {"from_experts": pattern}
     assert values.size <= 64, values.shape
     return {"values": [float(value) for value in values.reshape(-1)]}
 

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "device/operation_parts.h"
+
+// The operations of a mixture of experts.
+namespace hearth {
+
+/// How scores become weights of experts: the softmax of all scores, of which the chosen ones' are taken; the sigmoid of
+/// each; or the softmax of the chosen scores alone.
+enum class RouterKind : uint8_t { softmax, sigmoid, softmax_of_chosen };
+
+/// Chooses experts for each row by its `scores` [experts]: the `chosen` best by weight, or by weight + `correction`
+/// where there is one; of equals the lower. With several `groups` of consecutive experts only the `chosen_groups` best
+/// are looked at, a group being as good as its two best experts together. `normalise` divides the chosen weights by
+/// their sum; `scale` multiplies them. out [2 * chosen] holds the experts' numbers, then their weights (arXiv
+/// 1701.06538, 2412.19437).
+struct Route {
+  TensorId scores;
+  RouterKind kind = RouterKind::softmax;
+  uint32_t experts = 0;
+  uint32_t chosen = 0;
+  uint32_t groups = 1;
+  uint32_t chosen_groups = 1;
+  bool normalise = false;
+  float scale = 1.0F;
+  std::optional<VectorId> correction;
+  TensorId out;
+
+  static constexpr std::string_view kName = "route";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{scores});
+    if (correction) use(NeedsVector{*correction});
+    use(Writes{out});
+  }
+};
+
+/// out [chosen * width], for each route of a row: activation(gate of that expert . in) * (up of that expert . in). Both
+/// matrices hold the experts' rows one expert after another [experts * width].
+struct ExpertGateUp {
+  TensorId in;
+  TensorId routes;
+  MatrixId gate;
+  MatrixId up;
+  uint32_t experts = 0;
+  uint32_t chosen = 0;
+  Activation activation = Activation::silu;
+  TensorId out;
+
+  static constexpr std::string_view kName = "expert_gate_up";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{routes});
+    use(MultipliesChosen{in, gate, chosen, experts});
+    use(MultipliesChosen{in, up, chosen, experts});
+    use(Writes{out});
+  }
+};
+
+/// out [chosen * outputs], for each route of a row: that expert's rows of `weight` [experts * outputs] times the
+/// route's part of in [chosen * columns].
+struct ExpertLinear {
+  TensorId in;
+  TensorId routes;
+  MatrixId weight;
+  uint32_t experts = 0;
+  uint32_t chosen = 0;
+  TensorId out;
+
+  static constexpr std::string_view kName = "expert_linear";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{routes});
+    use(MultipliesChosen{in, weight, chosen, experts});
+    use(Writes{out});
+  }
+};
+
+/// out = the sum over a row's routes of weight * that route's part of in [chosen * width], plus `shared` where there is
+/// one.
+struct CombineExperts {
+  TensorId in;
+  TensorId routes;
+  uint32_t chosen = 0;
+  std::optional<TensorId> shared;
+  TensorId out;
+
+  static constexpr std::string_view kName = "combine_experts";
+  template <class Use>
+  void uses(Use&& use) {
+    use(Reads{in});
+    use(Reads{routes});
+    if (shared) use(Reads{*shared});
+    use(Writes{out});
+  }
+};
+
+}  // namespace hearth

@@ -1,0 +1,124 @@
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "device/reference/reference_operations.h"
+
+namespace hearth::reference {
+namespace {
+
+std::vector<double> softmax(std::vector<double> x) {
+  const double highest = *std::ranges::max_element(x);
+  double sum = 0;
+  for (double& value : x) sum += value = std::exp(value - highest);
+  for (double& value : x) value /= sum;
+  return x;
+}
+
+/// The numbers of the `count` largest, the largest first and of equals the lower.
+std::vector<uint32_t> largest(const std::vector<double>& x, uint32_t count) {
+  std::vector<uint32_t> order(x.size());
+  std::iota(order.begin(), order.end(), 0U);
+  std::ranges::stable_sort(order, std::greater{}, [&](uint32_t i) { return x[i]; });
+  order.resize(count);
+  return order;
+}
+
+/// Leaves out the experts of all groups but the best.
+void keep_groups(const Route& op, std::vector<double>& merit) {
+  const size_t size = merit.size() / op.groups;
+  std::vector<double> groups;
+  for (uint32_t g = 0; g < op.groups; ++g) {
+    const auto begin = merit.begin() + static_cast<ptrdiff_t>(g * size);
+    std::vector<double> sorted(begin, begin + static_cast<ptrdiff_t>(size));
+    std::ranges::sort(sorted, std::greater{});
+    groups.push_back(sorted[0] + (size > 1 ? sorted[1] : 0));
+  }
+  const auto kept = largest(groups, op.chosen_groups);
+  for (uint32_t e = 0; e < merit.size(); ++e) {
+    if (std::ranges::find(kept, e / size) == kept.end()) merit[e] = -INFINITY;
+  }
+}
+
+/// Calls f(row of the batch, route, expert) for every route, rows in parallel.
+template <class F>
+void for_each_route(const Step& step, TensorId routes, uint32_t chosen, F&& f) {
+  step.pool.parallel_for(step.rows(routes), [&](size_t t, unsigned) {
+    for (uint32_t r = 0; r < chosen; ++r) {
+      f(static_cast<uint32_t>(t), r, static_cast<uint32_t>(step.row(routes, static_cast<uint32_t>(t))[r]));
+    }
+  });
+}
+
+}  // namespace
+
+void run(const Step& step, const Route& op) {
+  for (uint32_t t = 0; t < step.rows(op.scores); ++t) {
+    const auto row = step.row(op.scores, t);
+    std::vector<double> weights(row.begin(), row.end());
+    if (op.kind == RouterKind::softmax) weights = softmax(weights);
+    if (op.kind == RouterKind::sigmoid) {
+      for (double& weight : weights) weight = 1 / (1 + std::exp(-weight));
+    }
+    std::vector<double> merit = weights;
+    for (size_t e = 0; op.correction && e < merit.size(); ++e) {
+      merit[e] += step.storage.vectors[op.correction->index][e];
+    }
+    if (op.groups > 1) keep_groups(op, merit);
+    const std::vector<uint32_t> experts = largest(merit, op.chosen);
+    std::vector<double> chosen;
+    for (const uint32_t e : experts) chosen.push_back(weights[e]);
+    if (op.kind == RouterKind::softmax_of_chosen) chosen = softmax(chosen);
+    const double sum = op.normalise ? std::accumulate(chosen.begin(), chosen.end(), 1e-20) : 1;
+    const auto out = step.row(op.out, t);
+    for (uint32_t r = 0; r < op.chosen; ++r) {
+      out[r] = static_cast<float>(experts[r]);
+      out[op.chosen + r] = static_cast<float>(chosen[r] / sum * op.scale);
+    }
+  }
+}
+
+void run(const Step& step, const ExpertGateUp& op) {
+  const Matrix& gate = step.storage.matrices[op.gate.index];
+  const Matrix& up = step.storage.matrices[op.up.index];
+  const uint32_t width = gate.rows() / op.experts;
+  for_each_route(step, op.routes, op.chosen, [&](uint32_t t, uint32_t r, uint32_t expert) {
+    std::vector<float> row(gate.cols());
+    const auto in = step.row(op.in, t), out = step.row(op.out, t);
+    for (uint32_t i = 0; i < width; ++i) {
+      gate.read_row(expert * width + i, row);
+      const double gated = activate(op.activation, dot(in, row));
+      up.read_row(expert * width + i, row);
+      out[static_cast<size_t>(r) * width + i] = static_cast<float>(gated * dot(in, row));
+    }
+  });
+}
+
+void run(const Step& step, const ExpertLinear& op) {
+  const Matrix& weight = step.storage.matrices[op.weight.index];
+  const uint32_t width = weight.rows() / op.experts;
+  for_each_route(step, op.routes, op.chosen, [&](uint32_t t, uint32_t r, uint32_t expert) {
+    std::vector<float> row(weight.cols());
+    const auto in = step.row(op.in, t).subspan(static_cast<size_t>(r) * weight.cols(), weight.cols());
+    const auto out = step.row(op.out, t);
+    for (uint32_t i = 0; i < width; ++i) {
+      weight.read_row(expert * width + i, row);
+      out[static_cast<size_t>(r) * width + i] = static_cast<float>(dot(in, row));
+    }
+  });
+}
+
+void run(const Step& step, const CombineExperts& op) {
+  for (uint32_t t = 0; t < step.rows(op.out); ++t) {
+    const auto out = step.row(op.out, t), in = step.row(op.in, t), routes = step.row(op.routes, t);
+    for (size_t i = 0; i < out.size(); ++i) {
+      double sum = op.shared ? step.row(*op.shared, t)[i] : 0;
+      for (uint32_t r = 0; r < op.chosen; ++r) {
+        sum += static_cast<double>(routes[op.chosen + r]) * in[r * out.size() + i];
+      }
+      out[i] = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace hearth::reference

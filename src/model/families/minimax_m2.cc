@@ -1,0 +1,69 @@
+#include <array>
+
+#include "model/families/expert_fields.h"
+
+// MiniMax M2: experts by sigmoids with a correction for the choice, norms of all heads together, a part of a head
+// turned.
+namespace hearth {
+namespace {
+
+constexpr std::array<std::string_view, 1> kModelTypes = {"minimax_m2"};
+constexpr std::array<std::string_view, 1> kArchitectures = {"minimax-m2"};
+
+void norm_all_heads(DecoderConfig& c) {
+  c.for_each_attention([](AttentionConfig& attention) { attention.head_norm = HeadNorm::all_heads; });
+}
+
+Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
+  fields::HuggingFaceFields f(config);
+  // The published files say rotary_dim; where there are rope_parameters, these alone count, as in transformers 5.
+  const float head_dim = static_cast<float>(f.u32("head_dim", 128));
+  const float turned = static_cast<float>(f.u32("rotary_dim", 64));
+  const float partial = f.has("rope_parameters") ? 1.0F : turned / std::max(head_dim, 1.0F);
+  DecoderDescription d = fields::common(f, {.family = "minimax_m2",
+                                            .rope_theta = 5e6,
+                                            .partial_rotary = partial,
+                                            .context_length = 196608,
+                                            .kv_heads = 8,
+                                            .head_dim = 128});
+  const uint32_t count = f.u32("num_local_experts", 256), chosen = f.u32("num_experts_per_tok", 8);
+  for (LayerConfig& layer : d.config.layers) {
+    const DenseConfig dense = std::get<DenseConfig>(layer.feed_forward);
+    layer.feed_forward = ExpertsConfig{.experts = count,
+                                       .chosen = chosen,
+                                       .width = dense.width,
+                                       .activation = dense.activation,
+                                       .router = RouterKind::sigmoid,
+                                       .normalise = true};
+  }
+  norm_all_heads(d.config);
+  fields::add_head_norms(d.names);
+  const std::string experts = "model.layers.{}.block_sparse_moe.";
+  d.names.router = experts + "gate.weight";
+  d.names.router_correction = experts + "e_score_correction_bias";
+  d.names.expert_gate = experts + "experts.{e}.w1.weight";
+  d.names.expert_down = experts + "experts.{e}.w2.weight";
+  d.names.expert_up = experts + "experts.{e}.w3.weight";
+  return fields::finish(f, std::move(d));
+}
+
+Result<DecoderDescription> from_gguf(const Gguf& gguf) {
+  fields::GgufFields f(gguf);
+  DecoderDescription d = fields::common(f, {.family = "minimax_m2"});
+  ExpertsConfig experts = fields::experts_of(f, d.names);
+  experts.router = RouterKind::sigmoid;
+  experts.normalise = true;
+  if (f.u32("expert_gating_func", 2) != 2)
+    f.fail({ErrorCode::unsupported, "its experts are not chosen by sigmoids", ""});
+  fields::set_experts(d.config, experts, [](uint32_t) { return true; });
+  norm_all_heads(d.config);
+  fields::add_head_norms(gguf, d.names);
+  d.names.router_correction = "blk.{}.exp_probs_b.bias";
+  return fields::finish(f, std::move(d));
+}
+
+}  // namespace
+
+const Family kMiniMaxM2 = {"minimax_m2", kModelTypes, kArchitectures, from_hugging_face, from_gguf};
+
+}  // namespace hearth
