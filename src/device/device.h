@@ -30,6 +30,7 @@ enum class MatrixRole : uint8_t {
   embedding,  ///< a row for each token of the vocabulary; the head, too, where they are tied
   head,       ///< of its own
   stacked,    ///< its rows are outputs, whichever part they are of: Q, K and V; or a single part
+  experts,    ///< the rows of one expert after another, in as many parts as experts or in one; only some are used
   gate_up,    ///< two parts of equal size, whose rows are used in pairs (GateUp)
 };
 

@@ -49,11 +49,11 @@ MatrixId WeightPlan::experts(const std::string& name, uint32_t experts, uint32_t
       std::string own = name;
       parts.push_back({own.replace(at, kExpert.size(), std::to_string(e)), rows});
     }
-    return matrix(MatrixRole::stacked, parts, cols, {layer});
+    return matrix(MatrixRole::experts, parts, cols, {layer});
   }
   const auto tensor = find(name, {experts, rows, cols});
   if (!tensor) return {};
-  MatrixSpec spec{.role = MatrixRole::stacked, .parts = {}, .cols = cols, .layers = {layer}};
+  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
   spec.parts.push_back({tensor->name, tensor->format, experts * rows});
   return declare(std::move(spec), {*tensor}, {{name, experts * rows}});
 }

@@ -248,7 +248,7 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
   const auto bank = [&](uint32_t rows, uint32_t cols, uint32_t seed) {
     using Parts = std::vector<std::pair<NumberFormat, uint32_t>>;
     const Parts parts = experts_apart ? Parts(kExperts, {format, rows}) : Parts{{format, kExperts * rows}};
-    return add_matrix(device, parts, cols, seed);
+    return add_matrix(device, parts, cols, seed, MatrixRole::experts);
   };
   Recording r;
   r.tensors = {{"x", Rows::tokens, kHidden},

@@ -348,17 +348,18 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                                .out = routes});
     operations.push_back(ExpertGateUp{.in = in,
                                       .routes = routes,
-                                      .gate = model.matrix({{format, kExperts * kWidth}}, hidden),
-                                      .up = model.matrix({{format, kExperts * kWidth}}, hidden),
+                                      .gate = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
+                                      .up = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
                                       .experts = kExperts,
                                       .chosen = kChosen,
                                       .out = activated});
-    operations.push_back(ExpertLinear{.in = activated,
-                                      .routes = routes,
-                                      .weight = model.matrix({{format, kExperts * hidden}}, kWidth),
-                                      .experts = kExperts,
-                                      .chosen = kChosen,
-                                      .out = outputs});
+    operations.push_back(
+        ExpertLinear{.in = activated,
+                     .routes = routes,
+                     .weight = model.matrix({{format, kExperts * hidden}}, kWidth, MatrixRole::experts),
+                     .experts = kExperts,
+                     .chosen = kChosen,
+                     .out = outputs});
     operations.push_back(CombineExperts{.in = outputs, .routes = routes, .chosen = kChosen, .shared = in, .out = out});
     model.result(out);
     compare_token_counts(model, kFloatTolerance, "experts", {1, 5, 17});

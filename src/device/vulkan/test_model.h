@@ -28,8 +28,9 @@ class TestModel {
   explicit TestModel(uint32_t seed) : random_(seed) {}
 
   /// A matrix of random values of about 1 / sqrt(cols), quantised. The parts are stacked.
-  MatrixId matrix(const std::vector<std::pair<NumberFormat, uint32_t>>& formats_and_rows, uint32_t cols) {
-    Weights weights = {.spec = {.parts = {}, .cols = cols}, .parts = {}};
+  MatrixId matrix(const std::vector<std::pair<NumberFormat, uint32_t>>& formats_and_rows, uint32_t cols,
+                  MatrixRole role = MatrixRole::stacked) {
+    Weights weights = {.spec = {.role = role, .parts = {}, .cols = cols}, .parts = {}};
     for (const auto& [format, rows] : formats_and_rows) {
       weights.spec.parts.push_back({"test", format, rows});
       const auto values = normal(static_cast<size_t>(rows) * cols, 1.0F / std::sqrt(static_cast<float>(cols)));
@@ -43,9 +44,7 @@ class TestModel {
 
   /// The same for GateUp: two parts.
   MatrixId gate_up_matrix(const std::vector<std::pair<NumberFormat, uint32_t>>& formats_and_rows, uint32_t cols) {
-    const MatrixId id = matrix(formats_and_rows, cols);
-    matrices_[id.index].spec.role = MatrixRole::gate_up;
-    return id;
+    return matrix(formats_and_rows, cols, MatrixRole::gate_up);
   }
 
   /// A matrix [values / cols, cols].

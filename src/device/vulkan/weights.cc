@@ -35,7 +35,7 @@ std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
   for (const MatrixPart& part : spec.parts) {
     const RowRange whole = {first, part.rows, format_on_device(spec, part)};
     first += part.rows;
-    if (!ranges.empty() && spec.role == MatrixRole::stacked && ranges.back().format == whole.format &&
+    if (!ranges.empty() && spec.role != MatrixRole::gate_up && ranges.back().format == whole.format &&
         ranges.back().rows % Device::kRowGranularity == 0) {
       const RowRange joined = {ranges.back().first, ranges.back().rows + whole.rows, whole.format};
       if (fits(joined, spec.cols, gpu)) {
