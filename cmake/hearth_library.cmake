@@ -49,12 +49,13 @@ function(hearth_library name)
       set(timeout 3600)
     endif()
     # What needs a GPU, which may be one that the processor plays, and what computes thousands of positions, is not quick.
+    # One label, as a list of them is lost on the way; `-L unit` and `-L quick` both match it.
     set(slow "*ulkan*:*LongGolden*")
     if(name MATCHES vulkan)
       set(slow "*")
     endif()
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_FILTER "-${slow}"
-                         PROPERTIES LABELS "unit;quick" TIMEOUT ${timeout})
+                         PROPERTIES LABELS quick_unit TIMEOUT ${timeout})
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_FILTER "${slow}"
                          PROPERTIES LABELS unit TIMEOUT ${timeout})
   endif()

@@ -17,7 +17,7 @@ enum class RouterKind : uint8_t { softmax, sigmoid, softmax_of_chosen };
 /// are looked at, a group being as good as its two best experts together. `normalise` divides the chosen weights by
 /// their sum; `scale` multiplies them. out [2 * chosen] holds the experts' numbers, then their weights (arXiv
 /// 1701.06538, 2412.19437).
-struct Route {
+struct ChooseExperts {
   TensorId scores;
   RouterKind kind = RouterKind::softmax;
   uint32_t experts = 0;

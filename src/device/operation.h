@@ -205,7 +205,7 @@ struct Logits {
   }
 };
 
-using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, Route, ExpertGateUp, ExpertLinear,
+using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
                                CombineExperts, RopeAndStore, Attention, SelectRows, Logits>;
 
 /// Calls `use` for everything that an operation uses; what it is called with may be changed, of a constant operation

@@ -35,7 +35,7 @@ class Costs {
     return {fmt::format("gate and up {} to {}", width(op.in), width(op.out)), product(op.gate_up, op.in)};
   }
 
-  OperationCost of(const Route& op) const {
+  OperationCost of(const ChooseExperts& op) const {
     return {fmt::format("route to {} of {}", op.chosen, op.experts), values(op.scores)};
   }
 

@@ -38,7 +38,7 @@ struct DenseConfig {
 };
 
 /// A mixture of experts (arXiv 2101.03961): a router chooses some of many dense parts for each token; a shared one,
-/// where there is one, sees all tokens. Route, device/operation.h, says what the router's numbers mean.
+/// where there is one, sees all tokens. ChooseExperts, device/operation.h, says what the router's numbers mean.
 struct ExpertsConfig {
   uint32_t experts = 0;
   uint32_t chosen = 0;  ///< for each token

@@ -19,7 +19,7 @@ class ExpertBatches {
     ActivationTensor gathered;                          ///< panels of these rows, and nothing else
   };
 
-  /// `routes` [rows][2 * chosen], as Route writes them.
+  /// `routes` [rows][2 * chosen], as ChooseExperts writes them.
   void sort(const ActivationTensor& routes, size_t rows, uint32_t experts, uint32_t chosen) {
     std::vector<Batch> all(experts);
     for (uint32_t row = 0; row < rows; ++row) {

@@ -260,15 +260,15 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
   r.operations.push_back(Embed{.table = add_table(device, random_values(40 * kHidden, 1), kHidden), .out = {0}});
   r.operations.push_back(
       Linear{.in = {0}, .weight = add_matrix(device, {{NumberFormat::f32, kExperts}}, kHidden, 2), .out = {1}});
-  Route route{.scores = {1},
-              .kind = c.kind,
-              .experts = kExperts,
-              .chosen = kChosen,
-              .groups = c.groups,
-              .chosen_groups = c.chosen_groups,
-              .normalise = c.normalise,
-              .scale = 1.5F,
-              .out = {2}};
+  ChooseExperts route{.scores = {1},
+                      .kind = c.kind,
+                      .experts = kExperts,
+                      .chosen = kChosen,
+                      .groups = c.groups,
+                      .chosen_groups = c.chosen_groups,
+                      .normalise = c.normalise,
+                      .scale = 1.5F,
+                      .out = {2}};
   if (c.correction) route.correction = add_vector(device, random_values(kExperts, 3));
   r.operations.push_back(route);
   r.operations.push_back(ExpertGateUp{.in = {0},

@@ -110,7 +110,7 @@ class CpuProgram : public InlineProgram {
     operations_.push_back(make_activate(op, recording_.tensors[op.in.index].width, forms[0]));
   }
   void add(const GateUp& op, const Forms& forms) { operations_.push_back(make_gate_up(op, forms[0])); }
-  void add(const Route& op, const Forms&) { operations_.push_back(make_route(op)); }
+  void add(const ChooseExperts& op, const Forms&) { operations_.push_back(make_route(op)); }
   void add(const ExpertGateUp& op, const Forms&) { operations_.push_back(make_expert_gate_up(op, *batches_)); }
   void add(const ExpertLinear& op, const Forms&) { operations_.push_back(make_expert_linear(op, *batches_)); }
   void add(const CombineExperts& op, const Forms&) { operations_.push_back(make_combine_experts(op)); }

@@ -45,7 +45,7 @@ class OperationCheck {
     return vector("a bias of gate and up", op.bias, 2 * width(op.out));
   }
 
-  Result<void> operator()(const Route& op) const {
+  Result<void> operator()(const ChooseExperts& op) const {
     if (width(op.scores) != op.experts) return misfit("a router's scores", width(op.scores), op.experts);
     if (width(op.out) != 2 * op.chosen) return misfit("routes", width(op.out), 2 * op.chosen);
     const bool fits = op.chosen > 0 && op.chosen <= op.experts && op.groups > 0 && op.experts % op.groups == 0 &&

@@ -25,7 +25,7 @@ size_t take_largest(std::span<float> values) {
 
 class RouteOperation : public CpuOperation {
  public:
-  explicit RouteOperation(const Route& op) : op_(op) {}
+  explicit RouteOperation(const ChooseExperts& op) : op_(op) {}
 
   size_t scratch_floats() const override { return size_t{2} * op_.experts + op_.groups; }
 
@@ -77,11 +77,11 @@ class RouteOperation : public CpuOperation {
     }
   }
 
-  Route op_;
+  ChooseExperts op_;
 };
 
 }  // namespace
 
-std::unique_ptr<CpuOperation> make_route(const Route& op) { return std::make_unique<RouteOperation>(op); }
+std::unique_ptr<CpuOperation> make_route(const ChooseExperts& op) { return std::make_unique<RouteOperation>(op); }
 
 }  // namespace hearth::cpu

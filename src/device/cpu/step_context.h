@@ -91,7 +91,7 @@ std::unique_ptr<CpuOperation> make_fill_panels(TensorId tensor, const TensorForm
 std::unique_ptr<CpuOperation> make_linear(const Linear& op);
 std::unique_ptr<CpuOperation> make_logits(const Logits& op);
 std::unique_ptr<CpuOperation> make_gate_up(const GateUp& op, const TensorForms& out);
-std::unique_ptr<CpuOperation> make_route(const Route& op);
+std::unique_ptr<CpuOperation> make_route(const ChooseExperts& op);
 /// `batches` serves all operations of a program, one after the other.
 std::unique_ptr<CpuOperation> make_expert_gate_up(const ExpertGateUp& op, ExpertBatches& batches);
 std::unique_ptr<CpuOperation> make_expert_linear(const ExpertLinear& op, ExpertBatches& batches);

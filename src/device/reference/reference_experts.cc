@@ -25,7 +25,7 @@ std::vector<uint32_t> largest(const std::vector<double>& x, uint32_t count) {
 }
 
 /// Leaves out the experts of all groups but the best.
-void keep_groups(const Route& op, std::vector<double>& merit) {
+void keep_groups(const ChooseExperts& op, std::vector<double>& merit) {
   const size_t size = merit.size() / op.groups;
   std::vector<double> groups;
   for (uint32_t g = 0; g < op.groups; ++g) {
@@ -52,7 +52,7 @@ void for_each_route(const Step& step, TensorId routes, uint32_t chosen, F&& f) {
 
 }  // namespace
 
-void run(const Step& step, const Route& op) {
+void run(const Step& step, const ChooseExperts& op) {
   for (uint32_t t = 0; t < step.rows(op.scores); ++t) {
     const auto row = step.row(op.scores, t);
     std::vector<double> weights(row.begin(), row.end());

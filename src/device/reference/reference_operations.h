@@ -28,7 +28,7 @@ void run(const Step& step, const AddNorm& op);
 void run(const Step& step, const Linear& op);
 void run(const Step& step, const Activate& op);
 void run(const Step& step, const GateUp& op);
-void run(const Step& step, const Route& op);
+void run(const Step& step, const ChooseExperts& op);
 void run(const Step& step, const ExpertGateUp& op);
 void run(const Step& step, const ExpertLinear& op);
 void run(const Step& step, const CombineExperts& op);

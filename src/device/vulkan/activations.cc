@@ -63,7 +63,7 @@ class Usage {
   static bool writes_either_form(const Operation& operation) {
     return std::visit(
         Overloaded{[](const OneOf<AddNorm, GateUp, Attention> auto&) { return true; },
-                   [](const OneOf<Embed, Linear, Activate, Route, ExpertGateUp, ExpertLinear, CombineExperts,
+                   [](const OneOf<Embed, Linear, Activate, ChooseExperts, ExpertGateUp, ExpertLinear, CombineExperts,
                                   RopeAndStore, SelectRows, Logits> auto&) { return false; }},
         operation);
   }

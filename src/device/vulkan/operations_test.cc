@@ -336,16 +336,17 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
     operations.push_back(
         Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, kExperts}}, hidden), .out = scores});
     const bool grouped = kind == RouterKind::sigmoid;
-    operations.push_back(Route{.scores = scores,
-                               .kind = kind,
-                               .experts = kExperts,
-                               .chosen = kChosen,
-                               .groups = grouped ? 4U : 1U,
-                               .chosen_groups = grouped ? 2U : 1U,
-                               .normalise = kind != RouterKind::softmax,
-                               .scale = 1.5F,
-                               .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
-                               .out = routes});
+    operations.push_back(
+        ChooseExperts{.scores = scores,
+                      .kind = kind,
+                      .experts = kExperts,
+                      .chosen = kChosen,
+                      .groups = grouped ? 4U : 1U,
+                      .chosen_groups = grouped ? 2U : 1U,
+                      .normalise = kind != RouterKind::softmax,
+                      .scale = 1.5F,
+                      .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
+                      .out = routes});
     operations.push_back(ExpertGateUp{.in = in,
                                       .routes = routes,
                                       .gate = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),

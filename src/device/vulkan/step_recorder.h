@@ -103,7 +103,7 @@ class StepRecorder {
   Result<void> halve_bytes(TensorId tensor);
 
   // step_recorder_experts.cc
-  Result<void> emit(const Route& op);
+  Result<void> emit(const ChooseExperts& op);
   Result<void> emit(const ExpertGateUp& op);
   Result<void> emit(const ExpertLinear& op);
   Result<void> emit(const CombineExperts& op);

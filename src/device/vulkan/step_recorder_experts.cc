@@ -45,7 +45,7 @@ shared::WeightRef StepRecorder::weight_ref(const WeightRun& run) const {
   return {at, at + run.layout.extra_offset, at + run.layout.scales_offset};
 }
 
-Result<void> StepRecorder::emit(const Route& op) {
+Result<void> StepRecorder::emit(const ChooseExperts& op) {
   const shared::RouteArguments arguments = {.step = c_.step.header(),
                                             .scores = floats(op.scores),
                                             .correction = vector_address(op.correction),

@@ -55,7 +55,7 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
                             add_attention(op);
                           },
                           [&](const AddNorm&) { joins_before_[i] = true; },
-                          [](const OneOf<Embed, Linear, Activate, GateUp, Route, ExpertGateUp, ExpertLinear,
+                          [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
                                          CombineExperts, RopeAndStore, SelectRows, Logits> auto&) {}},
                operation);
   }

@@ -35,16 +35,16 @@ void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeigh
   const TensorId activated = r.tensor("expert_activated", c.chosen * c.width);
   const TensorId mixed = r.tensor("expert_outputs", c.chosen * hidden);
   r.emit(Linear{.in = in, .weight = w.router, .bias = w.router_bias, .out = scores});
-  r.emit(Route{.scores = scores,
-               .kind = c.router,
-               .experts = c.experts,
-               .chosen = c.chosen,
-               .groups = c.groups,
-               .chosen_groups = c.chosen_groups,
-               .normalise = c.normalise,
-               .scale = c.scale,
-               .correction = w.correction,
-               .out = routes});
+  r.emit(ChooseExperts{.scores = scores,
+                       .kind = c.router,
+                       .experts = c.experts,
+                       .chosen = c.chosen,
+                       .groups = c.groups,
+                       .chosen_groups = c.chosen_groups,
+                       .normalise = c.normalise,
+                       .scale = c.scale,
+                       .correction = w.correction,
+                       .out = routes});
   r.emit(ExpertGateUp{.in = in,
                       .routes = routes,
                       .gate = w.gate,

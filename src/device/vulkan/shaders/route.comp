@@ -1,6 +1,6 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
-// Route: a subgroup for each row, whose lanes share the experts out.
+// ChooseExperts: a subgroup for each row, whose lanes share the experts out.
 #include "common.glsl"
 layout(constant_id = 2) const uint KIND = 0;
 layout(constant_id = 3) const uint CHOSEN = 1;
