@@ -19,8 +19,8 @@
 namespace hearth {
 namespace {
 
-const std::vector<std::string> kFamilies = {"llama",   "llama3_rope", "qwen2",      "qwen3",
-                                            "mistral", "gemma2",      "gemma3_text"};
+const std::vector<std::string> kFamilies = {"llama",       "llama3_rope", "qwen2", "qwen3",   "mistral",   "gemma2",
+                                            "gemma3_text", "cohere2",     "olmo2", "apertus", "qwen3_moe", "glm4_moe"};
 
 /// A device of the golden tests, and from which layer on it is used.
 struct Part {

@@ -58,7 +58,7 @@ TEST(GgufFamilies, AKeyThatNobodyReadsIsRefusedByName) {
     const auto description = describe(gguf);
     return description ? std::string() : description.error().message;
   };
-  EXPECT_THAT(refused(small("llama").key("llama.expert_count", uint32_t{8})), HasSubstr("llama.expert_count"));
+  EXPECT_THAT(refused(small("qwen3").key("qwen3.expert_count", uint32_t{8})), HasSubstr("qwen3.expert_count"));
   EXPECT_THAT(refused(small("llama").key("llama.logit_scale", 8.0F)), HasSubstr("llama.logit_scale"));
   EXPECT_THAT(refused(small("qwen3").key("qwen3.attention.causal", false)), HasSubstr("qwen3.attention.causal"));
   EXPECT_THAT(refused(small("llama").key("llama.rope.scaling.type", "longrope")), HasSubstr("longrope"));
