@@ -30,6 +30,11 @@ Result<void> StepRecorder::record_inputs() {
   return {};
 }
 
+shared::WeightRef StepRecorder::weight_ref(const WeightRun& run) const {
+  const VkDeviceAddress at = c_.weights.slice(run).address();
+  return {at, at + run.layout.extra_offset, at + run.layout.scales_offset};
+}
+
 Access StepRecorder::cache_access(uint32_t layer) const {
   const Slice& slice = c_.cache.layer(layer);
   return {slice.address(), slice.address() + slice.bytes};
@@ -79,17 +84,15 @@ Result<void> StepRecorder::halve_bytes(TensorId tensor) {
 Result<void> StepRecorder::emit(const Embed& op) {
   const Matrix& table = c_.weights.matrix(op.table);
   for (const WeightRun& run : table.runs) {
-    const VkDeviceAddress at = c_.weights.slice(run).address();
-    const shared::EmbedArguments arguments = {
-        .table = {at, at + run.layout.extra_offset, at + run.layout.scales_offset},
-        .step = c_.step.header(),
-        .token_ids = c_.step.token_ids(),
-        .best = c_.candidates.best,
-        .result = floats(op.out),
-        .first_row = run.first_row,
-        .rows = run.layout.rows,
-        .width = width(op.out),
-        .scale = op.scale};
+    const shared::EmbedArguments arguments = {.table = weight_ref(run),
+                                              .step = c_.step.header(),
+                                              .token_ids = c_.step.token_ids(),
+                                              .best = c_.candidates.best,
+                                              .result = floats(op.out),
+                                              .first_row = run.first_row,
+                                              .rows = run.layout.rows,
+                                              .width = width(op.out),
+                                              .scale = op.scale};
     const PipelineKey key = {Shader::embed, 128, {run.layout.encoding}};
     // Each run writes rows of its own tokens, so runs need no barrier between them: only the first declares the write.
     const std::array reads = {Access{c_.candidates.best, c_.candidates.best + c_.candidates.best_bytes}};

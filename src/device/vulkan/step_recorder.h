@@ -108,7 +108,6 @@ class StepRecorder {
   Result<void> emit(const ExpertLinear& op);
   Result<void> emit(const CombineExperts& op);
   Result<const WeightRun*> experts_run(MatrixId id) const;
-  shared::WeightRef weight_ref(const WeightRun& run) const;
 
   // step_recorder_attention.cc
   Result<void> emit(const RopeAndStore& op);
@@ -179,6 +178,7 @@ class StepRecorder {
   /// A tensor in all its forms; finer ranges would save no barrier.
   Access access(TensorId tensor) const { return {floats(tensor), c_.activations.address() + place(tensor).end}; }
   Access cache_access(uint32_t layer) const;
+  shared::WeightRef weight_ref(const WeightRun& run) const;
 
   const RecorderContext& c_;
   Bucket bucket_;

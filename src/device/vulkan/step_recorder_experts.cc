@@ -24,10 +24,6 @@ uint32_t kind_constant(RouterKind kind) {
   return shared::kRouterSoftmax;
 }
 
-uint32_t padded_rows(const WeightLayout& layout) {
-  return divide_up(layout.rows, shared::kRowPadding) * shared::kRowPadding;
-}
-
 }  // namespace
 
 /// A matrix of experts as shaders read it: rows of one encoding in one slice.
@@ -38,11 +34,6 @@ Result<const WeightRun*> StepRecorder::experts_run(MatrixId id) const {
               fmt::format("{}: experts of several formats, or of more than a slice of memory, are not built for Vulkan",
                           matrix.spec.parts.front().name),
               "use --device cpu");
-}
-
-shared::WeightRef StepRecorder::weight_ref(const WeightRun& run) const {
-  const VkDeviceAddress at = c_.weights.slice(run).address();
-  return {at, at + run.layout.extra_offset, at + run.layout.scales_offset};
 }
 
 Result<void> StepRecorder::emit(const ChooseExperts& op) {
@@ -80,7 +71,7 @@ Result<void> StepRecorder::emit(const ExpertGateUp& op) {
                                                    .result = floats(op.out),
                                                    .width = expert_width,
                                                    .blocks = layout.blocks(),
-                                                   .padded_rows = padded_rows(layout),
+                                                   .padded_rows = layout.padded_rows,
                                                    .chosen = op.chosen};
   const PipelineKey key = {Shader::expert_gate_up,
                            kSubgroups * c_.gpu.properties().subgroup_size,
@@ -103,7 +94,7 @@ Result<void> StepRecorder::emit(const ExpertLinear& op) {
                                                    .result = floats(op.out),
                                                    .width = expert_width,
                                                    .blocks = layout.blocks(),
-                                                   .padded_rows = padded_rows(layout),
+                                                   .padded_rows = layout.padded_rows,
                                                    .chosen = op.chosen};
   const PipelineKey key = {
       Shader::expert_linear, kSubgroups * c_.gpu.properties().subgroup_size, {layout.encoding, is_logits(op.in)}};

@@ -16,11 +16,6 @@ constexpr uint32_t kManyThreads = 256;
 
 uint32_t tile_tokens(uint32_t rows) { return rows <= 32 ? 32 : 64; }
 
-shared::WeightRef reference(const Slice& slice, const WeightLayout& layout) {
-  const VkDeviceAddress at = slice.address();
-  return {at, at + layout.extra_offset, at + layout.scales_offset};
-}
-
 uint32_t activation_constant(const GateUp& op) {
   return function_constant(op.activation) | (op.bias ? shared::kActivationBias : 0);
 }
@@ -160,7 +155,7 @@ Result<void> StepRecorder::multiply(const Multiplication& m) {
 
 shared::LinearArguments StepRecorder::linear_arguments(const Multiplication& m, const WeightRun& run,
                                                        const InputForm& in) const {
-  return {.weight = reference(c_.weights.slice(run), run.layout),
+  return {.weight = weight_ref(run),
           .step = c_.step.header(),
           .x = in.x,
           .x_pairs = in.pairs,
@@ -213,8 +208,8 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const Form form = form_for(tuning, layout, 2, rows(op.in));
   if (auto made = make_form(op.in, form); !made) return made;
   const InputForm in = input_form(op.in, form);
-  shared::GateUpArguments arguments = {.gate = reference(c_.weights.slice(matrix.runs[0]), layout),
-                                       .up = reference(c_.weights.slice(matrix.runs[1]), layout),
+  shared::GateUpArguments arguments = {.gate = weight_ref(matrix.runs[0]),
+                                       .up = weight_ref(matrix.runs[1]),
                                        .step = c_.step.header(),
                                        .x = in.x,
                                        .x_pairs = in.pairs,

@@ -32,11 +32,8 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   if (f.boolean("attention_bias", false)) fields::add_qkv_biases(d.names);
   if (f.boolean("use_qk_norm", false)) fields::add_head_norms(d.names);
   const std::string mlp = "model.layers.{}.mlp.";
-  d.names.router = mlp + "gate.weight";
+  fields::name_experts(d.names);
   d.names.router_correction = mlp + "gate.e_score_correction_bias";
-  d.names.expert_gate = mlp + "experts.{e}.gate_proj.weight";
-  d.names.expert_up = mlp + "experts.{e}.up_proj.weight";
-  d.names.expert_down = mlp + "experts.{e}.down_proj.weight";
   d.names.shared_gate = mlp + "shared_experts.gate_proj.weight";
   d.names.shared_up = mlp + "shared_experts.up_proj.weight";
   d.names.shared_down = mlp + "shared_experts.down_proj.weight";
@@ -49,8 +46,7 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   DecoderDescription d = fields::common(f, {.family = "glm4_moe"});
   ExpertsConfig experts = fields::experts_of(f, d.names);
   experts.router = RouterKind::sigmoid;
-  if (f.u32("expert_gating_func", 2) != 2)
-    f.fail({ErrorCode::unsupported, "its experts are not chosen by sigmoids", ""});
+  fields::expect_sigmoids(f);
   experts.shared_width = f.u32("expert_shared_count", 1) * experts.width;
   const uint32_t dense_layers = f.u32("leading_dense_block_count", 1);
   // Layers that predict further tokens stand behind the others.

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "model/families/every_layer.h"
 #include "model/families/expert_fields.h"
 
 // Llama (arXiv 2302.13971, 2407.21783) and everything that shares its architecture, such as SmolLM2.
@@ -20,9 +21,8 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
   DecoderDescription d = fields::common(f, {.family = "llama", .interleaved_rope = true});
-  const uint32_t window = f.u32("attention.sliding_window", 0);  // Mistral's, over all layers
-  d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
-  if (f.u32("expert_count", 0) > 0) {  // Mixtral's
+  fields::set_window_everywhere(d.config, f.u32("attention.sliding_window", 0));  // Mistral's, over all layers
+  if (f.u32("expert_count", 0) > 0) {                                             // Mixtral's
     ExpertsConfig experts = fields::experts_of(f, d.names);
     experts.router = RouterKind::softmax_of_chosen;
     fields::set_experts(d.config, experts, [](uint32_t) { return true; });

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "model/families/every_layer.h"
 #include "model/families/expert_fields.h"
 
 // MiniMax M2: experts by sigmoids with a correction for the choice, norms of all heads together, a part of a head
@@ -9,10 +10,6 @@ namespace {
 
 constexpr std::array<std::string_view, 1> kModelTypes = {"minimax_m2"};
 constexpr std::array<std::string_view, 1> kArchitectures = {"minimax-m2"};
-
-void norm_all_heads(DecoderConfig& c) {
-  c.for_each_attention([](AttentionConfig& attention) { attention.head_norm = HeadNorm::all_heads; });
-}
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
@@ -26,24 +23,14 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
                                             .context_length = 196608,
                                             .kv_heads = 8,
                                             .head_dim = 128});
-  const uint32_t count = f.u32("num_local_experts", 256), chosen = f.u32("num_experts_per_tok", 8);
-  for (LayerConfig& layer : d.config.layers) {
-    const DenseConfig dense = std::get<DenseConfig>(layer.feed_forward);
-    layer.feed_forward = ExpertsConfig{.experts = count,
-                                       .chosen = chosen,
-                                       .width = dense.width,
-                                       .activation = dense.activation,
-                                       .router = RouterKind::sigmoid,
-                                       .normalise = true};
-  }
-  norm_all_heads(d.config);
+  fields::make_experts_of_dense(d.config, {.experts = f.u32("num_local_experts", 256),
+                                           .chosen = f.u32("num_experts_per_tok", 8),
+                                           .router = RouterKind::sigmoid,
+                                           .normalise = true});
+  fields::norm_all_heads(d.config);
   fields::add_head_norms(d.names);
-  const std::string experts = "model.layers.{}.block_sparse_moe.";
-  d.names.router = experts + "gate.weight";
-  d.names.router_correction = experts + "e_score_correction_bias";
-  d.names.expert_gate = experts + "experts.{e}.w1.weight";
-  d.names.expert_down = experts + "experts.{e}.w2.weight";
-  d.names.expert_up = experts + "experts.{e}.w3.weight";
+  fields::name_experts_by_number(d.names);
+  d.names.router_correction = "model.layers.{}.block_sparse_moe.e_score_correction_bias";
   return fields::finish(f, std::move(d));
 }
 
@@ -53,10 +40,9 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   ExpertsConfig experts = fields::experts_of(f, d.names);
   experts.router = RouterKind::sigmoid;
   experts.normalise = true;
-  if (f.u32("expert_gating_func", 2) != 2)
-    f.fail({ErrorCode::unsupported, "its experts are not chosen by sigmoids", ""});
+  fields::expect_sigmoids(f);
   fields::set_experts(d.config, experts, [](uint32_t) { return true; });
-  norm_all_heads(d.config);
+  fields::norm_all_heads(d.config);
   fields::add_head_norms(gguf, d.names);
   d.names.router_correction = "blk.{}.exp_probs_b.bias";
   return fields::finish(f, std::move(d));

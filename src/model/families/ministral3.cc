@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "model/families/every_layer.h"
 #include "model/families/family.h"
 #include "model/families/gguf_fields.h"
 #include "model/families/hugging_face_fields.h"
@@ -39,8 +40,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   const uint32_t original = rope.u32("original_max_position_embeddings", d.config.context_length);
   set_growth(d.config, rope.f32(kGrowth, 0.0F), original);
   if (rope.error()) f.fail("rope parameters: " + rope.error()->message, rope.error()->code);
-  const uint32_t window = f.u32("sliding_window", 0);
-  d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
+  fields::set_window_everywhere(d.config, f.u32("sliding_window", 0));
   return fields::finish(f, std::move(d));
 }
 

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "model/families/every_layer.h"
 #include "model/families/family.h"
 #include "model/families/gguf_fields.h"
 #include "model/families/hugging_face_fields.h"
@@ -13,8 +14,7 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"mistral"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "mistral", .context_length = 131072, .kv_heads = 8});
-  const uint32_t window = f.u32("sliding_window", 4096, 0);
-  d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
+  fields::set_window_everywhere(d.config, f.u32("sliding_window", 4096, 0));
   return fields::finish(f, std::move(d));
 }
 

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "model/families/every_layer.h"
 #include "model/families/family.h"
 #include "model/families/gguf_fields.h"
 #include "model/families/hugging_face_fields.h"
@@ -14,10 +15,6 @@ constexpr std::array<std::string_view, 2> kModelTypes = {"olmo2", "olmo3"};
 constexpr std::array<std::string_view, 1> kArchitectures = {"olmo2"};
 
 constexpr uint32_t kPattern = 4;
-
-void norm_all_heads(DecoderConfig& c) {
-  c.for_each_attention([](AttentionConfig& attention) { attention.head_norm = HeadNorm::all_heads; });
-}
 
 /// Rope 0 is the full layers', rope 1 the windowed ones'.
 void set_ropes(fields::HuggingFaceFields& f, DecoderConfig& c) {
@@ -50,7 +47,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
                         [](uint32_t layer) { return (layer + 1) % kPattern != 0; });
     set_ropes(f, d.config);
   }
-  norm_all_heads(d.config);
+  fields::norm_all_heads(d.config);
   fields::add_attention_biases(f, d.names);
   fields::add_head_norms(d.names);
   fields::norm_branches_only(d.names);
@@ -61,7 +58,7 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
   DecoderDescription d = fields::common(f, {.family = "olmo2"});
   DecoderConfig& c = d.config;
-  norm_all_heads(c);
+  fields::norm_all_heads(c);
   fields::set_windows(f, f.u32("attention.sliding_window", 0), c,
                       [](uint32_t layer) { return (layer + 1) % kPattern != 0; });
   uint32_t head_dim = 0;

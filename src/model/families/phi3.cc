@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "model/families/every_layer.h"
 #include "model/families/family.h"
 #include "model/families/gguf_fields.h"
 #include "model/families/hugging_face_fields.h"
@@ -75,8 +76,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   c.ropes = {fields::rope_from_parameters(f, has_long ? plain : parameters, defaults)};
   if (has_long && !f.error()) read_long_rope(f, parameters, defaults, c);
   f.pass_over("original_max_position_embeddings");  // which means nothing to other ropes
-  const uint32_t window = f.u32("sliding_window", 0);
-  c.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
+  fields::set_window_everywhere(c, f.u32("sliding_window", 0));
   d.names.q = d.names.k = d.names.v = d.names.gate = d.names.up = "";
   d.names.qkv = "model.layers.{}.self_attn.qkv_proj.weight";
   d.names.gate_up = "model.layers.{}.mlp.gate_up_proj.weight";
@@ -95,8 +95,7 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
     const uint32_t original = f.u32("rope.scaling.original_context_length", c.context_length);
     set_ropes(c, short_factors, long_factors, original, f.f32("rope.scaling.attn_factor", 1.0F));
   }
-  const uint32_t window = f.u32("attention.sliding_window", 0);
-  c.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
+  fields::set_window_everywhere(c, f.u32("attention.sliding_window", 0));
   fields::fuse_qkv(d.names);
   fields::fuse_gate_up(d.names);
   return fields::finish(f, std::move(d));

@@ -9,14 +9,6 @@ namespace {
 constexpr std::array<std::string_view, 1> kModelTypes = {"qwen3_moe"};
 constexpr std::array<std::string_view, 1> kArchitectures = {"qwen3moe"};
 
-void set_names(TensorNames& names) {
-  const std::string mlp = "model.layers.{}.mlp.";
-  names.router = mlp + "gate.weight";
-  names.expert_gate = mlp + "experts.{e}.gate_proj.weight";
-  names.expert_up = mlp + "experts.{e}.up_proj.weight";
-  names.expert_down = mlp + "experts.{e}.down_proj.weight";
-}
-
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "qwen3_moe", .context_length = 32768, .kv_heads = 4});
@@ -37,7 +29,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   });
   fields::add_attention_biases(f, d.names);
   fields::add_head_norms(d.names);
-  set_names(d.names);
+  fields::name_experts(d.names);
   if (f.boolean("use_sliding_window", false)) f.fail("use_sliding_window is not supported", ErrorCode::unsupported);
   f.pass_over("sliding_window");  // which means nothing without it
   return fields::finish(f, std::move(d));

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "model/families/every_layer.h"
 #include "model/families/family.h"
 #include "model/families/gguf_fields.h"
 #include "model/families/hugging_face_fields.h"
@@ -22,8 +23,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
                                             .norm = NormKind::layer,
                                             .epsilon_key = "norm_epsilon",
                                             .epsilon = 1e-5F});
-  const uint32_t window = f.u32("sliding_window", 0);
-  d.config.for_each_attention([&](AttentionConfig& attention) { attention.window = window; });
+  fields::set_window_everywhere(d.config, f.u32("sliding_window", 0));
   const std::string layer = "model.layers.{}.";
   d.names.attention_norm_bias = layer + "input_layernorm.bias";
   d.names.feed_forward_norm_bias = layer + "post_attention_layernorm.bias";
