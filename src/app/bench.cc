@@ -54,6 +54,10 @@ double median(std::vector<double> values) {
 double cache_bytes_read(const Model& model, double context) {
   double sum = 0;
   for (const CacheGroup& group : model.cache_groups()) {
+    if (group.keeps_states) {  // read, and written
+      sum += 2 * static_cast<double>(group.bytes_per_block);
+      continue;
+    }
     const double seen = group.window > 0 ? std::min<double>(context, group.window) : context;
     sum += seen * static_cast<double>(group.bytes_per_block) / kBlockTokens;
   }

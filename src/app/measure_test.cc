@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "engine/cache/cache_plan.h"
-#include "engine/cache/kv_cache.h"
 #include "engine/testing/engine_fixture.h"
 
 namespace hearth::app {
@@ -26,7 +25,7 @@ TEST(Measure, CacheHoldsAllSequencesSideBySide) {
       ASSERT_TRUE(plan) << to_string(plan.error());
       for (size_t g = 0; g < groups.size(); ++g) {
         const uint64_t needed =
-            uint64_t{sequences} * KvCache::blocks_needed(groups[g], tokens_each, options.max_batched_tokens);
+            uint64_t{sequences} * cache_blocks_needed(groups[g], tokens_each, options.max_batched_tokens);
         EXPECT_GE(plan->blocks_per_group[g], needed) << sequences << " of " << tokens_each << ", group " << g;
       }
     }

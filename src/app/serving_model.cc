@@ -7,7 +7,6 @@
 #include <future>
 #include <mutex>
 
-#include "engine/cache/kv_cache.h"
 
 namespace hearth::app {
 namespace {
@@ -45,7 +44,7 @@ std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, s
   uint64_t whole_bytes = 0;  // of all sequences with the whole context
   for (const CacheGroup& group : groups) {
     whole_bytes += uint64_t{planned.max_sequences} * group.bytes_per_block *
-                   KvCache::blocks_needed(group, planned.context_length, planned.max_batched_tokens);
+                   cache_blocks_needed(group, planned.context_length, planned.max_batched_tokens);
   }
   const std::string why =
       planned.cache_bytes >= whole_bytes

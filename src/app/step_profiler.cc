@@ -24,9 +24,14 @@ StepProfiler::StepProfiler(Model& model, const Limits& limits)
   const uint32_t blocks = (length + kBlockTokens - 1) / kBlockTokens;
   int32_t next = 0;
   blocks_.resize(limits.sequences);
-  for (auto& of_sequence : blocks_) {
-    for (uint32_t i = 0; i < blocks; ++i) of_sequence.push_back(next++);
-    block_tables_.emplace_back(model.cache_groups().size(), of_sequence);
+  states_.resize(limits.sequences);
+  for (uint32_t s = 0; s < limits.sequences; ++s) {
+    for (uint32_t i = 0; i < blocks; ++i) blocks_[s].push_back(next++);
+    states_[s].fill(static_cast<int32_t>(s));
+    std::vector<std::span<const int32_t>>& tables = block_tables_.emplace_back();
+    for (const CacheGroup& group : model.cache_groups()) {
+      tables.push_back(group.keeps_states ? std::span<const int32_t>(states_[s]) : std::span<const int32_t>(blocks_[s]));
+    }
   }
 }
 
@@ -39,7 +44,10 @@ Result<StepProfiler> StepProfiler::create(Model& model, const Limits& limits) {
   }
   StepProfiler profiler(model, limits);
   const auto blocks = static_cast<uint32_t>(profiler.blocks_.size() * profiler.blocks_[0].size());
-  const std::vector<uint32_t> blocks_per_group(model.cache_groups().size(), blocks);
+  std::vector<uint32_t> blocks_per_group;
+  for (const CacheGroup& group : model.cache_groups()) {
+    blocks_per_group.push_back(group.keeps_states ? limits.sequences : blocks);
+  }
   if (auto made = model.create_cache(blocks_per_group); !made) return pass_on(made);
   auto program =
       model.compile({.tokens = profiler.chunk_tokens_, .logit_rows = limits.sequences, .sequences = limits.sequences});
@@ -55,7 +63,7 @@ Result<ProfiledStep> StepProfiler::decode(uint32_t sequences, uint32_t context, 
 
 Result<ProfiledStep> StepProfiler::prompt(uint32_t tokens, uint32_t repeat) { return measure({1, tokens, 0}, repeat); }
 
-/// K and V that were never written would be read from one page of zeros, which no real cache is.
+/// States go on from whatever they were. K and V that were never written would be read from one page of zeros, which no real cache is.
 Result<void> StepProfiler::fill_context(uint32_t sequences, uint32_t context) {
   const uint32_t each = std::max(1U, chunk_tokens_ / sequences);
   for (uint32_t done = 0; done < context; done += each) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -61,7 +62,8 @@ class StepProfiler {
   Model* model_;
   uint32_t chunk_tokens_;
   std::unique_ptr<Program> program_;
-  std::vector<std::vector<int32_t>> blocks_;                         // [sequence], the same in every group
+  std::vector<std::vector<int32_t>> blocks_;                         // [sequence], the same in every group of positions
+  std::vector<std::array<int32_t, 2>> states_;                       // [sequence], likewise of states
   std::vector<std::vector<std::span<const int32_t>>> block_tables_;  // [sequence][group]
 
   // Of the step that is being run.

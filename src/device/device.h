@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "device/cache_spec.h"
 #include "device/operation.h"
 #include "device/step.h"
 #include "tensor/number_format.h"
@@ -40,20 +41,6 @@ struct MatrixSpec {
   std::vector<MatrixPart> parts;
   uint32_t cols = 0;
   std::vector<uint32_t> layers = {0};  ///< that use it: several where embedding and head are one
-};
-
-/// The KV cache of one attention layer.
-struct CacheLayerSpec {
-  uint32_t group = 0;  ///< layers of a group share block numbers
-  uint32_t kv_heads = 0;
-  uint32_t head_dim = 0;
-  uint32_t layer = 0;  ///< the decoder's
-};
-
-/// A paged KV cache: group g has blocks_per_group[g] blocks of kBlockTokens positions in each of its layers.
-struct CacheSpec {
-  std::vector<CacheLayerSpec> layers;
-  std::vector<uint32_t> blocks_per_group;
 };
 
 /// Largest step that a program must be able to run.
@@ -173,8 +160,8 @@ class Device {
   virtual uint64_t weight_bytes() const = 0;
   virtual uint64_t matrix_bytes(MatrixId matrix) const = 0;
 
-  /// Bytes of one position in one layer's cache (K and V), in the format that the device keeps.
-  virtual uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const = 0;
+  /// Bytes of one block of a layer, in the format that the device keeps.
+  virtual uint64_t cache_block_bytes(const CacheLayerSpec& layer) const = 0;
   virtual Result<void> create_cache(const CacheSpec& spec) = 0;
 
   virtual Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) = 0;

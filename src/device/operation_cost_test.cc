@@ -34,7 +34,7 @@ struct OneLayer {
         SelectRows{.in = {3}, .out = {6}},
         Logits{.in = {6}, .head = table, .out = {7}},
     };
-    EXPECT_TRUE(device.create_cache({.layers = {{0, 2, 16}}, .blocks_per_group = {8}}));
+    EXPECT_TRUE(device.create_cache({.layers = {{0, KeysAndValues{2, 16}}}, .blocks_per_group = {8}}));
   }
 
   Recording recording;

@@ -33,7 +33,7 @@ struct MatrixId {
 struct VectorId {
   uint32_t index = 0;
 };
-/// A layer of the KV cache that the device holds (CacheSpec::layers).
+/// What a layer remembers, which the device holds (CacheSpec::layers).
 struct CacheLayerId {
   uint32_t index = 0;
 };
@@ -94,6 +94,10 @@ struct WritesCache {
   CacheLayerId& layer;
 };
 struct ReadsCache {
+  CacheLayerId& layer;
+};
+/// The state of a recurrent layer before the step's tokens is read, and that after them is written.
+struct UpdatesState {
   CacheLayerId& layer;
 };
 

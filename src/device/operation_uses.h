@@ -23,7 +23,7 @@ inline TouchedTensors touched_tensors(const Operation& operation) {
                           touched.written.push_back(use.tensor);
                         },
                         [&](OneOf<Multiplies, MultipliesChosen> auto use) { touched.read.push_back(use.in); },
-                        [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+                        [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
   return touched;
 }
 
@@ -42,7 +42,7 @@ inline std::optional<Product> product_of(const Operation& operation) {
                  [&](Writes use) {
                    if (product) product->out = use.tensor;
                  },
-                 [](OneOf<Reads, Updates, MultipliesChosen, LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+                 [](OneOf<Reads, Updates, MultipliesChosen, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
   return product;
 }
 

@@ -5,7 +5,7 @@
 
 namespace hearth {
 
-/// Tokens of one KV block. A block holds these positions for all layers of a cache group.
+/// Positions in a block of keys and values, for all layers of a cache group.
 inline constexpr uint32_t kBlockTokens = 16;
 
 /// One sequence's share of a step: `token_count` consecutive rows of the batch from `first_token` on, at the positions
@@ -15,7 +15,9 @@ struct SequenceInput {
   uint32_t token_count = 0;
   uint32_t context_tokens = 0;  ///< tokens whose K and V are in the cache before the step
   /// For each cache group, block numbers by position / kBlockTokens, long enough for this step's last position.
-  /// Blocks that slid out of a window are -1 and never read.
+  /// Blocks that slid out of a window are -1 and never read. For groups of states two numbers: the block that holds the
+  /// state before the step, -1 where the sequence begins and its state is all zeros; and the one that gets the state
+  /// after the step, the same one or another.
   std::span<const std::span<const int32_t>> block_tables;
 };
 

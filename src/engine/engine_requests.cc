@@ -103,7 +103,8 @@ EngineMetrics EngineLoop::metrics() const {
 /// which is the one that limits.
 void EngineLoop::update_metrics() {
   const auto& groups = parts_.cache_groups;
-  const auto unlimited = std::ranges::find(groups, 0U, &CacheGroup::window);
+  const auto unlimited =
+      std::ranges::find_if(groups, [](const CacheGroup& group) { return group.window == 0 && !group.keeps_states; });
   const uint32_t total = cache_.pools()[unlimited == groups.end() ? 0 : unlimited - groups.begin()].size();
   double share = 0;
   for (const BlockPool& pool : cache_.pools()) share = std::max(share, double(pool.used_count()) / pool.size());

@@ -14,11 +14,12 @@ Result<SingleSequence> SingleSequence::create(Model& model, uint32_t capacity, u
   sequence.chunk_ = std::min(chunk, capacity);
   sequence.blocks_.resize((capacity + kBlockTokens - 1) / kBlockTokens);
   std::iota(sequence.blocks_.begin(), sequence.blocks_.end(), 0);
-  const size_t groups = model.cache_groups().size();
-  sequence.block_tables_.assign(groups, sequence.blocks_);
-
-  const auto blocks = static_cast<uint32_t>(sequence.blocks_.size());
-  if (auto made = model.create_cache(std::vector<uint32_t>(groups, blocks)); !made) return pass_on(made);
+  std::vector<uint32_t> blocks_per_group;
+  for (const CacheGroup& group : model.cache_groups()) {
+    sequence.keeps_states_.push_back(group.keeps_states);
+    blocks_per_group.push_back(group.keeps_states ? 1 : static_cast<uint32_t>(sequence.blocks_.size()));
+  }
+  if (auto made = model.create_cache(blocks_per_group); !made) return pass_on(made);
   auto program = model.compile({.tokens = sequence.chunk_, .logit_rows = sequence.chunk_, .sequences = 1});
   if (!program) return pass_on(program);
   sequence.program_ = std::move(*program);
@@ -51,11 +52,16 @@ Result<void> SingleSequence::step(std::span<const int32_t> tokens, size_t first,
   const auto count = static_cast<uint32_t>(tokens.size());
   std::vector<uint32_t> rows(count);
   std::iota(rows.begin(), rows.end(), 0U);
+  block_tables_.clear();
+  for (const bool states : keeps_states_) {
+    block_tables_.push_back(states ? std::span<const int32_t>(states_) : std::span<const int32_t>(blocks_));
+  }
   const SequenceInput sequence{
       .first_token = 0, .token_count = count, .context_tokens = length_, .block_tables = block_tables_};
   const auto output = program_->run({.token_ids = tokens, .sequences = std::span(&sequence, 1), .logit_rows = rows});
   if (!output) return std::unexpected(output.error());
   length_ += count;
+  states_[0] = states_[1];
   for (uint32_t i = 0; i < count; ++i) {
     on_logits(first + i, output->logits.subspan(static_cast<size_t>(i) * vocabulary_, vocabulary_));
   }

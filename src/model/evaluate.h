@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 #include "model/model.h"
@@ -33,8 +35,10 @@ class SingleSequence {
   uint32_t chunk_ = 0;
   uint32_t length_ = 0;
   std::unique_ptr<Program> program_;
-  std::vector<int32_t> blocks_;                         // 0, 1, 2, ...: the same in every group
-  std::vector<std::span<const int32_t>> block_tables_;  // views of blocks_
+  std::vector<int32_t> blocks_;                         // 0, 1, 2, ...: the same in every group of positions
+  std::array<int32_t, 2> states_ = {-1, 0};             // in every group of states
+  std::vector<bool> keeps_states_;                      // of each group
+  std::vector<std::span<const int32_t>> block_tables_;  // views of these, of a step
 };
 
 }  // namespace hearth

@@ -12,23 +12,6 @@
 namespace hearth {
 namespace {
 
-/// One group for each window size, in the order of first use; returns each layer's place in the cache.
-std::vector<CacheLayerSpec> group_layers(const DecoderConfig& config, const Device& device,
-                                         std::vector<CacheGroup>& groups) {
-  std::vector<CacheLayerSpec> layers;
-  for (uint32_t i = 0; i < config.layers.size(); ++i) {
-    const auto& attention = std::get<AttentionConfig>(config.layers[i].mixer);
-    auto group = std::ranges::find(groups, attention.window, &CacheGroup::window);
-    if (group == groups.end()) group = groups.insert(groups.end(), {.window = attention.window});
-    layers.push_back({.group = static_cast<uint32_t>(group - groups.begin()),
-                      .kv_heads = attention.kv_heads,
-                      .head_dim = attention.head_dim,
-                      .layer = i});
-    group->bytes_per_block += device.cache_bytes_per_token(layers.back()) * kBlockTokens;
-  }
-  return layers;
-}
-
 /// The rope is one for all sequences, as in vLLM and llama.cpp: what was cached with one cannot be used with another.
 void choose_ropes(DecoderConfig& config, uint32_t context_tokens) {
   if (!config.long_rope) return;
@@ -46,7 +29,7 @@ uint64_t bytes_read(const Device& device, const Recording& recording) {
         operation,
         Overloaded{[&](Multiplies use) { sum += device.matrix_bytes(use.matrix); },
                    [&](MultipliesChosen use) { sum += device.matrix_bytes(use.matrix) / use.experts * use.chosen; },
-                   [](OneOf<Reads, Writes, Updates, LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+                   [](OneOf<Reads, Writes, Updates, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
   }
   return sum;
 }
@@ -72,24 +55,27 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
   model->config_ = std::move(description->config);
   model->device_ = &device;
   model->recording_ = record_forward(model->config_, *weights);
-  model->cache_layers_ = group_layers(model->config_, device, model->cache_groups_);
+  model->cache_ = cache_layers_of(model->config_);
+  for (const CacheLayerSpec& layer : model->cache_.layers) {
+    model->cache_.groups[layer.group].bytes_per_block += device.cache_block_bytes(layer);
+  }
   model->bytes_read_per_step_ = bytes_read(device, model->recording_);
   return model;
 }
 
 Result<void> Model::create_cache(const std::vector<uint32_t>& blocks_per_group) {
-  return device_->create_cache({.layers = cache_layers_, .blocks_per_group = blocks_per_group});
+  return device_->create_cache({.layers = cache_.layers, .blocks_per_group = blocks_per_group});
 }
 
 std::vector<CacheMemory> Model::cache_memories() const {
   std::vector<CacheMemory> all;
   for (const DeviceMemory& memory : device_->memories()) {
-    const std::vector<uint64_t> nothing(cache_groups_.size());
+    const std::vector<uint64_t> nothing(cache_.groups.size());
     all.push_back({.memory = memory, .bytes_per_block = nothing, .most_layer_bytes = nothing});
   }
-  for (const CacheLayerSpec& layer : cache_layers_) {
+  for (const CacheLayerSpec& layer : cache_.layers) {
     CacheMemory& memory = all[device_->memory_of(layer.layer)];
-    const uint64_t bytes = device_->cache_bytes_per_token(layer) * kBlockTokens;
+    const uint64_t bytes = device_->cache_block_bytes(layer);
     memory.bytes_per_block[layer.group] += bytes;
     memory.most_layer_bytes[layer.group] = std::max(memory.most_layer_bytes[layer.group], bytes);
   }

@@ -9,15 +9,10 @@
 #include "base/result.h"
 #include "device/device.h"
 #include "formats/checkpoint.h"
+#include "model/cache_layers.h"
 #include "model/decoder_config.h"
 
 namespace hearth {
-
-/// Attention layers that share block numbers because they remember the same positions.
-struct CacheGroup {
-  uint32_t window = 0;           ///< positions that its layers see; 0 is all of them
-  uint64_t bytes_per_block = 0;  ///< of one block in all layers of the group
-};
 
 /// One of the memories in which the cache lies, and the part of it that lies there.
 struct CacheMemory {
@@ -45,7 +40,7 @@ class Model {
   const Recording& recording() const { return recording_; }
 
   /// Group 0 first; the order of block tables in StepInput.
-  const std::vector<CacheGroup>& cache_groups() const { return cache_groups_; }
+  const std::vector<CacheGroup>& cache_groups() const { return cache_.groups; }
   Result<void> create_cache(const std::vector<uint32_t>& blocks_per_group);
 
   /// The device's memories, as they are now.
@@ -62,8 +57,7 @@ class Model {
   DecoderConfig config_;
   Device* device_ = nullptr;
   Recording recording_;
-  std::vector<CacheGroup> cache_groups_;
-  std::vector<CacheLayerSpec> cache_layers_;
+  CacheLayers cache_;
   uint64_t bytes_read_per_step_ = 0;
 };
 

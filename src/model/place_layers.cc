@@ -6,6 +6,7 @@
 #include "device/device_memory.h"
 #include "device/split/split_device.h"
 #include "model/families/family.h"
+#include "model/cache_layers.h"
 #include "model/forward.h"
 #include "model/load_weights.h"
 
@@ -13,12 +14,6 @@ namespace hearth {
 namespace {
 
 constexpr uint32_t kUsualContext = 4096;
-
-/// Positions of a layer's cache that one sequence needs.
-uint64_t cache_tokens(const AttentionConfig& attention, uint32_t context, const ProgramLimits& limits) {
-  const uint64_t windowed = uint64_t{attention.window} + limits.tokens;
-  return attention.window > 0 ? std::min<uint64_t>(context, windowed) : context;
-}
 
 Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& list, const Device& device,
                                const PlaceOptions& options) {
@@ -41,11 +36,10 @@ Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& li
   if (config.tied_embeddings) planned.head_bytes = planned.embedding_bytes;
   const uint32_t context = options.context_tokens > 0 ? std::min(options.context_tokens, config.context_length)
                                                       : std::min(config.context_length, kUsualContext);
-  for (uint32_t i = 0; i < config.layers.size(); ++i) {
-    const auto& attention = std::get<AttentionConfig>(config.layers[i].mixer);
-    const CacheLayerSpec layer = {.kv_heads = attention.kv_heads, .head_dim = attention.head_dim, .layer = i};
-    planned.layer_bytes[i] +=
-        options.sequences * device.cache_bytes_per_token(layer) * cache_tokens(attention, context, options.limits);
+  const CacheLayers cache = cache_layers_of(config);
+  for (const CacheLayerSpec& layer : cache.layers) {
+    const uint64_t blocks = cache_blocks_needed(cache.groups[layer.group], context, options.limits.tokens);
+    planned.layer_bytes[layer.layer] += options.sequences * device.cache_block_bytes(layer) * blocks;
   }
   return planned;
 }

@@ -118,7 +118,7 @@ TEST_P(SplitTest, CpuAndReferenceAgree) {
 
 /// A step of one sequence from position 0, with its wishes.
 struct WholeStep {
-  std::vector<int32_t> tokens, blocks = {0, 1, 2, 3};
+  std::vector<int32_t> tokens, blocks = {0, 1, 2, 3}, states = {-1, 0};
   std::vector<std::span<const int32_t>> tables;
   std::vector<SequenceInput> sequences;
   std::vector<uint32_t> logit_rows, candidates;
@@ -138,7 +138,10 @@ TEST_P(SplitTest, StepsProfilesAndErrorsAreThoseOfOneDevice) {
     const size_t groups = model->cache_groups().size();
     ASSERT_TRUE(model->create_cache(std::vector<uint32_t>(groups, 4)));
     const auto program = model->compile({.tokens = 48, .logit_rows = 4, .sequences = 1}).value();
-    step.tables.assign(groups, step.blocks);
+    step.tables.clear();
+    for (const CacheGroup& group : model->cache_groups()) {
+      step.tables.emplace_back(group.keeps_states ? step.states : step.blocks);
+    }
     step.sequences = {{.token_count = 48, .block_tables = step.tables}};
 
     // A step that cannot be ends with an error, and the next one is as if it had never been.

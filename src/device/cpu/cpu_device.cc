@@ -57,8 +57,8 @@ class CpuDevice : public Device {
 
   uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
 
-  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override {
-    return PagedCache::bytes_per_token(layer);
+  uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override {
+    return PagedCache::block_bytes(layer);
   }
 
   Result<void> create_cache(const CacheSpec& spec) override {

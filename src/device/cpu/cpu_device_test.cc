@@ -12,7 +12,7 @@ namespace {
 /// A program of one layer: embed, QKV, attention, head. Everything in one place so that a test can break one thing.
 struct SmallModel {
   uint32_t hidden = 32, heads = 2, kv_heads = 1, head_dim = 16, vocabulary = 50;
-  CacheSpec cache{.layers = {{0, 1, 16}}, .blocks_per_group = {8}};
+  CacheSpec cache{.layers = {{0, KeysAndValues{1, 16}}}, .blocks_per_group = {8}};
 
   Recording record(Device& device) const {
     const uint32_t qkv = (heads + 2 * kv_heads) * head_dim;
@@ -87,7 +87,8 @@ TEST(CpuDevice, CountsItsBytes) {
   EXPECT_EQ(device->matrix_bytes(matrix), 2 * q8_tile + f16_tile);
   add_vector(*device, random_values(10, 1));
   EXPECT_EQ(device->weight_bytes(), 2 * q8_tile + f16_tile + 40);
-  EXPECT_EQ(device->cache_bytes_per_token({.kv_heads = 3, .head_dim = 64}), 2U * 3 * 64 * 2);
+  EXPECT_EQ(device->cache_block_bytes({.kind = KeysAndValues{3, 64}}), 16 * 2U * 3 * 64 * 2);
+  EXPECT_EQ(device->cache_block_bytes({.kind = State{100}}), 400U);
 }
 
 TEST(CpuDevice, RowsMayBeWrittenFromManyThreads) {
@@ -120,7 +121,7 @@ TEST(CpuDevice, RowsMayBeWrittenFromManyThreads) {
 
 TEST(CpuDevice, RefusesHeadsThatItsKernelsCannotDo) {
   const auto device = open_cpu("", 1);
-  const auto cache = device->create_cache({.layers = {{0, 1, 40}}, .blocks_per_group = {4}});
+  const auto cache = device->create_cache({.layers = {{0, KeysAndValues{1, 40}}}, .blocks_per_group = {4}});
   ASSERT_FALSE(cache);
   EXPECT_EQ(cache.error().code, ErrorCode::unsupported);
   EXPECT_NE(cache.error().message.find("40"), std::string::npos);

@@ -8,18 +8,23 @@ Result<PagedCache> PagedCache::create(const CacheSpec& spec) {
   PagedCache cache;
   cache.groups_.resize(spec.blocks_per_group.size());
   for (const CacheLayerSpec& layer : spec.layers) {
-    if (layer.head_dim == 0 || layer.head_dim % 16 != 0) {
-      return fail(ErrorCode::unsupported,
-                  fmt::format("attention heads of {} dimensions: the CPU takes multiples of 16", layer.head_dim),
-                  "use --device reference");
-    }
     if (layer.group >= cache.groups_.size()) {
       return fail(ErrorCode::internal,
                   fmt::format("a cache layer belongs to group {} of {}", layer.group, cache.groups_.size()));
     }
     Group& group = cache.groups_[layer.group];
-    cache.layers_.push_back({layer, group.block_bytes, size_t{layer.head_dim} * kBlockTokens});
-    group.block_bytes += bytes_per_token(layer) * kBlockTokens;
+    Layer placed = {.spec = layer, .offset = group.block_bytes};
+    if (const auto* kv = std::get_if<KeysAndValues>(&layer.kind)) {
+      if (kv->head_dim == 0 || kv->head_dim % 16 != 0) {
+        return fail(ErrorCode::unsupported,
+                    fmt::format("attention heads of {} dimensions: the CPU takes multiples of 16", kv->head_dim),
+                    "use --device reference");
+      }
+      placed.kv_heads = kv->kv_heads;
+      placed.head_values = size_t{kv->head_dim} * kBlockTokens;
+    }
+    cache.layers_.push_back(placed);
+    group.block_bytes += block_bytes(layer);
   }
   for (size_t g = 0; g < cache.groups_.size(); ++g) {
     Group& group = cache.groups_[g];

@@ -120,12 +120,16 @@ class CpuProgram : public InlineProgram {
   void add(const Logits& op, const Forms&) { operations_.push_back(make_logits(op)); }
 
   void make_readers() {
+    const auto add = [&](const CacheReader& reader) {
+      if (std::ranges::find(readers_, reader) == readers_.end()) readers_.push_back(reader);
+    };
+    const auto group = [&](CacheLayerId layer) { return storage_.cache.layer(layer.index).group; };
     for (const Operation& operation : recording_.operations) {
-      const auto* attention = std::get_if<Attention>(&operation);
-      if (attention == nullptr) continue;
-      const CacheReader reader{storage_.cache.layer(attention->cache_layer.index).group, attention->window};
-      const auto same = [&](const CacheReader& r) { return r.group == reader.group && r.window == reader.window; };
-      if (std::ranges::none_of(readers_, same)) readers_.push_back(reader);
+      if (const auto* attention = std::get_if<Attention>(&operation)) {
+        add({.group = group(attention->cache_layer), .window = attention->window});
+      }
+      visit_uses(operation, Overloaded{[&](UpdatesState use) { add({.group = group(use.layer), .state = true}); },
+                                       [](auto) {}});
     }
   }
 

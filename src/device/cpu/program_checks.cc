@@ -161,21 +161,33 @@ class OperationCheck {
     if (cache_layer >= storage_.cache.layer_count()) {
       return fail(ErrorCode::internal, fmt::format("the KV cache has no layer {}", cache_layer));
     }
-    const CacheLayerSpec& layer = storage_.cache.layer(cache_layer);
-    if (layer.kv_heads == kv_heads && layer.head_dim == head_dim) return {};
-    return fail(ErrorCode::internal, fmt::format("layer {} of the KV cache has {} heads of {}, not {} of {}",
-                                                 cache_layer, layer.kv_heads, layer.head_dim, kv_heads, head_dim));
+    const auto* kv = std::get_if<KeysAndValues>(&storage_.cache.layer(cache_layer).kind);
+    if (kv != nullptr && kv->kv_heads == kv_heads && kv->head_dim == head_dim) return {};
+    return fail(ErrorCode::internal,
+                fmt::format("layer {} of the KV cache has not {} heads of {}", cache_layer, kv_heads, head_dim));
   }
 
   const Recording& recording_;
   const CpuStorage& storage_;
 };
 
+Result<void> check_state_blocks(std::span<const int32_t> table, size_t index, uint32_t group, uint32_t blocks) {
+  const auto is_block = [&](int32_t block) { return block >= 0 && static_cast<uint32_t>(block) < blocks; };
+  if (table.size() == 2 && (table[0] == -1 || is_block(table[0])) && is_block(table[1])) return {};
+  return fail(ErrorCode::internal,
+              fmt::format("sequence {}: group {} needs the blocks of the states before and after", index, group));
+}
+
 Result<void> check_sequence(const SequenceInput& sequence, size_t index, const PagedCache& cache,
                             std::span<const CacheReader> readers) {
   if (sequence.token_count == 0) return fail(ErrorCode::internal, fmt::format("sequence {} has no tokens", index));
   const uint32_t last = sequence.context_tokens + sequence.token_count - 1;
   for (const CacheReader& reader : readers) {
+    if (reader.state && reader.group < sequence.block_tables.size()) {
+      const auto table = sequence.block_tables[reader.group];
+      if (auto ok = check_state_blocks(table, index, reader.group, cache.block_count(reader.group)); !ok) return ok;
+      continue;
+    }
     if (reader.group >= sequence.block_tables.size() ||
         sequence.block_tables[reader.group].size() <= last / kBlockTokens) {
       return fail(ErrorCode::internal,

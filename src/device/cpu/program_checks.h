@@ -9,10 +9,13 @@ namespace hearth::cpu {
 /// Errors: unsupported, internal.
 Result<void> check_recording(const Recording& recording, const CpuStorage& storage);
 
-/// Positions of a cache group that some layer reads: those of the last `window` (0 is all).
+/// What some layer reads of a cache group: the positions of the last `window` (0 is all), or the state.
 struct CacheReader {
-  uint32_t group;
-  uint32_t window;
+  uint32_t group = 0;
+  uint32_t window = 0;
+  bool state = false;
+
+  bool operator==(const CacheReader&) const = default;
 };
 
 /// Whether a step keeps the contract of step.h within the limits. `vocabulary` is the embedding's number of rows,

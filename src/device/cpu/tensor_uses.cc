@@ -71,7 +71,7 @@ OperationTensors tensors_of(const Operation& operation, const std::vector<Packed
                                      if (is_result) forms.fine_panels = std::exchange(forms.int8_panels, false);
                                      tensors.inputs.push_back({use.in, forms});
                                    },
-                                   [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+                                   [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
   return tensors;
 }
 

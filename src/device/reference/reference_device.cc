@@ -131,8 +131,8 @@ class ReferenceDevice : public Device {
 
   uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
 
-  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override {
-    return uint64_t{2} * layer.kv_heads * layer.head_dim * sizeof(float);
+  uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override {
+    return hearth::cache_block_bytes(layer, sizeof(float));
   }
 
   Result<void> create_cache(const CacheSpec& spec) override {

@@ -30,14 +30,19 @@ void Matrix::read_row(uint32_t row, std::span<float> out) const {
 
 Cache::Cache(const CacheSpec& spec) : spec_(spec) {
   for (const CacheLayerSpec& layer : spec_.layers) {
-    const uint64_t slots = static_cast<uint64_t>(spec_.blocks_per_group[layer.group]) * kBlockTokens;
-    layers_.emplace_back(slots * 2 * layer.kv_heads * layer.head_dim);
+    layers_.emplace_back(spec_.blocks_per_group[layer.group] * cache_block_bytes(layer, sizeof(float)) / sizeof(float));
   }
 }
 
 std::span<float> Cache::at(uint32_t layer, uint64_t slot, uint32_t which) {
-  const uint64_t width = static_cast<uint64_t>(spec_.layers[layer].kv_heads) * spec_.layers[layer].head_dim;
+  const auto& kv = std::get<KeysAndValues>(spec_.layers[layer].kind);
+  const uint64_t width = uint64_t{kv.kv_heads} * kv.head_dim;
   return {layers_[layer].data() + (slot * 2 + which) * width, width};
+}
+
+std::span<float> Cache::state(uint32_t layer, uint32_t block) {
+  const uint64_t values = std::get<State>(spec_.layers[layer].kind).values;
+  return {layers_[layer].data() + block * values, values};
 }
 
 }  // namespace hearth::reference

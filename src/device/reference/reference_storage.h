@@ -32,7 +32,8 @@ class Matrix {
   std::vector<std::vector<std::byte>> parts_;
 };
 
-/// The paged KV cache in float32: for each layer [blocks, kBlockTokens, 2 (K, V), kv_heads, head_dim].
+/// What layers remember, in float32: for each layer [blocks, kBlockTokens, 2 (K, V), kv_heads, head_dim], or states
+/// [blocks, values].
 class Cache {
  public:
   explicit Cache(const CacheSpec& spec);
@@ -44,6 +45,7 @@ class Cache {
   /// The heads [kv_heads, head_dim] of K or V at a slot = block * kBlockTokens + offset.
   std::span<float> keys(uint32_t layer, uint64_t slot) { return at(layer, slot, 0); }
   std::span<float> values(uint32_t layer, uint64_t slot) { return at(layer, slot, 1); }
+  std::span<float> state(uint32_t layer, uint32_t block);
 
  private:
   std::span<float> at(uint32_t layer, uint64_t slot, uint32_t which);

@@ -64,7 +64,7 @@ class Cutter {
   void place(Op op) {
     op.uses(Overloaded{
         [&](OneOf<Multiplies, MultipliesChosen> auto u) { use(u.matrix); }, [&](LooksUp u) { use(u.table); }, [&](NeedsVector u) { use(u.vector); },
-        [&](OneOf<WritesCache, ReadsCache> auto u) { use(u.layer); }, [](OneOf<Reads, Writes, Updates> auto) {}});
+        [&](OneOf<WritesCache, ReadsCache, UpdatesState> auto u) { use(u.layer); }, [](OneOf<Reads, Writes, Updates> auto) {}});
     emit(op);
   }
 

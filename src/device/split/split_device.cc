@@ -103,8 +103,8 @@ class SplitDevice : public Device {
     return stages_[place.stage].device->matrix_bytes({place.index});
   }
 
-  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override {
-    return device_of(layer.layer).cache_bytes_per_token(layer);
+  uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override {
+    return device_of(layer.layer).cache_block_bytes(layer);
   }
 
   /// Every device has the blocks of all groups, under the same numbers, for the layers that it runs.

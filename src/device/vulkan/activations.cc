@@ -75,7 +75,7 @@ class Usage {
                           [&](Multiplies use) { multiply(use.in, use.matrix); },
                           [&](MultipliesChosen use) { use_floats(use.in); },
                           [&](Writes use) { either ? touch(use.tensor) : use_floats(use.tensor); },
-                          [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+                          [](OneOf<LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
     // One launch may do this and the attention behind it: then qkv is read while attention's result is written.
     if (const auto* op = std::get_if<RopeAndStore>(&operation)) {
       lives[op->qkv.index].last = std::max(lives[op->qkv.index].last, now_ + 1);

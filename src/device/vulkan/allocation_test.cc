@@ -31,7 +31,7 @@ class AllocationTest : public testing::Test {
     model.recording.logits = model.tensor(Rows::logits, 48);
     operations.push_back(
         Logits{.in = selected, .head = model.matrix({{NumberFormat::f32, 48}}, 32), .out = model.recording.logits});
-    model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {kBlocks}};
+    model.cache = {.layers = {{.group = 0, .kind = KeysAndValues{1, 8}}}, .blocks_per_group = {kBlocks}};
     auto program =
         model.compile(*device_, {.tokens = 20, .logit_rows = kSequences, .sequences = kSequences, .prepare = true});
     ASSERT_TRUE(program) << to_string(program.error());
@@ -77,7 +77,7 @@ TEST_F(AllocationTest, DecodingWithoutLogitsCallsNothingEither) {
       Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, 32}}, 32), .out = out});
   model.recording.has_logits = false;
   model.recording.outputs = {out};
-  model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {kBlocks}};
+  model.cache = {.layers = {{.group = 0, .kind = KeysAndValues{1, 8}}}, .blocks_per_group = {kBlocks}};
   auto device = open_vulkan_device({.wrap = inject_faults});
   ASSERT_TRUE(device) << to_string(device.error());
   auto program = model.compile(**device, {.tokens = 4, .logit_rows = 4, .sequences = 4, .prepare = true});

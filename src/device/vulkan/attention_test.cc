@@ -99,8 +99,8 @@ TestModel attention_model(const Shape& s) {
     operations.push_back(Linear{.in = mixed, .weight = weight, .out = out});
   }
   model.result(out);
-  model.cache = {.layers = {{.group = 0, .kv_heads = s.kv_heads, .head_dim = s.head_dim},
-                            {.group = 1, .kv_heads = s.kv_heads, .head_dim = s.head_dim}},
+  model.cache = {.layers = {{.group = 0, .kind = KeysAndValues{s.kv_heads, s.head_dim}},
+                            {.group = 1, .kind = KeysAndValues{s.kv_heads, s.head_dim}}},
                  .blocks_per_group = {kSequences * kBlocksEach, kSequences * kBlocksEach}};
   return model;
 }

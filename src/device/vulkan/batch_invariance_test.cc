@@ -71,7 +71,7 @@ TestModel decoder(NumberFormat format, uint32_t layers) {
     operations.push_back(
         Linear{.in = activated, .weight = model.matrix({{format, kHidden}}, kFeedForward), .out = branch});
     add_norm(branch);
-    model.cache.layers.push_back({.group = 0, .kv_heads = kKvHeads, .head_dim = kHeadDim});
+    model.cache.layers.push_back({.group = 0, .kind = KeysAndValues{kKvHeads, kHeadDim}});
   }
   const TensorId selected = model.tensor(Rows::logits, kHidden);
   model.recording.logits = model.tensor(Rows::logits, kVocabulary);

@@ -11,15 +11,23 @@ namespace hearth::vulkan {
 
 static_assert(kBlockTokens == shared::kCacheBlockTokens);
 
+namespace {
+
+Result<void> check_kind(const CacheLayerSpec& layer) {
+  const auto* kv = std::get_if<KeysAndValues>(&layer.kind);
+  if (kv == nullptr || kv->head_dim % 8 == 0) return {};
+  return fail(ErrorCode::unsupported,
+              fmt::format("heads of {} values; the Vulkan device takes multiples of 8", kv->head_dim),
+              "use --device cpu");
+}
+
+}  // namespace
+
 Result<void> Cache::create(const Gpu& gpu, const CacheSpec& spec) {
   Arena arena;
   for (const CacheLayerSpec& layer : spec.layers) {
-    if (layer.head_dim % 8 != 0) {
-      return fail(ErrorCode::unsupported,
-                  fmt::format("heads of {} values; the Vulkan device takes multiples of 8", layer.head_dim),
-                  "use --device cpu");
-    }
-    const uint64_t bytes = bytes_per_token(layer) * kBlockTokens * spec.blocks_per_group[layer.group];
+    if (auto fits = check_kind(layer); !fits) return fits;
+    const uint64_t bytes = block_bytes(layer) * spec.blocks_per_group[layer.group];
     if (bytes > Arena::largest_slice(gpu)) {
       return fail(ErrorCode::out_of_memory,
                   fmt::format("the KV cache of one layer takes {:.1f} GB, more than one buffer of the device holds",

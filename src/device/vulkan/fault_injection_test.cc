@@ -46,7 +46,7 @@ class FaultsTest : public testing::TestWithParam<bool> {
     model.recording.logits = model.tensor(Rows::logits, 32);
     model.recording.operations.push_back(
         Logits{.in = selected, .head = model.matrix({{NumberFormat::q8_0, 32}}, 64), .out = model.recording.logits});
-    model.cache = {.layers = {{.group = 0, .kv_heads = 1, .head_dim = 8}}, .blocks_per_group = {blocks}};
+    model.cache = {.layers = {{.group = 0, .kind = KeysAndValues{1, 8}}}, .blocks_per_group = {blocks}};
     return model;
   }
 

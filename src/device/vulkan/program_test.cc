@@ -157,7 +157,7 @@ TestModel small_decoder(uint32_t sequences) {
   ops.push_back(SelectRows{.in = projected, .out = selected});
   ops.push_back(Logits{
       .in = selected, .head = model.matrix({{NumberFormat::f16, kVocabulary}}, kWidth), .out = model.recording.logits});
-  model.cache = {.layers = {{.group = 0, .kv_heads = kKvHeads, .head_dim = kHeadDim}},
+  model.cache = {.layers = {{.group = 0, .kind = KeysAndValues{kKvHeads, kHeadDim}}},
                  .blocks_per_group = {8 * sequences}};
   return model;
 }

@@ -10,6 +10,8 @@ namespace {
 
 uint64_t align(uint64_t offset) { return (offset + 255) / 256 * 256; }
 
+std::unexpected<Error> wrong(const char* what) { return fail(ErrorCode::internal, std::string("step: ") + what); }
+
 /// Entries of block tables that a step can have when every block of the cache belongs to one sequence; a group's tables
 /// are as long as the others' even where it keeps only a window. Sequences that share prefixes may have more.
 uint64_t table_entries(const Cache& cache, uint32_t sequences) {
@@ -46,8 +48,22 @@ Result<void> StepBuffer::make_room(uint64_t table_entries) {
   return {};
 }
 
+Result<void> StepBuffer::check_tables(const SequenceInput& sequence) const {
+  if (sequence.block_tables.size() != cache_->groups()) return wrong("a table for each cache group is needed");
+  const size_t positions = (sequence.context_tokens + sequence.token_count - 1) / kBlockTokens + 1;
+  for (uint32_t g = 0; g < cache_->groups(); ++g) {
+    if (!cache_->keeps_positions(g) && !cache_->keeps_states(g)) continue;
+    const size_t blocks = cache_->keeps_states(g) ? 2 : positions;
+    if (sequence.block_tables[g].size() < blocks) return wrong("a block table is too short");
+    for (const int32_t block : sequence.block_tables[g].first(blocks)) {
+      if (block >= static_cast<int64_t>(cache_->blocks(g))) return wrong("a block number beyond the cache");
+    }
+    if (cache_->keeps_states(g) && sequence.block_tables[g][1] < 0) return wrong("a state has no place");
+  }
+  return {};
+}
+
 Result<void> StepBuffer::check(const StepInput& input, uint32_t rows_before) const {
-  const auto wrong = [](const char* what) { return fail(ErrorCode::internal, std::string("step: ") + what); };
   if (input.token_ids.empty() || input.token_ids.size() > limits_.tokens) return wrong("tokens beyond the limits");
   if (input.logit_rows.size() > limits_.logit_rows) return wrong("logit rows beyond the limits");
   if (input.sequences.size() > limits_.sequences) return wrong("sequences beyond the limits");
@@ -55,14 +71,7 @@ Result<void> StepBuffer::check(const StepInput& input, uint32_t rows_before) con
   for (const SequenceInput& sequence : input.sequences) {
     if (sequence.first_token != next || sequence.token_count == 0) return wrong("sequences with gaps");
     next += sequence.token_count;
-    if (sequence.block_tables.size() != cache_->groups()) return wrong("a table for each cache group is needed");
-    const size_t blocks = (sequence.context_tokens + sequence.token_count - 1) / kBlockTokens + 1;
-    for (uint32_t g = 0; g < cache_->groups(); ++g) {
-      if (sequence.block_tables[g].size() < blocks) return wrong("a block table is too short");
-      for (const int32_t block : sequence.block_tables[g].first(blocks)) {
-        if (block >= static_cast<int64_t>(cache_->blocks(g))) return wrong("a block number beyond the cache");
-      }
-    }
+    if (auto checked = check_tables(sequence); !checked) return checked;
   }
   if (next != input.token_ids.size()) return wrong("sequences do not cover the tokens");
   for (const uint32_t row : input.logit_rows) {
@@ -118,6 +127,7 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
     const uint32_t tiles = (sequence.token_count + tile_tokens - 1) / tile_tokens;
     uint32_t& next = is_single(sequence) ? next_single : next_tile;
     for (uint32_t g = 0; g < cache_->groups(); ++g) {
+      if (!cache_->keeps_positions(g)) continue;
       const std::span<const int32_t> blocks = sequence.block_tables[g];
       for (uint32_t i = 0; i < sequence.token_count; ++i) {
         const uint32_t position = sequence.context_tokens + i;
@@ -137,12 +147,29 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
     }
     next += tiles;
   }
+  for (uint32_t g = 0; g < cache_->groups(); ++g) {
+    if (cache_->keeps_states(g)) write_runs(input, g);
+  }
   const shared::StepHeader header = {.tokens = static_cast<uint32_t>(input.token_ids.size()),
                                      .logit_rows = static_cast<uint32_t>(input.logit_rows.size()),
                                      .singles = singles,
                                      .tiles = next_tile - singles};
   std::memcpy(base, &header, sizeof(header));
   return {};
+}
+
+void StepBuffer::write_runs(const StepInput& input, uint32_t group) {
+  auto* const runs = reinterpret_cast<shared::StateRun*>(buffer_.mapped() + tiles_ + group * tokens_ * 16);
+  const size_t places = std::min<size_t>(limits_.sequences, limits_.tokens);
+  for (size_t s = 0; s < places; ++s) {
+    runs[s] = {};
+    if (s >= input.sequences.size()) continue;
+    const SequenceInput& sequence = input.sequences[s];
+    runs[s] = {.first_row = sequence.first_token,
+               .token_count = sequence.token_count,
+               .from = sequence.block_tables[group][0],
+               .to = sequence.block_tables[group][1]};
+  }
 }
 
 void StepBuffer::write_counts(uint32_t tokens, uint32_t logit_rows) {

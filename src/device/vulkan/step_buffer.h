@@ -31,12 +31,16 @@ class StepBuffer {
   VkDeviceAddress candidates() const { return buffer_.address() + candidates_; }
   VkDeviceAddress slots(uint32_t group) const { return buffer_.address() + slots_ + uint64_t{group} * tokens_ * 4; }
   VkDeviceAddress tiles(uint32_t group) const { return buffer_.address() + tiles_ + uint64_t{group} * tokens_ * 16; }
+  /// For a group of states, in place of tiles: shared::StateRun [sequences], those behind the last without tokens.
+  VkDeviceAddress runs(uint32_t group) const { return tiles(group); }
   VkDeviceAddress tables() const { return buffer_.address() + tables_; }
   uint32_t generation() const { return generation_; }
 
  private:
   Result<void> make_room(uint64_t table_entries);
   Result<void> check(const StepInput& input, uint32_t rows_before) const;
+  Result<void> check_tables(const SequenceInput& sequence) const;
+  void write_runs(const StepInput& input, uint32_t group);
   void write_logit_rows(const StepInput& input);
 
   const Gpu* gpu_ = nullptr;

@@ -49,7 +49,7 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
               matmuls_[i].operations_per_row += 2.0 * rows * matrix.spec.cols;
               matmuls_[i].rows = rows_of(recording, operation);
             },
-            [](OneOf<Reads, Writes, Updates, Multiplies, LooksUp, NeedsVector, WritesCache, ReadsCache> auto) {}});
+            [](OneOf<Reads, Writes, Updates, Multiplies, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
     std::visit(Overloaded{[&](const Attention& op) {
                             is_attention_[i] = true;
                             add_attention(op);

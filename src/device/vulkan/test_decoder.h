@@ -75,7 +75,7 @@ class TestDecoder {
     if (auto recorded = decoder->record(); !recorded) return pass_on(recorded);
     if (auto finished = decoder->weights_.finish(); !finished) return pass_on(finished);
     CacheSpec cache = {.layers = {}, .blocks_per_group = {64}};
-    cache.layers.resize(options.layers, {.group = 0, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim});
+    cache.layers.resize(options.layers, {.group = 0, .kind = KeysAndValues{shape.kv_heads, shape.head_dim}});
     if (auto made = decoder->cache_.create(gpu, cache); !made) return pass_on(made);
     const ProgramLimits limits = {
         .tokens = options.most_tokens, .logit_rows = options.most_tokens, .sequences = options.most_tokens};

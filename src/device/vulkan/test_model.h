@@ -145,7 +145,7 @@ class TestModel {
                                        [&](MultipliesChosen use) { use.matrix = m[use.matrix.index]; },
                                        [&](LooksUp use) { use.table = m[use.table.index]; },
                                        [&](NeedsVector use) { use.vector = v[use.vector.index]; },
-                                       [](OneOf<Reads, Writes, Updates, WritesCache, ReadsCache> auto) {}});
+                                       [](OneOf<Reads, Writes, Updates, WritesCache, ReadsCache, UpdatesState> auto) {}});
     }
     return changed;
   }

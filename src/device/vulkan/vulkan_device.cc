@@ -75,7 +75,7 @@ class Implementation : public VulkanDevice {
   }
   uint64_t weight_bytes() const override { return weights_.bytes(); }
   uint64_t matrix_bytes(MatrixId matrix) const override { return weights_.matrix(matrix).bytes; }
-  uint64_t cache_bytes_per_token(const CacheLayerSpec& layer) const override { return Cache::bytes_per_token(layer); }
+  uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override { return Cache::block_bytes(layer); }
   Result<void> create_cache(const CacheSpec& spec) override { return cache_.create(*gpu_, spec); }
 
   Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {

@@ -7,7 +7,6 @@
 
 #include "device/device_memory.h"
 #include "device/step.h"
-#include "engine/cache/kv_cache.h"
 
 namespace hearth {
 namespace {
@@ -44,7 +43,7 @@ class Planner {
     Blocks all;
     for (const CacheGroup& group : groups_) {
       const auto of = [&](uint32_t tokens) {
-        return uint64_t{KvCache::blocks_needed(group, tokens, options_.max_batched_tokens)};
+        return cache_blocks_needed(group, tokens, options_.max_batched_tokens);
       };
       all.push_back(of(context) + (options_.max_sequences - 1) * of(length));
     }

@@ -57,8 +57,8 @@ TEST(CachePlan, SharesMemoryAmongGroupsByTheSameLength) {
 
     auto fits = [&](uint32_t length) {
       for (size_t g = 0; g < groups.size(); ++g) {
-        const uint32_t blocks = KvCache::blocks_needed(groups[g], 8192, options.max_batched_tokens) +
-                                15 * KvCache::blocks_needed(groups[g], length, options.max_batched_tokens);
+        const uint32_t blocks = cache_blocks_needed(groups[g], 8192, options.max_batched_tokens) +
+                                15 * cache_blocks_needed(groups[g], length, options.max_batched_tokens);
         if (blocks > plan->blocks_per_group[g]) return false;
       }
       return true;

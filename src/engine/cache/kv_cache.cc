@@ -21,13 +21,6 @@ uint32_t KvCache::first_visible_block(const CacheGroup& group, uint32_t position
   return (position - group.window + 1) / kBlockTokens;
 }
 
-uint32_t KvCache::blocks_needed(const CacheGroup& group, uint32_t tokens, uint32_t step_tokens) {
-  if (group.window == 0) return blocks_of(tokens);
-  const uint64_t window_and_step = uint64_t{group.window} + step_tokens;
-  return static_cast<uint32_t>(
-      std::min<uint64_t>(blocks_of(tokens), (window_and_step + kBlockTokens - 1) / kBlockTokens + 1));
-}
-
 uint32_t KvCache::cached_prefix(std::span<const BlockHash> hashes, uint32_t max_tokens) const {
   uint32_t end = std::min<uint32_t>(static_cast<uint32_t>(hashes.size()), max_tokens / kBlockTokens);
   for (size_t g = 0; g < groups_.size(); ++g) {
@@ -96,7 +89,7 @@ bool KvCache::grow(SequenceBlocks& blocks, uint32_t context_tokens, uint32_t end
 bool KvCache::has_room(const SequenceBlocks& blocks, uint32_t tokens, uint32_t step_tokens, uint32_t headroom) const {
   for (size_t g = 0; g < groups_.size(); ++g) {
     const size_t held = blocks.tables.empty() ? 0 : blocks.tables[g].size() - blocks.first_held[g];
-    const size_t needed = blocks_needed(groups_[g], tokens, step_tokens) + headroom;
+    const size_t needed = cache_blocks_needed(groups_[g], tokens, step_tokens) + headroom;
     if (needed > held + pools_[g].free_count()) return false;
   }
   return true;

@@ -47,9 +47,6 @@ class KvCache {
   /// Gives everything back, last block first, so that the ends of prefixes are forgotten before their starts.
   void release(SequenceBlocks& blocks);
 
-  /// Blocks that a group needs for a sequence of `tokens` computed in steps of at most `step_tokens`.
-  static uint32_t blocks_needed(const CacheGroup& group, uint32_t tokens, uint32_t step_tokens);
-
   const std::vector<BlockPool>& pools() const { return pools_; }
 
   /// Errors: internal, when a pool is broken or a block is in use though no sequence is there (`idle`).

@@ -71,7 +71,7 @@ TEST(KvCache, KeepsOnlyTheWindow) {
   const auto hashes = chain(40);
   for (uint32_t done = 0; done < 500; done += step) {
     ASSERT_TRUE(cache.grow(blocks, done, done + step));
-    ASSERT_LE(cache.pools()[0].used_count(), KvCache::blocks_needed(windowed, 500, step));
+    ASSERT_LE(cache.pools()[0].used_count(), cache_blocks_needed(windowed, 500, step));
     const std::vector<int32_t>& table = blocks.tables[0];
     ASSERT_GE(table.size() * kBlockTokens, done + step);
     for (uint32_t position = 0; position < done + step; ++position) {

@@ -108,8 +108,8 @@ Result<void> measure(VulkanDevice& device, const AttentionLayers& model, const A
   const Step step(point.sequences, point.each, point.context);
   uint32_t blocks = 0;
   for (const auto& table : step.tables) blocks += static_cast<uint32_t>(table.size());
-  const CacheLayerSpec layer = {.group = 0, .kv_heads = b.kv_heads, .head_dim = b.head_dim};
-  const uint64_t layer_bytes = device.cache_bytes_per_token(layer) * kBlockTokens * blocks;
+  const CacheLayerSpec layer = {.group = 0, .kind = KeysAndValues{b.kv_heads, b.head_dim}};
+  const uint64_t layer_bytes = device.cache_block_bytes(layer) * blocks;
   const auto what = fmt::format("{:3} x {:5} tokens behind {:6}", point.sequences, point.each, point.context);
   if (layer_bytes > kMostLayerBytes) {
     fmt::print("  {}: the cache of a layer would be {:.1f} GB\n", what, static_cast<double>(layer_bytes) / 1e9);

@@ -65,7 +65,7 @@ class SyntheticDecoder {
 
   Result<void> create_cache(uint32_t blocks) {
     CacheSpec spec = {.layers = {}, .blocks_per_group = {blocks}};
-    spec.layers.resize(s_.layers, {.group = 0, .kv_heads = s_.kv_heads, .head_dim = s_.head_dim});
+    spec.layers.resize(s_.layers, {.group = 0, .kind = KeysAndValues{s_.kv_heads, s_.head_dim}});
     return device_.create_cache(spec);
   }
 

@@ -88,9 +88,18 @@ struct AttentionTile {
   uint table;  ///< index of the sequence's first block number in the block tables
 };
 
+/// A sequence's tokens in a step, and the blocks of its state before and after them, for one cache group of states.
+struct StateRun {
+  uint first_row;
+  uint token_count;
+  int from;  ///< -1: the state is all zeros
+  int to;
+};
+
 #ifndef __cplusplus
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer StepRef { StepHeader header; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer TilesRef { AttentionTile tile[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer RunsRef { StateRun run[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer IntsIn { int v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer UintsIn { uint v[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Uvec2sIn { uvec2 v[]; };
