@@ -56,9 +56,9 @@ class Costs {
   OperationCost of(const RopeAndStore& op) const { return {"rope and store", values(op.qkv)}; }
 
   OperationCost of(const Attention& op) const {
-    const uint64_t token_bytes = device_.cache_block_bytes({.kind = KeysAndValues{op.kv_heads, op.head_dim},
-                                                            .layer = op.cache_layer.index}) /
-                                 kBlockTokens;
+    const uint64_t token_bytes =
+        device_.cache_block_bytes({.kind = KeysAndValues{op.kv_heads, op.head_dim}, .layer = op.cache_layer.index}) /
+        kBlockTokens;
     uint64_t positions = 0;
     for (const SequenceInput& sequence : input_.sequences) {
       const uint64_t all = uint64_t{sequence.context_tokens} + sequence.token_count;

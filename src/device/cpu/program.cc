@@ -128,8 +128,8 @@ class CpuProgram : public InlineProgram {
       if (const auto* attention = std::get_if<Attention>(&operation)) {
         add({.group = group(attention->cache_layer), .window = attention->window});
       }
-      visit_uses(operation, Overloaded{[&](UpdatesState use) { add({.group = group(use.layer), .state = true}); },
-                                       [](auto) {}});
+      visit_uses(operation,
+                 Overloaded{[&](UpdatesState use) { add({.group = group(use.layer), .state = true}); }, [](auto) {}});
     }
   }
 
