@@ -40,23 +40,22 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
       const Matrix& matrix = weights.matrix(product->matrix);
       matmuls_[i] = {2.0 * matrix.rows * matrix.spec.cols, rows_of(recording, operation)};
     }
-    visit_uses(
-        operation,
-        Overloaded{
-            [&](MultipliesChosen use) {
-              const Matrix& matrix = weights.matrix(use.matrix);
-              const double rows = matrix.rows / use.experts * use.chosen;
-              matmuls_[i].operations_per_row += 2.0 * rows * matrix.spec.cols;
-              matmuls_[i].rows = rows_of(recording, operation);
-            },
-            [](OneOf<Reads, Writes, Updates, Multiplies, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
+    visit_uses(operation, Overloaded{[&](MultipliesChosen use) {
+                                       const Matrix& matrix = weights.matrix(use.matrix);
+                                       const double rows = matrix.rows / use.experts * use.chosen;
+                                       matmuls_[i].operations_per_row += 2.0 * rows * matrix.spec.cols;
+                                       matmuls_[i].rows = rows_of(recording, operation);
+                                     },
+                                     [](OneOf<Reads, Writes, Updates, Multiplies, LooksUp, NeedsVector, WritesCache,
+                                              ReadsCache, UpdatesState> auto) {}});
     std::visit(Overloaded{[&](const Attention& op) {
                             is_attention_[i] = true;
                             add_attention(op);
                           },
                           [&](const AddNorm&) { joins_before_[i] = true; },
                           [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                                         CombineExperts, RopeAndStore, SelectRows, Logits> auto&) {}},
+                                         CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate,
+                                         RopeAndStore, SelectRows, Logits> auto&) {}},
                operation);
   }
 }
