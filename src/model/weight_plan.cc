@@ -3,12 +3,19 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "tensor/quantize.h"
 
 namespace hearth {
 namespace {
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+std::vector<int64_t> without_ones(std::vector<int64_t> shape) {
+  std::erase(shape, 1);
+  return shape;
+}
 
 }  // namespace
 
@@ -79,6 +86,27 @@ std::optional<VectorId> WeightPlan::bias(const std::vector<TensorRows>& parts, u
   return upload(parts.front().name, values, layer);
 }
 
+VectorId WeightPlan::vector(const std::string& name, const std::vector<std::vector<int64_t>>& shapes, uint32_t layer,
+                            const Change& change) {
+  names_.insert(name);
+  if (error_) return {};
+  const auto tensor = checkpoint_.find(name);
+  if (!tensor) {
+    error_ = tensor.error();
+    return {};
+  }
+  const auto matches = [&](const std::vector<int64_t>& shape) {
+    return without_ones(tensor->shape) == without_ones(shape);
+  };
+  if (std::ranges::none_of(shapes, matches)) {
+    refuse_shape(*tensor, shapes.front());
+    return {};
+  }
+  std::vector<float> values = read_vector(*tensor);
+  if (change && !values.empty()) change(values);
+  return upload(name, values, layer).value_or(VectorId{});
+}
+
 float WeightPlan::scalar(const std::string& name) {
   const auto found = checkpoint_.find(name);
   const bool is_bare = found && found->shape.empty();
@@ -96,13 +124,17 @@ std::optional<TensorInfo> WeightPlan::find(const std::string& name, const std::v
     return {};
   }
   if (tensor->shape != shape) {
-    error_ = Error{ErrorCode::corrupt,
-                   fmt::format("{}: tensor {} is {}, but the configuration asks for {}", checkpoint_.path().string(),
-                               name, shape_text(tensor->shape), shape_text(shape)),
-                   "the file and its configuration do not belong together"};
+    refuse_shape(*tensor, shape);
     return {};
   }
   return *tensor;
+}
+
+void WeightPlan::refuse_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted) {
+  error_ = Error{ErrorCode::corrupt,
+                 fmt::format("{}: tensor {} is {}, but the configuration asks for {}", checkpoint_.path().string(),
+                             tensor.name, shape_text(tensor.shape), shape_text(wanted)),
+                 "the file and its configuration do not belong together"};
 }
 
 std::vector<float> WeightPlan::read_vector(const TensorInfo& tensor) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -48,6 +49,10 @@ class WeightPlan {
   /// Empty names are vectors that the family does not have.
   std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
   std::optional<VectorId> bias(const std::vector<TensorRows>& parts, uint32_t layer);
+  /// A tensor of one of these shapes, dimensions of 1 apart, after `change`.
+  using Change = std::function<void(std::vector<float>& values)>;
+  VectorId vector(const std::string& name, const std::vector<std::vector<int64_t>>& shapes, uint32_t layer,
+                  const Change& change = {});
   /// A number that steers an operation; 0 without a device.
   float scalar(const std::string& name);
 
@@ -60,6 +65,8 @@ class WeightPlan {
  private:
   MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
+  /// Fails for a shape that is not the configuration's.
+  void refuse_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted);
   std::vector<float> read_vector(const TensorInfo& tensor);
   std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer);
 

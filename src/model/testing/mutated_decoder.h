@@ -90,7 +90,7 @@ std::string describe_config(Choose&& choose) {
       "llama",    "mistral",   "qwen2",    "qwen3",    "gemma2",           "gemma3_text", "ministral3",
       "phi3",     "olmo2",     "olmo3",    "granite",  "cohere2",          "seed_oss",    "smollm3",
       "glm4",     "exaone4",   "ernie4_5", "arcee",    "hunyuan_v1_dense", "apertus",     "starcoder2",
-      "stablelm", "qwen3_moe", "mixtral",  "glm4_moe", "minimax_m2"};
+      "stablelm", "qwen3_moe", "mixtral",  "glm4_moe", "minimax_m2",       "lfm2"};
   static const std::vector<std::string> kKeys = {"hidden_size",
                                                  "intermediate_size",
                                                  "num_attention_heads",
@@ -118,6 +118,10 @@ std::string describe_config(Choose&& choose) {
                                                  "attention_bias",
                                                  "mlp_bias",
                                                  "use_bias",
+                                                 "conv_L_cache",
+                                                 "block_ffn_dim_multiplier",
+                                                 "block_multiple_of",
+                                                 "full_attn_idxs",
                                                  "num_experts",
                                                  "num_local_experts",
                                                  "n_routed_experts",
@@ -189,9 +193,9 @@ std::string describe_config(Choose&& choose) {
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
   static const char* const kArchitectures[] = {
-      "llama",   "qwen2",      "qwen3",    "gemma2",   "gemma3",  "mistral3",  "phi3",          "olmo2",
-      "granite", "cohere2",    "seed_oss", "smollm3",  "glm4",    "exaone4",   "hunyuan-dense", "ernie4_5",
-      "arcee",   "starcoder2", "stablelm", "qwen3moe", "glm4moe", "minimax-m2"};
+      "llama",   "qwen2",      "qwen3",    "gemma2",   "gemma3",  "mistral3",   "phi3",          "olmo2",
+      "granite", "cohere2",    "seed_oss", "smollm3",  "glm4",    "exaone4",    "hunyuan-dense", "ernie4_5",
+      "arcee",   "starcoder2", "stablelm", "qwen3moe", "glm4moe", "minimax-m2", "lfm2"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},
@@ -211,6 +215,7 @@ std::string describe_gguf(Choose&& choose) {
                                                                         {"rope.scaling.yarn_beta_fast", 32},
                                                                         {"attention.sliding_window", 16},
                                                                         {"attention.sliding_window_pattern", 6},
+                                                                        {"shortconv.l_cache", 3},
                                                                         {"expert_count", 4},
                                                                         {"expert_used_count", 2},
                                                                         {"expert_group_count", 1},
@@ -229,6 +234,7 @@ std::string describe_gguf(Choose&& choose) {
     const std::string key = prefix + kCounts[i].first;
     const bool of_mixtures = key.contains("expert") || key.contains("dense_block") || key.contains("nextn");
     if (of_mixtures && !prefix.contains("moe") && !prefix.contains("minimax")) continue;
+    if (key.contains("shortconv") && !prefix.contains("lfm2")) continue;
     const bool real = key.contains("rope.freq") || key.contains("factor") || key.contains("epsilon");
     if (std::ranges::find(changed, i) == changed.end()) {
       real ? gguf.key(key, static_cast<float>(kCounts[i].second)) : gguf.key(key, kCounts[i].second);
