@@ -37,9 +37,10 @@ struct TensorNames {
   std::string router, router_bias, router_correction;
   std::string expert_gate, expert_up, expert_down;  ///< `{e}` stands for the expert's number; without it all are in one
   std::string shared_gate, shared_up, shared_down;
-  std::string shared_gate_up;  ///< instead of gate and up where they are one tensor
-  std::string shared_router;   ///< one value that gates the shared part
-  std::string expert_gate_up;  ///< instead of experts' gate and up where all are one tensor
+  std::string shared_gate_up;   ///< instead of gate and up where they are one tensor
+  std::string shared_router;    ///< one value that gates the shared part
+  std::string expert_gate_up;   ///< instead of experts' gate and up where all are one tensor
+  std::string expert_down_all;  ///< that goes with it where expert_down is something else
 };
 
 /// All members, for what holds for every name.
@@ -103,7 +104,8 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::state_output_bias,
                                                                 &TensorNames::shared_gate_up,
                                                                 &TensorNames::shared_router,
-                                                                &TensorNames::expert_gate_up};
+                                                                &TensorNames::expert_gate_up,
+                                                                &TensorNames::expert_down_all};
 
 /// The name of a layer's tensor: `{}` replaced by the layer's number.
 std::string in_layer(const std::string& name, uint32_t layer);

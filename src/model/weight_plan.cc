@@ -65,6 +65,18 @@ MatrixId WeightPlan::experts(const std::string& name, uint32_t experts, uint32_t
   return declare(std::move(spec), {*tensor}, {{name, experts * rows}});
 }
 
+MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
+  const auto tensor = find(of_each.name, {experts, of_each.tensor_rows, cols});
+  if (!tensor) return {};
+  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
+  std::vector<TensorRows> parts;
+  for (uint32_t e = 0; e < experts; ++e) {
+    spec.parts.push_back({tensor->name, tensor->format, of_each.rows});
+    parts.push_back({tensor->name, of_each.rows, e * of_each.tensor_rows + of_each.first});
+  }
+  return declare(std::move(spec), std::vector<TensorInfo>(experts, *tensor), parts);
+}
+
 std::optional<VectorId> WeightPlan::norm(const std::string& name, uint32_t size, uint32_t layer) {
   if (name.empty()) return {};
   const auto tensor = find(name, {size});
@@ -108,9 +120,7 @@ VectorId WeightPlan::vector(const std::string& name, const std::vector<std::vect
 }
 
 float WeightPlan::scalar(const std::string& name) {
-  const auto found = checkpoint_.find(name);
-  const bool is_bare = found && found->shape.empty();
-  const auto tensor = find(name, is_bare ? std::vector<int64_t>{} : std::vector<int64_t>{1});
+  const auto tensor = find(name, {1});
   if (!tensor || device_ == nullptr) return 0;
   return read_vector(*tensor).front();
 }
@@ -123,7 +133,7 @@ std::optional<TensorInfo> WeightPlan::find(const std::string& name, const std::v
     error_ = tensor.error();
     return {};
   }
-  if (tensor->shape != shape) {
+  if (without_ones(tensor->shape) != without_ones(shape)) {
     refuse_shape(*tensor, shape);
     return {};
   }

@@ -46,6 +46,12 @@ class WeightPlan {
   /// expert where `name` has `{e}` in place of its number.
   MatrixId experts(const std::string& name, uint32_t experts, uint32_t rows, uint32_t cols, uint32_t layer);
 
+  /// Of each expert `rows` rows from `first` on, where all are one tensor [experts, tensor_rows, cols].
+  MatrixId experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
+
+  /// Whether the checkpoint has this tensor, for names of which one or another is there.
+  bool has(const std::string& name) const { return checkpoint_.find(name).has_value(); }
+
   /// Empty names are vectors that the family does not have.
   std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
   std::optional<VectorId> bias(const std::vector<TensorRows>& parts, uint32_t layer);
@@ -64,6 +70,7 @@ class WeightPlan {
 
  private:
   MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);
+  /// Dimensions of 1 may be there or not.
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
   /// Fails for a shape that is not the configuration's.
   void refuse_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted);

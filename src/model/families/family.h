@@ -58,6 +58,8 @@ extern const Family kMixtral;
 extern const Family kGlm4Moe;
 extern const Family kMiniMaxM2;
 extern const Family kLfm2;
+extern const Family kQwen3Next;
+extern const Family kQwen35;
 
 /// All families, in the order of the documentation.
 std::span<const Family* const> families();

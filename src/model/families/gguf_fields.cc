@@ -192,9 +192,10 @@ DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults) {
   }
   attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
   attention.rope = 0;
-  const DenseConfig dense = {.width = number_of_layers(fields, defaults, "feed_forward_length", layers, {}),
-                             .activation = defaults.activation,
-                             .gated = defaults.gated};
+  DenseConfig dense = {.width = 1, .activation = defaults.activation, .gated = defaults.gated};
+  if (defaults.has_feed_forward_length) {
+    dense.width = number_of_layers(fields, defaults, "feed_forward_length", layers, {});
+  }
   c.layers.resize(layers, {attention, dense});
   c.vocabulary = vocabulary_size(fields);
   c.context_length = fields.u32("context_length", 2048);
