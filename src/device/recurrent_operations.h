@@ -39,9 +39,9 @@ struct CausalConvolution {
 };
 
 /// How a token changes the state S [key_dim, value_dim] of a head, whose decay is g = exp(decay_rate * step) with step
-/// = softplus(a + step_bias): gated_delta: S = g S + k (sigmoid(b) (v - k.(g S))), where k and q are divided by
-/// sqrt(their squares' sum + 1e-6) and q by sqrt(key_dim) besides (arXiv 2412.06464); selective: S = g S + k (step *
-/// v): Mamba 2, whose B, C and x are k, q and v (arXiv 2405.21060).
+/// = max(softplus(a + step_bias), least_step): gated_delta: S = g S + k (sigmoid(b) (v - k.(g S))), where k and q are
+/// divided by sqrt(their squares' sum + 1e-6) and q by sqrt(key_dim) besides (arXiv 2412.06464); selective: S = g S + k
+/// (step * v): Mamba 2, whose B, C and x are k, q and v (arXiv 2405.21060).
 enum class StateRule : uint8_t { gated_delta, selective };
 
 /// Attention through a state: out[t] = q.S + skip * v, with S after token t. `in` holds q, k [key_heads * key_dim each]
@@ -63,6 +63,7 @@ struct LinearAttention {
   uint32_t value_dim = 0;
   VectorId decay_rate;
   VectorId step_bias;
+  float least_step = 0.0F;
   std::optional<VectorId> skip;
   CacheLayerId layer;
   uint32_t state_first = 0;

@@ -63,6 +63,7 @@ struct Mamba2Config {
   uint32_t groups = 0;
   uint32_t state_dim = 0;  ///< of B and C
   uint32_t kernel = 0;
+  float least_step = 0.0F;  ///< of those that decide how much a token changes the state
 
   uint32_t width() const { return heads * head_dim; }
   uint32_t keys() const { return groups * state_dim; }

@@ -130,7 +130,7 @@ class LinearAttentionOperation : public CpuOperation {
     for (size_t t = sequence.first_token; t < sequence.first_token + sequence.token_count; ++t) {
       const float* const in = step.activations.tensor(op_.in).row(t);
       const float* const rates = step.activations.tensor(op_.rates).row(t);
-      const float time = softplus(rates[op_.a_column(head)] + step_bias);
+      const float time = std::max(softplus(rates[op_.a_column(head)] + step_bias), op_.least_step);
       input.decay = std::exp(decay_rate * time);
       input.strength = input.delta ? sigmoid(rates[op_.b_column(head)]) : time;
       const size_t key = size_t{op_.key_head(head)} * op_.key_dim, value = size_t{head} * op_.value_dim;

@@ -67,7 +67,8 @@ void run_head(const Step& step, const LinearAttention& op, const SequenceInput& 
     const size_t key_at = size_t{op.key_head(head)} * op.key_dim, value_at = size_t{head} * op.value_dim;
     const auto q = in.subspan(op.q_first + key_at, op.key_dim), k = in.subspan(op.k_first + key_at, op.key_dim);
     const auto v = in.subspan(op.v_first + value_at, op.value_dim);
-    const double time = softplus(double{rates[op.a_column(head)]} + vectors[op.step_bias.index][head]);
+    const double free_time = softplus(double{rates[op.a_column(head)]} + vectors[op.step_bias.index][head]);
+    const double time = std::max<double>(free_time, op.least_step);
     const double decay = std::exp(vectors[op.decay_rate.index][head] * time);
     std::vector<double> mixed, values(v.begin(), v.end());
     if (op.rule == StateRule::gated_delta) {

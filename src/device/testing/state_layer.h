@@ -20,6 +20,7 @@ struct Shape {
   std::optional<StateRule> rule;
   uint32_t heads = 0, key_heads = 0, key_dim = 0, value_dim = 0;
   bool key_heads_alternate = false, rates_by_key_head = false, skip = false, norm_by_group = false;
+  float least_step = 0;
 
   uint32_t values() const { return heads * value_dim; }
   uint32_t state_values() const { return (kernel - 1) * channels + heads * key_dim * value_dim; }
@@ -30,16 +31,54 @@ inline const std::vector<Shape>& shapes() {
   static const std::vector<Shape> kShapes = {
       {.name = "gated_convolution", .channels = 45, .kernel = 3, .gated = true, .bias = true},
       {.name = "convolution_over_two", .channels = 160, .kernel = 2},
-      {.name = "delta", .channels = 160, .kernel = 4, .rule = kDelta, .heads = 4, .key_heads = 2, .key_dim = 16,
-       .value_dim = 24, .rates_by_key_head = true},
-      {.name = "delta_odd", .channels = 139, .kernel = 4, .bias = true, .rule = kDelta, .heads = 4, .key_heads = 2,
-       .key_dim = 10, .value_dim = 23, .key_heads_alternate = true},
-      {.name = "delta_large", .channels = 768, .kernel = 4, .rule = kDelta, .heads = 2, .key_heads = 2, .key_dim = 128,
+      {.name = "delta",
+       .channels = 160,
+       .kernel = 4,
+       .rule = kDelta,
+       .heads = 4,
+       .key_heads = 2,
+       .key_dim = 16,
+       .value_dim = 24,
+       .rates_by_key_head = true},
+      {.name = "delta_odd",
+       .channels = 139,
+       .kernel = 4,
+       .bias = true,
+       .rule = kDelta,
+       .heads = 4,
+       .key_heads = 2,
+       .key_dim = 10,
+       .value_dim = 23,
+       .key_heads_alternate = true},
+      {.name = "delta_large",
+       .channels = 768,
+       .kernel = 4,
+       .rule = kDelta,
+       .heads = 2,
+       .key_heads = 2,
+       .key_dim = 128,
        .value_dim = 128},
-      {.name = "selective", .channels = 192, .kernel = 4, .bias = true, .rule = kSelective, .heads = 8, .key_heads = 2,
-       .key_dim = 16, .value_dim = 16, .skip = true, .norm_by_group = true},
-      {.name = "selective_odd", .channels = 58, .kernel = 5, .rule = kSelective, .heads = 6, .key_heads = 1,
-       .key_dim = 7, .value_dim = 7, .norm_by_group = true}};
+      {.name = "selective",
+       .channels = 192,
+       .kernel = 4,
+       .bias = true,
+       .rule = kSelective,
+       .heads = 8,
+       .key_heads = 2,
+       .key_dim = 16,
+       .value_dim = 16,
+       .skip = true,
+       .norm_by_group = true},
+      {.name = "selective_odd",
+       .channels = 58,
+       .kernel = 5,
+       .rule = kSelective,
+       .heads = 6,
+       .key_heads = 1,
+       .key_dim = 7,
+       .value_dim = 7,
+       .norm_by_group = true,
+       .least_step = 0.3F}};
   return kShapes;
 }
 
@@ -101,6 +140,7 @@ class Layer {
                                                     .value_dim = s_.value_dim,
                                                     .decay_rate = vector(s_.heads, 0.1F, -0.3F),
                                                     .step_bias = vector(s_.heads, 0.5F, -1.0F),
+                                                    .least_step = s_.least_step,
                                                     .skip = optional_vector(s_.skip, s_.heads),
                                                     .layer = {1},
                                                     .state_first = 3 + (s_.kernel - 1) * s_.channels,

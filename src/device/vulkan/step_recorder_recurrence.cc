@@ -56,7 +56,8 @@ Result<void> StepRecorder::emit(const LinearAttention& op) {
                                                       .heads = op.heads,
                                                       .key_heads = op.key_heads,
                                                       .state_first = op.state_first,
-                                                      .state_values = state_values(op.layer)};
+                                                      .state_values = state_values(op.layer),
+                                                      .least_step = op.least_step};
   // Small workgroups, as a single sequence has few heads.
   constexpr uint32_t kSubgroups = 2;
   const uint32_t lanes = c_.gpu.properties().subgroup_size;

@@ -15,10 +15,11 @@
 namespace hearth {
 namespace {
 
-constexpr std::array kFamilies = {&kLlama,    &kQwen2,   &kQwen3,   &kMistral,   &kMinistral3, &kGemma2,     &kGemma3,
-                                  &kPhi3,     &kOlmo,    &kGranite, &kCohere2,   &kSeedOss,    &kSmolLM3,    &kGlm4,
-                                  &kExaone4,  &kErnie,   &kHunyuan, &kArcee,     &kApertus,    &kStarcoder2, &kStableLm,
-                                  &kQwen3Moe, &kMixtral, &kGlm4Moe, &kMiniMaxM2, &kLfm2,       &kQwen3Next,  &kQwen35};
+constexpr std::array kFamilies = {&kLlama,     &kQwen2,      &kQwen3,     &kMistral,  &kMinistral3,    &kGemma2,
+                                  &kGemma3,    &kPhi3,       &kOlmo,      &kGranite,  &kCohere2,       &kSeedOss,
+                                  &kSmolLM3,   &kGlm4,       &kExaone4,   &kErnie,    &kHunyuan,       &kArcee,
+                                  &kApertus,   &kStarcoder2, &kStableLm,  &kQwen3Moe, &kMixtral,       &kGlm4Moe,
+                                  &kMiniMaxM2, &kLfm2,       &kQwen3Next, &kQwen35,   &kGraniteHybrid, &kNemotronH};
 
 /// What could be meant by a name that no family has.
 std::string known(std::span<const std::string_view> Family::*names, std::string_view wanted) {
@@ -130,6 +131,7 @@ std::string_view wrong_with(const Mamba2Config& c, const std::vector<RopeSpec>&)
     return "number of a state's heads";
   }
   if (!in_range(c.state_dim, 1024) || !in_range(c.head_dim, 1024)) return "size of a state";
+  if (!(c.least_step >= 0 && c.least_step < 1)) return "least step";
   return c.kernel >= 2 && c.kernel <= kMostConvolutionRows ? "" : "convolution";
 }
 

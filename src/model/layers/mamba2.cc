@@ -45,6 +45,7 @@ TensorId record_mixer(Recorder& r, const Mamba2Config& c, const Mamba2Weights& w
                          .value_dim = c.head_dim,
                          .decay_rate = w.state.decay_rate,
                          .step_bias = w.state.step_bias,
+                         .least_step = c.least_step,
                          .skip = w.state.skip,
                          .layer = cache,
                          .state_first = static_cast<uint32_t>(c.convolution_values()),

@@ -86,12 +86,38 @@ inline const std::vector<nlohmann::json>& values() {
 /// A config.json of any family with one to four values replaced, there or in its rope.
 template <class Choose>
 std::string describe_config(Choose&& choose) {
-  static const char* const kTypes[] = {
-      "llama",        "mistral",         "qwen2",    "qwen3",    "gemma2",           "gemma3_text", "ministral3",
-      "phi3",         "olmo2",           "olmo3",    "granite",  "cohere2",          "seed_oss",    "smollm3",
-      "glm4",         "exaone4",         "ernie4_5", "arcee",    "hunyuan_v1_dense", "apertus",     "starcoder2",
-      "stablelm",     "qwen3_moe",       "mixtral",  "glm4_moe", "minimax_m2",       "lfm2",        "qwen3_next",
-      "qwen3_5_text", "qwen3_5_moe_text"};
+  static const char* const kTypes[] = {"llama",
+                                       "mistral",
+                                       "qwen2",
+                                       "qwen3",
+                                       "gemma2",
+                                       "gemma3_text",
+                                       "ministral3",
+                                       "phi3",
+                                       "olmo2",
+                                       "olmo3",
+                                       "granite",
+                                       "cohere2",
+                                       "seed_oss",
+                                       "smollm3",
+                                       "glm4",
+                                       "exaone4",
+                                       "ernie4_5",
+                                       "arcee",
+                                       "hunyuan_v1_dense",
+                                       "apertus",
+                                       "starcoder2",
+                                       "stablelm",
+                                       "qwen3_moe",
+                                       "mixtral",
+                                       "glm4_moe",
+                                       "minimax_m2",
+                                       "lfm2",
+                                       "qwen3_next",
+                                       "qwen3_5_text",
+                                       "qwen3_5_moe_text",
+                                       "granitemoehybrid",
+                                       "nemotron_h"};
   static const std::vector<std::string> kKeys = {"hidden_size",
                                                  "intermediate_size",
                                                  "num_attention_heads",
@@ -127,6 +153,20 @@ std::string describe_config(Choose&& choose) {
                                                  "linear_conv_kernel_dim",
                                                  "full_attention_interval",
                                                  "attn_output_gate",
+                                                 "mamba_n_heads",
+                                                 "mamba_d_head",
+                                                 "mamba_d_state",
+                                                 "mamba_n_groups",
+                                                 "mamba_d_conv",
+                                                 "mamba_num_heads",
+                                                 "mamba_head_dim",
+                                                 "ssm_state_size",
+                                                 "n_groups",
+                                                 "conv_kernel",
+                                                 "hybrid_override_pattern",
+                                                 "time_step_limit",
+                                                 "time_step_min",
+                                                 "shared_intermediate_size",
                                                  "shared_expert_intermediate_size",
                                                  "block_ffn_dim_multiplier",
                                                  "block_multiple_of",
@@ -202,9 +242,10 @@ std::string describe_config(Choose&& choose) {
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
   static const char* const kArchitectures[] = {
-      "llama",    "qwen2",    "qwen3",   "gemma2",     "gemma3",  "mistral3",      "phi3",     "olmo2",    "granite",
-      "cohere2",  "seed_oss", "smollm3", "glm4",       "exaone4", "hunyuan-dense", "ernie4_5", "arcee",    "starcoder2",
-      "stablelm", "qwen3moe", "glm4moe", "minimax-m2", "lfm2",    "qwen3next",     "qwen35",   "qwen35moe"};
+      "llama",         "qwen2",    "qwen3",     "gemma2",     "gemma3",    "mistral3",      "phi3",
+      "olmo2",         "granite",  "cohere2",   "seed_oss",   "smollm3",   "glm4",          "exaone4",
+      "hunyuan-dense", "ernie4_5", "arcee",     "starcoder2", "stablelm",  "qwen3moe",      "glm4moe",
+      "minimax-m2",    "lfm2",     "qwen3next", "qwen35",     "qwen35moe", "granitehybrid", "nemotron_h"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},
@@ -251,7 +292,8 @@ std::string describe_gguf(Choose&& choose) {
     if (of_mixtures && !prefix.contains("next") && !prefix.contains("moe") && !prefix.contains("minimax")) continue;
     if (key.contains("shortconv") && !prefix.contains("lfm2")) continue;
     const bool of_states = key.contains("ssm.") || key.contains("full_attention_interval");
-    if (of_states && !prefix.contains("qwen35") && !prefix.contains("next")) continue;
+    const bool has_states = prefix.contains("qwen35") || prefix.contains("next") || prefix.contains("hybrid");
+    if (of_states && !has_states && !prefix.contains("nemotron")) continue;
     const bool real = key.contains("rope.freq") || key.contains("factor") || key.contains("epsilon");
     if (std::ranges::find(changed, i) == changed.end()) {
       real ? gguf.key(key, static_cast<float>(kCounts[i].second)) : gguf.key(key, kCounts[i].second);

@@ -70,7 +70,7 @@ void main() {
       k[r] = i < KEY_DIM ? a.source.v[row + a.k_first + key_head * KEY_DIM + i] : 0;
     }
     const float v = a.source.v[row + a.v_first + head * VALUE_DIM + column];
-    const float time = softplus(a.rates.v[t * a.rates_width + rates_at.y] + step_bias);
+    const float time = max(softplus(a.rates.v[t * a.rates_width + rates_at.y] + step_bias), a.least_step);
     const float decay = exp(decay_rate * time);
     float added = time * v, q_factor = 1, k_factor = 1;
     if (DELTA) {

@@ -46,6 +46,7 @@ struct LinearAttentionArguments {
   uint key_heads;
   uint state_first;
   uint state_values;
+  float least_step;
 };
 
 struct GatedNormArguments {
