@@ -7,7 +7,6 @@
 #include <future>
 #include <mutex>
 
-
 namespace hearth::app {
 namespace {
 

@@ -30,7 +30,8 @@ StepProfiler::StepProfiler(Model& model, const Limits& limits)
     states_[s].fill(static_cast<int32_t>(s));
     std::vector<std::span<const int32_t>>& tables = block_tables_.emplace_back();
     for (const CacheGroup& group : model.cache_groups()) {
-      tables.push_back(group.keeps_states ? std::span<const int32_t>(states_[s]) : std::span<const int32_t>(blocks_[s]));
+      tables.push_back(group.keeps_states ? std::span<const int32_t>(states_[s])
+                                          : std::span<const int32_t>(blocks_[s]));
     }
   }
 }
@@ -63,7 +64,8 @@ Result<ProfiledStep> StepProfiler::decode(uint32_t sequences, uint32_t context, 
 
 Result<ProfiledStep> StepProfiler::prompt(uint32_t tokens, uint32_t repeat) { return measure({1, tokens, 0}, repeat); }
 
-/// States go on from whatever they were. K and V that were never written would be read from one page of zeros, which no real cache is.
+/// States go on from whatever they were. K and V that were never written would be read from one page of zeros, which no
+/// real cache is.
 Result<void> StepProfiler::fill_context(uint32_t sequences, uint32_t context) {
   const uint32_t each = std::max(1U, chunk_tokens_ / sequences);
   for (uint32_t done = 0; done < context; done += each) {

@@ -49,12 +49,11 @@ struct CacheSpec {
 
 /// Bytes of a block of a layer where keys and values are numbers of `value_bytes`.
 inline uint64_t cache_block_bytes(const CacheLayerSpec& layer, uint64_t value_bytes) {
-  return std::visit(
-      Overloaded{[&](const KeysAndValues& kv) {
-                   return uint64_t{2} * kBlockTokens * kv.kv_heads * kv.head_dim * value_bytes;
-                 },
-                 [](const State& state) { return uint64_t{state.values} * sizeof(float); }},
-      layer.kind);
+  return std::visit(Overloaded{[&](const KeysAndValues& kv) {
+                                 return uint64_t{2} * kBlockTokens * kv.kv_heads * kv.head_dim * value_bytes;
+                               },
+                               [](const State& state) { return uint64_t{state.values} * sizeof(float); }},
+                    layer.kind);
 }
 
 }  // namespace hearth

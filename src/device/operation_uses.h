@@ -36,13 +36,12 @@ struct Product {
 /// Nothing where an operation multiplies with no whole matrix.
 inline std::optional<Product> product_of(const Operation& operation) {
   std::optional<Product> product;
-  visit_uses(
-      operation,
-      Overloaded{[&](Multiplies use) { product = {.in = use.in, .matrix = use.matrix, .out = {}}; },
-                 [&](Writes use) {
-                   if (product) product->out = use.tensor;
-                 },
-                 [](OneOf<Reads, Updates, MultipliesChosen, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
+  visit_uses(operation, Overloaded{[&](Multiplies use) { product = {.in = use.in, .matrix = use.matrix, .out = {}}; },
+                                   [&](Writes use) {
+                                     if (product) product->out = use.tensor;
+                                   },
+                                   [](OneOf<Reads, Updates, MultipliesChosen, LooksUp, NeedsVector, WritesCache,
+                                            ReadsCache, UpdatesState> auto) {}});
   return product;
 }
 

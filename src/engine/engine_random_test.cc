@@ -104,6 +104,31 @@ TEST(EngineUnderRandomLoad, WithWindows) {
                   2, 1500);
 }
 
+TEST(EngineUnderRandomLoad, WithStates) {
+  run_random_load({.groups = {{.window = 0}, {.keeps_states = true}},
+                   .blocks = {25, 9},
+                   .context_length = 300,
+                   .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 64}},
+                  7, 1500);
+}
+
+TEST(EngineUnderRandomLoad, WithStatesWindowsAndStepsAhead) {
+  run_random_load({.groups = {{.keeps_states = true}, {.window = 0}, {.window = 64}},
+                   .blocks = {4, 25, 16},
+                   .context_length = 300,
+                   .options = {.max_sequences = 3, .max_waiting = 10000, .max_batched_tokens = 32},
+                   .ahead = true},
+                  8, 1500);
+}
+
+TEST(EngineUnderRandomLoad, WithStatesForTwoOnly) {
+  run_random_load({.groups = {{.window = 0}, {.keeps_states = true}},
+                   .blocks = {19, 2},
+                   .context_length = 300,
+                   .options = {.max_sequences = 4, .max_waiting = 10000, .max_batched_tokens = 64}},
+                  9, 700);
+}
+
 TEST(EngineUnderRandomLoad, WithWindowsOnly) {
   run_random_load({.groups = {{.window = 33}},
                    .blocks = {10},

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/engine_loop.h"
+#include "engine/likely_forks.h"
 #include "text/tokenizer.h"
 
 namespace hearth {
@@ -27,6 +28,11 @@ Result<RequestHandle> EngineLoop::submit(Request request, EventCallback on_event
   sequence.root = root_hash(hash_key_, request.cache_salt);
   sequence.priority = request.priority;
   if (request.prompt_logprobs) sequence.next_prompt_logits = 0;
+  if (cache_.keeps_states()) {
+    sequence.forks = likely_forks(sequence.tokens, [&](int32_t token) {
+      return parts_.tokenizer != nullptr && parts_.tokenizer->is_control(static_cast<uint32_t>(token));
+    });
+  }
 
   const uint32_t room = context_length() - sequence.prompt_tokens;
   const uint32_t max_size =

@@ -102,7 +102,8 @@ const std::vector<ScheduledSequence>& Scheduler::schedule_ahead(std::span<const 
     row += before.logit_count;
     if (before.sequence == nullptr) continue;
     const uint32_t position = before.context_tokens + before.token_count;
-    if (position != before.sequence->size() || !cache_.grow(before.sequence->blocks, position, position + 1)) {
+    if (position != before.sequence->size() ||
+        !cache_.grow(before.sequence->blocks, growth(*before.sequence, position, 1))) {
       return step_;
     }
     next.push_back({.sequence = before.sequence,
@@ -193,9 +194,23 @@ void Scheduler::continue_prompt(Sequence& sequence) {
   account_for_prompt(sequence, token_count);
 }
 
+/// A state is kept where others are likely to go on from: where forks are expected, so far as an answer has got, and on
+/// the way through a long prompt so often that one that forks anywhere else computes a fifth of it again, or a thousand
+/// tokens.
+KvCache::Growth Scheduler::growth(const Sequence& sequence, uint32_t context_tokens, uint32_t token_count) const {
+  constexpr uint32_t kLeastApart = 1024;
+  const uint32_t end = context_tokens + token_count;
+  const uint32_t kept = sequence.blocks.states.last_kept();
+  const bool is_likely = end > sequence.prompt_tokens || std::ranges::binary_search(sequence.forks, end) ||
+                         end >= kept + std::max(kLeastApart, kept / 4);
+  return {.context_tokens = context_tokens,
+          .end_tokens = end,
+          .keep_state = limits_.prefix_cache && end % kBlockTokens == 0 && is_likely};
+}
+
 /// False when the sequence itself had to give its blocks up.
 bool Scheduler::make_room(Sequence& sequence, uint32_t token_count) {
-  while (!cache_.grow(sequence.blocks, sequence.computed, sequence.computed + token_count)) {
+  while (!cache_.grow(sequence.blocks, growth(sequence, sequence.computed, token_count))) {
     Sequence* first_to_yield = &sequence;
     for (Sequence* other : running_) {
       const bool is_in_step = std::ranges::find(step_, other, &ScheduledSequence::sequence) != step_.end();
@@ -218,9 +233,7 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence) {
   uint32_t cached = 0;
   if (limits_.prefix_cache) {
     cached = cached_prefix(sequence);
-    const uint32_t next = cached / kBlockTokens;
-    const bool goes_on = cached + kBlockTokens <= sequence.first_logit_position();
-    if (goes_on && blocks_to_come_.contains(sequence.hashes[next])) return Admission::deferred;
+    if (comes_from_another(sequence, cached)) return Admission::deferred;
   }
 
   cache_.adopt_prefix(sequence.blocks, sequence.hashes, cached);
@@ -240,7 +253,9 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence) {
   insert_by_arrival(running_, sequence);
   ++sequence.share->running;
   const uint32_t token_count = chunk_tokens(sequence);
-  cache_.grow(sequence.blocks, cached, cached + token_count, sequence.size());
+  KvCache::Growth room = growth(sequence, cached, token_count);
+  room.reserved_tokens = sequence.size();
+  cache_.grow(sequence.blocks, room);
   put_into_step(sequence, token_count);
   account_for_prompt(sequence, token_count);
   return Admission::admitted;
@@ -258,7 +273,32 @@ void Scheduler::preempt(Sequence& sequence) {
 uint32_t Scheduler::chunk_tokens(const Sequence& sequence) const {
   const uint32_t tokens = std::min(sequence.remaining(), prompt_budget_);
   const uint32_t before_logits = std::max(sequence.first_logit_position(), sequence.computed) - sequence.computed;
-  return std::min(tokens, before_logits + 1 + prompt_rows_budget_);
+  return chunk_to_keep(sequence, std::min(tokens, before_logits + 1 + prompt_rows_budget_));
+}
+
+/// Of so many tokens those up to where a state can be kept, if there is such a place.
+uint32_t Scheduler::chunk_to_keep(const Sequence& sequence, uint32_t tokens) const {
+  if (!limits_.prefix_cache || !cache_.keeps_states()) return tokens;
+  const uint32_t end = sequence.computed + tokens;
+  constexpr uint32_t kLeastApart = 128;  // for less a step of its own does not pay
+  const uint32_t kept = sequence.blocks.states.last_kept();
+  const uint32_t next = std::max(sequence.computed + 1, kept > 0 ? kept + kLeastApart : 0);
+  const auto fork = std::ranges::lower_bound(sequence.forks, next);
+  if (fork != sequence.forks.end() && *fork <= end) return *fork - sequence.computed;
+  const uint32_t whole = end / kBlockTokens * kBlockTokens;
+  return end < sequence.size() && whole > sequence.computed ? whole - sequence.computed : tokens;
+}
+
+/// Whether a running prompt computes more of what this one begins with than the `cached` tokens. A state can only be
+/// taken over where one is kept.
+bool Scheduler::comes_from_another(const Sequence& sequence, uint32_t cached) const {
+  const uint32_t end = sequence.first_logit_position() / kBlockTokens;
+  const uint32_t next = cached / kBlockTokens;
+  const uint32_t last = cache_.keeps_states() ? end : std::min(end, next + 1);
+  for (uint32_t block = next; block < last; ++block) {
+    if (blocks_to_come_.contains(sequence.hashes[block])) return true;
+  }
+  return false;
 }
 
 void Scheduler::put_into_step(Sequence& sequence, uint32_t token_count) {
@@ -276,6 +316,13 @@ void Scheduler::put_into_step(Sequence& sequence, uint32_t token_count) {
 void Scheduler::account_for_prompt(const Sequence& sequence, uint32_t token_count) {
   prompt_budget_ -= token_count;
   if (waiting_.empty()) return;
+  if (cache_.keeps_states()) {
+    for (const uint32_t fork : sequence.forks) {
+      const bool is_known = fork / kBlockTokens <= sequence.hashes.size();
+      if (fork > sequence.computed && is_known) blocks_to_come_.insert(sequence.hashes[fork / kBlockTokens - 1]);
+    }
+    return;
+  }
   const auto unpublished = sequence.hashes.begin() +
                            static_cast<ptrdiff_t>(std::min<size_t>(sequence.blocks.published, sequence.hashes.size()));
   blocks_to_come_.insert(unpublished, sequence.hashes.end());
@@ -315,7 +362,7 @@ void Scheduler::commit(const ScheduledSequence& scheduled) {
   }
   if (!limits_.prefix_cache || sequence.computed / kBlockTokens == sequence.blocks.published) return;
   extend_hashes(sequence, sequence.computed);
-  cache_.publish(sequence.blocks, sequence.hashes, sequence.computed);
+  cache_.publish(sequence.blocks, sequence.hashes, sequence.computed, sequence.prompt_tokens);
 }
 
 /// A position whose logits are wanted is computed again.

@@ -97,11 +97,14 @@ class Scheduler {
   StepOutlook outlook() const;
   void continue_decoding(Sequence& sequence);
   void continue_prompt(Sequence& sequence);
+  KvCache::Growth growth(const Sequence& sequence, uint32_t context_tokens, uint32_t token_count) const;
   bool make_room(Sequence& sequence, uint32_t token_count);
   bool may_be_admitted(const Sequence& sequence) const;
   Admission admit(Sequence& sequence);
   void preempt(Sequence& sequence);
   uint32_t chunk_tokens(const Sequence& sequence) const;
+  uint32_t chunk_to_keep(const Sequence& sequence, uint32_t tokens) const;
+  bool comes_from_another(const Sequence& sequence, uint32_t cached) const;
   void put_into_step(Sequence& sequence, uint32_t token_count);
   void account_for_prompt(const Sequence& sequence, uint32_t token_count);
   void extend_hashes(Sequence& sequence, uint32_t tokens) const;

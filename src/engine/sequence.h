@@ -30,6 +30,10 @@ struct Sequence {
   /// How many of the best logits the engine wants of each row of this sequence; 0 wants whole rows (device/step.h).
   uint32_t candidates = 0;
 
+  /// Positions of the prompt behind which others may go on differently, multiples of kBlockTokens, ascending: a state
+  /// is kept there, where layers have states.
+  std::vector<uint32_t> forks;
+
   SequenceBlocks blocks;
   BlockHash root;                  ///< parent of the first block; carries the salt
   std::vector<BlockHash> hashes;   ///< of full blocks of `tokens`, as far as they were needed

@@ -27,9 +27,10 @@ uint64_t bytes_read(const Device& device, const Recording& recording) {
   for (const Operation& operation : recording.operations) {
     visit_uses(
         operation,
-        Overloaded{[&](Multiplies use) { sum += device.matrix_bytes(use.matrix); },
-                   [&](MultipliesChosen use) { sum += device.matrix_bytes(use.matrix) / use.experts * use.chosen; },
-                   [](OneOf<Reads, Writes, Updates, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
+        Overloaded{
+            [&](Multiplies use) { sum += device.matrix_bytes(use.matrix); },
+            [&](MultipliesChosen use) { sum += device.matrix_bytes(use.matrix) / use.experts * use.chosen; },
+            [](OneOf<Reads, Writes, Updates, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
   }
   return sum;
 }

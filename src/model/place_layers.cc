@@ -5,8 +5,8 @@
 
 #include "device/device_memory.h"
 #include "device/split/split_device.h"
-#include "model/families/family.h"
 #include "model/cache_layers.h"
+#include "model/families/family.h"
 #include "model/forward.h"
 #include "model/load_weights.h"
 

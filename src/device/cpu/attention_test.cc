@@ -29,7 +29,8 @@ constexpr uint32_t kBlocks = 220;
 /// Rows of Q, K and V out of a table, through RopeAndStore and Attention.
 Recording record(Device& device, const Shape& s, std::vector<float> table) {
   EXPECT_TRUE(device.create_cache(
-      {.layers = {{0, KeysAndValues{s.kv_heads, s.head_dim}}, {1, KeysAndValues{s.kv_heads, s.head_dim}}}, .blocks_per_group = {kBlocks, kBlocks}}));
+      {.layers = {{0, KeysAndValues{s.kv_heads, s.head_dim}}, {1, KeysAndValues{s.kv_heads, s.head_dim}}},
+       .blocks_per_group = {kBlocks, kBlocks}}));
   const uint32_t width = (s.heads + 2 * s.kv_heads) * s.head_dim;
   Recording r;
   r.tensors = {{"qkv", Rows::tokens, width},

@@ -57,9 +57,7 @@ class CpuDevice : public Device {
 
   uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
 
-  uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override {
-    return PagedCache::block_bytes(layer);
-  }
+  uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override { return PagedCache::block_bytes(layer); }
 
   Result<void> create_cache(const CacheSpec& spec) override {
     auto cache = PagedCache::create(spec);

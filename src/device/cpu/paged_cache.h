@@ -39,9 +39,9 @@ class PagedCache {
  private:
   struct Layer {
     CacheLayerSpec spec;
-    size_t offset = 0;        ///< bytes into a block
-    uint32_t kv_heads = 0;    ///< of keys and values
-    size_t head_values = 0;   ///< of one head's K or V in a block
+    size_t offset = 0;       ///< bytes into a block
+    uint32_t kv_heads = 0;   ///< of keys and values
+    size_t head_values = 0;  ///< of one head's K or V in a block
   };
   struct Group {
     Mapping memory;

@@ -62,9 +62,10 @@ class Cutter {
   /// To where all that the operation needs is.
   template <class Op>
   void place(Op op) {
-    op.uses(Overloaded{
-        [&](OneOf<Multiplies, MultipliesChosen> auto u) { use(u.matrix); }, [&](LooksUp u) { use(u.table); }, [&](NeedsVector u) { use(u.vector); },
-        [&](OneOf<WritesCache, ReadsCache, UpdatesState> auto u) { use(u.layer); }, [](OneOf<Reads, Writes, Updates> auto) {}});
+    op.uses(Overloaded{[&](OneOf<Multiplies, MultipliesChosen> auto u) { use(u.matrix); },
+                       [&](LooksUp u) { use(u.table); }, [&](NeedsVector u) { use(u.vector); },
+                       [&](OneOf<WritesCache, ReadsCache, UpdatesState> auto u) { use(u.layer); },
+                       [](OneOf<Reads, Writes, Updates> auto) {}});
     emit(op);
   }
 

@@ -141,11 +141,12 @@ class TestModel {
   Recording with_ids(const std::vector<MatrixId>& m, const std::vector<VectorId>& v) const {
     Recording changed = recording;
     for (Operation& operation : changed.operations) {
-      visit_uses(operation, Overloaded{[&](Multiplies use) { use.matrix = m[use.matrix.index]; },
-                                       [&](MultipliesChosen use) { use.matrix = m[use.matrix.index]; },
-                                       [&](LooksUp use) { use.table = m[use.table.index]; },
-                                       [&](NeedsVector use) { use.vector = v[use.vector.index]; },
-                                       [](OneOf<Reads, Writes, Updates, WritesCache, ReadsCache, UpdatesState> auto) {}});
+      visit_uses(operation,
+                 Overloaded{[&](Multiplies use) { use.matrix = m[use.matrix.index]; },
+                            [&](MultipliesChosen use) { use.matrix = m[use.matrix.index]; },
+                            [&](LooksUp use) { use.table = m[use.table.index]; },
+                            [&](NeedsVector use) { use.vector = v[use.vector.index]; },
+                            [](OneOf<Reads, Writes, Updates, WritesCache, ReadsCache, UpdatesState> auto) {}});
     }
     return changed;
   }

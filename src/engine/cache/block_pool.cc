@@ -45,6 +45,15 @@ void BlockPool::publish(int32_t block, const BlockHash& hash) {
   blocks_[block].hash = hash;
 }
 
+void BlockPool::forget(int32_t block) {
+  if (!blocks_[block].hash) return;
+  by_hash_.erase(*blocks_[block].hash);
+  blocks_[block].hash.reset();
+  if (blocks_[block].references > 0) return;
+  unlink(block);
+  push_front(block);
+}
+
 void BlockPool::push_front(int32_t block) {
   blocks_[block].previous = kNone;
   blocks_[block].next = first_;

@@ -39,6 +39,9 @@ class BlockPool {
   /// From now on find(hash) gives this block, unless another block already holds the same.
   void publish(int32_t block, const BlockHash& hash);
 
+  /// What the block holds can no longer be found; if nobody refers to it, it is the next to be taken.
+  void forget(int32_t block);
+
   uint32_t references(int32_t block) const { return blocks_[block].references; }
 
   /// Errors: internal, naming what does not add up in the queue, the counts or the hashes.

@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kUsualCacheBytes = 1024 * kMiB;
+constexpr uint32_t kUsefulLength = 1024;
 
 /// The largest value in [low, high] for which `fits` holds; `low` where none does.
 template <class Fits>
@@ -38,14 +39,12 @@ class Planner {
   Planner(std::span<const CacheGroup> groups, const EngineOptions& options, std::span<const CacheMemory> memories)
       : groups_(groups), options_(options), memories_(memories) {}
 
-  /// One sequence of `context` and the other ones of `length`.
-  Blocks blocks(uint32_t context, uint32_t length) const {
+  /// One sequence of `context`, and beside it `others` of `length`.
+  Blocks blocks(uint32_t context, uint32_t length, uint32_t others) const {
     Blocks all;
     for (const CacheGroup& group : groups_) {
-      const auto of = [&](uint32_t tokens) {
-        return cache_blocks_needed(group, tokens, options_.max_batched_tokens);
-      };
-      all.push_back(of(context) + (options_.max_sequences - 1) * of(length));
+      const auto of = [&](uint32_t tokens) { return cache_blocks_needed(group, tokens, options_.max_batched_tokens); };
+      all.push_back(of(context) + others * of(length));
     }
     return all;
   }
@@ -93,7 +92,7 @@ class Planner {
       case DeviceMemory::Kind::system:
         break;
     }
-    return std::min(usable / 2, std::max(kUsualCacheBytes, bytes_of(blocks(context, 0), memory.bytes_per_block)));
+    return std::min(usable / 2, std::max(kUsualCacheBytes, bytes_of(blocks(context, 0, 0), memory.bytes_per_block)));
   }
 
   std::span<const CacheGroup> groups_;
@@ -117,10 +116,10 @@ Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_
   planner.set_budgets(context, step_bytes);
 
   const uint32_t fitting =
-      largest(0, context, [&](uint32_t tokens) { return !planner.shortage(planner.blocks(tokens, 0)); });
+      largest(0, context, [&](uint32_t tokens) { return !planner.shortage(planner.blocks(tokens, 0, 0)); });
   if (fitting < context && (options.context_length > 0 || fitting < kBlockTokens)) {
     const uint32_t wanted = options.context_length > 0 ? context : kBlockTokens;
-    const auto short_of = planner.shortage(planner.blocks(wanted, 0));
+    const auto short_of = planner.shortage(planner.blocks(wanted, 0, 0));
     return fail(ErrorCode::out_of_memory,
                 fmt::format("the KV cache of one sequence of {} tokens takes {} MiB, and there are {} MiB for it",
                             wanted, (short_of->needed + kMiB - 1) / kMiB, short_of->there / kMiB),
@@ -129,9 +128,16 @@ Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_
   }
   context = fitting;
 
-  const uint32_t length =
-      largest(0, context, [&](uint32_t tokens) { return !planner.shortage(planner.blocks(context, tokens)); });
-  const Blocks blocks = planner.blocks(context, length);
+  // A state takes the same however short its sequence is: where memory is scarce, fewer sequences run side by side.
+  const auto fits = [&](uint32_t tokens, uint32_t others) {
+    return !planner.shortage(planner.blocks(context, tokens, others));
+  };
+  uint32_t others = options.max_sequences - 1;
+  if (std::ranges::find(groups, true, &CacheGroup::keeps_states) != groups.end()) {
+    others = largest(0, others, [&](uint32_t count) { return fits(std::min(context, kUsefulLength), count); });
+  }
+  const uint32_t length = largest(0, context, [&](uint32_t tokens) { return fits(tokens, others); });
+  const Blocks blocks = planner.blocks(context, length, others);
   CachePlan plan{.context_length = context};
   for (size_t g = 0; g < groups.size(); ++g) {
     plan.blocks_per_group.push_back(static_cast<uint32_t>(std::min<uint64_t>(blocks[g], INT32_MAX)));

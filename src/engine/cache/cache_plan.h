@@ -18,7 +18,8 @@ struct CachePlan {
 };
 
 /// Divides memory among cache groups: one sequence of the whole context always fits, and max_sequences - 1 beside it of
-/// the longest equal length for which the memory suffices in every group and in every memory alike.
+/// the longest equal length for which the memory suffices in every group and in every memory alike; fewer beside it
+/// where their states alone would leave too little.
 ///
 /// `options.cache_bytes` 0 takes what all sequences could use, as far as the memories allow: what a GPU of its own
 /// memory has left after `step_bytes` (usable_bytes); half of what is left where the memory is the host's, and there,

@@ -169,6 +169,27 @@ TEST(CachePlan, IsBoundByTheSmallestMemoryOfASplit) {
   EXPECT_LE(small->blocks_per_group[0] * memories[1].bytes_per_block[0], kGiB / 128);
 }
 
+TEST(CachePlan, LetsFewerSequencesRunWhereTheirStatesWouldLeaveNoRoom) {
+  const CacheGroup states{.keeps_states = true, .bytes_per_block = kGiB / 16};
+  const std::array groups = {kFull, states};
+  const EngineOptions options{.context_length = 8192, .max_sequences = 64, .cache_bytes = kGiB};
+  const auto plan = plan_on_host(groups, 8192, options, 0);
+  ASSERT_TRUE(plan);
+  EXPECT_LE(plan->bytes, kGiB);
+  // Two states for each of those that run, and a useful length beside the whole context: one more does not fit.
+  const uint32_t sequences = plan->blocks_per_group[1] / kStatesOfSequence;
+  EXPECT_GE(sequences, 2U);
+  EXPECT_GE(plan->blocks_per_group[0], 8192 / 16 + (sequences - 1) * 1024 / 16);
+  const uint64_t one_more = kStatesOfSequence * states.bytes_per_block + 1024 / 16 * kFull.bytes_per_block;
+  EXPECT_GT((8192 / 16 + (sequences - 1) * 1024 / 16) * kFull.bytes_per_block +
+                sequences * kStatesOfSequence * states.bytes_per_block + one_more,
+            kGiB);
+
+  const auto ample = plan_on_host(groups, 8192, {.context_length = 8192, .max_sequences = 4}, 64 * kGiB);
+  ASSERT_TRUE(ample);
+  EXPECT_EQ(ample->blocks_per_group[1], 4 * kStatesOfSequence);
+}
+
 TEST(CachePlan, WithoutAFigureOfFreeMemoryTakesTheUsual) {
   auto memories = host(std::array{kFull}, 0);
   memories[0].memory.free_bytes.reset();

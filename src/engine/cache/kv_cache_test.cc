@@ -26,8 +26,8 @@ SequenceBlocks compute(KvCache& cache, std::span<const BlockHash> hashes, uint32
   SequenceBlocks blocks;
   for (uint32_t done = 0; done < tokens;) {
     const uint32_t end = std::min(done + step, tokens);
-    EXPECT_TRUE(cache.grow(blocks, done, end));
-    cache.publish(blocks, hashes, end);
+    EXPECT_TRUE(cache.grow(blocks, {.context_tokens = done, .end_tokens = end}));
+    cache.publish(blocks, hashes, end, tokens);
     done = end;
   }
   return blocks;
@@ -70,7 +70,7 @@ TEST(KvCache, KeepsOnlyTheWindow) {
   SequenceBlocks blocks;
   const auto hashes = chain(40);
   for (uint32_t done = 0; done < 500; done += step) {
-    ASSERT_TRUE(cache.grow(blocks, done, done + step));
+    ASSERT_TRUE(cache.grow(blocks, {.context_tokens = done, .end_tokens = done + step}));
     ASSERT_LE(cache.pools()[0].used_count(), cache_blocks_needed(windowed, 500, step));
     const std::vector<int32_t>& table = blocks.tables[0];
     ASSERT_GE(table.size() * kBlockTokens, done + step);
@@ -78,7 +78,7 @@ TEST(KvCache, KeepsOnlyTheWindow) {
       const bool seen = position + windowed.window > done;
       ASSERT_TRUE(!seen || table[position / kBlockTokens] != SequenceBlocks::kNoBlock) << position << " at " << done;
     }
-    cache.publish(blocks, hashes, done + step);
+    cache.publish(blocks, hashes, done + step, 500);
   }
   cache.release(blocks);
   EXPECT_TRUE(cache.check_integrity(true));
@@ -114,7 +114,7 @@ TEST(KvCache, HitsAgreeWithTryingEveryEnd) {
     KvCache cache(groups, {{24, 24, 24}});
     const uint32_t missing[] = {lost % 12, lost / 12 % 12, lost / 144};
     SequenceBlocks blocks;
-    ASSERT_TRUE(cache.grow(blocks, 0, 12 * kBlockTokens));
+    ASSERT_TRUE(cache.grow(blocks, {.end_tokens = 12 * kBlockTokens}));
     std::vector<std::vector<bool>> there(3, std::vector<bool>(12, true));
     for (size_t g = 0; g < 3; ++g) {
       there[g][missing[g]] = false;
@@ -142,9 +142,9 @@ TEST(KvCache, GrowsInEveryGroupOrInNone) {
   const CacheGroup groups[] = {{.window = 0}, {.window = 0}};
   KvCache cache(groups, {{8, 4}});
   SequenceBlocks blocks;
-  EXPECT_FALSE(cache.grow(blocks, 0, 5 * kBlockTokens));
+  EXPECT_FALSE(cache.grow(blocks, {.end_tokens = 5 * kBlockTokens}));
   EXPECT_EQ(cache.pools()[0].used_count(), 0U);
-  EXPECT_TRUE(cache.grow(blocks, 0, kBlockTokens, 3 * kBlockTokens));
+  EXPECT_TRUE(cache.grow(blocks, {.end_tokens = kBlockTokens, .reserved_tokens = 3 * kBlockTokens}));
   EXPECT_EQ(cache.pools()[0].used_count(), 3U) << "the reservation too";
   EXPECT_TRUE(cache.has_room(blocks, 4 * kBlockTokens, 512, 0));
   EXPECT_FALSE(cache.has_room(blocks, 4 * kBlockTokens, 512, 1));

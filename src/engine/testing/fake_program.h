@@ -57,8 +57,8 @@ class StepCopy {
 };
 
 /// A forward pass that anybody can redo by hand: it writes each token into every group's cache at its position, reads
-/// back what attention would see, and makes logits of a hash of that. A wrong block, slot, position or a stale value
-/// gives other logits. It also checks the contract of step.h.
+/// back what attention would see, and makes logits of a hash of that; a state is a hash of all tokens. A wrong block,
+/// slot, position or a stale value gives other logits. It also checks the contract of step.h.
 class FakeProgram final : public Program {
  public:
   FakeProgram(std::vector<CacheGroup> groups, std::span<const uint32_t> blocks_per_group, ProgramLimits limits,
@@ -71,6 +71,14 @@ class FakeProgram final : public Program {
   static void logits_after(std::span<const int32_t> tokens, std::span<const CacheGroup> groups, std::span<float> out) {
     uint64_t hash = 0;
     for (const CacheGroup& group : groups) {
+      if (group.keeps_states) {
+        uint64_t state = 0;
+        for (size_t position = 0; position < tokens.size(); ++position) {
+          state = next_state(state, entry(position, tokens[position]));
+        }
+        hash = mix_bits(hash * 31 + state);
+        continue;
+      }
       const size_t first = group.window > 0 && tokens.size() > group.window ? tokens.size() - group.window : 0;
       for (size_t position = first; position < tokens.size(); ++position) {
         hash = mix_bits(hash * 31 + entry(position, tokens[position]));
@@ -138,6 +146,8 @@ class FakeProgram final : public Program {
     return mix_bits(position << 32 | static_cast<uint32_t>(token));
   }
 
+  static uint64_t next_state(uint64_t state, uint64_t entry) { return mix_bits(state * 31 + entry); }
+
   static void write_logits(uint64_t hash, std::span<float> out) {
     for (size_t token = 0; token < out.size(); ++token) {
       out[token] = static_cast<float>(mix_bits(hash + token) >> 40) * 0x1p-22F;  // [0, 4)
@@ -157,7 +167,12 @@ class FakeProgram final : public Program {
       if (sequence.first_token != next || sequence.token_count == 0) return broken("sequences leave a gap");
       next += sequence.token_count;
       if (sequence.block_tables.size() != groups_.size()) return broken("not a table for each group");
-      for (const auto table : sequence.block_tables) {
+      for (size_t group = 0; group < groups_.size(); ++group) {
+        const auto table = sequence.block_tables[group];
+        if (groups_[group].keeps_states) {
+          if (table.size() != 2 || (table[0] < 0) != (sequence.context_tokens == 0)) return broken("not two states");
+          continue;
+        }
         if (table.size() * kBlockTokens < sequence.context_tokens + sequence.token_count) return broken("short table");
       }
     }
@@ -174,12 +189,28 @@ class FakeProgram final : public Program {
   }
 
   void store(const StepInput& input, const SequenceInput& sequence) {
+    for (size_t group = 0; group < groups_.size(); ++group) {
+      if (groups_[group].keeps_states) go_on(input, sequence, group);
+    }
     for (uint32_t i = 0; i < sequence.token_count; ++i) {
       const uint32_t position = sequence.context_tokens + i;
       for (size_t group = 0; group < groups_.size(); ++group) {
+        if (groups_[group].keeps_states) continue;
         slot(sequence, group, position) = entry(position, input.token_ids[sequence.first_token + i]);
       }
     }
+  }
+
+  void go_on(const StepInput& input, const SequenceInput& sequence, size_t group) {
+    const auto table = sequence.block_tables[group];
+    const auto block = [&](int32_t number) -> uint64_t& { return cache_[group].at(size_t(number) * kBlockTokens); };
+    uint64_t state = table[0] < 0 ? 0 : block(table[0]);
+    states_.resize(input.token_ids.size());
+    for (uint32_t row = sequence.first_token; row < sequence.first_token + sequence.token_count; ++row) {
+      const uint32_t position = sequence.context_tokens + row - sequence.first_token;
+      states_[row] = state = next_state(state, entry(position, input.token_ids[row]));
+    }
+    block(table[1]) = state;
   }
 
   void attend(const StepInput& input, uint32_t row, std::span<float> out) {
@@ -188,6 +219,10 @@ class FakeProgram final : public Program {
     const uint32_t size = sequence->context_tokens + row - sequence->first_token + 1;
     uint64_t hash = 0;
     for (size_t group = 0; group < groups_.size(); ++group) {
+      if (groups_[group].keeps_states) {
+        hash = mix_bits(hash * 31 + states_[sequence->first_token + size - 1 - sequence->context_tokens]);
+        continue;
+      }
       const uint32_t window = groups_[group].window;
       for (uint32_t position = window > 0 && size > window ? size - window : 0; position < size; ++position) {
         hash = mix_bits(hash * 31 + slot(*sequence, group, position));
@@ -218,6 +253,7 @@ class FakeProgram final : public Program {
   uint32_t vocabulary_;
   std::vector<std::vector<uint64_t>> cache_;  ///< [group][block * kBlockTokens + slot]
   std::deque<std::unique_ptr<StepCopy>> in_flight_;
+  std::vector<uint64_t> states_;  ///< after each token of the step
   std::vector<float> logits_;
   std::vector<TokenLogit> candidates_;
   std::vector<int32_t> best_;  ///< of each row of the step before
