@@ -7,6 +7,7 @@
 
 #include "device/expert_operations.h"
 #include "device/operation_parts.h"
+#include "device/recurrent_operations.h"
 
 namespace hearth {
 
@@ -205,8 +206,9 @@ struct Logits {
   }
 };
 
-using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                               CombineExperts, RopeAndStore, Attention, SelectRows, Logits>;
+using Operation =
+    std::variant<Embed, AddNorm, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear, CombineExperts,
+                 CausalConvolution, LinearAttention, GatedNorm, Gate, RopeAndStore, Attention, SelectRows, Logits>;
 
 /// Calls `use` for everything that an operation uses; what it is called with may be changed, of a constant operation
 /// without effect.

@@ -53,6 +53,20 @@ class Costs {
     return {"combine experts", values(op.in) + (op.shared ? values(*op.shared) : 0)};
   }
 
+  OperationCost of(const CausalConvolution& op) const {
+    return {fmt::format("causal convolution {}", op.channels),
+            values(op.in) + states(uint64_t{op.kernel - 1} * op.channels)};
+  }
+
+  OperationCost of(const LinearAttention& op) const {
+    return {fmt::format("linear attention {} heads of {} by {}", op.heads, op.key_dim, op.value_dim),
+            values(op.in) + states(uint64_t{op.heads} * op.key_dim * op.value_dim)};
+  }
+
+  OperationCost of(const GatedNorm& op) const { return {"gated norm", 2 * values(op.in)}; }
+
+  OperationCost of(const Gate& op) const { return {"gate", values(op.in) + values(op.gate)}; }
+
   OperationCost of(const RopeAndStore& op) const { return {"rope and store", values(op.qkv)}; }
 
   OperationCost of(const Attention& op) const {
@@ -82,6 +96,9 @@ class Costs {
     return recording_.tensors[tensor.index].rows == Rows::tokens ? input_.token_ids.size() : input_.logit_rows.size();
   }
   uint64_t values(TensorId tensor) const { return rows(tensor) * width(tensor) * sizeof(float); }
+
+  /// A state of so many values is read for each sequence, and written.
+  uint64_t states(uint64_t state_values) const { return input_.sequences.size() * state_values * 2 * sizeof(float); }
 
   /// No rows, no work: steps without logits leave the last layer's end out.
   uint64_t product(MatrixId matrix, TensorId in) const {

@@ -28,10 +28,27 @@ bool is_there(const std::filesystem::path& path) {
   return std::filesystem::exists(path, error);
 }
 
+/// Python writes numbers that JSON does not have as bare words; they become null.
+std::string without_bare_words(std::string text) {
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_string && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      in_string = !in_string;
+    } else if (!in_string) {
+      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
+        if (std::string_view(text).substr(i).starts_with(word)) text.replace(i, word.size(), "null");
+      }
+    }
+  }
+  return text;
+}
+
 Result<json> read_object(const std::filesystem::path& path) {
   auto text = read_whole_file(path);
   if (!text) return pass_on(text);
-  auto value = parse_json(*text, path.native());
+  auto value = parse_json(without_bare_words(std::move(*text)), path.native());
   if (value && !value->is_object()) {
     return fail(ErrorCode::corrupt, fmt::format("{}: not a JSON object", shown(path)));
   }

@@ -1,6 +1,7 @@
 #include "model/cache_layers.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "device/step.h"
 
@@ -18,20 +19,27 @@ struct Remembered {
   }
 };
 
-Remembered remembered_by(const AttentionConfig& c) { return {KeysAndValues{c.kv_heads, c.head_dim}, c.window}; }
+std::optional<Remembered> remembered_by(const AttentionConfig& c) {
+  return Remembered{KeysAndValues{c.kv_heads, c.head_dim}, c.window};
+}
+std::optional<Remembered> remembered_by(const RemembersByState auto& c) {
+  return Remembered{State{static_cast<uint32_t>(c.state_values())}};
+}
+std::optional<Remembered> remembered_by(const NoMixer&) { return {}; }
 
 }  // namespace
 
 CacheLayers cache_layers_of(const DecoderConfig& config) {
   CacheLayers all;
   for (uint32_t i = 0; i < config.layers.size(); ++i) {
-    const Remembered it = std::visit([](const auto& mixer) { return remembered_by(mixer); }, config.layers[i].mixer);
-    auto group = std::ranges::find_if(all.groups, [&](const CacheGroup& g) { return it.belongs_to(g); });
+    const auto it = std::visit([](const auto& mixer) { return remembered_by(mixer); }, config.layers[i].mixer);
+    if (!it) continue;
+    auto group = std::ranges::find_if(all.groups, [&](const CacheGroup& g) { return it->belongs_to(g); });
     if (group == all.groups.end()) {
-      const CacheGroup its_own = {.window = it.window, .keeps_states = std::holds_alternative<State>(it.kind)};
+      const CacheGroup its_own = {.window = it->window, .keeps_states = std::holds_alternative<State>(it->kind)};
       group = all.groups.insert(all.groups.end(), its_own);
     }
-    all.layers.push_back({.group = static_cast<uint32_t>(group - all.groups.begin()), .kind = it.kind, .layer = i});
+    all.layers.push_back({.group = static_cast<uint32_t>(group - all.groups.begin()), .kind = it->kind, .layer = i});
   }
   return all;
 }

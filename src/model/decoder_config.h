@@ -24,10 +24,63 @@ struct AttentionConfig {
   bool norm_after_rope = false;
   float query_growth = 0.0F;
   uint32_t query_growth_positions = 1;
+  bool gated = false;  ///< each value of a head is multiplied with the sigmoid of one that Q's projection gives besides
 
   uint32_t q_width() const { return heads * head_dim; }
   uint32_t kv_width() const { return kv_heads * head_dim; }
 };
+
+/// C * convolution(B * x) over the last tokens, with B, C and x from the residual (LFM2).
+struct ShortConvolutionConfig {
+  uint32_t channels = 0;
+  uint32_t kernel = 0;  ///< tokens seen
+
+  uint64_t state_values() const { return uint64_t{kernel - 1} * channels; }
+};
+
+/// The gated delta rule (arXiv 2412.06464) behind a short convolution of q, k and v; the result is normed by head and
+/// gated by z.
+struct GatedDeltaConfig {
+  uint32_t heads = 0;      ///< of v, z and the state
+  uint32_t key_heads = 0;  ///< of q and k
+  uint32_t key_dim = 0;
+  uint32_t value_dim = 0;
+  uint32_t kernel = 0;
+  bool key_heads_alternate = false;  ///< LinearAttention, device/recurrent_operations.h
+
+  uint32_t keys() const { return key_heads * key_dim; }
+  uint32_t values() const { return heads * value_dim; }
+  uint32_t channels() const { return 2 * keys() + values(); }
+  uint64_t convolution_values() const { return uint64_t{kernel - 1} * channels(); }
+  uint64_t state_values() const { return convolution_values() + uint64_t{heads} * key_dim * value_dim; }
+};
+
+/// Mamba 2 (arXiv 2405.21060): x, B and C behind a short convolution; heads of a group share B and C. The result is
+/// gated by z and normed by group.
+struct Mamba2Config {
+  uint32_t heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t groups = 0;
+  uint32_t state_dim = 0;  ///< of B and C
+  uint32_t kernel = 0;
+  float least_step = 0.0F;  ///< of those that decide how much a token changes the state
+
+  uint32_t width() const { return heads * head_dim; }
+  uint32_t keys() const { return groups * state_dim; }
+  uint32_t channels() const { return width() + 2 * keys(); }
+  uint64_t convolution_values() const { return uint64_t{kernel - 1} * channels(); }
+  uint64_t state_values() const { return convolution_values() + uint64_t{heads} * state_dim * head_dim; }
+};
+
+/// A mixer that remembers by a state of `state_values` float32 values.
+template <class Config>
+concept RemembersByState = requires(const Config& config) {
+  config.state_values();
+};
+
+/// Where a layer has only the other of its parts.
+struct NoMixer {};
+struct NoFeedForward {};
 
 /// down(activation(gate(x)) * up(x)), or down(activation(up(x))) where it is not gated.
 struct DenseConfig {
@@ -50,13 +103,14 @@ struct ExpertsConfig {
   bool normalise = false;
   float scale = 1.0F;
   uint32_t shared_width = 0;  ///< 0 is none
+  bool shared_gated = false;  ///< the shared one's result is multiplied with the sigmoid of one value more
 };
 
 /// One layer of a decoder: a mixer that lets tokens see others, then a part that works on each token alone. Which norms
 /// it has is said by the names of its tensors.
 struct LayerConfig {
-  std::variant<AttentionConfig> mixer;
-  std::variant<DenseConfig, ExpertsConfig> feed_forward;
+  std::variant<AttentionConfig, ShortConvolutionConfig, GatedDeltaConfig, Mamba2Config, NoMixer> mixer;
+  std::variant<DenseConfig, ExpertsConfig, NoFeedForward> feed_forward;
   bool parallel = false;  ///< both read the same normed residual
 };
 

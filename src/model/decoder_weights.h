@@ -14,9 +14,50 @@ struct AttentionWeights {
   MatrixId qkv;  ///< Q, K and V stacked
   std::optional<VectorId> qkv_bias;
   std::optional<VectorId> q_norm, k_norm;
+  std::optional<MatrixId> gate;  ///< a value for each of Q's
   MatrixId output;
   std::optional<VectorId> output_bias;
 };
+
+struct ConvolutionWeights {
+  VectorId weight;  ///< [kernel, channels]
+  std::optional<VectorId> bias;
+};
+
+struct ShortConvolutionWeights {
+  MatrixId input;  ///< B, C and x stacked
+  std::optional<VectorId> input_bias;
+  ConvolutionWeights convolution;
+  MatrixId output;
+  std::optional<VectorId> output_bias;
+};
+
+/// What a state's heads are steered by.
+struct StateWeights {
+  VectorId decay_rate, step_bias;
+  std::optional<VectorId> skip;
+  VectorId norm;
+};
+
+struct GatedDeltaWeights {
+  MatrixId input;                  ///< q, k, v, z, then b and a stacked
+  bool rates_by_key_head = false;  ///< b and a of a key head's heads lie together
+  ConvolutionWeights convolution;
+  StateWeights state;
+  MatrixId output;
+  std::optional<VectorId> output_bias;
+};
+
+struct Mamba2Weights {
+  MatrixId input;  ///< z, x, B, C and the steps stacked
+  std::optional<VectorId> input_bias;
+  ConvolutionWeights convolution;
+  StateWeights state;
+  MatrixId output;
+  std::optional<VectorId> output_bias;
+};
+
+struct NoWeights {};
 
 struct DenseWeights {
   MatrixId gate_up;  ///< gate, then up; up alone where there is no gate
@@ -32,6 +73,7 @@ struct ExpertsWeights {
   std::optional<VectorId> correction;
   MatrixId gate, up, down;  ///< rows of one expert after another
   std::optional<DenseWeights> shared;
+  std::optional<MatrixId> shared_gate;
 };
 
 struct NormWeights {
@@ -44,6 +86,26 @@ struct WeightsOfConfig;
 template <>
 struct WeightsOfConfig<AttentionConfig> {
   using Type = AttentionWeights;
+};
+template <>
+struct WeightsOfConfig<ShortConvolutionConfig> {
+  using Type = ShortConvolutionWeights;
+};
+template <>
+struct WeightsOfConfig<GatedDeltaConfig> {
+  using Type = GatedDeltaWeights;
+};
+template <>
+struct WeightsOfConfig<Mamba2Config> {
+  using Type = Mamba2Weights;
+};
+template <>
+struct WeightsOfConfig<NoMixer> {
+  using Type = NoWeights;
+};
+template <>
+struct WeightsOfConfig<NoFeedForward> {
+  using Type = NoWeights;
 };
 template <>
 struct WeightsOfConfig<DenseConfig> {
@@ -59,10 +121,11 @@ using WeightsOf = typename WeightsOfConfig<Config>::Type;
 struct LayerWeights {
   NormWeights mixer_norm;
   std::optional<VectorId> mixer_post_norm;
-  std::variant<AttentionWeights> mixer;  ///< of LayerConfig::mixer's kind
+  std::variant<AttentionWeights, ShortConvolutionWeights, GatedDeltaWeights, Mamba2Weights, NoWeights>
+      mixer;  ///< of LayerConfig::mixer's kind
   NormWeights feed_forward_norm;
   std::optional<VectorId> feed_forward_post_norm;
-  std::variant<DenseWeights, ExpertsWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind
+  std::variant<DenseWeights, ExpertsWeights, NoWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind
 };
 
 struct DecoderWeights {

@@ -3,6 +3,9 @@
 #include "model/layers/attention.h"
 #include "model/layers/dense.h"
 #include "model/layers/experts.h"
+#include "model/layers/gated_delta.h"
+#include "model/layers/mamba2.h"
+#include "model/layers/short_convolution.h"
 #include "model/recorder.h"
 
 namespace hearth {
@@ -15,7 +18,7 @@ class ForwardRecorder {
   Recording record() {
     residual_ = r_.tensor("residual", c_.hidden);
     r_.emit(Embed{.table = w_.embedding, .scale = c_.embedding_scale, .out = residual_});
-    in_ = norm(w_.layers.front().mixer_norm);
+    in_ = norm(first_norm(0));
     for (uint32_t i = 0; i < w_.layers.size(); ++i) layer(i);
     const TensorId logits = r_.tensor("logits", c_.vocabulary);
     r_.emit(Logits{.in = in_, .head = w_.head, .scale = c_.logit_scale, .softcap = c_.logit_softcap, .out = logits});
@@ -31,47 +34,65 @@ class ForwardRecorder {
   void layer(uint32_t i) {
     const LayerWeights& w = w_.layers[i];
     const bool last = i + 1 == w_.layers.size();
-    TensorId mixed = mix(i);
+    const bool parallel = c_.layers[i].parallel;
+    std::optional<TensorId> mixed = mix(i);
     if (last) {
       r_.continue_with_logit_rows();
+      const bool reads_residual = in_.index == residual_.index;
       residual_ = r_.select(residual_);
-      mixed = r_.select(mixed);
+      if (mixed) mixed = r_.select(*mixed);
+      if (parallel || !mixed) in_ = reads_residual ? residual_ : r_.select(in_);
     }
-    if (c_.layers[i].parallel) {
-      if (last) in_ = r_.select(in_);
-      add_and_norm(project(i, mixed), w.mixer_post_norm, {});
-    } else {
-      in_ = add_and_norm(project(i, mixed), w.mixer_post_norm, w.feed_forward_norm);
+    if (mixed && parallel) {
+      add_and_norm(project(i, *mixed), w.mixer_post_norm, {});
+    } else if (mixed) {
+      const NormWeights& next = has_feed_forward(i) ? w.feed_forward_norm : next_norm(i);
+      in_ = add_and_norm(project(i, *mixed), w.mixer_post_norm, next);
     }
-    const TensorId branch = feed_forward(i);
-    in_ = add_and_norm(branch, w.feed_forward_post_norm, last ? w_.output_norm : w_.layers[i + 1].mixer_norm);
+    if (has_feed_forward(i)) in_ = add_and_norm(feed_forward(i), w.feed_forward_post_norm, next_norm(i));
   }
 
-  TensorId mix(uint32_t i) {
-    return std::visit(
-        [&](const auto& config) {
-          const auto& weights = std::get<WeightsOf<std::decay_t<decltype(config)>>>(w_.layers[i].mixer);
-          return record_mixer(r_, config, weights, c_.norm_epsilon, CacheLayerId{cache_layers_++}, in_);
-        },
-        c_.layers[i].mixer);
+  bool has_feed_forward(uint32_t i) const { return !std::holds_alternative<NoFeedForward>(c_.layers[i].feed_forward); }
+
+  /// The norm of a layer's first part, and the one behind its last.
+  const NormWeights& first_norm(uint32_t i) const {
+    const bool has_mixer = !std::holds_alternative<NoMixer>(c_.layers[i].mixer);
+    return has_mixer ? w_.layers[i].mixer_norm : w_.layers[i].feed_forward_norm;
+  }
+  const NormWeights& next_norm(uint32_t i) const {
+    return i + 1 == w_.layers.size() ? w_.output_norm : first_norm(i + 1);
+  }
+
+  std::optional<TensorId> mix(uint32_t i) {
+    return std::visit(Overloaded{[](const NoMixer&) { return std::optional<TensorId>(); },
+                                 [&](const auto& config) {
+                                   using Weights = WeightsOf<std::decay_t<decltype(config)>>;
+                                   const auto& weights = std::get<Weights>(w_.layers[i].mixer);
+                                   const CacheLayerId cache = {cache_layers_++};
+                                   return std::optional(record_mixer(r_, config, weights, c_.norm_epsilon, cache, in_));
+                                 }},
+                      c_.layers[i].mixer);
   }
 
   TensorId project(uint32_t i, TensorId mixed) {
     const TensorId branch = r_.tensor("branch", c_.hidden);
-    std::visit(
-        [&](const auto& w) { r_.emit(Linear{.in = mixed, .weight = w.output, .bias = w.output_bias, .out = branch}); },
-        w_.layers[i].mixer);
+    std::visit(Overloaded{[](const NoWeights&) {},
+                          [&](const auto& w) {
+                            r_.emit(Linear{.in = mixed, .weight = w.output, .bias = w.output_bias, .out = branch});
+                          }},
+               w_.layers[i].mixer);
     return branch;
   }
 
   TensorId feed_forward(uint32_t i) {
     const TensorId branch = r_.tensor("branch", c_.hidden);
-    std::visit(
-        [&](const auto& config) {
-          const auto& weights = std::get<WeightsOf<std::decay_t<decltype(config)>>>(w_.layers[i].feed_forward);
-          record_feed_forward(r_, config, weights, in_, branch);
-        },
-        c_.layers[i].feed_forward);
+    std::visit(Overloaded{[](const NoFeedForward&) {},
+                          [&](const auto& config) {
+                            using Weights = WeightsOf<std::decay_t<decltype(config)>>;
+                            const auto& weights = std::get<Weights>(w_.layers[i].feed_forward);
+                            record_feed_forward(r_, config, weights, in_, branch);
+                          }},
+               c_.layers[i].feed_forward);
     return branch;
   }
 

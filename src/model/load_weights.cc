@@ -3,6 +3,9 @@
 #include "model/layers/attention.h"
 #include "model/layers/dense.h"
 #include "model/layers/experts.h"
+#include "model/layers/gated_delta.h"
+#include "model/layers/mamba2.h"
+#include "model/layers/short_convolution.h"
 #include "model/weight_plan.h"
 #include "model/weight_reader.h"
 
@@ -14,16 +17,31 @@ NormWeights plan_norm(WeightPlan& plan, const std::string& weight, const std::st
           .bias = plan.bias({{in_layer(bias, place.layer), place.hidden}}, place.layer)};
 }
 
+// A layer that has only one of its parts has no weights of the other, and no norms.
+void plan_mixer(WeightPlan&, const NoMixer&, const TensorNames&, const LayerPlace&, LayerWeights& w) {
+  w.mixer = NoWeights{};
+}
+void plan_mixer(WeightPlan& plan, const auto& config, const TensorNames& n, const LayerPlace& place, LayerWeights& w) {
+  w.mixer_norm = plan_norm(plan, n.attention_norm, n.attention_norm_bias, place);
+  w.mixer = plan_weights(plan, config, n, place);
+  w.mixer_post_norm = plan.norm(in_layer(n.attention_post_norm, place.layer), place.hidden, place.layer);
+}
+void plan_feed_forward(WeightPlan&, const NoFeedForward&, const TensorNames&, const LayerPlace&, LayerWeights& w) {
+  w.feed_forward = NoWeights{};
+}
+void plan_feed_forward(WeightPlan& plan, const auto& config, const TensorNames& n, const LayerPlace& place,
+                       LayerWeights& w) {
+  w.feed_forward_norm = plan_norm(plan, n.feed_forward_norm, n.feed_forward_norm_bias, place);
+  w.feed_forward = plan_weights(plan, config, n, place);
+  w.feed_forward_post_norm = plan.norm(in_layer(n.feed_forward_post_norm, place.layer), place.hidden, place.layer);
+}
+
 LayerWeights plan_layer(WeightPlan& plan, const DecoderConfig& c, const TensorNames& n, uint32_t i) {
   const LayerPlace place = {.hidden = c.hidden, .layer = i};
   const LayerConfig& layer = c.layers[i];
   LayerWeights w;
-  w.mixer_norm = plan_norm(plan, n.attention_norm, n.attention_norm_bias, place);
-  std::visit([&](const auto& config) { w.mixer = plan_weights(plan, config, n, place); }, layer.mixer);
-  w.mixer_post_norm = plan.norm(in_layer(n.attention_post_norm, i), c.hidden, i);
-  w.feed_forward_norm = plan_norm(plan, n.feed_forward_norm, n.feed_forward_norm_bias, place);
-  std::visit([&](const auto& config) { w.feed_forward = plan_weights(plan, config, n, place); }, layer.feed_forward);
-  w.feed_forward_post_norm = plan.norm(in_layer(n.feed_forward_post_norm, i), c.hidden, i);
+  std::visit([&](const auto& config) { plan_mixer(plan, config, n, place, w); }, layer.mixer);
+  std::visit([&](const auto& config) { plan_feed_forward(plan, config, n, place, w); }, layer.feed_forward);
   return w;
 }
 

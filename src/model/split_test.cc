@@ -19,8 +19,9 @@
 namespace hearth {
 namespace {
 
-const std::vector<std::string> kFamilies = {"llama",       "llama3_rope", "qwen2", "qwen3",   "mistral",   "gemma2",
-                                            "gemma3_text", "cohere2",     "olmo2", "apertus", "qwen3_moe", "glm4_moe"};
+const std::vector<std::string> kFamilies = {
+    "llama",   "llama3_rope", "qwen2",    "qwen3", "mistral",    "gemma2",  "gemma3_text",      "cohere2",   "olmo2",
+    "apertus", "qwen3_moe",   "glm4_moe", "lfm2",  "qwen3_next", "qwen3_5", "granitemoehybrid", "nemotron_h"};
 
 /// A device of the golden tests, and from which layer on it is used.
 struct Part {
@@ -173,17 +174,18 @@ TEST_P(SplitTest, TellsWhatItsDevicesHold) {
   LatestProgress progress;
   const auto on_one = Model::load(*checkpoint_, *one, {}, progress, {}).value();
   const auto on_both = Model::load(*checkpoint_, *split, {}, progress, {}).value();
-  const auto& attention = std::get<AttentionConfig>(on_one->config().layers[0].mixer);
   EXPECT_GE(split->weight_bytes(), one->weight_bytes() / 2);
   EXPECT_EQ(split->memories().size(), 1U) << "both live in the host's";
   EXPECT_EQ(split->memory_of(0), split->memory_of(layers_ - 1));
   // The reference device's cache is float32, the CPU's f16.
-  const uint64_t block = uint64_t{2} * attention.kv_heads * attention.head_dim * 2 * kBlockTokens;
-  uint64_t bytes = 0, together = 0;
+  uint64_t expected = 0, bytes = 0, together = 0;
+  for (const CacheLayerSpec& layer : cache_layers_of(on_one->config()).layers) {
+    expected += cache_block_bytes(layer, layer.layer < 2 ? sizeof(uint16_t) : sizeof(float));
+  }
   for (const CacheGroup& group : on_both->cache_groups()) bytes += group.bytes_per_block;
   const std::vector<CacheMemory> memories = on_both->cache_memories();
   for (const uint64_t group : memories[0].bytes_per_block) together += group;
-  EXPECT_EQ(bytes, 2 * block + (layers_ - 2) * 2 * block);
+  EXPECT_EQ(bytes, expected);
   EXPECT_EQ(together, bytes);
 }
 

@@ -19,6 +19,15 @@ struct TensorNames {
   std::string q_norm, k_norm;
   std::string output, output_bias;
   std::string attention_post_norm;
+  // of a mixer that remembers by a state
+  std::string state_input, state_input_bias;         ///< all that is made of the residual, in the order of the weights
+  std::string state_qkv, state_z, state_b, state_a;  ///< instead of it where these are tensors of their own
+  std::string state_qkvz, state_ba;                  ///< or these, by key head
+  std::string convolution, convolution_bias;
+  std::string decay_log;   ///< ln of -decay_rate
+  std::string decay_rate;  ///< instead of it
+  std::string step_bias, skip, state_norm;
+  std::string state_output, state_output_bias;
   std::string feed_forward_norm, feed_forward_norm_bias;
   std::string gate, up, down;
   std::string gate_up;  ///< instead of gate and up where they are one tensor
@@ -28,6 +37,10 @@ struct TensorNames {
   std::string router, router_bias, router_correction;
   std::string expert_gate, expert_up, expert_down;  ///< `{e}` stands for the expert's number; without it all are in one
   std::string shared_gate, shared_up, shared_down;
+  std::string shared_gate_up;   ///< instead of gate and up where they are one tensor
+  std::string shared_router;    ///< one value that gates the shared part
+  std::string expert_gate_up;   ///< instead of experts' gate and up where all are one tensor
+  std::string expert_down_all;  ///< that goes with it where expert_down is something else
 };
 
 /// All members, for what holds for every name.
@@ -71,7 +84,28 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::expert_down,
                                                                 &TensorNames::shared_gate,
                                                                 &TensorNames::shared_up,
-                                                                &TensorNames::shared_down};
+                                                                &TensorNames::shared_down,
+                                                                &TensorNames::state_input,
+                                                                &TensorNames::state_input_bias,
+                                                                &TensorNames::state_qkv,
+                                                                &TensorNames::state_z,
+                                                                &TensorNames::state_b,
+                                                                &TensorNames::state_a,
+                                                                &TensorNames::state_qkvz,
+                                                                &TensorNames::state_ba,
+                                                                &TensorNames::convolution,
+                                                                &TensorNames::convolution_bias,
+                                                                &TensorNames::decay_log,
+                                                                &TensorNames::decay_rate,
+                                                                &TensorNames::step_bias,
+                                                                &TensorNames::skip,
+                                                                &TensorNames::state_norm,
+                                                                &TensorNames::state_output,
+                                                                &TensorNames::state_output_bias,
+                                                                &TensorNames::shared_gate_up,
+                                                                &TensorNames::shared_router,
+                                                                &TensorNames::expert_gate_up,
+                                                                &TensorNames::expert_down_all};
 
 /// The name of a layer's tensor: `{}` replaced by the layer's number.
 std::string in_layer(const std::string& name, uint32_t layer);

@@ -38,7 +38,8 @@ bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& descrip
       std::ranges::any_of(kVision, [&](std::string_view prefix) { return name.starts_with(prefix); });
   // A head beside a tied embedding: families/family.cc has found them equal.
   const bool repeats = description.config.tied_embeddings && name == description.names.head;
-  return is_vision || repeats || name.ends_with(".rotary_emb.inv_freq");
+  const bool predicts_more = name.starts_with("mtp.");  // tokens behind the next one
+  return is_vision || repeats || predicts_more || name.ends_with(".rotary_emb.inv_freq");
 }
 
 /// "a, b and 7 more"

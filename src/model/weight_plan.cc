@@ -3,12 +3,19 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "tensor/quantize.h"
 
 namespace hearth {
 namespace {
 
 std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+std::vector<int64_t> without_ones(std::vector<int64_t> shape) {
+  std::erase(shape, 1);
+  return shape;
+}
 
 }  // namespace
 
@@ -58,6 +65,18 @@ MatrixId WeightPlan::experts(const std::string& name, uint32_t experts, uint32_t
   return declare(std::move(spec), {*tensor}, {{name, experts * rows}});
 }
 
+MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
+  const auto tensor = find(of_each.name, {experts, of_each.tensor_rows, cols});
+  if (!tensor) return {};
+  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
+  std::vector<TensorRows> parts;
+  for (uint32_t e = 0; e < experts; ++e) {
+    spec.parts.push_back({tensor->name, tensor->format, of_each.rows});
+    parts.push_back({tensor->name, of_each.rows, e * of_each.tensor_rows + of_each.first});
+  }
+  return declare(std::move(spec), std::vector<TensorInfo>(experts, *tensor), parts);
+}
+
 std::optional<VectorId> WeightPlan::norm(const std::string& name, uint32_t size, uint32_t layer) {
   if (name.empty()) return {};
   const auto tensor = find(name, {size});
@@ -79,10 +98,29 @@ std::optional<VectorId> WeightPlan::bias(const std::vector<TensorRows>& parts, u
   return upload(parts.front().name, values, layer);
 }
 
+VectorId WeightPlan::vector(const std::string& name, const std::vector<std::vector<int64_t>>& shapes, uint32_t layer,
+                            const Change& change) {
+  names_.insert(name);
+  if (error_) return {};
+  const auto tensor = checkpoint_.find(name);
+  if (!tensor) {
+    error_ = tensor.error();
+    return {};
+  }
+  const auto matches = [&](const std::vector<int64_t>& shape) {
+    return without_ones(tensor->shape) == without_ones(shape);
+  };
+  if (std::ranges::none_of(shapes, matches)) {
+    refuse_shape(*tensor, shapes.front());
+    return {};
+  }
+  std::vector<float> values = read_vector(*tensor);
+  if (change && !values.empty()) change(values);
+  return upload(name, values, layer).value_or(VectorId{});
+}
+
 float WeightPlan::scalar(const std::string& name) {
-  const auto found = checkpoint_.find(name);
-  const bool is_bare = found && found->shape.empty();
-  const auto tensor = find(name, is_bare ? std::vector<int64_t>{} : std::vector<int64_t>{1});
+  const auto tensor = find(name, {1});
   if (!tensor || device_ == nullptr) return 0;
   return read_vector(*tensor).front();
 }
@@ -95,14 +133,18 @@ std::optional<TensorInfo> WeightPlan::find(const std::string& name, const std::v
     error_ = tensor.error();
     return {};
   }
-  if (tensor->shape != shape) {
-    error_ = Error{ErrorCode::corrupt,
-                   fmt::format("{}: tensor {} is {}, but the configuration asks for {}", checkpoint_.path().string(),
-                               name, shape_text(tensor->shape), shape_text(shape)),
-                   "the file and its configuration do not belong together"};
+  if (without_ones(tensor->shape) != without_ones(shape)) {
+    refuse_shape(*tensor, shape);
     return {};
   }
   return *tensor;
+}
+
+void WeightPlan::refuse_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted) {
+  error_ = Error{ErrorCode::corrupt,
+                 fmt::format("{}: tensor {} is {}, but the configuration asks for {}", checkpoint_.path().string(),
+                             tensor.name, shape_text(tensor.shape), shape_text(wanted)),
+                 "the file and its configuration do not belong together"};
 }
 
 std::vector<float> WeightPlan::read_vector(const TensorInfo& tensor) {

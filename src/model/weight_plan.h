@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -45,9 +46,19 @@ class WeightPlan {
   /// expert where `name` has `{e}` in place of its number.
   MatrixId experts(const std::string& name, uint32_t experts, uint32_t rows, uint32_t cols, uint32_t layer);
 
+  /// Of each expert `rows` rows from `first` on, where all are one tensor [experts, tensor_rows, cols].
+  MatrixId experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
+
+  /// Whether the checkpoint has this tensor, for names of which one or another is there.
+  bool has(const std::string& name) const { return checkpoint_.find(name).has_value(); }
+
   /// Empty names are vectors that the family does not have.
   std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
   std::optional<VectorId> bias(const std::vector<TensorRows>& parts, uint32_t layer);
+  /// A tensor of one of these shapes, dimensions of 1 apart, after `change`.
+  using Change = std::function<void(std::vector<float>& values)>;
+  VectorId vector(const std::string& name, const std::vector<std::vector<int64_t>>& shapes, uint32_t layer,
+                  const Change& change = {});
   /// A number that steers an operation; 0 without a device.
   float scalar(const std::string& name);
 
@@ -59,7 +70,10 @@ class WeightPlan {
 
  private:
   MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);
+  /// Dimensions of 1 may be there or not.
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
+  /// Fails for a shape that is not the configuration's.
+  void refuse_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted);
   std::vector<float> read_vector(const TensorInfo& tensor);
   std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer);
 

@@ -124,6 +124,10 @@ class CpuProgram : public InlineProgram {
   void add(const ExpertGateUp& op, const Forms&) { operations_.push_back(make_expert_gate_up(op, *batches_)); }
   void add(const ExpertLinear& op, const Forms&) { operations_.push_back(make_expert_linear(op, *batches_)); }
   void add(const CombineExperts& op, const Forms&) { operations_.push_back(make_combine_experts(op)); }
+  void add(const CausalConvolution& op, const Forms&) { operations_.push_back(make_causal_convolution(op)); }
+  void add(const LinearAttention& op, const Forms&) { operations_.push_back(make_linear_attention(op)); }
+  void add(const GatedNorm& op, const Forms&) { operations_.push_back(make_gated_norm(op)); }
+  void add(const Gate& op, const Forms&) { operations_.push_back(make_gate(op)); }
   void add(const RopeAndStore& op, const Forms&) { operations_.push_back(make_rope_and_store(op)); }
   void add(const Attention& op, const Forms& forms) { operations_.push_back(make_attention(op, forms[0])); }
   void add(const SelectRows& op, const Forms& forms) { operations_.push_back(make_select_rows(op, forms[0])); }

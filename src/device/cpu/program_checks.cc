@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "device/step_results.h"
 
 namespace hearth::cpu {
@@ -76,6 +78,53 @@ class OperationCheck {
     return {};
   }
 
+  Result<void> operator()(const CausalConvolution& op) const {
+    const uint32_t columns = (op.gated ? 3 : 1) * op.channels;
+    if (op.first + columns > width(op.in)) return misfit("a convolution's input", width(op.in), op.first + columns);
+    if (width(op.out) != op.channels) return misfit("a convolution's output", width(op.out), op.channels);
+    if (op.kernel < 2 || op.kernel > kMostConvolutionRows) {
+      return fail(ErrorCode::unsupported, fmt::format("a convolution over {} tokens", op.kernel));
+    }
+    if (auto ok = vector("a convolution's weight", op.weight, op.kernel * op.channels); !ok) return ok;
+    if (auto ok = vector("a convolution's bias", op.bias, op.channels); !ok) return ok;
+    return state(op.layer, op.state_first, uint64_t{op.kernel - 1} * op.channels);
+  }
+
+  Result<void> operator()(const LinearAttention& op) const {
+    if (op.key_heads == 0 || op.heads % op.key_heads != 0) {
+      return fail(ErrorCode::unsupported, fmt::format("{} heads cannot share {} key heads", op.heads, op.key_heads));
+    }
+    const uint32_t keys = op.key_heads * op.key_dim, values = op.heads * op.value_dim;
+    const uint32_t columns = std::max({op.q_first + keys, op.k_first + keys, op.v_first + values});
+    if (columns > width(op.in)) return misfit("q, k and v", width(op.in), columns);
+    const bool has_b = op.rule == StateRule::gated_delta;
+    for (uint32_t head = 0; head < op.heads; ++head) {
+      const uint32_t column = std::max(op.a_column(head), has_b ? op.b_column(head) : 0);
+      if (column >= width(op.rates)) return misfit("a state's rates", width(op.rates), column + 1);
+    }
+    if (width(op.out) != values) return misfit("a state's answers", width(op.out), values);
+    for (const auto& [what, id] :
+         {std::pair{"decay rates", std::optional(op.decay_rate)}, std::pair{"step biases", std::optional(op.step_bias)},
+          std::pair{"skips", op.skip}}) {
+      if (auto ok = vector(what, id, op.heads); !ok) return ok;
+    }
+    return state(op.layer, op.state_first, uint64_t{op.heads} * op.key_dim * op.value_dim);
+  }
+
+  Result<void> operator()(const GatedNorm& op) const {
+    const uint32_t w = width(op.out);
+    if (width(op.in) != w) return misfit("a gated norm's output", w, width(op.in));
+    if (op.first + w > width(op.gates)) return misfit("gates", width(op.gates), op.first + w);
+    if (op.group == 0 || w % op.group != 0) return misfit("groups of a norm", op.group, w);
+    return vector("a gated norm's weight", op.weight, op.weight_for_each_group ? w : op.group);
+  }
+
+  Result<void> operator()(const Gate& op) const {
+    if (width(op.in) != width(op.out)) return misfit("gated rows", width(op.out), width(op.in));
+    if (width(op.gate) == width(op.out) || width(op.gate) == 1) return {};
+    return misfit("a gate", width(op.gate), width(op.out));
+  }
+
   Result<void> operator()(const RopeAndStore& op) const {
     const uint32_t rows = (op.heads + 2 * op.kv_heads) * op.head_dim;
     if (width(op.qkv) != rows) return misfit("Q, K and V", width(op.qkv), rows);
@@ -145,6 +194,13 @@ class OperationCheck {
     const auto is = static_cast<uint32_t>(storage_.vectors[id->index].size());
     if (is != size) return misfit(what, is, size);
     return {};
+  }
+
+  Result<void> state(CacheLayerId id, uint32_t first, uint64_t values) const {
+    const PagedCache& cache = storage_.cache;
+    const State* state = id.index < cache.layer_count() ? std::get_if<State>(&cache.layer(id.index).kind) : nullptr;
+    if (state != nullptr && first + values <= state->values) return {};
+    return fail(ErrorCode::internal, fmt::format("layer {} keeps no state of {} values", id.index, first + values));
   }
 
   Result<void> heads(uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t cache_layer,

@@ -97,6 +97,10 @@ std::unique_ptr<CpuOperation> make_route(const ChooseExperts& op);
 std::unique_ptr<CpuOperation> make_expert_gate_up(const ExpertGateUp& op, ExpertBatches& batches);
 std::unique_ptr<CpuOperation> make_expert_linear(const ExpertLinear& op, ExpertBatches& batches);
 std::unique_ptr<CpuOperation> make_combine_experts(const CombineExperts& op);
+std::unique_ptr<CpuOperation> make_causal_convolution(const CausalConvolution& op);
+std::unique_ptr<CpuOperation> make_linear_attention(const LinearAttention& op);
+std::unique_ptr<CpuOperation> make_gated_norm(const GatedNorm& op);
+std::unique_ptr<CpuOperation> make_gate(const Gate& op);
 std::unique_ptr<CpuOperation> make_rope_and_store(const RopeAndStore& op);
 std::unique_ptr<CpuOperation> make_attention(const Attention& op, const TensorForms& out);
 

@@ -121,6 +121,8 @@ double activate(Activation activation, double x, const Xielu& parameters) {
       return x < 0 ? 0 : x * x;
     case Activation::xielu:
       return xielu(parameters, x);
+    case Activation::sigmoid:
+      return 1.0 / (1.0 + std::exp(-x));
   }
   return 0;
 }

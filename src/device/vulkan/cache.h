@@ -15,6 +15,7 @@ class Cache {
   static uint64_t block_bytes(const CacheLayerSpec& layer) { return cache_block_bytes(layer, sizeof(uint16_t)); }
 
   const Slice& layer(uint32_t number) const { return arena_.slice(number); }
+  const CacheLayerSpec& spec(uint32_t layer) const { return spec_.layers[layer]; }
   uint32_t group(uint32_t layer) const { return spec_.layers[layer].group; }
   uint32_t groups() const { return static_cast<uint32_t>(spec_.blocks_per_group.size()); }
   uint32_t blocks(uint32_t group) const { return spec_.blocks_per_group[group]; }

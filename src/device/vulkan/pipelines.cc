@@ -7,17 +7,21 @@
 #include <shaders/attention_many.h>
 #include <shaders/attention_matrix.h>
 #include <shaders/best_logits.h>
+#include <shaders/causal_convolution.h>
 #include <shaders/combine_experts.h>
 #include <shaders/embed.h>
 #include <shaders/expert_gate_up.h>
 #include <shaders/expert_linear.h>
+#include <shaders/gate.h>
 #include <shaders/gate_up_decoded_matrix.h>
 #include <shaders/gate_up_few.h>
 #include <shaders/gate_up_half_matrix.h>
 #include <shaders/gate_up_many.h>
 #include <shaders/gate_up_matrix.h>
 #include <shaders/gate_up_workgroup_matrix.h>
+#include <shaders/gated_norm.h>
 #include <shaders/halve_bytes.h>
+#include <shaders/linear_attention.h>
 #include <shaders/linear_decoded_matrix.h>
 #include <shaders/linear_few.h>
 #include <shaders/linear_half_matrix.h>
@@ -76,6 +80,10 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"expert_gate_up", expert_gate_up_spirv},
     {"expert_linear", expert_linear_spirv},
     {"combine_experts", combine_experts_spirv},
+    {"causal_convolution", causal_convolution_spirv},
+    {"linear_attention", linear_attention_spirv},
+    {"gated_norm", gated_norm_spirv},
+    {"gate", gate_spirv},
     {"select_rows", select_rows_spirv},
     {"read_bandwidth", read_bandwidth_spirv},
     {"best_logits", best_logits_spirv},

@@ -161,8 +161,8 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
 
 void StepBuffer::write_runs(const StepInput& input, uint32_t group) {
   auto* const runs = reinterpret_cast<shared::StateRun*>(buffer_.mapped() + tiles_ + group * tokens_ * 16);
-  const size_t places = std::min<size_t>(limits_.sequences, limits_.tokens);
-  for (size_t s = 0; s < places; ++s) {
+  auto* const numbers = reinterpret_cast<uint32_t*>(buffer_.mapped() + slots_ + group * tokens_ * 4);
+  for (uint32_t s = 0; s < most_runs(); ++s) {
     runs[s] = {};
     if (s >= input.sequences.size()) continue;
     const SequenceInput& sequence = input.sequences[s];
@@ -170,6 +170,7 @@ void StepBuffer::write_runs(const StepInput& input, uint32_t group) {
                .token_count = sequence.token_count,
                .from = sequence.block_tables[group][0],
                .to = sequence.block_tables[group][1]};
+    std::fill_n(numbers + sequence.first_token, sequence.token_count, s);
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "device/device.h"
@@ -33,6 +34,9 @@ class StepBuffer {
   VkDeviceAddress tiles(uint32_t group) const { return buffer_.address() + tiles_ + uint64_t{group} * tokens_ * 16; }
   /// For a group of states, in place of tiles: shared::StateRun [sequences], those behind the last without tokens.
   VkDeviceAddress runs(uint32_t group) const { return tiles(group); }
+  uint32_t most_runs() const { return std::min(limits_.sequences, limits_.tokens); }
+  /// And in place of slots which run each token belongs to.
+  VkDeviceAddress run_numbers(uint32_t group) const { return slots(group); }
   VkDeviceAddress tables() const { return buffer_.address() + tables_; }
   uint32_t generation() const { return generation_; }
 

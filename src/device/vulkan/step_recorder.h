@@ -109,6 +109,13 @@ class StepRecorder {
   Result<void> emit(const CombineExperts& op);
   Result<const WeightRun*> experts_run(MatrixId id) const;
 
+  // step_recorder_recurrence.cc
+  Result<void> emit(const CausalConvolution& op);
+  Result<void> emit(const LinearAttention& op);
+  Result<void> emit(const GatedNorm& op);
+  Result<void> emit(const Gate& op);
+  uint32_t state_values(CacheLayerId layer) const;
+
   // step_recorder_attention.cc
   Result<void> emit(const RopeAndStore& op);
   Result<void> emit(const Attention& op);

@@ -58,6 +58,8 @@ uint32_t function_constant(Activation activation) {
       return shared::kActivationReluSquared;
     case Activation::xielu:
       return shared::kActivationXielu;
+    case Activation::sigmoid:
+      return shared::kActivationSigmoid;
   }
   return shared::kActivationSilu;
 }

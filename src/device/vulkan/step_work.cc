@@ -54,7 +54,8 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
                           },
                           [&](const AddNorm&) { joins_before_[i] = true; },
                           [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                                         CombineExperts, RopeAndStore, SelectRows, Logits> auto&) {}},
+                                         CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate,
+                                         RopeAndStore, SelectRows, Logits> auto&) {}},
                operation);
   }
 }

@@ -15,10 +15,11 @@
 namespace hearth {
 namespace {
 
-constexpr std::array kFamilies = {&kLlama,    &kQwen2,   &kQwen3,   &kMistral,  &kMinistral3, &kGemma2,     &kGemma3,
-                                  &kPhi3,     &kOlmo,    &kGranite, &kCohere2,  &kSeedOss,    &kSmolLM3,    &kGlm4,
-                                  &kExaone4,  &kErnie,   &kHunyuan, &kArcee,    &kApertus,    &kStarcoder2, &kStableLm,
-                                  &kQwen3Moe, &kMixtral, &kGlm4Moe, &kMiniMaxM2};
+constexpr std::array kFamilies = {&kLlama,     &kQwen2,      &kQwen3,     &kMistral,  &kMinistral3,    &kGemma2,
+                                  &kGemma3,    &kPhi3,       &kOlmo,      &kGranite,  &kCohere2,       &kSeedOss,
+                                  &kSmolLM3,   &kGlm4,       &kExaone4,   &kErnie,    &kHunyuan,       &kArcee,
+                                  &kApertus,   &kStarcoder2, &kStableLm,  &kQwen3Moe, &kMixtral,       &kGlm4Moe,
+                                  &kMiniMaxM2, &kLfm2,       &kQwen3Next, &kQwen35,   &kGraniteHybrid, &kNemotronH};
 
 /// What could be meant by a name that no family has.
 std::string known(std::span<const std::string_view> Family::*names, std::string_view wanted) {
@@ -110,6 +111,33 @@ std::string_view wrong_with(const AttentionConfig& attention, const std::vector<
   if (*attention.rope >= ropes.size()) return "rope";
   return ropes[*attention.rope].inverse_frequencies.size() * 2 > attention.head_dim ? "rope dimension" : "";
 }
+constexpr uint32_t kMostConvolutionRows = 16;
+
+std::string_view wrong_with(const ShortConvolutionConfig& c, const std::vector<RopeSpec>&) {
+  if (!in_range(c.channels, 1 << 20)) return "number of channels";
+  return c.kernel >= 2 && c.kernel <= kMostConvolutionRows ? "" : "convolution";
+}
+
+std::string_view wrong_with(const GatedDeltaConfig& c, const std::vector<RopeSpec>&) {
+  if (!in_range(c.heads, 4096) || !in_range(c.key_heads, c.heads) || c.heads % c.key_heads != 0) {
+    return "number of a state's heads";
+  }
+  if (!in_range(c.key_dim, 1024) || !in_range(c.value_dim, 1024)) return "size of a state";
+  return c.kernel >= 2 && c.kernel <= kMostConvolutionRows ? "" : "convolution";
+}
+
+std::string_view wrong_with(const Mamba2Config& c, const std::vector<RopeSpec>&) {
+  if (!in_range(c.heads, 4096) || !in_range(c.groups, c.heads) || c.heads % c.groups != 0) {
+    return "number of a state's heads";
+  }
+  if (!in_range(c.state_dim, 1024) || !in_range(c.head_dim, 1024)) return "size of a state";
+  if (!(c.least_step >= 0 && c.least_step < 1)) return "least step";
+  return c.kernel >= 2 && c.kernel <= kMostConvolutionRows ? "" : "convolution";
+}
+
+std::string_view wrong_with(const NoMixer&, const std::vector<RopeSpec>&) { return ""; }
+std::string_view wrong_with(const NoFeedForward&, const std::vector<RopeSpec>&) { return ""; }
+
 std::string_view wrong_with(const DenseConfig& dense, const std::vector<RopeSpec>&) {
   return in_range(dense.width, 1 << 22) ? "" : "feed-forward size";
 }
@@ -149,6 +177,9 @@ Result<void> check(const DecoderConfig& config, const std::string& path) {
   for (const LayerConfig& layer : config.layers) {
     std::visit(look, layer.mixer);
     std::visit(look, layer.feed_forward);
+    const bool is_empty =
+        std::holds_alternative<NoMixer>(layer.mixer) && std::holds_alternative<NoFeedForward>(layer.feed_forward);
+    if (is_empty) wrong = "layer without parts";
   }
   if (wrong.empty()) return {};
   return fail(ErrorCode::corrupt, fmt::format("{}: its {} makes no sense", path, wrong));

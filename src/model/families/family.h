@@ -57,6 +57,11 @@ extern const Family kQwen3Moe;
 extern const Family kMixtral;
 extern const Family kGlm4Moe;
 extern const Family kMiniMaxM2;
+extern const Family kLfm2;
+extern const Family kQwen3Next;
+extern const Family kQwen35;
+extern const Family kGraniteHybrid;
+extern const Family kNemotronH;
 
 /// All families, in the order of the documentation.
 std::span<const Family* const> families();

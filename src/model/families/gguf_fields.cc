@@ -100,6 +100,14 @@ std::optional<std::vector<bool>> GgufFields::booleans(const std::string& key) {
   return take(gguf_.metadata().get_bool_array(prefix_ + key));
 }
 
+std::vector<uint32_t> GgufFields::u32_of_layers(const std::string& key, uint32_t layers, uint32_t otherwise) {
+  if (!gguf_.metadata().is_array(whole(key))) return std::vector<uint32_t>(layers, u32(key, otherwise));
+  std::vector<uint32_t> values = take(gguf_.metadata().get_u32_array(prefix_ + key));
+  if (values.size() >= layers) return values;
+  fail({ErrorCode::corrupt, key + " is shorter than the layers are many", ""});
+  return std::vector<uint32_t>(layers, otherwise);
+}
+
 void GgufFields::refuse_unread_keys() {
   // Said for others than the decoder, or again by the tensors.
   constexpr std::array<std::string_view, 3> kHarmless = {"vocab_size", "rope.scaling.finetuned", "tensor_data_layout"};
@@ -150,6 +158,25 @@ void branch_norms_only(TensorNames& names) {
   add_branch_norms(names);
 }
 
+namespace {
+
+/// A number that all layers share, those apart that have 0 because they lack what it counts.
+uint32_t number_of_layers(GgufFields& fields, const GgufDefaults& defaults, const std::string& key, uint32_t layers,
+                          std::optional<uint32_t> otherwise) {
+  if (!defaults.has_parts_by_layer) return otherwise ? fields.u32(key, *otherwise) : fields.u32(key);
+  const std::vector<uint32_t> all = fields.u32_of_layers(key, layers, otherwise.value_or(0));
+  uint32_t number = 0;
+  for (const uint32_t own : all) {
+    if (own != 0 && number != 0 && own != number) {
+      fields.fail({ErrorCode::unsupported, key + " differs between layers, which is not supported", ""});
+    }
+    number = std::max(number, own);
+  }
+  return number;
+}
+
+}  // namespace
+
 DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults) {
   DecoderDescription description;
   DecoderConfig& c = description.config;
@@ -157,16 +184,19 @@ DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults) {
   c.hidden = fields.u32("embedding_length");
   AttentionConfig attention;
   attention.heads = fields.u32("attention.head_count");
-  attention.kv_heads = fields.u32("attention.head_count_kv", attention.heads);
+  const uint32_t layers = std::min(fields.u32("block_count"), 4097U);
+  attention.kv_heads = number_of_layers(fields, defaults, "attention.head_count_kv", layers, attention.heads);
   attention.head_dim = fields.u32("attention.key_length", attention.heads > 0 ? c.hidden / attention.heads : 0);
   if (fields.u32("attention.value_length", attention.head_dim) != attention.head_dim) {
     fields.fail({ErrorCode::unsupported, "keys and values of different sizes are not supported", ""});
   }
   attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
   attention.rope = 0;
-  const DenseConfig dense = {
-      .width = fields.u32("feed_forward_length"), .activation = defaults.activation, .gated = defaults.gated};
-  c.layers.resize(std::min(fields.u32("block_count"), 4097U), {attention, dense});
+  DenseConfig dense = {.width = 1, .activation = defaults.activation, .gated = defaults.gated};
+  if (defaults.has_feed_forward_length) {
+    dense.width = number_of_layers(fields, defaults, "feed_forward_length", layers, {});
+  }
+  c.layers.resize(layers, {attention, dense});
   c.vocabulary = vocabulary_size(fields);
   c.context_length = fields.u32("context_length", 2048);
   c.norm = defaults.norm;

@@ -25,6 +25,10 @@ class GgufFields {
   bool boolean(const std::string& key, bool otherwise);
   /// An array of bool; nothing where the key is absent or no array.
   std::optional<std::vector<bool>> booleans(const std::string& key);
+  /// A number for each of so many layers: of the array, or the same one for all; `otherwise` where the key is absent.
+  std::vector<uint32_t> u32_of_layers(const std::string& key, uint32_t layers, uint32_t otherwise);
+  /// For a key whose value does not matter here.
+  void pass_over(const std::string& key) { read_.insert(key); }
   const Gguf& gguf() const { return gguf_; }
 
   /// Fails for a key under the prefix that nobody asked for and that is not 0 or false.
@@ -53,6 +57,8 @@ struct GgufDefaults {
   Activation activation = Activation::silu;
   bool gated = true;  ///< the feed-forward part
   NormKind norm = NormKind::rms;
+  bool has_feed_forward_length = true;  ///< false where no layer has a dense part
+  bool has_parts_by_layer = false;      ///< KV heads or a feed-forward length of 0 say that a layer has no such part
 };
 
 /// The fields that every architecture here has, the usual tensor names, one rope.

@@ -137,7 +137,9 @@ DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults) {
   attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
   attention.rope = 0;
   const DenseConfig dense = {
-      .width = fields.u32("intermediate_size"), .activation = activation_of(fields, defaults), .gated = defaults.gated};
+      .width = defaults.width ? fields.u32("intermediate_size", *defaults.width) : fields.u32("intermediate_size"),
+      .activation = activation_of(fields, defaults),
+      .gated = defaults.gated};
   c.layers.resize(std::min(fields.u32("num_hidden_layers"), 4097U), {attention, dense});
   c.vocabulary = fields.u32("vocab_size");
   c.context_length = fields.u32("max_position_embeddings", defaults.context_length);

@@ -71,6 +71,7 @@ struct Defaults {
   uint32_t context_length = 2048;
   std::optional<uint32_t> kv_heads;  ///< as many as heads where there is no value
   std::optional<uint32_t> head_dim;  ///< hidden size / heads where there is no value
+  std::optional<uint32_t> width;     ///< of the feed-forward part; where there is none a value is needed
   bool tied_embeddings = false;
   const char* activation_key = "hidden_act";
   Activation activation = Activation::silu;

@@ -1,6 +1,19 @@
 #include "model/layers/attention.h"
 
 namespace hearth {
+namespace {
+
+/// Of each head of a Q projection that gives gates too, the rows from `first` on: a head has its queries', then its
+/// gates'.
+std::vector<TensorRows> rows_of_heads(const AttentionConfig& c, const std::string& name, uint32_t first) {
+  std::vector<TensorRows> parts;
+  for (uint32_t h = 0; h < c.heads; ++h) {
+    parts.push_back({name, c.head_dim, 2 * h * c.head_dim + first, 2 * c.q_width()});
+  }
+  return parts;
+}
+
+}  // namespace
 
 AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const TensorNames& n,
                               const LayerPlace& place) {
@@ -10,6 +23,12 @@ AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const 
   const uint32_t q = c.q_width(), kv = c.kv_width(), all = q + 2 * kv;
   const std::string fused = name(n.qkv);
   std::vector<TensorRows> parts = {{name(n.q), q}, {name(n.k), kv}, {name(n.v), kv}};
+  if (c.gated) {
+    parts.erase(parts.begin());
+    const std::vector<TensorRows> queries = rows_of_heads(c, name(n.q), 0);
+    parts.insert(parts.begin(), queries.begin(), queries.end());
+    w.gate = plan.matrix(MatrixRole::stacked, rows_of_heads(c, name(n.q), c.head_dim), place.hidden, {i});
+  }
   if (!fused.empty()) parts = {{fused, q, 0, all}, {fused, kv, q, all}, {fused, kv, q + kv, all}};
   w.qkv = plan.matrix(MatrixRole::stacked, parts, place.hidden, {i});
   w.qkv_bias = plan.bias({{name(n.q_bias), q}, {name(n.k_bias), kv}, {name(n.v_bias), kv}}, i);
@@ -50,7 +69,11 @@ TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeig
                    .window = c.window,
                    .cache_layer = cache,
                    .out = mixed});
-  return mixed;
+  if (!w.gate) return mixed;
+  const TensorId gate = r.tensor("gate", c.q_width()), gated = r.tensor("gated", c.q_width());
+  r.emit(Linear{.in = in, .weight = *w.gate, .out = gate});
+  r.emit(Gate{.in = mixed, .gate = gate, .out = gated});
+  return gated;
 }
 
 }  // namespace hearth

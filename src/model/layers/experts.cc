@@ -16,15 +16,25 @@ ExpertsWeights plan_weights(WeightPlan& plan, const ExpertsConfig& c, const Tens
   w.router = plan.matrix(MatrixRole::stacked, {{name(n.router), c.experts}}, hidden, {i});
   w.router_bias = plan.bias({{name(n.router_bias), c.experts}}, i);
   w.correction = plan.bias({{name(n.router_correction), c.experts}}, i);
-  w.gate = plan.experts(name(n.expert_gate), c.experts, c.width, hidden, i);
-  w.up = plan.experts(name(n.expert_up), c.experts, c.width, hidden, i);
-  w.down = plan.experts(name(n.expert_down), c.experts, hidden, c.width, i);
+  const std::string gate_up = name(n.expert_gate_up);
+  const bool fused = n.expert_gate.empty() || (!gate_up.empty() && plan.has(gate_up));
+  if (fused) {
+    w.gate = plan.experts({gate_up, c.width, 0, 2 * c.width}, c.experts, hidden, i);
+    w.up = plan.experts({gate_up, c.width, c.width, 2 * c.width}, c.experts, hidden, i);
+  } else {
+    w.gate = plan.experts(name(n.expert_gate), c.experts, c.width, hidden, i);
+    w.up = plan.experts(name(n.expert_up), c.experts, c.width, hidden, i);
+  }
+  const std::string& down = fused && !n.expert_down_all.empty() ? n.expert_down_all : n.expert_down;
+  w.down = plan.experts(name(down), c.experts, hidden, c.width, i);
   if (c.shared_width > 0) {
     TensorNames shared;
     shared.gate = n.shared_gate;
     shared.up = n.shared_up;
     shared.down = n.shared_down;
+    shared.gate_up = n.shared_gate_up;
     w.shared = plan_weights(plan, shared_config(c), shared, place);
+    if (c.shared_gated) w.shared_gate = plan.matrix(MatrixRole::stacked, {{name(n.shared_router), 1}}, hidden, {i});
   }
   return w;
 }
@@ -59,6 +69,12 @@ void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeigh
   if (w.shared) {
     shared = r.tensor("shared", hidden);
     record_feed_forward(r, shared_config(c), *w.shared, in, *shared);
+    if (w.shared_gate) {
+      const TensorId gate = r.tensor("shared_gate", 1), gated = r.tensor("shared_gated", hidden);
+      r.emit(Linear{.in = in, .weight = *w.shared_gate, .out = gate});
+      r.emit(Gate{.in = *shared, .gate = gate, .out = gated});
+      shared = gated;
+    }
   }
   r.emit(CombineExperts{.in = mixed, .routes = routes, .chosen = c.chosen, .shared = shared, .out = branch});
 }

@@ -86,11 +86,38 @@ inline const std::vector<nlohmann::json>& values() {
 /// A config.json of any family with one to four values replaced, there or in its rope.
 template <class Choose>
 std::string describe_config(Choose&& choose) {
-  static const char* const kTypes[] = {
-      "llama",    "mistral",   "qwen2",    "qwen3",    "gemma2",           "gemma3_text", "ministral3",
-      "phi3",     "olmo2",     "olmo3",    "granite",  "cohere2",          "seed_oss",    "smollm3",
-      "glm4",     "exaone4",   "ernie4_5", "arcee",    "hunyuan_v1_dense", "apertus",     "starcoder2",
-      "stablelm", "qwen3_moe", "mixtral",  "glm4_moe", "minimax_m2"};
+  static const char* const kTypes[] = {"llama",
+                                       "mistral",
+                                       "qwen2",
+                                       "qwen3",
+                                       "gemma2",
+                                       "gemma3_text",
+                                       "ministral3",
+                                       "phi3",
+                                       "olmo2",
+                                       "olmo3",
+                                       "granite",
+                                       "cohere2",
+                                       "seed_oss",
+                                       "smollm3",
+                                       "glm4",
+                                       "exaone4",
+                                       "ernie4_5",
+                                       "arcee",
+                                       "hunyuan_v1_dense",
+                                       "apertus",
+                                       "starcoder2",
+                                       "stablelm",
+                                       "qwen3_moe",
+                                       "mixtral",
+                                       "glm4_moe",
+                                       "minimax_m2",
+                                       "lfm2",
+                                       "qwen3_next",
+                                       "qwen3_5_text",
+                                       "qwen3_5_moe_text",
+                                       "granitemoehybrid",
+                                       "nemotron_h"};
   static const std::vector<std::string> kKeys = {"hidden_size",
                                                  "intermediate_size",
                                                  "num_attention_heads",
@@ -118,6 +145,32 @@ std::string describe_config(Choose&& choose) {
                                                  "attention_bias",
                                                  "mlp_bias",
                                                  "use_bias",
+                                                 "conv_L_cache",
+                                                 "linear_num_value_heads",
+                                                 "linear_num_key_heads",
+                                                 "linear_key_head_dim",
+                                                 "linear_value_head_dim",
+                                                 "linear_conv_kernel_dim",
+                                                 "full_attention_interval",
+                                                 "attn_output_gate",
+                                                 "mamba_n_heads",
+                                                 "mamba_d_head",
+                                                 "mamba_d_state",
+                                                 "mamba_n_groups",
+                                                 "mamba_d_conv",
+                                                 "mamba_num_heads",
+                                                 "mamba_head_dim",
+                                                 "ssm_state_size",
+                                                 "n_groups",
+                                                 "conv_kernel",
+                                                 "hybrid_override_pattern",
+                                                 "time_step_limit",
+                                                 "time_step_min",
+                                                 "shared_intermediate_size",
+                                                 "shared_expert_intermediate_size",
+                                                 "block_ffn_dim_multiplier",
+                                                 "block_multiple_of",
+                                                 "full_attn_idxs",
                                                  "num_experts",
                                                  "num_local_experts",
                                                  "n_routed_experts",
@@ -189,9 +242,10 @@ std::string describe_config(Choose&& choose) {
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
   static const char* const kArchitectures[] = {
-      "llama",   "qwen2",      "qwen3",    "gemma2",   "gemma3",  "mistral3",  "phi3",          "olmo2",
-      "granite", "cohere2",    "seed_oss", "smollm3",  "glm4",    "exaone4",   "hunyuan-dense", "ernie4_5",
-      "arcee",   "starcoder2", "stablelm", "qwen3moe", "glm4moe", "minimax-m2"};
+      "llama",         "qwen2",    "qwen3",     "gemma2",     "gemma3",    "mistral3",      "phi3",
+      "olmo2",         "granite",  "cohere2",   "seed_oss",   "smollm3",   "glm4",          "exaone4",
+      "hunyuan-dense", "ernie4_5", "arcee",     "starcoder2", "stablelm",  "qwen3moe",      "glm4moe",
+      "minimax-m2",    "lfm2",     "qwen3next", "qwen35",     "qwen35moe", "granitehybrid", "nemotron_h"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},
@@ -211,6 +265,13 @@ std::string describe_gguf(Choose&& choose) {
                                                                         {"rope.scaling.yarn_beta_fast", 32},
                                                                         {"attention.sliding_window", 16},
                                                                         {"attention.sliding_window_pattern", 6},
+                                                                        {"shortconv.l_cache", 3},
+                                                                        {"ssm.time_step_rank", 4},
+                                                                        {"ssm.group_count", 2},
+                                                                        {"ssm.state_size", 16},
+                                                                        {"ssm.inner_size", 96},
+                                                                        {"ssm.conv_kernel", 4},
+                                                                        {"full_attention_interval", 4},
                                                                         {"expert_count", 4},
                                                                         {"expert_used_count", 2},
                                                                         {"expert_group_count", 1},
@@ -228,7 +289,11 @@ std::string describe_gguf(Choose&& choose) {
   for (size_t i = 0; i < kCounts.size(); ++i) {
     const std::string key = prefix + kCounts[i].first;
     const bool of_mixtures = key.contains("expert") || key.contains("dense_block") || key.contains("nextn");
-    if (of_mixtures && !prefix.contains("moe") && !prefix.contains("minimax")) continue;
+    if (of_mixtures && !prefix.contains("next") && !prefix.contains("moe") && !prefix.contains("minimax")) continue;
+    if (key.contains("shortconv") && !prefix.contains("lfm2")) continue;
+    const bool of_states = key.contains("ssm.") || key.contains("full_attention_interval");
+    const bool has_states = prefix.contains("qwen35") || prefix.contains("next") || prefix.contains("hybrid");
+    if (of_states && !has_states && !prefix.contains("nemotron")) continue;
     const bool real = key.contains("rope.freq") || key.contains("factor") || key.contains("epsilon");
     if (std::ranges::find(changed, i) == changed.end()) {
       real ? gguf.key(key, static_cast<float>(kCounts[i].second)) : gguf.key(key, kCounts[i].second);

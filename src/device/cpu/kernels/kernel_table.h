@@ -2,6 +2,7 @@
 
 #include "device/cpu/kernels/attention_kernels.h"
 #include "device/cpu/kernels/row_kernels.h"
+#include "device/cpu/kernels/state_kernels.h"
 #include "device/cpu/kernels/tile_kernels.h"
 
 namespace hearth::cpu {
@@ -21,6 +22,8 @@ constexpr Kernels make_kernels(const char* name) {
       .scale_and_cap = scale_and_cap<S>,
       .rotate = rotate<S>,
       .narrow = narrow<S>,
+      .convolve = convolve<S>,
+      .update_state = update_state<S>,
       .attend_split = attend_split<S>,
       .merge_split = merge_split<S>,
       .finish_row = finish_row<S>,

@@ -66,6 +66,35 @@ struct SplitOutput {
   float* mixed;    ///< [rows][head_dim]
 };
 
+/// Rows that a causal convolution may see.
+inline constexpr size_t kMostConvolutionRows = 16;
+
+/// One row of a causal convolution: the rows that it sees, the oldest first, and what each is multiplied with where it
+/// is not null.
+struct ConvolutionInput {
+  const float* const* rows;   ///< [kernel]
+  const float* const* gates;  ///< [kernel]
+  unsigned kernel;
+  const float* weight;  ///< [kernel][channels]
+  const float* bias;    ///< null where there is none
+  bool silu;
+  const float* after;  ///< what the result is multiplied with, or null
+};
+
+/// One token for one head of LinearAttention (device/recurrent_operations.h). The state [key_dim][value_dim] is
+/// changed.
+struct StateInput {
+  float* state;
+  const float* q;
+  const float* k;
+  const float* v;
+  size_t key_dim, value_dim;
+  bool delta;      ///< the delta rule
+  float decay;     ///< g
+  float strength;  ///< of what is added: sigmoid(b), or the step
+  float skip;
+};
+
 /// The code of one instruction set. All functions may be called from any thread.
 struct Kernels {
   const char* name;
@@ -92,6 +121,11 @@ struct Kernels {
   void (*rotate)(float* head, const Rotation& rotation);
   /// Narrows to f16, saturating; element i goes to out[i * stride].
   void (*narrow)(const float* values, size_t count, uint16_t* out, size_t stride);
+
+  /// One row of `count` channels (CausalConvolution).
+  void (*convolve)(const ConvolutionInput& input, size_t count, float* out);
+  /// out [value_dim] = q.S + skip * v behind the change.
+  void (*update_state)(const StateInput& input, float* out);
 
   void (*attend_split)(const SplitInput& input, const SplitOutput& output, float* scratch);
   /// Adds `part` to `total`, both [rows] of one head_dim; order matters, splits come in ascending order.

@@ -27,6 +27,9 @@ void activate(Activation activation, const float* gate, const float* up, float* 
           gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(relu_squared<S>(g), u); });
     case Activation::xielu:
       return;  // gates nothing (device/operation.h)
+    case Activation::sigmoid:
+      return map2<S>(
+          gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(sigmoid<S>(g), u); });
   }
 }
 
@@ -47,6 +50,8 @@ void activate_alone(Activation activation, const Xielu& parameters, const float*
       return each([](F v) __attribute__((always_inline)) { return relu_squared<S>(v); });
     case Activation::xielu:
       return each([&](F v) __attribute__((always_inline)) { return xielu<S>(parameters, v); });
+    case Activation::sigmoid:
+      return each([](F v) __attribute__((always_inline)) { return sigmoid<S>(v); });
   }
 }
 

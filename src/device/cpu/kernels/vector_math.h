@@ -49,6 +49,11 @@ HEARTH_INLINE typename S::F silu(typename S::F x) {
   return S::div(x, S::add(S::set(1.0F), exp<S>(S::sub(S::zero(), x))));
 }
 
+template <class S>
+HEARTH_INLINE typename S::F sigmoid(typename S::F x) {
+  return S::div(S::set(1.0F), S::add(S::set(1.0F), exp<S>(S::sub(S::zero(), x))));
+}
+
 /// x / 2 * (1 + tanh(u)) = x / (1 + e^-2u), u = sqrt(2 / pi) * (x + 0.044715 x^3)
 template <class S>
 HEARTH_INLINE typename S::F gelu_tanh(typename S::F x) {

@@ -64,6 +64,7 @@ HEARTH_CONSTANT kActivationGelu = 2;
 HEARTH_CONSTANT kActivationRelu = 3;
 HEARTH_CONSTANT kActivationReluSquared = 4;
 HEARTH_CONSTANT kActivationXielu = 5;
+HEARTH_CONSTANT kActivationSigmoid = 6;
 HEARTH_CONSTANT kRouterSoftmax = 0;
 HEARTH_CONSTANT kRouterSigmoid = 1;
 HEARTH_CONSTANT kRouterSoftmaxOfChosen = 2;

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "model/decoder_weights.h"
+#include "model/layers/layer_place.h"
+#include "model/recorder.h"
+#include "model/tensor_names.h"
+#include "model/weight_plan.h"
+
+namespace hearth {
+
+Mamba2Weights plan_weights(WeightPlan& plan, const Mamba2Config& config, const TensorNames& names,
+                           const LayerPlace& place);
+
+/// What tokens take from others, before the output projection; `in` is the normed residual. The state is `cache`.
+TensorId record_mixer(Recorder& recorder, const Mamba2Config& config, const Mamba2Weights& weights, float norm_epsilon,
+                      CacheLayerId cache, TensorId in);
+
+}  // namespace hearth
