@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/expert_operations.h"
+#include "device/latent_operations.h"
 #include "device/operation_parts.h"
 
 namespace hearth {
@@ -206,7 +207,8 @@ struct Logits {
 };
 
 using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                               CombineExperts, RopeAndStore, Attention, SelectRows, Logits>;
+                               CombineExperts, RopeAndStore, Attention, StoreLatents, HeadLinear, LatentAttention,
+                               SelectRows, Logits>;
 
 /// Calls `use` for everything that an operation uses; what it is called with may be changed, of a constant operation
 /// without effect.

@@ -18,6 +18,19 @@ struct AttentionWeights {
   std::optional<VectorId> output_bias;
 };
 
+struct LatentAttentionWeights {
+  std::optional<MatrixId> q_a;  ///< with its norm, before q, where the projection has a rank
+  std::optional<VectorId> q_a_bias, q_a_norm;
+  MatrixId q;
+  MatrixId kv_a;  ///< the latent, then the key that turns
+  std::optional<VectorId> kv_a_bias;
+  VectorId kv_a_norm;
+  MatrixId key;    ///< [heads * latent_dim, nope_dim]
+  MatrixId value;  ///< [heads * value_dim, latent_dim]
+  MatrixId output;
+  std::optional<VectorId> output_bias;
+};
+
 struct DenseWeights {
   MatrixId gate_up;  ///< gate, then up; up alone where there is no gate
   std::optional<VectorId> gate_up_bias;
@@ -46,6 +59,10 @@ struct WeightsOfConfig<AttentionConfig> {
   using Type = AttentionWeights;
 };
 template <>
+struct WeightsOfConfig<LatentAttentionConfig> {
+  using Type = LatentAttentionWeights;
+};
+template <>
 struct WeightsOfConfig<DenseConfig> {
   using Type = DenseWeights;
 };
@@ -59,7 +76,7 @@ using WeightsOf = typename WeightsOfConfig<Config>::Type;
 struct LayerWeights {
   NormWeights mixer_norm;
   std::optional<VectorId> mixer_post_norm;
-  std::variant<AttentionWeights> mixer;  ///< of LayerConfig::mixer's kind
+  std::variant<AttentionWeights, LatentAttentionWeights> mixer;  ///< of LayerConfig::mixer's kind
   NormWeights feed_forward_norm;
   std::optional<VectorId> feed_forward_post_norm;
   std::variant<DenseWeights, ExpertsWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind

@@ -3,6 +3,7 @@
 #include "model/layers/attention.h"
 #include "model/layers/dense.h"
 #include "model/layers/experts.h"
+#include "model/layers/latent_attention.h"
 #include "model/weight_plan.h"
 #include "model/weight_reader.h"
 

@@ -32,6 +32,7 @@ class WeightPlan {
     uint32_t first_row = 0;  ///< of the tensor
     uint32_t rows = 0;
     int layer = 0;
+    bool transposed = false;  ///< the rows of the tensor are the part's columns
   };
 
   /// `norm_offset` is added to every norm's weight. `device` may be null.
@@ -44,6 +45,17 @@ class WeightPlan {
   /// The weights of all experts, [experts * rows, cols], from one tensor [experts, rows, cols], or from one for each
   /// expert where `name` has `{e}` in place of its number.
   MatrixId experts(const std::string& name, uint32_t experts, uint32_t rows, uint32_t cols, uint32_t layer);
+
+  /// A matrix for each head, [heads * rows, cols], from one tensor [heads, rows, cols].
+  MatrixId heads(const std::string& name, uint32_t heads, uint32_t rows, uint32_t cols, uint32_t layer) {
+    return bank(MatrixRole::heads, name, heads, rows, cols, layer);
+  }
+  /// The same from the rows that each head has of a tensor, each head's as they are or as its columns: then its matrix
+  /// is [rows of the tensor, columns of a part]. What is in blocks becomes f16 there, as blocks lie along rows.
+  MatrixId heads(const std::vector<TensorRows>& parts, uint32_t cols, uint32_t layer) {
+    return matrix(MatrixRole::heads, parts, cols, {layer});
+  }
+  MatrixId transposed_heads(const std::vector<TensorRows>& parts, uint32_t tensor_cols, uint32_t layer);
 
   /// Empty names are vectors that the family does not have.
   std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
@@ -58,6 +70,7 @@ class WeightPlan {
   const std::set<std::string, std::less<>>& names() const { return names_; }
 
  private:
+  MatrixId bank(MatrixRole role, const std::string& name, uint32_t count, uint32_t rows, uint32_t cols, uint32_t layer);
   MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
   std::vector<float> read_vector(const TensorInfo& tensor);

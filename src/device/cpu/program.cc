@@ -116,14 +116,23 @@ class CpuProgram : public InlineProgram {
   void add(const CombineExperts& op, const Forms&) { operations_.push_back(make_combine_experts(op)); }
   void add(const RopeAndStore& op, const Forms&) { operations_.push_back(make_rope_and_store(op)); }
   void add(const Attention& op, const Forms& forms) { operations_.push_back(make_attention(op, forms[0])); }
+  void add(const StoreLatents& op, const Forms&) { operations_.push_back(make_store_latents(op)); }
+  void add(const HeadLinear& op, const Forms&) { operations_.push_back(make_head_linear(op, *batches_)); }
+  void add(const LatentAttention& op, const Forms& forms) {
+    operations_.push_back(make_latent_attention(op, forms[0]));
+  }
   void add(const SelectRows& op, const Forms& forms) { operations_.push_back(make_select_rows(op, forms[0])); }
   void add(const Logits& op, const Forms&) { operations_.push_back(make_logits(op)); }
 
   void make_readers() {
     for (const Operation& operation : recording_.operations) {
+      std::optional<CacheLayerId> layer;
+      visit_uses(operation, [&](auto use) {
+        if constexpr (std::is_same_v<decltype(use), ReadsCache>) layer = use.layer;
+      });
+      if (!layer) continue;
       const auto* attention = std::get_if<Attention>(&operation);
-      if (attention == nullptr) continue;
-      const CacheReader reader{storage_.cache.layer(attention->cache_layer.index).group, attention->window};
+      const CacheReader reader{storage_.cache.layer(layer->index).group, attention != nullptr ? attention->window : 0};
       const auto same = [&](const CacheReader& r) { return r.group == reader.group && r.window == reader.window; };
       if (std::ranges::none_of(readers_, same)) readers_.push_back(reader);
     }

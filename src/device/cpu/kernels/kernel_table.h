@@ -21,7 +21,8 @@ constexpr Kernels make_kernels(const char* name) {
       .scale_and_cap = scale_and_cap<S>,
       .rotate = rotate<S>,
       .narrow = narrow<S>,
-      .attend_split = attend_split<S>,
+      .attend_split = attend_split<S, false>,
+      .attend_latent_split = attend_split<S, true>,
       .merge_split = merge_split<S>,
       .finish_row = finish_row<S>,
   };
