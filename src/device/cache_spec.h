@@ -17,6 +17,12 @@ struct KeysAndValues {
   uint32_t head_dim = 0;
 };
 
+/// One row of `width` values for every position, which all heads read as keys and in part as values (latent attention),
+/// in blocks of kBlockTokens positions.
+struct LatentRows {
+  uint32_t width = 0;
+};
+
 /// What a recurrent layer knows of all tokens so far: so many float32 values, whatever their number. One block holds
 /// one state, of one sequence after one of its tokens.
 struct State {
@@ -26,7 +32,7 @@ struct State {
 /// What one layer remembers.
 struct CacheLayerSpec {
   uint32_t group = 0;  ///< layers of a group share block numbers, and are all States or none of them is
-  std::variant<KeysAndValues, State> kind;
+  std::variant<KeysAndValues, LatentRows, State> kind;
   uint32_t layer = 0;  ///< the decoder's
 };
 
@@ -49,11 +55,12 @@ struct CacheSpec {
 
 /// Bytes of a block of a layer where keys and values are numbers of `value_bytes`.
 inline uint64_t cache_block_bytes(const CacheLayerSpec& layer, uint64_t value_bytes) {
-  return std::visit(Overloaded{[&](const KeysAndValues& kv) {
-                                 return uint64_t{2} * kBlockTokens * kv.kv_heads * kv.head_dim * value_bytes;
-                               },
-                               [](const State& state) { return uint64_t{state.values} * sizeof(float); }},
-                    layer.kind);
+  return std::visit(
+      Overloaded{
+          [&](const KeysAndValues& kv) { return uint64_t{2} * kBlockTokens * kv.kv_heads * kv.head_dim * value_bytes; },
+          [&](const LatentRows& rows) { return uint64_t{kBlockTokens} * rows.width * value_bytes; },
+          [](const State& state) { return uint64_t{state.values} * sizeof(float); }},
+      layer.kind);
 }
 
 }  // namespace hearth

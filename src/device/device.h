@@ -33,6 +33,7 @@ enum class MatrixRole : uint8_t {
   head,       ///< of its own
   stacked,    ///< its rows are outputs, whichever part they are of: Q, K and V; or a single part
   experts,    ///< the rows of one expert after another, in as many parts as experts or in one; only some are used
+  heads,      ///< the rows of one head after another, in as many parts as heads or in one (HeadLinear)
   gate_up,    ///< two parts of equal size, whose rows are used in pairs (GateUp)
 };
 

@@ -14,9 +14,9 @@ enum class RouterKind : uint8_t { softmax, sigmoid, softmax_of_chosen };
 
 /// Chooses experts for each row by its `scores` [experts]: the `chosen` best by weight, or by weight + `correction`
 /// where there is one; of equals the lower. With several `groups` of consecutive experts only the `chosen_groups` best
-/// are looked at, a group being as good as its two best experts together. `normalise` divides the chosen weights by
-/// their sum; `scale` multiplies them. out [2 * chosen] holds the experts' numbers, then their weights (arXiv
-/// 1701.06538, 2412.19437).
+/// are looked at, a group being as good as its best expert, or its two best together (`group_raters`). `normalise`
+/// divides the chosen weights by their sum; `scale` multiplies them. out [2 * chosen] holds the experts' numbers, then
+/// their weights (arXiv 1701.06538, 2405.04434, 2412.19437).
 struct ChooseExperts {
   TensorId scores;
   RouterKind kind = RouterKind::softmax;
@@ -24,6 +24,7 @@ struct ChooseExperts {
   uint32_t chosen = 0;
   uint32_t groups = 1;
   uint32_t chosen_groups = 1;
+  uint32_t group_raters = 2;
   bool normalise = false;
   float scale = 1.0F;
   std::optional<VectorId> correction;

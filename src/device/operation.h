@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/expert_operations.h"
+#include "device/latent_operations.h"
 #include "device/operation_parts.h"
 #include "device/recurrent_operations.h"
 
@@ -206,9 +207,9 @@ struct Logits {
   }
 };
 
-using Operation =
-    std::variant<Embed, AddNorm, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear, CombineExperts,
-                 CausalConvolution, LinearAttention, GatedNorm, Gate, RopeAndStore, Attention, SelectRows, Logits>;
+using Operation = std::variant<Embed, AddNorm, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
+                               CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate, RopeAndStore,
+                               Attention, StoreLatents, HeadLinear, LatentAttention, SelectRows, Logits>;
 
 /// Calls `use` for everything that an operation uses; what it is called with may be changed, of a constant operation
 /// without effect.

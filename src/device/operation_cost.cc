@@ -83,6 +83,17 @@ class Costs {
     return {name, positions * token_bytes + values(op.query)};
   }
 
+  OperationCost of(const StoreLatents& op) const { return {"store latents", values(op.query) + values(op.latents)}; }
+
+  OperationCost of(const HeadLinear& op) const { return {"linear by head", product(op.weight, op.in)}; }
+
+  OperationCost of(const LatentAttention& op) const {
+    const CacheLayerSpec layer = {.kind = LatentRows{op.width}, .layer = op.cache_layer.index};
+    uint64_t positions = 0;
+    for (const SequenceInput& sequence : input_.sequences) positions += sequence.context_tokens + sequence.token_count;
+    return {"latent attention", positions * device_.cache_block_bytes(layer) / kBlockTokens + values(op.query)};
+  }
+
   /// Reads what it selects, not what it leaves.
   OperationCost of(const SelectRows& op) const { return {"select rows", values(op.out)}; }
 

@@ -22,6 +22,9 @@ struct Remembered {
 std::optional<Remembered> remembered_by(const AttentionConfig& c) {
   return Remembered{KeysAndValues{c.kv_heads, c.head_dim}, c.window};
 }
+std::optional<Remembered> remembered_by(const LatentAttentionConfig& c) {
+  return Remembered{LatentRows{c.row_width()}};
+}
 std::optional<Remembered> remembered_by(const RemembersByState auto& c) {
   return Remembered{State{static_cast<uint32_t>(c.state_values())}};
 }

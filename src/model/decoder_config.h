@@ -30,6 +30,24 @@ struct AttentionConfig {
   uint32_t kv_width() const { return kv_heads * head_dim; }
 };
 
+/// Multi-head latent attention (arXiv 2405.04434): keys and values of all heads come from one row for each token, which
+/// is all that the cache holds; latent_operations.h says how. A head's query is nope_dim values that meet what comes of
+/// the latent, then rope_dim that meet the key which turns.
+struct LatentAttentionConfig {
+  uint32_t heads = 0;
+  uint32_t nope_dim = 0;
+  uint32_t rope_dim = 0;
+  uint32_t value_dim = 0;   ///< of a head
+  uint32_t latent_dim = 0;  ///< kv_lora_rank
+  uint32_t q_rank = 0;      ///< of the queries' projection in two steps; 0 where it is one
+  float scale = 0.0F;       ///< on q.k
+  float norm_epsilon = 1e-6F;
+  uint32_t rope = 0;  ///< index into DecoderConfig::ropes
+
+  uint32_t row_width() const { return latent_dim + rope_dim; }
+  uint32_t head_dim() const { return nope_dim + rope_dim; }
+};
+
 /// C * convolution(B * x) over the last tokens, with B, C and x from the residual (LFM2).
 struct ShortConvolutionConfig {
   uint32_t channels = 0;
@@ -100,6 +118,7 @@ struct ExpertsConfig {
   RouterKind router = RouterKind::softmax;
   uint32_t groups = 1;
   uint32_t chosen_groups = 1;
+  uint32_t group_raters = 2;
   bool normalise = false;
   float scale = 1.0F;
   uint32_t shared_width = 0;  ///< 0 is none
@@ -109,7 +128,8 @@ struct ExpertsConfig {
 /// One layer of a decoder: a mixer that lets tokens see others, then a part that works on each token alone. Which norms
 /// it has is said by the names of its tensors.
 struct LayerConfig {
-  std::variant<AttentionConfig, ShortConvolutionConfig, GatedDeltaConfig, Mamba2Config, NoMixer> mixer;
+  std::variant<AttentionConfig, LatentAttentionConfig, ShortConvolutionConfig, GatedDeltaConfig, Mamba2Config, NoMixer>
+      mixer;
   std::variant<DenseConfig, ExpertsConfig, NoFeedForward> feed_forward;
   bool parallel = false;  ///< both read the same normed residual
 };

@@ -19,6 +19,19 @@ struct AttentionWeights {
   std::optional<VectorId> output_bias;
 };
 
+struct LatentAttentionWeights {
+  std::optional<MatrixId> q_a;  ///< with its norm, before q, where the projection has a rank
+  std::optional<VectorId> q_a_bias, q_a_norm;
+  MatrixId q;
+  MatrixId kv_a;  ///< the latent, then the key that turns
+  std::optional<VectorId> kv_a_bias;
+  VectorId kv_a_norm;
+  MatrixId key;    ///< [heads * latent_dim, nope_dim]
+  MatrixId value;  ///< [heads * value_dim, latent_dim]
+  MatrixId output;
+  std::optional<VectorId> output_bias;
+};
+
 struct ConvolutionWeights {
   VectorId weight;  ///< [kernel, channels]
   std::optional<VectorId> bias;
@@ -88,6 +101,10 @@ struct WeightsOfConfig<AttentionConfig> {
   using Type = AttentionWeights;
 };
 template <>
+struct WeightsOfConfig<LatentAttentionConfig> {
+  using Type = LatentAttentionWeights;
+};
+template <>
 struct WeightsOfConfig<ShortConvolutionConfig> {
   using Type = ShortConvolutionWeights;
 };
@@ -121,7 +138,8 @@ using WeightsOf = typename WeightsOfConfig<Config>::Type;
 struct LayerWeights {
   NormWeights mixer_norm;
   std::optional<VectorId> mixer_post_norm;
-  std::variant<AttentionWeights, ShortConvolutionWeights, GatedDeltaWeights, Mamba2Weights, NoWeights>
+  std::variant<AttentionWeights, LatentAttentionWeights, ShortConvolutionWeights, GatedDeltaWeights, Mamba2Weights,
+               NoWeights>
       mixer;  ///< of LayerConfig::mixer's kind
   NormWeights feed_forward_norm;
   std::optional<VectorId> feed_forward_post_norm;

@@ -4,6 +4,7 @@
 #include "model/layers/dense.h"
 #include "model/layers/experts.h"
 #include "model/layers/gated_delta.h"
+#include "model/layers/latent_attention.h"
 #include "model/layers/mamba2.h"
 #include "model/layers/short_convolution.h"
 #include "model/weight_plan.h"

@@ -17,6 +17,9 @@ struct TensorNames {
   std::string qkv;  ///< instead of these where they are one tensor
   std::string q_bias, k_bias, v_bias;
   std::string q_norm, k_norm;
+  std::string q_a, q_a_bias, q_a_norm, kv_a, kv_a_bias, kv_a_norm;  ///< of latent attention
+  std::string kv_b;                                                 ///< each head's key rows, then its value rows
+  std::string k_b, v_b;  ///< instead: [heads, latent, key] and [heads, value, latent]
   std::string output, output_bias;
   std::string attention_post_norm;
   // of a mixer that remembers by a state
@@ -59,6 +62,15 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::v_bias,
                                                                 &TensorNames::q_norm,
                                                                 &TensorNames::k_norm,
+                                                                &TensorNames::q_a,
+                                                                &TensorNames::q_a_bias,
+                                                                &TensorNames::q_a_norm,
+                                                                &TensorNames::kv_a,
+                                                                &TensorNames::kv_a_bias,
+                                                                &TensorNames::kv_a_norm,
+                                                                &TensorNames::kv_b,
+                                                                &TensorNames::k_b,
+                                                                &TensorNames::v_b,
                                                                 &TensorNames::output,
                                                                 &TensorNames::output_bias,
                                                                 &TensorNames::attention_post_norm,

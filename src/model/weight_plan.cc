@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 
 #include "tensor/quantize.h"
 
@@ -58,11 +59,32 @@ MatrixId WeightPlan::experts(const std::string& name, uint32_t experts, uint32_t
     }
     return matrix(MatrixRole::experts, parts, cols, {layer});
   }
-  const auto tensor = find(name, {experts, rows, cols});
+  return bank(MatrixRole::experts, name, experts, rows, cols, layer);
+}
+
+MatrixId WeightPlan::bank(MatrixRole role, const std::string& name, uint32_t count, uint32_t rows, uint32_t cols,
+                          uint32_t layer) {
+  const auto tensor = find(name, {count, rows, cols});
   if (!tensor) return {};
-  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
-  spec.parts.push_back({tensor->name, tensor->format, experts * rows});
-  return declare(std::move(spec), {*tensor}, {{name, experts * rows}});
+  MatrixSpec spec{.role = role, .parts = {}, .cols = cols, .layers = {layer}};
+  spec.parts.push_back({tensor->name, tensor->format, count * rows});
+  return declare(std::move(spec), {*tensor}, {{name, count * rows}});
+}
+
+MatrixId WeightPlan::transposed_heads(const std::vector<TensorRows>& parts, uint32_t tensor_cols, uint32_t layer) {
+  MatrixSpec spec{.role = MatrixRole::heads, .parts = {}, .cols = parts.front().rows, .layers = {layer}};
+  std::vector<TensorInfo> tensors;
+  for (const TensorRows& part : parts) {
+    const auto tensor = find(part.name, {part.tensor_rows, tensor_cols});
+    if (!tensor) return {};
+    const bool is_plain = traits(tensor->format).block_values == 1;
+    spec.parts.push_back({tensor->name, is_plain ? tensor->format : NumberFormat::f16, tensor_cols});
+    tensors.push_back(*tensor);
+  }
+  const size_t first = sources_.size();
+  const MatrixId matrix = declare(std::move(spec), std::move(tensors), parts);
+  for (Source& source : std::span(sources_).subspan(first)) source.transposed = true;
+  return matrix;
 }
 
 MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {

@@ -33,6 +33,7 @@ class WeightPlan {
     uint32_t first_row = 0;  ///< of the tensor
     uint32_t rows = 0;
     int layer = 0;
+    bool transposed = false;  ///< the rows of the tensor are the part's columns
   };
 
   /// `norm_offset` is added to every norm's weight. `device` may be null.
@@ -52,6 +53,17 @@ class WeightPlan {
   /// Whether the checkpoint has this tensor, for names of which one or another is there.
   bool has(const std::string& name) const { return checkpoint_.find(name).has_value(); }
 
+  /// A matrix for each head, [heads * rows, cols], from one tensor [heads, rows, cols].
+  MatrixId heads(const std::string& name, uint32_t heads, uint32_t rows, uint32_t cols, uint32_t layer) {
+    return bank(MatrixRole::heads, name, heads, rows, cols, layer);
+  }
+  /// The same from the rows that each head has of a tensor, each head's as they are or as its columns: then its matrix
+  /// is [rows of the tensor, columns of a part]. What is in blocks becomes f16 there, as blocks lie along rows.
+  MatrixId heads(const std::vector<TensorRows>& parts, uint32_t cols, uint32_t layer) {
+    return matrix(MatrixRole::heads, parts, cols, {layer});
+  }
+  MatrixId transposed_heads(const std::vector<TensorRows>& parts, uint32_t tensor_cols, uint32_t layer);
+
   /// Empty names are vectors that the family does not have.
   std::optional<VectorId> norm(const std::string& name, uint32_t size, uint32_t layer);
   std::optional<VectorId> bias(const std::vector<TensorRows>& parts, uint32_t layer);
@@ -69,6 +81,7 @@ class WeightPlan {
   const std::set<std::string, std::less<>>& names() const { return names_; }
 
  private:
+  MatrixId bank(MatrixRole role, const std::string& name, uint32_t count, uint32_t rows, uint32_t cols, uint32_t layer);
   MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);
   /// Dimensions of 1 may be there or not.
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);

@@ -8,6 +8,7 @@
 
 #include "base/thread_pool.h"
 #include "base/usable_cores.h"
+#include "tensor/quantize.h"
 
 namespace hearth {
 namespace {
@@ -29,9 +30,29 @@ uint64_t row_bytes_of(const TensorInfo& tensor) {
   return tensor.bytes / rows;
 }
 
+/// The rows of a source as a matrix whose rows are their columns, in the format that WeightPlan gives such a part.
+std::vector<std::byte> transpose(const WeightPlan::Source& source, std::span<const std::byte> bytes) {
+  const NumberFormat from = source.tensor.format;
+  const NumberFormat to = traits(from).block_values == 1 ? from : NumberFormat::f16;
+  const size_t rows = source.rows, row_bytes = bytes.size() / rows;
+  const auto cols = static_cast<size_t>(source.tensor.shape.back());
+  std::vector<float> row(cols), values(rows * cols);
+  for (size_t r = 0; r < rows; ++r) {
+    dequantize_row(from, bytes.subspan(r * row_bytes, row_bytes), row);
+    for (size_t c = 0; c < cols; ++c) values[c * rows + r] = row[c];
+  }
+  std::vector<std::byte> transposed(bytes_of(to, values.size()));
+  quantize_row(to, values, transposed);
+  return transposed;
+}
+
 std::vector<Piece> cut(std::span<const WeightPlan::Source> sources) {
   std::vector<Piece> pieces;
   for (const WeightPlan::Source& source : sources) {
+    if (source.transposed) {
+      pieces.push_back({&source, 0, source.rows});
+      continue;
+    }
     const uint64_t row_bytes = row_bytes_of(source.tensor);
     const uint64_t fitting = kPieceBytes / row_bytes / Device::kRowGranularity * Device::kRowGranularity;
     const auto step = static_cast<uint32_t>(std::max<uint64_t>(fitting, Device::kRowGranularity));
@@ -75,6 +96,7 @@ class PieceReader {
     buffer.resize(bytes);
     const uint64_t offset = bytes / piece.rows * (source.first_row + piece.first_row);
     if (auto read = checkpoint_.read(source.tensor, offset, buffer); !read) return read;
+    if (source.transposed) buffer = transpose(source, buffer);
     if (auto wrote = device_.write_rows(source.matrix, source.part, piece.first_row, buffer); !wrote) return wrote;
     std::lock_guard lock(mutex_);
     progress_.done_bytes += bytes;

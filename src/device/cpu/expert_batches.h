@@ -33,6 +33,15 @@ class ExpertBatches {
     }
   }
 
+  /// As if the experts were heads: route h of every row goes to expert h.
+  void take_all(size_t rows, uint32_t heads) {
+    batches_.assign(heads, {});
+    for (uint32_t h = 0; h < heads; ++h) {
+      batches_[h].expert = h;
+      for (uint32_t row = 0; row < rows; ++row) batches_[h].routes.emplace_back(row, h);
+    }
+  }
+
   /// Makes panels of the `width` values that `from(row, route)` points to, for each route.
   template <class F>
   void gather(const StepContext& step, PanelKind kind, size_t width, F&& from) {

@@ -56,21 +56,35 @@ class ExpertGateUpOperation : public CpuOperation {
   ExpertBatches& batches_;
 };
 
+/// ExpertLinear, and HeadLinear, whose heads are experts that every row is routed to.
 class ExpertLinearOperation : public CpuOperation {
  public:
-  ExpertLinearOperation(const ExpertLinear& op, ExpertBatches& batches) : op_(op), batches_(batches) {}
+  ExpertLinearOperation(const ExpertLinear& op, ExpertBatches& batches)
+      : in_(op.in),
+        routes_(op.routes),
+        weight_(op.weight),
+        experts_(op.experts),
+        chosen_(op.chosen),
+        out_(op.out),
+        batches_(batches) {}
+  ExpertLinearOperation(const HeadLinear& op, ExpertBatches& batches)
+      : in_(op.in), weight_(op.weight), experts_(op.heads), chosen_(op.heads), out_(op.out), batches_(batches) {}
 
   size_t scratch_floats() const override { return size_t{kPanelTokens} * kTileRows; }
 
   void run(const StepContext& step) override {
-    const ActivationTensor& in = step.activations.tensor(op_.in);
-    const ActivationTensor& out = step.activations.tensor(op_.out);
+    const ActivationTensor& in = step.activations.tensor(in_);
+    const ActivationTensor& out = step.activations.tensor(out_);
     if (step.rows(in) == 0) return;
-    const PackedMatrix& matrix = step.storage.matrices[op_.weight.index];
-    const uint32_t width = matrix.rows() / op_.experts;
-    const size_t columns = matrix.cols();
-    batches_.sort(step.activations.tensor(op_.routes), step.rows(in), op_.experts, op_.chosen);
-    const auto from = [&](uint32_t row, uint32_t route) { return in.row(row) + route * columns; };
+    const PackedMatrix& matrix = step.storage.matrices[weight_.index];
+    const uint32_t width = matrix.rows() / experts_;
+    const size_t columns = matrix.cols(), in_share = in.width / chosen_, out_share = out.width / chosen_;
+    if (routes_) {
+      batches_.sort(step.activations.tensor(*routes_), step.rows(in), experts_, chosen_);
+    } else {
+      batches_.take_all(step.rows(in), experts_);
+    }
+    const auto from = [&](uint32_t row, uint32_t route) { return in.row(row) + route * in_share; };
     batches_.gather(step, kind_of(matrix), columns, from);
     batches_.for_tiles(step, width, [&](const Batch& batch, uint32_t tile, size_t first, size_t end, unsigned thread) {
       float* const products = step.scratch[thread].get();
@@ -78,13 +92,17 @@ class ExpertLinearOperation : public CpuOperation {
       const size_t column = size_t{tile} * kTileRows, count = std::min<size_t>(kTileRows, width - column);
       for (size_t i = first; i < end; ++i) {
         const auto [row, route] = batch.routes[i];
-        std::copy_n(products + (i - first) * kTileRows, count, out.row(row) + size_t{route} * width + column);
+        std::copy_n(products + (i - first) * kTileRows, count, out.row(row) + route * out_share + column);
       }
     });
   }
 
  private:
-  ExpertLinear op_;
+  TensorId in_;
+  std::optional<TensorId> routes_;
+  MatrixId weight_;
+  uint32_t experts_, chosen_;
+  TensorId out_;
   ExpertBatches& batches_;
 };
 
@@ -118,6 +136,9 @@ std::unique_ptr<CpuOperation> make_expert_gate_up(const ExpertGateUp& op, Expert
   return std::make_unique<ExpertGateUpOperation>(op, batches);
 }
 std::unique_ptr<CpuOperation> make_expert_linear(const ExpertLinear& op, ExpertBatches& batches) {
+  return std::make_unique<ExpertLinearOperation>(op, batches);
+}
+std::unique_ptr<CpuOperation> make_head_linear(const HeadLinear& op, ExpertBatches& batches) {
   return std::make_unique<ExpertLinearOperation>(op, batches);
 }
 std::unique_ptr<CpuOperation> make_combine_experts(const CombineExperts& op) {

@@ -35,6 +35,8 @@ class PagedCache {
   uint16_t* values(uint32_t layer, uint32_t block, uint32_t kv_head) const {
     return keys(layer, block, layers_[layer].kv_heads + kv_head);
   }
+  /// Latent rows [16 positions][width].
+  uint16_t* rows(uint32_t layer, uint32_t block) const { return reinterpret_cast<uint16_t*>(at(layer, block)); }
   float* state(uint32_t layer, uint32_t block) const { return reinterpret_cast<float*>(at(layer, block)); }
 
  private:

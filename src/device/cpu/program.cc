@@ -130,6 +130,11 @@ class CpuProgram : public InlineProgram {
   void add(const Gate& op, const Forms&) { operations_.push_back(make_gate(op)); }
   void add(const RopeAndStore& op, const Forms&) { operations_.push_back(make_rope_and_store(op)); }
   void add(const Attention& op, const Forms& forms) { operations_.push_back(make_attention(op, forms[0])); }
+  void add(const StoreLatents& op, const Forms&) { operations_.push_back(make_store_latents(op)); }
+  void add(const HeadLinear& op, const Forms&) { operations_.push_back(make_head_linear(op, *batches_)); }
+  void add(const LatentAttention& op, const Forms& forms) {
+    operations_.push_back(make_latent_attention(op, forms[0]));
+  }
   void add(const SelectRows& op, const Forms& forms) { operations_.push_back(make_select_rows(op, forms[0])); }
   void add(const Logits& op, const Forms&) { operations_.push_back(make_logits(op)); }
 
@@ -139,11 +144,11 @@ class CpuProgram : public InlineProgram {
     };
     const auto group = [&](CacheLayerId layer) { return storage_.cache.layer(layer.index).group; };
     for (const Operation& operation : recording_.operations) {
-      if (const auto* attention = std::get_if<Attention>(&operation)) {
-        add({.group = group(attention->cache_layer), .window = attention->window});
-      }
+      const auto* attention = std::get_if<Attention>(&operation);
+      const uint32_t window = attention != nullptr ? attention->window : 0;
       visit_uses(operation,
-                 Overloaded{[&](UpdatesState use) { add({.group = group(use.layer), .state = true}); }, [](auto) {}});
+                 Overloaded{[&](ReadsCache use) { add({.group = group(use.layer), .window = window}); },
+                            [&](UpdatesState use) { add({.group = group(use.layer), .state = true}); }, [](auto) {}});
     }
   }
 

@@ -144,6 +144,37 @@ class OperationCheck {
     return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer.index, width(op.out));
   }
 
+  Result<void> operator()(const StoreLatents& op) const {
+    const uint32_t width = op.latent_dim + op.rope_dim;
+    if (this->width(op.latents) != width) return misfit("latents", this->width(op.latents), width);
+    const uint32_t heads = op.heads * (op.nope_dim + op.rope_dim);
+    if (this->width(op.query) != heads) return misfit("queries", this->width(op.query), heads);
+    const auto pairs = static_cast<uint32_t>(recording_.ropes[op.rope.index].inverse_frequencies.size());
+    if (2 * pairs > op.rope_dim) return misfit("a rotary embedding", 2 * pairs, op.rope_dim);
+    if (auto ok = vector("a latent's norm", op.norm, op.latent_dim); !ok) return ok;
+    return latents(op.heads, width, op.cache_layer.index, this->width(op.out));
+  }
+
+  Result<void> operator()(const HeadLinear& op) const {
+    if (op.heads == 0 || op.weight.index >= storage_.matrices.size()) return misfit("heads", op.heads, 1);
+    const PackedMatrix& matrix = storage_.matrices[op.weight.index];
+    if (auto ok = experts("heads' weights", op.weight, matrix.cols(), matrix.rows(), op.heads); !ok) return ok;
+    const uint32_t in = width(op.in) / op.heads, out = width(op.out) / op.heads, rows = matrix.rows() / op.heads;
+    if (in < matrix.cols()) return misfit("a head's values", in, matrix.cols());
+    if (out < rows || (op.fills_shares && out != rows)) return misfit("a head's products", out, rows);
+    return {};
+  }
+
+  Result<void> operator()(const LatentAttention& op) const {
+    if (width(op.out) != op.heads * op.value_dim) return misfit("attention's rows", width(op.out), op.heads);
+    if (op.value_dim == 0 || op.value_dim % 16 != 0 || op.value_dim > op.width) {
+      return fail(ErrorCode::unsupported,
+                  fmt::format("latents of {} dimensions: the CPU takes multiples of 16", op.value_dim),
+                  "use --device reference");
+    }
+    return latents(op.heads, op.width, op.cache_layer.index, width(op.query));
+  }
+
   Result<void> operator()(const SelectRows& op) const {
     if (width(op.in) == width(op.out)) return {};
     return misfit("selected rows", width(op.out), width(op.in));
@@ -221,6 +252,16 @@ class OperationCheck {
     if (kv != nullptr && kv->kv_heads == kv_heads && kv->head_dim == head_dim) return {};
     return fail(ErrorCode::internal,
                 fmt::format("layer {} of the KV cache has not {} heads of {}", cache_layer, kv_heads, head_dim));
+  }
+
+  Result<void> latents(uint32_t heads, uint32_t width, uint32_t cache_layer, uint32_t query_width) const {
+    if (query_width != heads * width) return misfit("latent queries", query_width, heads * width);
+    if (cache_layer >= storage_.cache.layer_count()) {
+      return fail(ErrorCode::internal, fmt::format("the cache has no layer {}", cache_layer));
+    }
+    const auto* rows = std::get_if<LatentRows>(&storage_.cache.layer(cache_layer).kind);
+    if (rows != nullptr && rows->width == width) return {};
+    return fail(ErrorCode::internal, fmt::format("layer {} of the cache has no latent rows of {}", cache_layer, width));
   }
 
   const Recording& recording_;

@@ -69,7 +69,7 @@ class RouteOperation : public CpuOperation {
         if (size > 1) second = std::max(second, std::min(first, value));
         first = std::max(first, value);
       }
-      groups[g] = first + second;
+      groups[g] = op_.group_raters > 1 ? first + second : first;
     }
     for (uint32_t taken = 0; taken < op_.chosen_groups; ++taken) take_largest(groups);
     for (size_t e = 0; e < merit.size(); ++e) {

@@ -103,5 +103,8 @@ std::unique_ptr<CpuOperation> make_gated_norm(const GatedNorm& op);
 std::unique_ptr<CpuOperation> make_gate(const Gate& op);
 std::unique_ptr<CpuOperation> make_rope_and_store(const RopeAndStore& op);
 std::unique_ptr<CpuOperation> make_attention(const Attention& op, const TensorForms& out);
+std::unique_ptr<CpuOperation> make_store_latents(const StoreLatents& op);
+std::unique_ptr<CpuOperation> make_head_linear(const HeadLinear& op, ExpertBatches& batches);
+std::unique_ptr<CpuOperation> make_latent_attention(const LatentAttention& op, const TensorForms& out);
 
 }  // namespace hearth::cpu

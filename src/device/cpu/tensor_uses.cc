@@ -77,10 +77,14 @@ OperationTensors tensors_of(const Operation& operation, const std::vector<Packed
 
 bool fills_panels(const Operation& operation) {
   return std::visit(
-      Overloaded{[](const Attention& op) { return op.head_dim % kBlockCols == 0; },
-                 [](const OneOf<Embed, AddNorm, Activate, GateUp, SelectRows> auto&) { return true; },
-                 [](const OneOf<Linear, ChooseExperts, ExpertGateUp, ExpertLinear, CombineExperts, CausalConvolution,
-                                LinearAttention, GatedNorm, Gate, RopeAndStore, Logits> auto&) { return false; }},
+      Overloaded{
+          [](const Attention& op) { return op.head_dim % kBlockCols == 0; },
+          [](const LatentAttention& op) { return op.value_dim % kBlockCols == 0; },
+          [](const OneOf<Embed, AddNorm, Activate, GateUp, SelectRows> auto&) { return true; },
+          [](const OneOf<Linear, ChooseExperts, ExpertGateUp, ExpertLinear, CombineExperts, CausalConvolution,
+                         LinearAttention, GatedNorm, Gate, RopeAndStore, StoreLatents, HeadLinear, Logits> auto&) {
+            return false;
+          }},
       operation);
 }
 

@@ -32,7 +32,7 @@ void keep_groups(const ChooseExperts& op, std::vector<double>& merit) {
     const auto begin = merit.begin() + static_cast<ptrdiff_t>(g * size);
     std::vector<double> sorted(begin, begin + static_cast<ptrdiff_t>(size));
     std::ranges::sort(sorted, std::greater{});
-    groups.push_back(sorted[0] + (size > 1 ? sorted[1] : 0));
+    groups.push_back(sorted[0] + (op.group_raters > 1 && size > 1 ? sorted[1] : 0));
   }
   const auto kept = largest(groups, op.chosen_groups);
   for (uint32_t e = 0; e < merit.size(); ++e) {

@@ -7,13 +7,7 @@
 namespace hearth::reference {
 namespace {
 
-/// x / sqrt(mean(x^2) + epsilon) * weight (Zhang and Sennrich, arXiv 1910.07467), to `out`, which may be x.
-void rms_norm(std::span<const float> x, std::span<const float> weight, float epsilon, std::span<float> out) {
-  const double scale = 1.0 / std::sqrt(dot(x, x) / static_cast<double>(x.size()) + epsilon);
-  for (size_t i = 0; i < x.size(); ++i) out[i] = static_cast<float>(x[i] * scale * weight[i]);
-}
-
-/// The same of x - mean(x) (Ba et al., arXiv 1607.06450), and a bias where there is one; `out` may be x.
+/// rms_norm of x - mean(x) (Ba et al., arXiv 1607.06450), and a bias where there is one; `out` may be x.
 void layer_norm(std::span<const float> x, std::span<const float> weight, std::span<const float> bias, float epsilon,
                 std::span<float> out) {
   double mean = 0, variance = 0;
@@ -42,7 +36,36 @@ void multiply(const Step& step, TensorId in, MatrixId matrix, TensorId out) {
   });
 }
 
-/// Turns one head by its position; dimensions beyond the pairs stay.
+/// One query head at `position` over the cached keys and values of its sequence.
+void attend(const Step& step, const Attention& op, std::span<const int32_t> block_table, uint32_t position,
+            uint32_t head, std::span<const float> query, std::span<float> out) {
+  Cache& cache = step.storage.cache;
+  const uint32_t layer = op.cache_layer.index, begin = head / (op.heads / op.kv_heads) * op.head_dim;
+  const auto score = [&](uint32_t p) {
+    return soft_cap(op.scale * dot(query, cache.keys(layer, slot_of(block_table, p)).subspan(begin, op.head_dim)),
+                    op.softcap);
+  };
+  const auto value = [&](uint32_t p) {
+    return cache.values(layer, slot_of(block_table, p)).subspan(begin, op.head_dim);
+  };
+  const uint32_t first = op.window > 0 && position + 1 > op.window ? position + 1 - op.window : 0;
+  const double sink = op.sinks ? step.storage.vectors[op.sinks->index][head] : -INFINITY;
+  reference::attend(first, position + 1, sink, score, value, out);
+}
+
+}  // namespace
+
+double dot(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+void rms_norm(std::span<const float> x, std::span<const float> weight, float epsilon, std::span<float> out) {
+  const double scale = 1.0 / std::sqrt(dot(x, x) / static_cast<double>(x.size()) + epsilon);
+  for (size_t i = 0; i < x.size(); ++i) out[i] = static_cast<float>(x[i] * scale * weight[i]);
+}
+
 void rotate(const RopeSpec& rope, double position, std::span<float> head) {
   const size_t pairs = rope.inverse_frequencies.size();
   for (size_t i = 0; i < pairs; ++i) {
@@ -60,51 +83,6 @@ void rotate(const RopeSpec& rope, double position, std::span<float> head) {
 
 uint64_t slot_of(std::span<const int32_t> block_table, uint32_t position) {
   return static_cast<uint64_t>(block_table[position / kBlockTokens]) * kBlockTokens + position % kBlockTokens;
-}
-
-/// Calls f(row of the batch, its sequence, its position) for every token, in parallel.
-template <class F>
-void for_each_token(const Step& step, F&& f) {
-  for (const SequenceInput& sequence : step.input.sequences) {
-    step.pool.parallel_for(sequence.token_count, [&](size_t i, unsigned) {
-      f(sequence.first_token + static_cast<uint32_t>(i), sequence, sequence.context_tokens + static_cast<uint32_t>(i));
-    });
-  }
-}
-
-/// One query head at `position` over the cached keys and values of its sequence.
-void attend(const Step& step, const Attention& op, std::span<const int32_t> block_table, uint32_t position,
-            uint32_t head, std::span<const float> query, std::span<float> out) {
-  Cache& cache = step.storage.cache;
-  const uint32_t kv_head = head / (op.heads / op.kv_heads);
-  const uint32_t first = op.window > 0 && position + 1 > op.window ? position + 1 - op.window : 0;
-
-  std::vector<double> weights(position + 1 - first);
-  double highest = op.sinks ? step.storage.vectors[op.sinks->index][head] : -INFINITY;
-  for (uint32_t p = first; p <= position; ++p) {
-    const auto key =
-        cache.keys(op.cache_layer.index, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
-    weights[p - first] = soft_cap(op.scale * dot(query, key), op.softcap);
-    highest = std::max(highest, weights[p - first]);
-  }
-  double sum = op.sinks ? std::exp(step.storage.vectors[op.sinks->index][head] - highest) : 0;
-  for (double& weight : weights) sum += weight = std::exp(weight - highest);
-
-  std::vector<double> mixed(op.head_dim, 0.0);
-  for (uint32_t p = first; p <= position; ++p) {
-    const auto value =
-        cache.values(op.cache_layer.index, slot_of(block_table, p)).subspan(kv_head * op.head_dim, op.head_dim);
-    for (uint32_t i = 0; i < op.head_dim; ++i) mixed[i] += weights[p - first] / sum * value[i];
-  }
-  for (uint32_t i = 0; i < op.head_dim; ++i) out[i] = static_cast<float>(mixed[i]);
-}
-
-}  // namespace
-
-double dot(std::span<const float> a, std::span<const float> b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
-  return sum;
 }
 
 double activate(Activation activation, double x, const Xielu& parameters) {

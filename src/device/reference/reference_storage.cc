@@ -40,6 +40,11 @@ std::span<float> Cache::at(uint32_t layer, uint64_t slot, uint32_t which) {
   return {layers_[layer].data() + (slot * 2 + which) * width, width};
 }
 
+std::span<float> Cache::rows(uint32_t layer, uint64_t slot) {
+  const uint64_t width = std::get<LatentRows>(spec_.layers[layer].kind).width;
+  return {layers_[layer].data() + slot * width, width};
+}
+
 std::span<float> Cache::state(uint32_t layer, uint32_t block) {
   const uint64_t values = std::get<State>(spec_.layers[layer].kind).values;
   return {layers_[layer].data() + block * values, values};

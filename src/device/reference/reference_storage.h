@@ -32,8 +32,8 @@ class Matrix {
   std::vector<std::vector<std::byte>> parts_;
 };
 
-/// What layers remember, in float32: for each layer [blocks, kBlockTokens, 2 (K, V), kv_heads, head_dim], or states
-/// [blocks, values].
+/// What layers remember, in float32: for each layer [blocks, kBlockTokens, 2 (K, V), kv_heads, head_dim], latent rows
+/// [blocks, kBlockTokens, width], or states [blocks, values].
 class Cache {
  public:
   explicit Cache(const CacheSpec& spec);
@@ -45,6 +45,7 @@ class Cache {
   /// The heads [kv_heads, head_dim] of K or V at a slot = block * kBlockTokens + offset.
   std::span<float> keys(uint32_t layer, uint64_t slot) { return at(layer, slot, 0); }
   std::span<float> values(uint32_t layer, uint64_t slot) { return at(layer, slot, 1); }
+  std::span<float> rows(uint32_t layer, uint64_t slot);
   std::span<float> state(uint32_t layer, uint32_t block);
 
  private:

@@ -61,11 +61,12 @@ class Usage {
 
   /// What it writes itself as bytes where only bytes are read; all else comes as floats.
   static bool writes_either_form(const Operation& operation) {
-    return std::visit(Overloaded{[](const OneOf<AddNorm, GateUp, Attention> auto&) { return true; },
-                                 [](const OneOf<Embed, Linear, Activate, ChooseExperts, ExpertGateUp, ExpertLinear,
-                                                CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate,
-                                                RopeAndStore, SelectRows, Logits> auto&) { return false; }},
-                      operation);
+    return std::visit(
+        Overloaded{[](const OneOf<AddNorm, GateUp, Attention> auto&) { return true; },
+                   [](const OneOf<Embed, Linear, Activate, ChooseExperts, ExpertGateUp, ExpertLinear, CombineExperts,
+                                  CausalConvolution, LinearAttention, GatedNorm, Gate, StoreLatents, HeadLinear,
+                                  LatentAttention, RopeAndStore, SelectRows, Logits> auto&) { return false; }},
+        operation);
   }
 
   void visit(const Operation& operation) {

@@ -22,9 +22,8 @@ std::string name_of(const Recording& recording, const Weights& weights, const Op
                  [](const RopeAndStore&) { return std::string("rope and store"); },
                  [](const SelectRows&) { return std::string("select rows"); },
                  [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                                CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate, Logits> auto& op) {
-                   return std::string(op.kName);
-                 }},
+                                CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate, StoreLatents,
+                                HeadLinear, LatentAttention, Logits> auto& op) { return std::string(op.kName); }},
       operation);
 }
 

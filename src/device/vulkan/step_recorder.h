@@ -107,12 +107,14 @@ class StepRecorder {
   Result<void> emit(const ExpertGateUp& op);
   Result<void> emit(const ExpertLinear& op);
   Result<void> emit(const CombineExperts& op);
+  static Result<void> refuse(std::string_view operation);
   Result<const WeightRun*> experts_run(MatrixId id) const;
 
   // step_recorder_recurrence.cc
   Result<void> emit(const CausalConvolution& op);
   Result<void> emit(const LinearAttention& op);
   Result<void> emit(const GatedNorm& op);
+  Result<void> emit(const OneOf<StoreLatents, HeadLinear, LatentAttention> auto& op) { return refuse(op.kName); }
   Result<void> emit(const Gate& op);
   uint32_t state_values(CacheLayerId layer) const;
 

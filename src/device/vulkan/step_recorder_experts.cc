@@ -26,6 +26,10 @@ uint32_t kind_constant(RouterKind kind) {
 
 }  // namespace
 
+Result<void> StepRecorder::refuse(std::string_view operation) {
+  return fail(ErrorCode::unsupported, fmt::format("{} is not built for Vulkan", operation), "use --device cpu");
+}
+
 /// A matrix of experts as shaders read it: rows of one encoding in one slice.
 Result<const WeightRun*> StepRecorder::experts_run(MatrixId id) const {
   const Matrix& matrix = c_.weights.matrix(id);

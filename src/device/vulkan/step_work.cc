@@ -48,15 +48,16 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
                                      },
                                      [](OneOf<Reads, Writes, Updates, Multiplies, LooksUp, NeedsVector, WritesCache,
                                               ReadsCache, UpdatesState> auto) {}});
-    std::visit(Overloaded{[&](const Attention& op) {
-                            is_attention_[i] = true;
-                            add_attention(op);
-                          },
-                          [&](const AddNorm&) { joins_before_[i] = true; },
-                          [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                                         CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate,
-                                         RopeAndStore, SelectRows, Logits> auto&) {}},
-               operation);
+    std::visit(
+        Overloaded{[&](const Attention& op) {
+                     is_attention_[i] = true;
+                     add_attention(op);
+                   },
+                   [&](const AddNorm&) { joins_before_[i] = true; },
+                   [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
+                                  CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate, RopeAndStore,
+                                  StoreLatents, HeadLinear, LatentAttention, SelectRows, Logits> auto&) {}},
+        operation);
   }
 }
 

@@ -58,6 +58,11 @@ std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
 
 Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
   Matrix matrix = {.spec = spec};
+  if (spec.role == MatrixRole::heads) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("{}: latent attention is not built for Vulkan", spec.parts.front().name),
+                "use --device cpu");
+  }
   for (const MatrixPart& part : spec.parts) {
     if (spec.cols % 32 != 0 || spec.cols % traits(part.format).block_values != 0) {
       return fail(ErrorCode::unsupported,

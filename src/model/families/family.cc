@@ -15,11 +15,11 @@
 namespace hearth {
 namespace {
 
-constexpr std::array kFamilies = {&kLlama,     &kQwen2,      &kQwen3,     &kMistral,  &kMinistral3,    &kGemma2,
-                                  &kGemma3,    &kPhi3,       &kOlmo,      &kGranite,  &kCohere2,       &kSeedOss,
-                                  &kSmolLM3,   &kGlm4,       &kExaone4,   &kErnie,    &kHunyuan,       &kArcee,
-                                  &kApertus,   &kStarcoder2, &kStableLm,  &kQwen3Moe, &kMixtral,       &kGlm4Moe,
-                                  &kMiniMaxM2, &kLfm2,       &kQwen3Next, &kQwen35,   &kGraniteHybrid, &kNemotronH};
+constexpr std::array kFamilies = {
+    &kLlama,     &kQwen2,   &kQwen3,     &kMistral,    &kMinistral3,    &kGemma2,    &kGemma3,     &kPhi3,
+    &kOlmo,      &kGranite, &kCohere2,   &kSeedOss,    &kSmolLM3,       &kGlm4,      &kExaone4,    &kErnie,
+    &kHunyuan,   &kArcee,   &kApertus,   &kStarcoder2, &kStableLm,      &kQwen3Moe,  &kMixtral,    &kGlm4Moe,
+    &kMiniMaxM2, &kLfm2,    &kQwen3Next, &kQwen35,     &kGraniteHybrid, &kNemotronH, &kDeepseekV3, &kGlm4MoeLite};
 
 /// What could be meant by a name that no family has.
 std::string known(std::span<const std::string_view> Family::*names, std::string_view wanted) {
@@ -111,6 +111,17 @@ std::string_view wrong_with(const AttentionConfig& attention, const std::vector<
   if (*attention.rope >= ropes.size()) return "rope";
   return ropes[*attention.rope].inverse_frequencies.size() * 2 > attention.head_dim ? "rope dimension" : "";
 }
+std::string_view wrong_with(const LatentAttentionConfig& c, const std::vector<RopeSpec>& ropes) {
+  if (!in_range(c.heads, 4096)) return "number of heads";
+  for (const uint32_t size : {c.nope_dim, c.rope_dim, c.value_dim, c.latent_dim}) {
+    if (!in_range(size, kMostHeadDim)) return "head size";
+  }
+  if (c.q_rank > 1 << 20) return "rank of queries";
+  if (!positive(c.scale)) return "scale";
+  if (c.rope >= ropes.size()) return "rope";
+  return ropes[c.rope].inverse_frequencies.size() * 2 > c.rope_dim ? "rope dimension" : "";
+}
+
 constexpr uint32_t kMostConvolutionRows = 16;
 
 std::string_view wrong_with(const ShortConvolutionConfig& c, const std::vector<RopeSpec>&) {

@@ -62,6 +62,8 @@ extern const Family kQwen3Next;
 extern const Family kQwen35;
 extern const Family kGraniteHybrid;
 extern const Family kNemotronH;
+extern const Family kDeepseekV3;
+extern const Family kGlm4MoeLite;
 
 /// All families, in the order of the documentation.
 std::span<const Family* const> families();

@@ -51,6 +51,7 @@ void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeigh
                        .chosen = c.chosen,
                        .groups = c.groups,
                        .chosen_groups = c.chosen_groups,
+                       .group_raters = c.group_raters,
                        .normalise = c.normalise,
                        .scale = c.scale,
                        .correction = w.correction,

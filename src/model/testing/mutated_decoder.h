@@ -117,7 +117,9 @@ std::string describe_config(Choose&& choose) {
                                        "qwen3_5_text",
                                        "qwen3_5_moe_text",
                                        "granitemoehybrid",
-                                       "nemotron_h"};
+                                       "nemotron_h",
+                                       "deepseek_v3",
+                                       "glm4_moe_lite"};
   static const std::vector<std::string> kKeys = {"hidden_size",
                                                  "intermediate_size",
                                                  "num_attention_heads",

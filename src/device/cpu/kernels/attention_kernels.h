@@ -64,6 +64,46 @@ HEARTH_INLINE void score(const SplitInput& in, unsigned row, unsigned first, uns
   for (; p < end; p += S::kLanes) score_vectors<S, kRows, 1>(in, row, p, scores);
 }
 
+/// scores[r][position] = q.k for kPositions latent rows and the query rows from `row` on: sums over the dimensions in
+/// order, lane by lane, then over the lanes.
+template <class S, unsigned kRows, unsigned kPositions>
+HEARTH_INLINE void score_latents(const SplitInput& in, unsigned row, unsigned position, float* scores) {
+  const uint16_t* keys[kPositions];
+  typename S::F acc[kRows][kPositions];
+#pragma GCC unroll 4
+  for (unsigned p = 0; p < kPositions; ++p) {
+    keys[p] = in.key_blocks[(position + p) / 16] + (position + p) % 16 * in.head_dim;
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < kRows; ++r) acc[r][p] = S::zero();
+  }
+  const float* q = in.queries + row * in.head_dim;
+  for (unsigned d = 0; d < in.head_dim; d += S::kLanes) {
+    typename S::F k[kPositions];
+#pragma GCC unroll 4
+    for (unsigned p = 0; p < kPositions; ++p) k[p] = S::load_f16(keys[p] + d);
+#pragma GCC unroll 8
+    for (unsigned r = 0; r < kRows; ++r) {
+      const auto x = S::load(q + r * in.head_dim + d);
+#pragma GCC unroll 4
+      for (unsigned p = 0; p < kPositions; ++p) acc[r][p] = S::fma(x, k[p], acc[r][p]);
+    }
+  }
+#pragma GCC unroll 8
+  for (unsigned r = 0; r < kRows; ++r) {
+    for (unsigned p = 0; p < kPositions; ++p) {
+      scores[(row + r) * kSplitTokens + position + p] = S::reduce_add(acc[r][p]);
+    }
+  }
+}
+
+template <class S, unsigned kRows>
+HEARTH_INLINE void score_latents(const SplitInput& in, unsigned row, VisibleRange visible, float* scores) {
+  constexpr unsigned kPositions = 2;
+  unsigned p = visible.first;
+  for (; p + kPositions <= visible.end; p += kPositions) score_latents<S, kRows, kPositions>(in, row, p, scores);
+  for (; p < visible.end; ++p) score_latents<S, kRows, 1>(in, row, p, scores);
+}
+
 /// Turns a row's scores into exp(score - highest), zero where the row does not see; returns their sum.
 template <class S>
 float soften(const SplitInput& in, unsigned row, unsigned first, unsigned end, float* scores, float* highest) {
@@ -105,7 +145,7 @@ HEARTH_INLINE void mix_vectors(const SplitInput& in, unsigned row, VisibleRange 
   for (unsigned p = visible.first; p < visible.end;) {
     const unsigned next = p / 16 * 16 + 16;
     const unsigned end = next < visible.end ? next : visible.end;
-    const uint16_t* values = in.value_blocks[p / 16] + p % 16 * in.head_dim + d;
+    const uint16_t* values = in.value_blocks[p / 16] + p % 16 * in.value_stride + d;
     for (; p < end; ++p) {
 #pragma GCC unroll 4
       for (unsigned v = 0; v < kVectors; ++v) {
@@ -115,12 +155,12 @@ HEARTH_INLINE void mix_vectors(const SplitInput& in, unsigned row, VisibleRange 
           acc[r][v] = S::fma(S::set(weights[(row + r) * kSplitTokens + p]), x, acc[r][v]);
         }
       }
-      values += in.head_dim;
+      values += in.value_stride;
     }
   }
 #pragma GCC unroll 8
   for (unsigned r = 0; r < kRows; ++r) {
-    for (unsigned v = 0; v < kVectors; ++v) S::store(mixed + (row + r) * in.head_dim + d + v * S::kLanes, acc[r][v]);
+    for (unsigned v = 0; v < kVectors; ++v) S::store(mixed + (row + r) * in.value_dim + d + v * S::kLanes, acc[r][v]);
   }
 }
 
@@ -128,21 +168,31 @@ template <class S, unsigned kRows>
 HEARTH_INLINE void mix(const SplitInput& in, unsigned row, VisibleRange visible, const float* weights, float* mixed) {
   constexpr unsigned kVectors = side_by_side(kRows);
   unsigned d = 0;
-  for (; d + kVectors * S::kLanes <= in.head_dim; d += kVectors * S::kLanes) {
+  for (; d + kVectors * S::kLanes <= in.value_dim; d += kVectors * S::kLanes) {
     mix_vectors<S, kRows, kVectors>(in, row, visible, weights, d, mixed);
   }
-  for (; d < in.head_dim; d += S::kLanes) mix_vectors<S, kRows, 1>(in, row, visible, weights, d, mixed);
+  for (; d < in.value_dim; d += S::kLanes) mix_vectors<S, kRows, 1>(in, row, visible, weights, d, mixed);
 }
 
-template <class S, unsigned kRows>
+template <class S, unsigned kRows, bool kLatent>
+HEARTH_INLINE void score_all(const SplitInput& in, unsigned row, VisibleRange visible, float* scores) {
+  if constexpr (kLatent) {
+    score_latents<S, kRows>(in, row, visible, scores);
+  } else {
+    const unsigned first = visible.first / S::kLanes * S::kLanes;
+    score<S, kRows>(in, row, first, (visible.end + S::kLanes - 1) / S::kLanes * S::kLanes, scores);
+  }
+}
+
+template <class S, unsigned kRows, bool kLatent>
 void attend_rows(const SplitInput& in, const SplitOutput& out, float* scratch) {
   // Where registers are few, rows beyond four make a second pass.
   constexpr unsigned kOnce = S::kRegisters == 32 || kRows < 4 ? kRows : 4;
   const VisibleRange visible = visible_to_any<S>(in);
   const unsigned first = visible.first / S::kLanes * S::kLanes;
   const unsigned end = (visible.end + S::kLanes - 1) / S::kLanes * S::kLanes;
-  score<S, kOnce>(in, 0, first, end, scratch);
-  if constexpr (kRows > kOnce) score<S, kRows - kOnce>(in, kOnce, first, end, scratch);
+  score_all<S, kOnce, kLatent>(in, 0, visible, scratch);
+  if constexpr (kRows > kOnce) score_all<S, kRows - kOnce, kLatent>(in, kOnce, visible, scratch);
   for (unsigned r = 0; r < kRows; ++r) {
     float* weights = scratch + r * kSplitTokens;
     if (in.first_visible[r] < in.end_visible[r]) {
@@ -157,25 +207,25 @@ void attend_rows(const SplitInput& in, const SplitOutput& out, float* scratch) {
   if constexpr (kRows > kOnce) mix<S, kRows - kOnce>(in, kOnce, visible, scratch, out.mixed);
 }
 
-template <class S>
+template <class S, bool kLatent>
 void attend_split(const SplitInput& in, const SplitOutput& out, float* scratch) {
   switch (in.rows) {
     case 1:
-      return attend_rows<S, 1>(in, out, scratch);
+      return attend_rows<S, 1, kLatent>(in, out, scratch);
     case 2:
-      return attend_rows<S, 2>(in, out, scratch);
+      return attend_rows<S, 2, kLatent>(in, out, scratch);
     case 3:
-      return attend_rows<S, 3>(in, out, scratch);
+      return attend_rows<S, 3, kLatent>(in, out, scratch);
     case 4:
-      return attend_rows<S, 4>(in, out, scratch);
+      return attend_rows<S, 4, kLatent>(in, out, scratch);
     case 5:
-      return attend_rows<S, 5>(in, out, scratch);
+      return attend_rows<S, 5, kLatent>(in, out, scratch);
     case 6:
-      return attend_rows<S, 6>(in, out, scratch);
+      return attend_rows<S, 6, kLatent>(in, out, scratch);
     case 7:
-      return attend_rows<S, 7>(in, out, scratch);
+      return attend_rows<S, 7, kLatent>(in, out, scratch);
     default:
-      return attend_rows<S, 8>(in, out, scratch);
+      return attend_rows<S, 8, kLatent>(in, out, scratch);
   }
 }
 
@@ -188,17 +238,17 @@ HEARTH_INLINE float exp_one(float x) {
 }
 
 template <class S>
-void merge_split(const SplitOutput& total, const SplitOutput& part, unsigned rows, unsigned head_dim) {
+void merge_split(const SplitOutput& total, const SplitOutput& part, unsigned rows, unsigned value_dim) {
   using F = typename S::F;
   for (unsigned r = 0; r < rows; ++r) {
     if (part.sum[r] == 0) continue;
-    float* mixed = total.mixed + r * head_dim;
-    const float* more = part.mixed + r * head_dim;
+    float* mixed = total.mixed + r * value_dim;
+    const float* more = part.mixed + r * value_dim;
     if (total.sum[r] == 0) {
       total.sum[r] = part.sum[r];
       total.highest[r] = part.highest[r];
       map<S>(
-          more, mixed, head_dim, [](F x) __attribute__((always_inline)) { return x; });
+          more, mixed, value_dim, [](F x) __attribute__((always_inline)) { return x; });
       continue;
     }
     const float highest = total.highest[r] > part.highest[r] ? total.highest[r] : part.highest[r];
@@ -210,12 +260,12 @@ void merge_split(const SplitOutput& total, const SplitOutput& part, unsigned row
     const F fb = S::set(b);
     map2<S>(
         mixed, more, mixed,
-        head_dim, [&](F x, F y) __attribute__((always_inline)) { return S::fma(y, fb, S::mul(x, fa)); });
+        value_dim, [&](F x, F y) __attribute__((always_inline)) { return S::fma(y, fb, S::mul(x, fa)); });
   }
 }
 
 template <class S>
-void finish_row(const SplitOutput& total, unsigned row, unsigned head_dim, const float* sink, float* out) {
+void finish_row(const SplitOutput& total, unsigned row, unsigned value_dim, const float* sink, float* out) {
   using F = typename S::F;
   float factor = 1.0F / total.sum[row];
   if (sink != nullptr) {
@@ -225,7 +275,7 @@ void finish_row(const SplitOutput& total, unsigned row, unsigned head_dim, const
   }
   const F f = S::set(factor);
   map<S>(
-      total.mixed + row * head_dim, out, head_dim, [&](F x) __attribute__((always_inline)) { return S::mul(x, f); });
+      total.mixed + row * value_dim, out, value_dim, [&](F x) __attribute__((always_inline)) { return S::mul(x, f); });
 }
 
 }  // namespace hearth::cpu

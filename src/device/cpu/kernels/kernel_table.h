@@ -24,7 +24,8 @@ constexpr Kernels make_kernels(const char* name) {
       .narrow = narrow<S>,
       .convolve = convolve<S>,
       .update_state = update_state<S>,
-      .attend_split = attend_split<S>,
+      .attend_split = attend_split<S, false>,
+      .attend_latent_split = attend_split<S, true>,
       .merge_split = merge_split<S>,
       .finish_row = finish_row<S>,
   };

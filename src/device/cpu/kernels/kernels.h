@@ -39,7 +39,8 @@ struct Rotation {
   bool interleaved;
 };
 
-/// Positions of one split of the context: blocks of K [head_dim][16] and V [16][head_dim] in f16.
+/// Positions of one split of the context: blocks of K [head_dim][16] and V [16][head_dim] in f16, or of latent rows
+/// [16][head_dim], which are K, and whose first value_dim values are V.
 inline constexpr unsigned kSplitTokens = 256;
 inline constexpr unsigned kSplitBlocks = kSplitTokens / 16;
 
@@ -48,9 +49,11 @@ inline constexpr unsigned kQueryRows = 8;
 
 /// What attending one split needs. Only blocks with a position that some row sees are read.
 struct SplitInput {
-  const float* queries;  ///< [head_dim][kQueryRows]
+  const float* queries;  ///< [head_dim][kQueryRows]; over latent rows [rows][head_dim]
   unsigned rows;         ///< used, 1 to kQueryRows
   unsigned head_dim;
+  unsigned value_dim;
+  unsigned value_stride;              ///< from one position's V to the next one's
   const uint16_t* const* key_blocks;  ///< [kSplitBlocks]
   const uint16_t* const* value_blocks;
   const unsigned* first_visible;  ///< [rows] of the split's positions, those in [first_visible, end_visible)
@@ -63,7 +66,7 @@ struct SplitInput {
 struct SplitOutput {
   float* highest;  ///< [rows]
   float* sum;      ///< [rows]; 0 where nothing was visible
-  float* mixed;    ///< [rows][head_dim]
+  float* mixed;    ///< [rows][value_dim]
 };
 
 /// Rows that a causal convolution may see.
@@ -128,10 +131,12 @@ struct Kernels {
   void (*update_state)(const StateInput& input, float* out);
 
   void (*attend_split)(const SplitInput& input, const SplitOutput& output, float* scratch);
-  /// Adds `part` to `total`, both [rows] of one head_dim; order matters, splits come in ascending order.
-  void (*merge_split)(const SplitOutput& total, const SplitOutput& part, unsigned rows, unsigned head_dim);
+  /// The same over latent rows.
+  void (*attend_latent_split)(const SplitInput& input, const SplitOutput& output, float* scratch);
+  /// Adds `part` to `total`, both [rows] of one value_dim; order matters, splits come in ascending order.
+  void (*merge_split)(const SplitOutput& total, const SplitOutput& part, unsigned rows, unsigned value_dim);
   /// out = row `row` of `total` divided by its sum, to which exp(*sink) belongs too where there is a sink.
-  void (*finish_row)(const SplitOutput& total, unsigned row, unsigned head_dim, const float* sink, float* out);
+  void (*finish_row)(const SplitOutput& total, unsigned row, unsigned value_dim, const float* sink, float* out);
 };
 
 /// Floats of scratch that attend_split needs.

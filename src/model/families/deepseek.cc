@@ -1,0 +1,156 @@
+#include <array>
+#include <cmath>
+
+#include "model/families/expert_fields.h"
+#include "model/families/hugging_face_rope.h"
+#include "model/rope.h"
+
+// DeepSeek V3 and R1 (arXiv 2412.19437), and GLM 4.7 Flash, which is built alike: latent attention, experts by
+// sigmoids with a correction for the choice.
+namespace hearth {
+namespace {
+
+constexpr std::array<std::string_view, 1> kDeepseekTypes = {"deepseek_v3"};
+constexpr std::array<std::string_view, 1> kGlmTypes = {"glm4_moe_lite"};
+constexpr std::array<std::string_view, 0> kArchitectures = {};
+
+/// What the two have as their own where config.json does not say it.
+struct Usual {
+  uint32_t q_rank, nope_dim, value_dim, experts, chosen, expert_width, groups, chosen_groups, dense_layers;
+  float scale;
+};
+
+/// YaRN widens scores as well: its second magnitude counts twice, for q and for k.
+float attention_scale(fields::HuggingFaceFields& f, const LatentAttentionConfig& c) {
+  const nlohmann::json parameters = fields::single_rope_parameters(f);
+  fields::HuggingFaceFields rope(parameters);
+  double scale = 1 / std::sqrt(static_cast<double>(c.head_dim()));
+  const float all = rope.f32("mscale_all_dim", 0.0F);
+  const bool is_scaled = rope.string("rope_type", rope.string("type", "default")) != "default";
+  if (is_scaled && all != 0) scale *= std::pow(yarn_magnitude(rope.f32("factor", 1.0F), all), 2);
+  return static_cast<float>(scale);
+}
+
+void set_latent_attention(fields::HuggingFaceFields& f, DecoderDescription& d, const Usual& usual) {
+  LatentAttentionConfig attention = {.nope_dim = f.u32("qk_nope_head_dim", usual.nope_dim),
+                                     .rope_dim = f.u32("qk_rope_head_dim", 64),
+                                     .value_dim = f.u32("v_head_dim", usual.value_dim),
+                                     .latent_dim = f.u32("kv_lora_rank", 512),
+                                     .q_rank = f.value("q_lora_rank").is_null() && f.has("q_lora_rank")
+                                                   ? 0
+                                                   : f.u32("q_lora_rank", usual.q_rank)};
+  d.config.for_each_attention([&](const AttentionConfig& a) { attention.heads = a.heads; });
+  if (f.u32("qk_head_dim", attention.head_dim()) != attention.head_dim()) {
+    f.fail("qk_head_dim is not the sum of its two parts");
+  }
+  // The norms of q and kv in between have transformers' default.
+  attention.scale = attention_scale(f, attention);
+  d.config.ropes = {fields::single_rope(f, {.head_dim = attention.rope_dim,
+                                            .interleaved = f.boolean("rope_interleave", true)})};
+  for (LayerConfig& layer : d.config.layers) layer.mixer = attention;
+
+  TensorNames& n = d.names;
+  const std::string part = "model.layers.{}.self_attn.";
+  n.k = n.v = "";
+  n.q = part + "q_proj.weight";
+  if (attention.q_rank > 0) {
+    n.q = part + "q_b_proj.weight";
+    n.q_a = part + "q_a_proj.weight";
+    n.q_a_norm = part + "q_a_layernorm.weight";
+  }
+  n.kv_a = part + "kv_a_proj_with_mqa.weight";
+  n.kv_a_norm = part + "kv_a_layernorm.weight";
+  n.kv_b = part + "kv_b_proj.weight";
+  if (f.boolean("attention_bias", false)) {
+    if (attention.q_rank > 0) n.q_a_bias = part + "q_a_proj.bias";
+    n.kv_a_bias = part + "kv_a_proj_with_mqa.bias";
+    n.output_bias = part + "o_proj.bias";
+  }
+}
+
+void set_mixtures(fields::HuggingFaceFields& f, DecoderDescription& d, const Usual& usual) {
+  ExpertsConfig experts = {.experts = f.u32("n_routed_experts", usual.experts),
+                           .chosen = f.u32("num_experts_per_tok", usual.chosen),
+                           .width = f.u32("moe_intermediate_size", usual.expert_width),
+                           .router = RouterKind::sigmoid,
+                           .groups = f.u32("n_group", usual.groups),
+                           .chosen_groups = f.u32("topk_group", usual.chosen_groups),
+                           .normalise = f.boolean("norm_topk_prob", true),
+                           .scale = f.f32("routed_scaling_factor", usual.scale)};
+  experts.shared_width = f.u32("n_shared_experts", 1) * experts.width;
+  const uint32_t dense_layers = f.u32("first_k_dense_replace", usual.dense_layers);
+  const nlohmann::json kinds = f.value("mlp_layer_types");
+  fields::set_experts(d.config, experts, [&](uint32_t i) {
+    return kinds.is_array() && i < kinds.size() ? kinds[i] == "sparse" : i >= dense_layers;
+  });
+  fields::name_experts(d.names);
+  const std::string mlp = "model.layers.{}.mlp.";
+  d.names.router_correction = mlp + "gate.e_score_correction_bias";
+  d.names.shared_gate = mlp + "shared_experts.gate_proj.weight";
+  d.names.shared_up = mlp + "shared_experts.up_proj.weight";
+  d.names.shared_down = mlp + "shared_experts.down_proj.weight";
+  d.extra_layers = f.u32("num_nextn_predict_layers", 0);
+}
+
+/// Other ways to choose experts, which remote code of older files has.
+void expect_usual_routing(fields::HuggingFaceFields& f) {
+  const auto expect = [&](const char* key, std::string_view usual) {
+    if (!f.has(key) || f.string(key, "") == usual) return;
+    f.fail(std::string(key) + " '" + f.string(key, "").substr(0, 40) + "' is not supported", ErrorCode::unsupported);
+  };
+  expect("topk_method", "noaux_tc");
+  expect("scoring_func", "sigmoid");
+  if (f.u32("moe_layer_freq", 1) != 1) f.fail("moe_layer_freq is not 1", ErrorCode::unsupported);
+}
+
+Result<DecoderDescription> describe(const nlohmann::json& config, const fields::Defaults& defaults,
+                                    const Usual& usual) {
+  fields::HuggingFaceFields f(config);
+  DecoderDescription d = fields::common(f, defaults);
+  set_latent_attention(f, d, usual);
+  expect_usual_routing(f);
+  set_mixtures(f, d, usual);
+  return fields::finish(f, std::move(d));
+}
+
+Result<DecoderDescription> deepseek_from_hugging_face(const nlohmann::json& config) {
+  return describe(config,
+                  {.family = "deepseek_v3", .has_own_ropes = true, .context_length = 4096, .head_dim = 64},
+                  {.q_rank = 1536,
+                   .nope_dim = 128,
+                   .value_dim = 128,
+                   .experts = 256,
+                   .chosen = 8,
+                   .expert_width = 2048,
+                   .groups = 8,
+                   .chosen_groups = 4,
+                   .dense_layers = 3,
+                   .scale = 2.5F});
+}
+
+Result<DecoderDescription> glm_from_hugging_face(const nlohmann::json& config) {
+  return describe(
+      config,
+      {.family = "glm4_moe_lite", .has_own_ropes = true, .context_length = 202752, .head_dim = 64, .epsilon = 1e-5F},
+      {.q_rank = 768,
+       .nope_dim = 192,
+       .value_dim = 256,
+       .experts = 64,
+       .chosen = 4,
+       .expert_width = 1536,
+       .groups = 1,
+       .chosen_groups = 1,
+       .dense_layers = 1,
+       .scale = 1.8F});
+}
+
+Result<DecoderDescription> no_gguf(const Gguf&) {
+  return fail(ErrorCode::unsupported, "latent attention is read from Hugging Face directories only");
+}
+
+}  // namespace
+
+const Family kDeepseekV3 = {"deepseek_v3", kDeepseekTypes, kArchitectures, deepseek_from_hugging_face, no_gguf};
+const Family kGlm4MoeLite = {"glm4_moe_lite", kGlmTypes, kArchitectures, glm_from_hugging_face, no_gguf};
+
+}  // namespace hearth
