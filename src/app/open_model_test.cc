@@ -81,11 +81,13 @@ TEST_F(OpenGpuForTest, ChoosesOnceAndKeepsToIt) {
 }
 
 TEST_F(OpenGpuForTest, TheProcessorTakesWhatTheGpuCannotHold) {
-  setenv("HEARTH_VULKAN_MEMORY_MB", "1", 1);
-  // Steps of ever more tokens leave less of the MiB for weights.
+  setenv("HEARTH_VULKAN_MEMORY_MB", "2", 1);
+  // The caches of ever more sequences leave less of it for layers.
   std::vector<std::string> kinds;
-  for (uint32_t tokens = 16; tokens <= 512; tokens += 8) {
-    const std::string kind = kind_of({.device = "vulkan"}, {.context_tokens = 16, .limits = {.tokens = tokens}});
+  for (uint32_t sequences = 1; sequences <= 64; ++sequences) {
+    const std::string kind = kind_of(
+        {.device = "vulkan"},
+        {.context_tokens = 512, .sequences = sequences, .limits = {.tokens = 16, .logit_rows = 1, .sequences = 1}});
     if (kinds.empty() || kinds.back() != kind) kinds.push_back(kind);
   }
   EXPECT_THAT(kinds, testing::ElementsAre("vulkan", "cpu+vulkan", "cpu"));

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "device/cache_spec.h"
+#include "device/memory_ledger.h"
 #include "device/operation.h"
 #include "device/step.h"
 #include "tensor/number_format.h"
@@ -124,6 +125,9 @@ class Program {
 
   /// Of its device, for the metrics; empty where there is no pool. Thread-safe.
   virtual std::vector<BufferPoolStatistics> buffer_pools() const { return {}; }
+
+  /// What its devices have allocated, all programs and models together. Thread-safe.
+  virtual std::vector<DeviceMemoryUse> memory_use() const { return {}; }
 };
 
 /// Where weights and the KV cache live and programs run. Weights are declared and written first (from any threads),
@@ -165,6 +169,11 @@ class Device {
   virtual Result<void> create_cache(const CacheSpec& spec) = 0;
 
   virtual Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) = 0;
+
+  /// Bytes that such a program's activations would take, and what else grows with its limits, were `matrices` all that
+  /// is declared. Errors: as declare_matrix and compile.
+  virtual Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> matrices,
+                                         const ProgramLimits& limits) const = 0;
 
   /// Sustained read bandwidth of the device's memory with all its threads or units, measured now; 0 where that makes no
   /// sense (reference) or cannot be done (no memory, no clock).

@@ -5,16 +5,10 @@
 #include "engine/cache/cache_plan.h"
 #include "engine/engine_loop.h"
 #include "engine/step_budget.h"
-#include "model/place_layers.h"
 #include "text/tokenizer.h"
 
 namespace hearth {
 namespace {
-
-uint64_t large_step_bytes(const Model& model, EngineOptions options) {
-  options.max_batched_tokens = kLargeStep;
-  return step_bytes(model.recording(), program_limits(options));
-}
 
 EngineOptions with_consistent_limits(EngineOptions options) {
   options.max_sequences = std::max(options.max_sequences, 1U);
@@ -40,7 +34,11 @@ Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tok
   EngineParts parts;
   parts.rebuild = std::move(rebuild);
   parts.options = options;
-  parts.options.max_batched_tokens = step_budget(options, model.cache_memories(), large_step_bytes(model, options));
+  EngineOptions large_steps = options;
+  large_steps.max_batched_tokens = kLargeStep;
+  auto large_step_bytes = model.program_bytes(program_limits(large_steps));
+  if (!large_step_bytes) return pass_on(large_step_bytes);
+  parts.options.max_batched_tokens = step_budget(options, model.cache_memories(), *large_step_bytes);
   parts.options = with_consistent_limits(parts.options);
   parts.cache_groups = model.cache_groups();
   parts.vocabulary = model.config().vocabulary;
@@ -48,8 +46,10 @@ Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tok
   parts.tokenizer = tokenizer;
 
   const ProgramLimits limits = program_limits(parts.options);
-  Result<CachePlan> plan = plan_cache(parts.cache_groups, model.config().context_length, parts.options,
-                                      model.cache_memories(), step_bytes(model.recording(), limits));
+  auto step_bytes = model.program_bytes(limits);
+  if (!step_bytes) return pass_on(step_bytes);
+  Result<CachePlan> plan =
+      plan_cache(parts.cache_groups, model.config().context_length, parts.options, model.cache_memories(), *step_bytes);
   if (!plan) return pass_on(plan);
   parts.options.context_length = plan->context_length;
   parts.options.cache_bytes = plan->bytes;

@@ -122,7 +122,8 @@ void EngineLoop::update_metrics() {
                    .prefix_cache_queries = scheduler_.prefix_queries(),
                    .prefix_cache_hits = scheduler_.prefix_hits(),
                    .queue_seconds = queued == 0 ? 0 : queued * step_cost_.seconds_per_prompt_token(),
-                   .buffer_pools = program_ ? program_->buffer_pools() : std::vector<BufferPoolStatistics>()});
+                   .buffer_pools = program_ ? program_->buffer_pools() : std::vector<BufferPoolStatistics>(),
+                   .memory_use = program_ ? program_->memory_use() : std::vector<DeviceMemoryUse>()});
 }
 
 Result<void> EngineLoop::check_integrity() const { return cache_.check_integrity(true); }

@@ -57,6 +57,7 @@ struct EngineMetrics {
   double queue_seconds = 0;  ///< that the prompts which are there will take, by what steps cost; 0 before that is known
   std::map<std::string, UserTokens> users;         ///< of users with a name
   std::vector<BufferPoolStatistics> buffer_pools;  ///< of the device
+  std::vector<DeviceMemoryUse> memory_use;         ///< of each device
   std::array<uint64_t, 4> finished{};              ///< by FinishReason
   Histogram time_to_first_token_seconds{kLatencyBounds};
   Histogram inter_token_latency_seconds{kLatencyBounds};

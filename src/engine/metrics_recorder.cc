@@ -17,6 +17,7 @@ void MetricsRecorder::update(State state) {
   metrics_.prefix_cache_hits = state.prefix_cache_hits;
   metrics_.queue_seconds = state.queue_seconds;
   metrics_.buffer_pools = std::move(state.buffer_pools);
+  metrics_.memory_use = std::move(state.memory_use);
 }
 
 void MetricsRecorder::note_admission(ActiveRequest& active, TimePoint now) {

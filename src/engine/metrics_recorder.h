@@ -23,6 +23,7 @@ class MetricsRecorder {
     uint64_t prefix_cache_hits = 0;
     double queue_seconds = 0;
     std::vector<BufferPoolStatistics> buffer_pools;
+    std::vector<DeviceMemoryUse> memory_use;
   };
 
   void update(State state);

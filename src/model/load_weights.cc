@@ -74,15 +74,15 @@ Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescr
   return WeightList{.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()};
 }
 
-Result<DecoderWeights> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                    ProgressSink& progress, std::stop_token stop) {
+Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
+                                ProgressSink& progress, std::stop_token stop) {
   progress.report({.stage = "plan"});
   WeightPlan plan(checkpoint, &device, description.config.norm_offset);
   DecoderWeights weights = plan_decoder(plan, description);
   if (plan.error()) return std::unexpected(*plan.error());
   const auto layers = static_cast<int>(description.config.layers.size());
   if (auto read = read_weights(checkpoint, plan.sources(), device, layers, progress, stop); !read) return pass_on(read);
-  return weights;
+  return WeightList{.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()};
 }
 
 }  // namespace hearth

@@ -14,19 +14,19 @@
 
 namespace hearth {
 
-/// What load_weights would take from a checkpoint.
+/// A decoder's weights, and what of a checkpoint they are.
 struct WeightList {
-  DecoderWeights weights;                    ///< which there are; they mean nothing to a device
-  std::vector<MatrixSpec> matrices;          ///< in the order in which they are declared
+  DecoderWeights weights;
+  std::vector<MatrixSpec> matrices;          ///< as declared, by MatrixId on a device that holds nothing else
   std::set<std::string, std::less<>> names;  ///< of all tensors that are read
 };
-/// Errors: not_found, corrupt (shape).
+/// What load_weights would take. Errors: not_found, corrupt (shape).
 Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescription& description);
 
 /// Finds every tensor that the description names, checks its shape, reserves it on the device, then reads all of them
 /// with a few threads in pieces of some MiB. Reports stage "plan", then "load" with bytes and layer.
 /// Errors name the tensor: not_found, unsupported, corrupt (shape, non-finite scale), io, out_of_memory, cancelled.
-Result<DecoderWeights> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                    ProgressSink& progress, std::stop_token stop);
+Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
+                                ProgressSink& progress, std::stop_token stop);
 
 }  // namespace hearth

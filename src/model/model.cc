@@ -55,7 +55,8 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
   std::unique_ptr<Model> model(new Model());
   model->config_ = std::move(description->config);
   model->device_ = &device;
-  model->recording_ = record_forward(model->config_, *weights);
+  model->recording_ = record_forward(model->config_, weights->weights);
+  model->matrices_ = std::move(weights->matrices);
   model->cache_ = cache_layers_of(model->config_);
   for (const CacheLayerSpec& layer : model->cache_.layers) {
     model->cache_.groups[layer.group].bytes_per_block += device.cache_block_bytes(layer);
@@ -85,6 +86,10 @@ std::vector<CacheMemory> Model::cache_memories() const {
 
 Result<std::unique_ptr<Program>> Model::compile(const ProgramLimits& limits) const {
   return device_->compile(recording_, limits);
+}
+
+Result<uint64_t> Model::program_bytes(const ProgramLimits& limits) const {
+  return device_->program_bytes(recording_, matrices_, limits);
 }
 
 }  // namespace hearth

@@ -47,6 +47,8 @@ class Model {
   std::vector<CacheMemory> cache_memories() const;
 
   Result<std::unique_ptr<Program>> compile(const ProgramLimits& limits) const;
+  /// Bytes of activations that compile would take.
+  Result<uint64_t> program_bytes(const ProgramLimits& limits) const;
 
   /// Bytes of weights that a step of one token reads.
   uint64_t bytes_read_per_step() const { return bytes_read_per_step_; }
@@ -57,6 +59,7 @@ class Model {
   DecoderConfig config_;
   Device* device_ = nullptr;
   Recording recording_;
+  std::vector<MatrixSpec> matrices_;  ///< as declared
   CacheLayers cache_;
   uint64_t bytes_read_per_step_ = 0;
 };

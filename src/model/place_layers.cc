@@ -23,8 +23,10 @@ Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& li
                            .pool = memory.pool,
                            .usable_bytes = usable_bytes(memory),
                            .layer_bytes = std::vector<uint64_t>(config.layers.size()),
-                           .tied = config.tied_embeddings,
-                           .step_bytes = step_bytes(record_forward(config, list.weights), options.limits)};
+                           .tied = config.tied_embeddings};
+  auto steps = device.program_bytes(record_forward(config, list.weights), list.matrices, options.limits);
+  if (!steps) return pass_on(steps);
+  planned.step_bytes = *steps;
   for (const MatrixSpec& matrix : list.matrices) {
     auto bytes = device.declared_bytes(matrix);
     if (!bytes) return pass_on(bytes);
@@ -45,16 +47,6 @@ Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& li
 }
 
 }  // namespace
-
-uint64_t step_bytes(const Recording& recording, const ProgramLimits& limits) {
-  // A float, and at most a byte with its share of a scale and a sum.
-  constexpr uint64_t kBytesOfValue = 6;
-  uint64_t bytes = 0;
-  for (const ActivationSpec& tensor : recording.tensors) {
-    bytes += uint64_t{tensor.rows == Rows::tokens ? limits.tokens : limits.logit_rows} * tensor.width * kBytesOfValue;
-  }
-  return bytes;
-}
 
 Result<LayerPlan> plan_layers_of(const Checkpoint& checkpoint, std::span<const std::unique_ptr<Device>> devices,
                                  const PlaceOptions& options) {

@@ -21,10 +21,6 @@ struct PlaceOptions {
   ProgramLimits limits = {.tokens = 512, .logit_rows = 64, .sequences = 64};
 };
 
-/// Bytes of activations that steps within the limits take at most on a device: floats, bytes for matmuls, logits that
-/// the host reads.
-uint64_t step_bytes(const Recording& recording, const ProgramLimits& limits);
-
 /// Which of the devices takes how many layers of a checkpoint's decoder (plan_layers), by the memory that is free now.
 /// Errors: as describe_decoder and plan_layers; unsupported (a device cannot hold one of the matrices).
 Result<LayerPlan> plan_layers_of(const Checkpoint& checkpoint, std::span<const std::unique_ptr<Device>> devices,

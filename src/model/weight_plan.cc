@@ -35,7 +35,7 @@ MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& part
 
 MatrixId WeightPlan::declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts) {
   matrices_.push_back(spec);
-  if (device_ == nullptr) return {};
+  if (device_ == nullptr) return {static_cast<uint32_t>(matrices_.size() - 1)};
   auto matrix = device_->declare_matrix(spec);
   if (!matrix) {
     error_ = matrix.error();

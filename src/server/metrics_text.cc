@@ -112,6 +112,16 @@ void add_users(Families& out, const EngineMetrics& metrics) {
   }
 }
 
+void add_memory_use(Families& out, const EngineMetrics& metrics) {
+  for (const DeviceMemoryUse& device : metrics.memory_use) {
+    for (size_t owner = 0; owner < kMemoryOwners.size(); ++owner) {
+      out.gauge("hearth:device_memory_bytes", "What a device has allocated, by what it is for",
+                static_cast<double>(device.use.bytes[owner]),
+                {{"device", device.device}, {"owner", std::string(kMemoryOwners[owner])}});
+    }
+  }
+}
+
 void add_buffer_pools(Families& out, const EngineMetrics& metrics) {
   const auto gauge = [&](const char* name, const char* help, auto value) {
     for (const BufferPoolStatistics& pool : metrics.buffer_pools) {
@@ -162,6 +172,7 @@ std::string metrics_text(const ServedModel& model, const RequestCounters& counte
     add_totals(out, metrics);
     add_times(out, metrics);
     add_buffer_pools(out, metrics);
+    add_memory_use(out, metrics);
     add_users(out, metrics);
   }
   return out.text();

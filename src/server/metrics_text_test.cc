@@ -61,6 +61,17 @@ TEST(Metrics, TellOfTheDevicesBufferPool) {
   }
 }
 
+TEST(Metrics, TellWhatADevicesMemoryIsFor) {
+  ServedModel model("m");
+  FakeEngine engine;
+  model.set_ready({.engine = &engine});
+  const std::string text = metrics_text(model, {});
+  for (const char* line : {"weights\"} 1000", "cache\"} 200", "activations\"} 30", "staging\"} 4"}) {
+    const std::string whole = std::string("hearth:device_memory_bytes{model_name=\"m\",device=\"cpu\",owner=\"") + line;
+    EXPECT_NE(text.find(whole), std::string::npos) << whole << "\n" << text;
+  }
+}
+
 TEST(Health, FollowsTheModel) {
   ServedModel model("m");
   EXPECT_EQ(health(model).status, 503U);

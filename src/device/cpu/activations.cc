@@ -71,6 +71,35 @@ class Placement {
   size_t end_ = 0;
 };
 
+/// Where each tensor's forms begin in one piece of memory.
+struct PlannedTensor {
+  TensorForms forms;
+  size_t values, int8_panels, fine_panels, float_panels;
+};
+struct Plan {
+  std::vector<PlannedTensor> tensors;
+  size_t bytes = 0;
+};
+
+Plan make_plan(const Recording& recording, const ProgramLimits& limits, const std::vector<PackedMatrix>& matrices) {
+  Plan plan;
+  Placement placement;
+  const std::vector<Lifetime> lifetimes = lifetimes_of(recording, matrices);
+  for (size_t i = 0; i < lifetimes.size(); ++i) {
+    const ActivationSpec& spec = recording.tensors[i];
+    const size_t blocks = ActivationTensor{.width = spec.width}.blocks();
+    const size_t rows = spec.rows == Rows::tokens ? limits.tokens : limits.logit_rows;
+    const TensorForms& forms = lifetimes[i].forms;
+    const auto place = [&](bool wanted, size_t bytes) { return wanted ? placement.place(lifetimes[i], bytes) : 0; };
+    plan.tensors.push_back({forms, place(forms.values, rows * spec.width * sizeof(float)),
+                            place(forms.int8_panels, Panels::bytes(PanelKind::int8, rows, blocks)),
+                            place(forms.fine_panels, Panels::bytes(PanelKind::fine, rows, blocks)),
+                            place(forms.float_panels, Panels::bytes(PanelKind::floats, rows, blocks))});
+  }
+  plan.bytes = std::max<size_t>(placement.end(), 64);
+  return plan;
+}
+
 }  // namespace
 
 PanelRow ActivationTensor::panel_row(const TensorForms& forms, size_t index, size_t row_count) const {
@@ -92,38 +121,27 @@ PanelRow ActivationTensor::panel_row(const TensorForms& forms, size_t index, siz
 
 Result<ActivationMemory> ActivationMemory::create(const Recording& recording, const ProgramLimits& limits,
                                                   const std::vector<PackedMatrix>& matrices) {
-  struct Offsets {
-    size_t values, int8_panels, fine_panels, float_panels;
-  };
-  ActivationMemory memory;
-  Placement placement;
-  std::vector<Offsets> offsets;
-  const std::vector<Lifetime> lifetimes = lifetimes_of(recording, matrices);
-  for (size_t i = 0; i < lifetimes.size(); ++i) {
-    const ActivationSpec& spec = recording.tensors[i];
-    const ActivationTensor tensor{.rows = spec.rows, .width = spec.width};
-    const size_t rows = spec.rows == Rows::tokens ? limits.tokens : limits.logit_rows;
-    const TensorForms& forms = lifetimes[i].forms;
-    const auto place = [&](bool wanted, size_t bytes) { return wanted ? placement.place(lifetimes[i], bytes) : 0; };
-    offsets.push_back({place(forms.values, rows * spec.width * sizeof(float)),
-                       place(forms.int8_panels, Panels::bytes(PanelKind::int8, rows, tensor.blocks())),
-                       place(forms.fine_panels, Panels::bytes(PanelKind::fine, rows, tensor.blocks())),
-                       place(forms.float_panels, Panels::bytes(PanelKind::floats, rows, tensor.blocks()))});
-    memory.tensors_.push_back(tensor);
-  }
-  auto mapping = Mapping::reserve(std::max<size_t>(placement.end(), 64), "activations");
+  const Plan plan = make_plan(recording, limits, matrices);
+  auto mapping = Mapping::reserve(plan.bytes, "activations");
   if (!mapping) return pass_on(mapping);
+  ActivationMemory memory;
   memory.memory_ = std::move(*mapping);
   std::byte* const base = memory.memory_.data();
-  for (size_t i = 0; i < offsets.size(); ++i) {
-    ActivationTensor& tensor = memory.tensors_[i];
-    const TensorForms& forms = lifetimes[i].forms;
-    if (forms.values) tensor.values = reinterpret_cast<float*>(base + offsets[i].values);
-    if (forms.int8_panels) tensor.int8_panels = base + offsets[i].int8_panels;
-    if (forms.fine_panels) tensor.fine_panels = base + offsets[i].fine_panels;
-    if (forms.float_panels) tensor.float_panels = base + offsets[i].float_panels;
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    const auto& [forms, values, int8_panels, fine_panels, float_panels] = plan.tensors[i];
+    ActivationTensor tensor{.rows = recording.tensors[i].rows, .width = recording.tensors[i].width};
+    if (forms.values) tensor.values = reinterpret_cast<float*>(base + values);
+    if (forms.int8_panels) tensor.int8_panels = base + int8_panels;
+    if (forms.fine_panels) tensor.fine_panels = base + fine_panels;
+    if (forms.float_panels) tensor.float_panels = base + float_panels;
+    memory.tensors_.push_back(tensor);
   }
   return memory;
+}
+
+size_t ActivationMemory::planned_bytes(const Recording& recording, const ProgramLimits& limits,
+                                       const std::vector<PackedMatrix>& matrices) {
+  return make_plan(recording, limits, matrices).bytes;
 }
 
 }  // namespace hearth::cpu

@@ -44,6 +44,10 @@ class ActivationMemory {
   static Result<ActivationMemory> create(const Recording& recording, const ProgramLimits& limits,
                                          const std::vector<PackedMatrix>& matrices);
 
+  /// What create would reserve.
+  static size_t planned_bytes(const Recording& recording, const ProgramLimits& limits,
+                              const std::vector<PackedMatrix>& matrices);
+
   const ActivationTensor& tensor(TensorId id) const { return tensors_[id.index]; }
   size_t bytes() const { return memory_.size(); }
 

@@ -14,7 +14,7 @@ namespace {
 
 class CpuDevice : public Device {
  public:
-  CpuDevice(const Kernels& kernels, uint32_t threads) : pool_(threads), storage_{kernels, pool_, {}, {}, {}} {
+  CpuDevice(const Kernels& kernels, uint32_t threads) : pool_(threads), storage_{kernels, pool_, ledger_, {}, {}, {}} {
     info_ = {"cpu", processor_name(), fmt::format("{}, {} threads", kernels.name, pool_.threads()), pool_.threads()};
   }
 
@@ -31,6 +31,7 @@ class CpuDevice : public Device {
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override {
     auto matrix = PackedMatrix::create(spec, weights_);
     if (!matrix) return pass_on(matrix);
+    weights_entry_.add(matrix->bytes());
     storage_.matrices.push_back(std::move(*matrix));
     return MatrixId{static_cast<uint32_t>(storage_.matrices.size() - 1)};
   }
@@ -45,15 +46,11 @@ class CpuDevice : public Device {
 
   Result<VectorId> upload_vector(const std::string&, std::span<const float> values, uint32_t) override {
     storage_.vectors.emplace_back(values.begin(), values.end());
+    weights_entry_.add(values.size_bytes());
     return VectorId{static_cast<uint32_t>(storage_.vectors.size() - 1)};
   }
 
-  uint64_t weight_bytes() const override {
-    uint64_t sum = 0;
-    for (const PackedMatrix& matrix : storage_.matrices) sum += matrix.bytes();
-    for (const auto& vector : storage_.vectors) sum += vector.size() * sizeof(float);
-    return sum;
-  }
+  uint64_t weight_bytes() const override { return ledger_.now().of(MemoryOwner::weights); }
 
   uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
 
@@ -63,6 +60,7 @@ class CpuDevice : public Device {
     auto cache = PagedCache::create(spec);
     if (!cache) return pass_on(cache);
     storage_.cache = std::move(*cache);
+    cache_entry_ = ledger_.enter(MemoryOwner::cache, storage_.cache.bytes());
     return {};
   }
 
@@ -70,11 +68,24 @@ class CpuDevice : public Device {
     return compile_program(recording, limits, storage_);
   }
 
+  Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> specs,
+                                 const ProgramLimits& limits) const override {
+    CpuStorage planned{storage_.kernels, storage_.pool, storage_.ledger, {}, {}, {}};
+    for (const MatrixSpec& spec : specs) {
+      auto matrix = PackedMatrix::lay_out(spec);
+      if (!matrix) return pass_on(matrix);
+      planned.matrices.push_back(std::move(*matrix));
+    }
+    return planned_bytes(recording, limits, planned);
+  }
+
   double measure_bandwidth_gb_per_second() override { return measure_read_bandwidth(pool_); }
 
  private:
   DeviceInfo info_;
   ThreadPool pool_;
+  MemoryLedger ledger_;
+  MemoryLedger::Entry weights_entry_ = ledger_.enter(MemoryOwner::weights), cache_entry_;
   Arena weights_;
   CpuStorage storage_;
 };

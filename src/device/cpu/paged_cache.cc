@@ -36,4 +36,10 @@ Result<PagedCache> PagedCache::create(const CacheSpec& spec) {
   return cache;
 }
 
+uint64_t PagedCache::bytes() const {
+  uint64_t sum = 0;
+  for (const Group& group : groups_) sum += group.blocks * group.block_bytes;
+  return sum;
+}
+
 }  // namespace hearth::cpu

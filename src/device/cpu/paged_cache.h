@@ -27,6 +27,7 @@ class PagedCache {
   const CacheLayerSpec& layer(uint32_t index) const { return layers_[index].spec; }
   uint32_t group_count() const { return static_cast<uint32_t>(groups_.size()); }
   uint32_t block_count(uint32_t group) const { return groups_[group].blocks; }
+  uint64_t bytes() const;  ///< reserved
 
   uint16_t* keys(uint32_t layer, uint32_t block, uint32_t kv_head) const {
     return reinterpret_cast<uint16_t*>(at(layer, block)) + kv_head * layers_[layer].head_values;

@@ -20,18 +20,26 @@ class CpuProgram : public InlineProgram {
              ActivationMemory activations)
       : recording_(recording), limits_(limits), storage_(storage), activations_(std::move(activations)) {
     make_operations();
-    make_readers();
     size_t scratch = 1;
     for (const auto& operation : operations_) scratch = std::max(scratch, operation->scratch_floats());
     for (unsigned thread = 0; thread < storage.pool.threads(); ++thread) {
       scratch_.push_back(std::make_unique<float[]>(scratch));
     }
+    scratch_bytes_ = scratch_.size() * scratch * sizeof(float);
     rotations_.resize(recording.ropes.size());
     for (size_t r = 0; r < rotations_.size(); ++r) {
       rotations_[r].pairs = recording.ropes[r].inverse_frequencies.size();
       rotations_[r].interleaved = recording.ropes[r].interleaved;
     }
   }
+
+  /// What steps need of the device's cache, which is there by now.
+  void begin() {
+    make_readers();
+    entry_ = storage_.ledger.enter(MemoryOwner::activations, activations_.bytes() + scratch_bytes_);
+  }
+
+  size_t scratch_bytes() const { return scratch_bytes_; }
 
   Result<StepOutput> compute(const StepInput& input) override {
     if (auto ready = prepare(input); !ready) return pass_on(ready);
@@ -48,6 +56,8 @@ class CpuProgram : public InlineProgram {
     output.activations = handed_on_;
     return output;
   }
+
+  std::vector<DeviceMemoryUse> memory_use() const override { return {{"cpu", storage_.ledger.now()}}; }
 
   Result<StepProfile> profile(const StepInput& input) override {
     StepProfile profile;
@@ -172,12 +182,14 @@ class CpuProgram : public InlineProgram {
   ProgramLimits limits_;
   const CpuStorage& storage_;
   ActivationMemory activations_;
+  MemoryLedger::Entry entry_;
   std::unique_ptr<ExpertBatches> batches_ = std::make_unique<ExpertBatches>();
   std::vector<std::unique_ptr<CpuOperation>> operations_;
   std::vector<uint32_t> recorded_;  ///< for each of operations_, the operation of the recording that it is a part of
   std::vector<CacheReader> readers_;
   uint32_t vocabulary_ = 0;
   std::vector<std::unique_ptr<float[]>> scratch_;
+  size_t scratch_bytes_ = 0;
   std::vector<TokenPlace> places_;
   std::vector<RotationTable> rotations_;
   StepResults results_;
@@ -191,7 +203,14 @@ Result<std::unique_ptr<Program>> compile_program(const Recording& recording, con
   if (auto ok = check_recording(recording, storage); !ok) return pass_on(ok);
   auto activations = ActivationMemory::create(recording, limits, storage.matrices);
   if (!activations) return pass_on(activations);
-  return std::make_unique<CpuProgram>(recording, limits, storage, std::move(*activations));
+  auto program = std::make_unique<CpuProgram>(recording, limits, storage, std::move(*activations));
+  program->begin();
+  return program;
+}
+
+uint64_t planned_bytes(const Recording& recording, const ProgramLimits& limits, const CpuStorage& storage) {
+  const CpuProgram program(recording, limits, storage, {});
+  return ActivationMemory::planned_bytes(recording, limits, storage.matrices) + program.scratch_bytes();
 }
 
 }  // namespace hearth::cpu

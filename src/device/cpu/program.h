@@ -12,4 +12,7 @@ namespace hearth::cpu {
 Result<std::unique_ptr<Program>> compile_program(const Recording& recording, const ProgramLimits& limits,
                                                  const CpuStorage& storage);
 
+/// Bytes that its activations and scratch would take; of `storage` only the shapes of matrices count.
+uint64_t planned_bytes(const Recording& recording, const ProgramLimits& limits, const CpuStorage& storage);
+
 }  // namespace hearth::cpu

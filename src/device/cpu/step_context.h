@@ -19,6 +19,7 @@ namespace hearth::cpu {
 struct CpuStorage {
   const Kernels& kernels;
   ThreadPool& pool;
+  MemoryLedger& ledger;
   std::vector<PackedMatrix> matrices;
   std::vector<std::vector<float>> vectors;
   PagedCache cache;

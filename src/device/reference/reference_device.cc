@@ -21,8 +21,15 @@ namespace {
 
 class ReferenceProgram : public InlineProgram {
  public:
-  ReferenceProgram(Recording recording, Storage& storage, ThreadPool& pool)
-      : recording_(std::move(recording)), storage_(storage), pool_(pool), activations_(recording_.tensors.size()) {}
+  ReferenceProgram(Recording recording, Storage& storage, ThreadPool& pool, MemoryLedger& ledger, uint64_t bytes)
+      : recording_(std::move(recording)),
+        storage_(storage),
+        pool_(pool),
+        ledger_(ledger),
+        entry_(ledger.enter(MemoryOwner::activations, bytes)),
+        activations_(recording_.tensors.size()) {}
+
+  std::vector<DeviceMemoryUse> memory_use() const override { return {{"reference", ledger_.now()}}; }
 
   Result<StepProfile> profile(const StepInput& input) override {
     StepProfile profile;
@@ -74,6 +81,8 @@ class ReferenceProgram : public InlineProgram {
   Recording recording_;
   Storage& storage_;
   ThreadPool& pool_;
+  MemoryLedger& ledger_;
+  MemoryLedger::Entry entry_;  ///< of the largest step
   std::vector<std::vector<float>> activations_;
   StepResults results_;
   std::vector<std::span<const float>> handed_on_;
@@ -108,6 +117,7 @@ class ReferenceDevice : public Device {
     } catch (const std::bad_alloc&) {
       return fail(ErrorCode::out_of_memory, fmt::format("{}: no memory for the weights", spec.parts[0].name));
     }
+    weights_entry_.add(storage_.matrices.back().bytes());
     return MatrixId{static_cast<uint32_t>(storage_.matrices.size() - 1)};
   }
 
@@ -119,15 +129,11 @@ class ReferenceDevice : public Device {
 
   Result<VectorId> upload_vector(const std::string&, std::span<const float> values, uint32_t) override {
     storage_.vectors.emplace_back(values.begin(), values.end());
+    weights_entry_.add(values.size_bytes());
     return VectorId{static_cast<uint32_t>(storage_.vectors.size() - 1)};
   }
 
-  uint64_t weight_bytes() const override {
-    uint64_t sum = 0;
-    for (const Matrix& matrix : storage_.matrices) sum += matrix.bytes();
-    for (const auto& vector : storage_.vectors) sum += vector.size() * sizeof(float);
-    return sum;
-  }
+  uint64_t weight_bytes() const override { return ledger_.now().of(MemoryOwner::weights); }
 
   uint64_t matrix_bytes(MatrixId matrix) const override { return storage_.matrices[matrix.index].bytes(); }
 
@@ -138,21 +144,42 @@ class ReferenceDevice : public Device {
   Result<void> create_cache(const CacheSpec& spec) override {
     try {
       storage_.cache = Cache(spec);
+      cache_entry_ = ledger_.enter(MemoryOwner::cache, cache_bytes(spec));
     } catch (const std::bad_alloc&) {
       return fail(ErrorCode::out_of_memory, "no memory for the KV cache", "ask for a shorter context");
     }
     return {};
   }
 
-  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits&) override {
-    return std::make_unique<ReferenceProgram>(recording, storage_, pool_);
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
+    const uint64_t bytes = *program_bytes(recording, {}, limits);
+    return std::make_unique<ReferenceProgram>(recording, storage_, pool_, ledger_, bytes);
+  }
+
+  Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec>,
+                                 const ProgramLimits& limits) const override {
+    uint64_t values = 0;
+    for (const ActivationSpec& tensor : recording.tensors) {
+      values += uint64_t{tensor.rows == Rows::tokens ? limits.tokens : limits.logit_rows} * tensor.width;
+    }
+    return values * sizeof(float);
   }
 
   double measure_bandwidth_gb_per_second() override { return 0; }
 
  private:
+  uint64_t cache_bytes(const CacheSpec& spec) const {
+    uint64_t bytes = 0;
+    for (const CacheLayerSpec& layer : spec.layers) {
+      bytes += cache_block_bytes(layer) * spec.blocks_per_group[layer.group];
+    }
+    return bytes;
+  }
+
   DeviceInfo info_;
   ThreadPool pool_;
+  MemoryLedger ledger_;
+  MemoryLedger::Entry weights_entry_ = ledger_.enter(MemoryOwner::weights), cache_entry_;
   Storage storage_;
 };
 

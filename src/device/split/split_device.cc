@@ -134,6 +134,18 @@ class SplitDevice : public Device {
     return std::make_unique<SplitProgram>(std::move(programs), recording.operations.size());
   }
 
+  /// Of the device that would need most for the whole, as the cut is not known before the cache.
+  Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> matrices,
+                                 const ProgramLimits& limits) const override {
+    uint64_t most = 0;
+    for (const SplitStage& stage : stages_) {
+      auto bytes = stage.device->program_bytes(recording, matrices, limits);
+      if (!bytes) return bytes;
+      most = std::max(most, *bytes);
+    }
+    return most;
+  }
+
   /// What one memory would need to read all weights in the time that the devices take one after the other.
   double measure_bandwidth_gb_per_second() override {
     double seconds = 0;

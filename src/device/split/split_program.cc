@@ -80,6 +80,12 @@ std::vector<double> SplitProgram::expected_seconds(std::span<const uint32_t> tok
   return sum;
 }
 
+std::vector<DeviceMemoryUse> SplitProgram::memory_use() const {
+  std::vector<DeviceMemoryUse> all;
+  for (const Stage& stage : stages_) std::ranges::move(stage.program->memory_use(), std::back_inserter(all));
+  return all;
+}
+
 std::vector<BufferPoolStatistics> SplitProgram::buffer_pools() const {
   std::vector<BufferPoolStatistics> all;
   for (const Stage& stage : stages_) {

@@ -39,6 +39,7 @@ class SplitProgram : public Program, public ExplainedProgram {
 
   /// Those of all devices, added up by size.
   std::vector<BufferPoolStatistics> buffer_pools() const override;
+  std::vector<DeviceMemoryUse> memory_use() const override;
 
  private:
   StepInput input_of(size_t stage, const StepInput& input);

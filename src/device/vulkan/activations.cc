@@ -21,8 +21,8 @@ struct Life {
 /// Which operations touch each tensor, and in which form matmuls read it.
 class Usage {
  public:
-  Usage(const Recording& recording, const Weights& weights)
-      : weights_(weights), lives(recording.tensors.size()), places(recording.tensors.size()) {
+  Usage(const Recording& recording, std::span<const Matrix> matrices)
+      : matrices_(matrices), lives(recording.tensors.size()), places(recording.tensors.size()) {
     for (; now_ < recording.operations.size(); ++now_) {
       visit(recording.operations[now_]);
     }
@@ -33,7 +33,7 @@ class Usage {
   }
 
  private:
-  const Weights& weights_;
+  std::span<const Matrix> matrices_;
   size_t now_ = 0;
 
  public:
@@ -52,7 +52,7 @@ class Usage {
   }
   void multiply(TensorId in, MatrixId matrix) {
     touch(in);
-    for (const WeightRun& run : weights_.matrix(matrix).runs) {
+    for (const WeightRun& run : matrices_[matrix.index].runs) {
       const bool bytes = uses_quantized_activations(run.layout.encoding);
       (bytes ? places[in.index].needs_bytes : places[in.index].needs_floats) = true;
       if (uses_split_activations(run.layout.encoding)) split.insert(in.index);
@@ -103,9 +103,9 @@ uint64_t find_gap(std::vector<Placed>& placed, const Life& life, uint64_t bytes)
 
 }  // namespace
 
-Result<void> Activations::create(const Gpu& gpu, const Recording& recording, const Weights& weights,
-                                 uint32_t token_rows, uint32_t logit_rows) {
-  Usage usage(recording, weights);
+Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
+                                      uint32_t token_rows, uint32_t logit_rows) {
+  Usage usage(recording, matrices);
   places_ = std::move(usage.places);
   std::vector<Placed> placed;
   uint64_t total = Arena::kAlignment;
@@ -142,10 +142,23 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, con
   const bool halves = takes_halves(gpu.properties());
   if (halves && split_width > 0) split_ = add_halves(split_width * 4);
   if (halves && bytes_width > 0) halved_bytes_ = add_halves(bytes_width * 2);
-  auto buffer = Buffer::create(gpu, total, Placement::device);
+  return total;
+}
+
+Result<void> Activations::create(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
+                                 uint32_t token_rows, uint32_t logit_rows) {
+  auto bytes = lay_out(gpu, recording, matrices, token_rows, logit_rows);
+  if (!bytes) return pass_on(bytes);
+  auto buffer = Buffer::create(gpu, *bytes, Placement::device, MemoryOwner::activations);
   if (!buffer) return pass_on(buffer);
   buffer_ = std::move(*buffer);
   return {};
+}
+
+Result<uint64_t> Activations::planned_bytes(const Gpu& gpu, const Recording& recording,
+                                            std::span<const Matrix> matrices, uint32_t token_rows,
+                                            uint32_t logit_rows) {
+  return Activations().lay_out(gpu, recording, matrices, token_rows, logit_rows);
 }
 
 }  // namespace hearth::vulkan

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "device/device.h"
@@ -28,8 +29,12 @@ struct HalvesPlace {
 class Activations {
  public:
   /// `token_rows` and `logit_rows` are the most rows that a tensor of each kind can have.
-  Result<void> create(const Gpu& gpu, const Recording& recording, const Weights& weights, uint32_t token_rows,
+  Result<void> create(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices, uint32_t token_rows,
                       uint32_t logit_rows);
+
+  /// The bytes that create would allocate.
+  static Result<uint64_t> planned_bytes(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
+                                        uint32_t token_rows, uint32_t logit_rows);
 
   const ActivationPlace& place(TensorId tensor) const { return places_[tensor.index]; }
   const HalvesPlace& split() const { return split_; }
@@ -38,6 +43,10 @@ class Activations {
   const Buffer& buffer() const { return buffer_; }
 
  private:
+  /// Finds all places. Returns the bytes that they take.
+  Result<uint64_t> lay_out(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
+                           uint32_t token_rows, uint32_t logit_rows);
+
   std::vector<ActivationPlace> places_;
   HalvesPlace split_, halved_bytes_;
   Buffer buffer_;

@@ -92,11 +92,11 @@ Result<double> measure_once(Gpu& gpu, Pipelines& pipelines, uint64_t bytes) {
   const uint64_t most = std::min(Arena::largest_slice(gpu) / kWorkgroupBytes, kMostWorkgroups);
   const auto workgroups = static_cast<uint32_t>(std::clamp<uint64_t>(bytes / kWorkgroupBytes, 1, most));
   bytes = workgroups * kWorkgroupBytes;
-  auto source = Buffer::create(gpu, bytes, Placement::device);
+  auto source = Buffer::create(gpu, bytes, Placement::device, MemoryOwner::staging);
   if (!source) return pass_on(source);
-  auto sums = Buffer::create(gpu, shared::kBandwidthSums * sizeof(uint32_t), Placement::device);
+  auto sums = Buffer::create(gpu, shared::kBandwidthSums * sizeof(uint32_t), Placement::device, MemoryOwner::staging);
   if (!sums) return pass_on(sums);
-  auto readback = Buffer::create(gpu, sums->bytes(), Placement::host_cached);
+  auto readback = Buffer::create(gpu, sums->bytes(), Placement::host_cached, MemoryOwner::staging);
   if (!readback) return pass_on(readback);
   auto timestamps = Timestamps::create(gpu, kPasses + 1);
   if (!timestamps) return pass_on(timestamps);

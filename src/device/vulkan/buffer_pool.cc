@@ -49,7 +49,7 @@ Result<BufferPool::Lease> BufferPool::take(uint64_t bytes) {
 
 Result<Buffer*> BufferPool::take_of(OfOneSize& size) {
   if (size.free.empty()) {
-    auto made = Buffer::create(gpu_, size.statistics.buffer_bytes, Placement::host_cached);
+    auto made = Buffer::create(gpu_, size.statistics.buffer_bytes, Placement::host_cached, MemoryOwner::staging);
     if (!made) return pass_on(made);
     size.buffers.push_back(std::make_unique<Buffer>(std::move(*made)));
     size.free.push_back(size.buffers.back().get());

@@ -36,7 +36,7 @@ Result<void> Cache::create(const Gpu& gpu, const CacheSpec& spec) {
     }
     arena.reserve(std::max<uint64_t>(bytes, 1));
   }
-  if (auto made = arena.commit(gpu, Placement::device_only); !made) return made;
+  if (auto made = arena.commit(gpu, Placement::device_only, MemoryOwner::cache); !made) return made;
   spec_ = spec;
   arena_ = std::move(arena);
   return {};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "device/memory_ledger.h"
 #include "device/vulkan/gpu_properties.h"
 
 namespace hearth::vulkan {
@@ -59,6 +60,7 @@ class Gpu {
   }
 
   BufferPool& pool() const { return *pool_; }
+  MemoryLedger& ledger() const { return *ledger_; }
 
   /// Bytes that can still be allocated from a heap by this process, by the driver's budget, else by the heap's size.
   uint64_t available_bytes(uint32_t heap) const;
@@ -93,6 +95,7 @@ class Gpu {
   VkPhysicalDeviceMemoryProperties memory_ = {};
   GpuProperties properties_;
   std::atomic<uint64_t> submits_ = 0;
+  std::unique_ptr<MemoryLedger> ledger_ = std::make_unique<MemoryLedger>();
   std::unique_ptr<BufferPool> pool_;
 };
 

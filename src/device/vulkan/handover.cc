@@ -19,7 +19,7 @@ Result<std::vector<uint64_t>> lay_out(const Gpu& gpu, const Recording& recording
     end += bytes_of_rows(recording.tensors[tensor.index], token_rows, logit_rows);
   }
   if (end == 0) return offsets;
-  auto made = Buffer::create(gpu, end, placement);
+  auto made = Buffer::create(gpu, end, placement, MemoryOwner::staging);
   if (!made) return pass_on(made);
   buffer = std::move(*made);
   return offsets;

@@ -217,7 +217,7 @@ Result<void> MatmulTuner::step(std::vector<Work>& works) {
 }
 
 Result<void> MatmulTuner::prepare() {
-  auto results = Buffer::create(gpu_, VulkanProgram::kTrialBufferBytes, Placement::host_cached);
+  auto results = Buffer::create(gpu_, VulkanProgram::kTrialBufferBytes, Placement::host_cached, MemoryOwner::staging);
   if (!results) return pass_on(results);
   results_ = std::move(*results);
   auto pipelines = Pipelines::create(gpu_);

@@ -72,7 +72,7 @@ DeviceMemory device_memory(const Gpu& gpu) {
   return memory;
 }
 
-Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placement) {
+Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placement, MemoryOwner owner) {
   Buffer result;
   result.gpu_ = &gpu;
   result.bytes_ = bytes;
@@ -113,6 +113,7 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
                                            .memoryTypeIndex = *type};
   VkResult made = vk.vkAllocateMemory(gpu.device(), &allocation, nullptr, &result.memory_);
   if (made != VK_SUCCESS) return fail_vulkan(made, fmt::format("allocating {}", megabytes(bytes)));
+  result.entry_ = gpu.ledger().enter(owner, needs.size);
   made = vk.vkBindBufferMemory(gpu.device(), result.buffer_, result.memory_, 0);
   if (made != VK_SUCCESS) return fail_vulkan(made, "binding a buffer");
   const bool visible =
@@ -146,6 +147,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(address_, other.address_);
   std::swap(mapped_, other.mapped_);
   std::swap(bytes_, other.bytes_);
+  std::swap(entry_, other.entry_);
   return *this;
 }
 
@@ -160,14 +162,14 @@ uint64_t Arena::largest_slice(const Gpu& gpu) {
   return std::min(kBufferBytes, gpu.properties().max_allocation_bytes) / kAlignment * kAlignment;
 }
 
-Result<void> Arena::commit(const Gpu& gpu, Placement placement) {
+Result<void> Arena::commit(const Gpu& gpu, Placement placement, MemoryOwner owner) {
   const uint64_t most = largest_slice(gpu);
   while (committed_ < slices_.size()) {
     uint64_t bytes = 0;
     size_t end = committed_;
     while (end < slices_.size() && bytes + slices_[end].bytes <= most) bytes += slices_[end++].bytes;
     if (end == committed_) return fail(ErrorCode::internal, "a slice larger than an arena's buffer");
-    auto buffer = Buffer::create(gpu, bytes, placement);
+    auto buffer = Buffer::create(gpu, bytes, placement, owner);
     if (!buffer) return pass_on(buffer);
     buffers_.push_back(std::make_unique<Buffer>(std::move(*buffer)));
     for (uint64_t offset = 0; committed_ < end; ++committed_) {

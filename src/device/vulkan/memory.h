@@ -29,7 +29,7 @@ class Buffer {
  public:
   Buffer() = default;
   /// Errors: out_of_memory (by the budget before the driver is asked, or by the driver).
-  static Result<Buffer> create(const Gpu& gpu, uint64_t bytes, Placement placement);
+  static Result<Buffer> create(const Gpu& gpu, uint64_t bytes, Placement placement, MemoryOwner owner);
   ~Buffer();
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
@@ -47,6 +47,7 @@ class Buffer {
   VkDeviceAddress address_ = 0;
   std::byte* mapped_ = nullptr;
   uint64_t bytes_ = 0;
+  MemoryLedger::Entry entry_;
 };
 
 /// A part of an arena.
@@ -71,7 +72,7 @@ class Arena {
   uint64_t reserved_bytes() const { return reserved_bytes_; }
 
   /// Allocates what was reserved since the last call.
-  Result<void> commit(const Gpu& gpu, Placement placement);
+  Result<void> commit(const Gpu& gpu, Placement placement, MemoryOwner owner);
   const Slice& slice(size_t number) const { return slices_[number]; }
 
   static uint64_t largest_slice(const Gpu& gpu);

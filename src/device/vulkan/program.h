@@ -44,6 +44,10 @@ class VulkanProgram : public Program, public ExplainedProgram {
                                                        const Cache& cache, const ProgramLimits& limits);
   ~VulkanProgram() override;
 
+  /// Bytes of memory like the activations' that create would allocate with these matrices.
+  static Result<uint64_t> planned_bytes(const Gpu& gpu, const Tuning& tuning, const Recording& recording,
+                                        std::span<const Matrix> matrices, const ProgramLimits& limits);
+
   Result<void> submit(const StepInput& input) override;
   Result<StepOutput> wait() override;
   bool runs_ahead() const override { return true; }
@@ -55,6 +59,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
   std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override;
 
   std::vector<BufferPoolStatistics> buffer_pools() const override { return gpu_.pool().statistics(); }
+  std::vector<DeviceMemoryUse> memory_use() const override { return {{gpu_.properties().name, gpu_.ledger().now()}}; }
 
   /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are, and records the
   /// steps of greedy decoding. Other steps are recorded when they are first met.

@@ -41,7 +41,8 @@ Result<void> StepBuffer::create(const Gpu& gpu, const ProgramLimits& limits, con
 Result<void> StepBuffer::make_room(uint64_t table_entries) {
   const uint64_t needed = tables_ + table_entries * 4;
   if (buffer_ && buffer_.bytes() >= needed) return {};
-  auto buffer = Buffer::create(*gpu_, std::max(needed, buffer_ ? 2 * buffer_.bytes() : 0), Placement::device_mapped);
+  auto buffer = Buffer::create(*gpu_, std::max(needed, buffer_ ? 2 * buffer_.bytes() : 0), Placement::device_mapped,
+                               MemoryOwner::staging);
   if (!buffer) return pass_on(buffer);
   buffer_ = std::move(*buffer);
   ++generation_;

@@ -54,7 +54,9 @@ class Implementation : public VulkanDevice {
   std::vector<DeviceMemory> memories() const override {
     DeviceMemory memory = device_memory(*gpu_);
     if (memory_bytes_) {
-      const uint64_t left = *memory_bytes_ - std::min(*memory_bytes_, weights_.bytes());
+      const MemoryUse use = gpu_->ledger().now();
+      const uint64_t taken = use.total() - use.of(MemoryOwner::staging);
+      const uint64_t left = *memory_bytes_ - std::min(*memory_bytes_, taken);
       memory.free_bytes = std::min(left, memory.free_bytes.value_or(left));
     }
     return {memory};
@@ -88,6 +90,17 @@ class Implementation : public VulkanDevice {
     gpu_->give_up_matrices();
     info_.description = summary(gpu_->properties(), batch_invariant_);
     return prepared_program(recording, limits);
+  }
+
+  Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> specs,
+                                 const ProgramLimits& limits) const override {
+    std::vector<Matrix> matrices;
+    for (const MatrixSpec& spec : specs) {
+      auto matrix = weights_.lay_out(spec);
+      if (!matrix) return pass_on(matrix);
+      matrices.push_back(std::move(*matrix));
+    }
+    return VulkanProgram::planned_bytes(*gpu_, tunings_.matmuls().base(), recording, matrices, limits);
   }
 
   double measure_bandwidth_gb_per_second() override {

@@ -92,7 +92,7 @@ Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
 
 Result<void> Weights::commit() {
   const std::scoped_lock lock(commit_mutex_);
-  return matrix_arena_.commit(gpu_, Placement::device);
+  return matrix_arena_.commit(gpu_, Placement::device, MemoryOwner::weights);
 }
 
 Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
@@ -146,7 +146,7 @@ Result<VectorId> Weights::upload_vector(const std::string&, std::span<const floa
 
 Result<void> Weights::finish() {
   if (auto made = commit(); !made) return made;
-  if (auto made = vector_arena_.commit(gpu_, Placement::device); !made) return made;
+  if (auto made = vector_arena_.commit(gpu_, Placement::device, MemoryOwner::weights); !made) return made;
   const size_t first = vector_count_;
   for (size_t i = 0; i < pending_vectors_.size(); ++i) {
     const auto bytes = std::as_bytes(std::span(pending_vectors_[i]));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,13 +44,15 @@ class Weights {
   Result<void> finish();
 
   const Matrix& matrix(MatrixId id) const { return matrices_[id.index]; }
+  std::span<const Matrix> matrices() const { return matrices_; }
   const Slice& slice(const WeightRun& run) const { return matrix_arena_.slice(run.slice); }
   const Slice& vector(VectorId id) const { return vector_arena_.slice(id.index); }
   uint64_t bytes() const { return matrix_arena_.reserved_bytes() + vector_arena_.reserved_bytes(); }
 
- private:
-  /// A matrix whose runs have no slices yet.
+  /// A matrix as declare_matrix would make it, whose runs have no slices.
   Result<Matrix> lay_out(const MatrixSpec& spec) const;
+
+ private:
   /// Allocates what was declared since the last time.
   Result<void> commit();
   Result<void> write_to_run(WeightRun& run, NumberFormat from, uint32_t first_row,

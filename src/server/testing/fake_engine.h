@@ -75,6 +75,7 @@ class FakeEngine final : public Engine {
     metrics.generation_tokens = generated_;
     metrics.queue_seconds = queue_seconds;
     metrics.users["alice"] = {.prompt_tokens = 30, .generation_tokens = 12};
+    metrics.memory_use = {{"cpu", {{1000, 200, 30, 4}}}};
     metrics.buffer_pools = {{.buffer_bytes = 1 << 20, .capacity = 32, .allocated = 3, .in_use = 2, .taken = 17}};
     return metrics;
   }
