@@ -51,12 +51,29 @@ void set_layers(fields::HuggingFaceFields& f, DecoderConfig& c, const Mamba2Conf
     return f.fail("layers_block_type has " + kinds[i] + ", which is not supported", ErrorCode::unsupported);
   }
   // Of mixtures, which none of the layers is, of layers that predict more tokens, and of training.
-  for (const char* key :
-       {"n_routed_experts", "moe_intermediate_size", "moe_latent_size", "moe_shared_expert_intermediate_size",
-        "moe_shared_expert_overlap", "n_group", "topk_group", "n_shared_experts", "norm_topk_prob",
-        "num_experts_per_tok", "routed_scaling_factor", "num_nextn_predict_layers", "mtp_layers_block_type",
-        "chunk_size", "expand", "mamba_proj_bias", "mamba_ssm_cache_dtype", "num_logits_to_keep",
-        "rescale_prenorm_residual", "residual_in_fp32", "time_step_floor", "time_step_max", "use_mamba_kernels"}) {
+  for (const char* key : {"n_routed_experts",
+                          "moe_intermediate_size",
+                          "moe_latent_size",
+                          "moe_shared_expert_intermediate_size",
+                          "moe_shared_expert_overlap",
+                          "n_group",
+                          "topk_group",
+                          "n_shared_experts",
+                          "norm_topk_prob",
+                          "num_experts_per_tok",
+                          "routed_scaling_factor",
+                          "num_nextn_predict_layers",
+                          "mtp_layers_block_type",
+                          "chunk_size",
+                          "expand",
+                          "mamba_proj_bias",
+                          "mamba_ssm_cache_dtype",
+                          "num_logits_to_keep",
+                          "rescale_prenorm_residual",
+                          "residual_in_fp32",
+                          "time_step_floor",
+                          "time_step_max",
+                          "use_mamba_kernels"}) {
     f.pass_over(key);
   }
 }
