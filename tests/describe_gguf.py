@@ -3,7 +3,7 @@
     describe_gguf.py GOLDEN FILE.gguf
 
 The numbers are in the golden's model.safetensors already, so gguf.json only says where each tensor comes from and what
-became of it on the way: rows of Q and K in another order, a norm's weight plus one, bf16 as f32, experts in one tensor. Tests build the file
+became of it on the way: rows of Q and K in another order, some rows or columns of a tensor, a norm's weight plus one, bf16 as f32, experts in one tensor. Tests build the file
 again from both (src/model/testing/golden_gguf.h). Needs the packages gguf and numpy.
 """
 
@@ -36,6 +36,23 @@ def permuted(rows, heads):
     return rows.reshape(heads, 2, shape[0] // heads // 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
 
 
+def rows_taken(values, tensor):
+    """Where each row of `values` stands in `tensor`, as [first, count]; nothing where a row is not in it."""
+    if tensor.shape[-1:] != values.shape[-1:]:
+        return []
+    places = {row.tobytes(): place for place, row in enumerate(numpy.ascontiguousarray(tensor.reshape(-1, tensor.shape[-1])))}
+    ranges = []
+    for row in numpy.ascontiguousarray(values.reshape(-1, values.shape[-1])):
+        place = places.get(row.tobytes())
+        if place is None:
+            return []
+        if ranges and sum(ranges[-1]) == place:
+            ranges[-1][1] += 1
+        else:
+            ranges.append([place, 1])
+    return ranges
+
+
 def source_of(values, tensors, heads):
     """Where a GGUF's tensor comes from; its own numbers where it comes from nowhere."""
     for name, tensor in tensors.items():
@@ -49,6 +66,12 @@ def source_of(values, tensors, heads):
             if tensor.shape == values.shape and tensor.shape[0] % (2 * count) == 0:
                 if numpy.array_equal(permuted(tensor, count), values):
                     return {"from": name, "permuted_heads": count}
+    if values.ndim > 1:
+        for name, tensor in tensors.items():
+            if rows := rows_taken(values, tensor):
+                return {"from": name, "rows": rows}
+            if values.shape == tensor.shape and (columns := rows_taken(values.T, tensor.T)):
+                return {"from": name, "columns": columns}
     if values.ndim == 3:
         sources = [source_of(expert, tensors, heads).get("from") for expert in values]
         pattern = sources[0].replace("experts.0.", "experts.{}.")

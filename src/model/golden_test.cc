@@ -200,14 +200,23 @@ INSTANTIATE_TEST_SUITE_P(Latent, GoldenTest, testing::ValuesIn(without_vulkan(ca
 INSTANTIATE_TEST_SUITE_P(Families, LongGoldenTest,
                          testing::ValuesIn(cases({"llama_long", "qwen3_yarn", "gemma3_long", "phi3_longrope"}, 8e-3)),
                          kName);
-INSTANTIATE_TEST_SUITE_P(
-    Gguf, GoldenTest,
-    testing::ValuesIn(gguf_cases(
-        {"llama",     "llama3_rope", "qwen2",   "qwen3",      "gemma2_std", "gemma3_std",       "ministral3", "phi3",
-         "phi4_mini", "olmo2",       "olmo3",   "granite",    "cohere2",    "seed_oss",         "smollm3",    "glm4",
-         "arcee",     "ernie4_5",    "apertus", "starcoder2", "stablelm",   "hunyuan_v1_dense", "qwen3_moe",  "mixtral",
-         "glm4_moe",  "lfm2"})),
-    kName);
+INSTANTIATE_TEST_SUITE_P(Gguf, GoldenTest, testing::ValuesIn(gguf_cases({"llama",       "llama3_rope",
+                                                                         "qwen2",       "qwen3",
+                                                                         "gemma2_std",  "gemma3_std",
+                                                                         "ministral3",  "phi3",
+                                                                         "phi4_mini",   "olmo2",
+                                                                         "olmo3",       "granite",
+                                                                         "cohere2",     "seed_oss",
+                                                                         "smollm3",     "glm4",
+                                                                         "arcee",       "ernie4_5",
+                                                                         "apertus",     "starcoder2",
+                                                                         "stablelm",    "hunyuan_v1_dense",
+                                                                         "qwen3_moe",   "mixtral",
+                                                                         "glm4_moe",    "lfm2",
+                                                                         "qwen3_next",  "qwen3_5",
+                                                                         "qwen3_5_moe", "granitemoehybrid",
+                                                                         "nemotron_h"})),
+                         kName);
 INSTANTIATE_TEST_SUITE_P(Gguf, LongGoldenTest,
                          testing::ValuesIn(gguf_cases({"llama_long", "qwen3_yarn", "phi3_longrope"})), kName);
 

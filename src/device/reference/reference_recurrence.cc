@@ -50,7 +50,8 @@ std::vector<double> attend(std::vector<double>& state, std::span<const double> q
   }
   for (size_t i = 0; i < k.size(); ++i) {
     for (size_t j = 0; j < values; ++j) {
-      state[i * values + j] += k[i] * added[j];
+      // Rounded for each token, so that it is the same wherever a step ends.
+      state[i * values + j] = static_cast<float>(state[i * values + j] + k[i] * added[j]);
       out[j] += q[i] * state[i * values + j];
     }
   }
@@ -98,7 +99,7 @@ void run(const Step& step, const CausalConvolution& op) {
     for (uint32_t i = 0; i < sequence.token_count; ++i) {
       const auto in = step.row(op.in, sequence.first_token + i).subspan(op.first);
       const auto out = step.row(op.out, sequence.first_token + i);
-      for (size_t c = 0; c < channels; ++c) rows.push_back(op.gated ? double{in[c]} * in[2 * channels + c] : in[c]);
+      for (size_t c = 0; c < channels; ++c) rows.push_back(op.gated ? in[c] * in[2 * channels + c] : in[c]);
       for (size_t c = 0; c < channels; ++c) {
         double sum = op.bias ? step.storage.vectors[op.bias->index][c] : 0;
         for (size_t j = 0; j < op.kernel; ++j) sum += weight[j * channels + c] * rows[(i + j) * channels + c];

@@ -10,6 +10,8 @@ namespace {
 constexpr std::array<std::string_view, 1> kModelTypes = {"nemotron_h"};
 constexpr std::array<std::string_view, 1> kArchitectures = {"nemotron_h"};
 
+constexpr float kLeastStep = 1e-3F;
+
 /// The first form of the list: a letter for each layer.
 std::vector<std::string> kinds_of_pattern(const std::string& pattern) {
   std::vector<std::string> kinds;
@@ -49,12 +51,29 @@ void set_layers(fields::HuggingFaceFields& f, DecoderConfig& c, const Mamba2Conf
     return f.fail("layers_block_type has " + kinds[i] + ", which is not supported", ErrorCode::unsupported);
   }
   // Of mixtures, which none of the layers is, of layers that predict more tokens, and of training.
-  for (const char* key :
-       {"n_routed_experts", "moe_intermediate_size", "moe_latent_size", "moe_shared_expert_intermediate_size",
-        "moe_shared_expert_overlap", "n_group", "topk_group", "n_shared_experts", "norm_topk_prob",
-        "num_experts_per_tok", "routed_scaling_factor", "num_nextn_predict_layers", "mtp_layers_block_type",
-        "chunk_size", "expand", "mamba_proj_bias", "mamba_ssm_cache_dtype", "num_logits_to_keep",
-        "rescale_prenorm_residual", "residual_in_fp32", "time_step_floor", "time_step_max", "use_mamba_kernels"}) {
+  for (const char* key : {"n_routed_experts",
+                          "moe_intermediate_size",
+                          "moe_latent_size",
+                          "moe_shared_expert_intermediate_size",
+                          "moe_shared_expert_overlap",
+                          "n_group",
+                          "topk_group",
+                          "n_shared_experts",
+                          "norm_topk_prob",
+                          "num_experts_per_tok",
+                          "routed_scaling_factor",
+                          "num_nextn_predict_layers",
+                          "mtp_layers_block_type",
+                          "chunk_size",
+                          "expand",
+                          "mamba_proj_bias",
+                          "mamba_ssm_cache_dtype",
+                          "num_logits_to_keep",
+                          "rescale_prenorm_residual",
+                          "residual_in_fp32",
+                          "time_step_floor",
+                          "time_step_max",
+                          "use_mamba_kernels"}) {
     f.pass_over(key);
   }
 }
@@ -94,7 +113,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& given) {
   d.config.for_each_attention([](AttentionConfig& attention) { attention.rope.reset(); });
   if (f.string("mamba_hidden_act", "silu") != "silu") f.fail("mamba_hidden_act is not silu", ErrorCode::unsupported);
   // transformers' prompts have time_step_min as the least step, whatever time_step_limit says.
-  const float least_step = std::max(fields::least_step(f), f.f32("time_step_min", 1e-3F));
+  const float least_step = std::max(fields::least_step(f), f.f32("time_step_min", kLeastStep));
   set_layers(f, d.config,
              {.heads = f.u32("mamba_num_heads", 128),
               .head_dim = f.u32("mamba_head_dim", 64),
@@ -113,7 +132,8 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   const auto layers = static_cast<uint32_t>(d.config.layers.size());
   const std::vector<uint32_t> kv_heads = f.u32_of_layers("attention.head_count_kv", layers, 1);
   const std::vector<uint32_t> widths = f.u32_of_layers("feed_forward_length", layers, 1);
-  const Mamba2Config mamba = fields::mamba_of(f, d.names);
+  Mamba2Config mamba = fields::mamba_of(f, d.names);
+  mamba.least_step = kLeastStep;
   for (uint32_t i = 0; i < layers; ++i) {
     LayerConfig& layer = d.config.layers[i];
     if (widths[i] == 0) layer.feed_forward = NoFeedForward{};

@@ -49,6 +49,8 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::set_delta_layers(f, d, false);
   fields::set_gated_mixture(f, d);
   d.names.state_ba = "blk.{}.ssm_ba.weight";
+  // Converters of the first weeks left q, k, v and z in one tensor, by key head.
+  if (gguf.contains("blk.0.ssm_in.weight")) d.names.state_qkvz = "blk.{}.ssm_in.weight";
   return fields::finish(f, std::move(d));
 }
 

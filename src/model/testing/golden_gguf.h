@@ -68,6 +68,8 @@ class GoldenGguf {
       std::string bytes(info.bytes, ' ');
       const auto read = source_->read(info, 0, std::as_writable_bytes(std::span(bytes)));
       if (!read) return {};
+      if (tensor.contains("rows")) bytes = taken(bytes, tensor["rows"], 1, info.shape.back());
+      if (tensor.contains("columns")) bytes = taken(bytes, tensor["columns"], info.shape[0], 1);
       if (tensor.contains("permuted_heads")) bytes = permuted(bytes, info, tensor["permuted_heads"]);
       if (tensor["type"] == 30) return bytes;
       values = widened(bytes, tensor.value("plus", 0.0F));
@@ -97,6 +99,18 @@ class GoldenGguf {
       values[i] += plus;
     }
     return values;
+  }
+
+  /// Of each of `parts` of a bf16 tensor the pieces [first, count] of `width` values, in their order.
+  static std::string taken(const std::string& bytes, const Json& ranges, int64_t parts, int64_t width) {
+    const size_t part_bytes = bytes.size() / static_cast<size_t>(parts), unit = 2 * static_cast<size_t>(width);
+    std::string out;
+    for (size_t begin = 0; begin < bytes.size(); begin += part_bytes) {
+      for (const Json& range : ranges) {
+        out += bytes.substr(begin + range[0].get<size_t>() * unit, range[1].get<size_t>() * unit);
+      }
+    }
+    return out;
   }
 
   /// Rows whose pairs lie half a head apart, as neighbours.
