@@ -167,10 +167,11 @@ class OperationCheck {
 
   Result<void> operator()(const LatentAttention& op) const {
     if (width(op.out) != op.heads * op.value_dim) return misfit("attention's rows", width(op.out), op.heads);
-    if (op.value_dim == 0 || op.value_dim % 16 != 0 || op.value_dim > op.width) {
-      return fail(ErrorCode::unsupported,
-                  fmt::format("latents of {} dimensions: the CPU takes multiples of 16", op.value_dim),
-                  "use --device reference");
+    if (op.value_dim == 0 || op.value_dim % 16 != 0 || op.width % 16 != 0 || op.value_dim > op.width) {
+      return fail(
+          ErrorCode::unsupported,
+          fmt::format("latents of {} dimensions in rows of {}: the CPU takes multiples of 16", op.value_dim, op.width),
+          "use --device reference");
     }
     return latents(op.heads, op.width, op.cache_layer.index, width(op.query));
   }

@@ -5,12 +5,12 @@
 #include "model/families/hugging_face_rope.h"
 #include "model/rope.h"
 
-// DeepSeek V3 and R1 (arXiv 2412.19437), and GLM 4.7 Flash, which is built alike: latent attention, experts by
-// sigmoids with a correction for the choice.
+// DeepSeek V3 and R1 (arXiv 2412.19437), and Kimi K2 and GLM 4.7 Flash, which are built alike: latent attention,
+// experts by sigmoids with a correction for the choice.
 namespace hearth {
 namespace {
 
-constexpr std::array<std::string_view, 1> kDeepseekTypes = {"deepseek_v3"};
+constexpr std::array<std::string_view, 2> kDeepseekTypes = {"deepseek_v3", "kimi_k2"};
 constexpr std::array<std::string_view, 1> kGlmTypes = {"glm4_moe_lite"};
 constexpr std::array<std::string_view, 0> kArchitectures = {};
 
@@ -27,6 +27,9 @@ float attention_scale(fields::HuggingFaceFields& f, const LatentAttentionConfig&
   double scale = 1 / std::sqrt(static_cast<double>(c.head_dim()));
   const float all = rope.f32("mscale_all_dim", 0.0F);
   const bool is_scaled = rope.string("rope_type", rope.string("type", "default")) != "default";
+  if (is_scaled && all != 0 && !rope.has("factor")) {
+    f.fail("rope parameters: there is an mscale_all_dim, but no factor", ErrorCode::unsupported);
+  }
   if (is_scaled && all != 0) scale *= std::pow(yarn_magnitude(rope.f32("factor", 1.0F), all), 2);
   return static_cast<float>(scale);
 }
@@ -36,17 +39,19 @@ void set_latent_attention(fields::HuggingFaceFields& f, DecoderDescription& d, c
                                      .rope_dim = f.u32("qk_rope_head_dim", 64),
                                      .value_dim = f.u32("v_head_dim", usual.value_dim),
                                      .latent_dim = f.u32("kv_lora_rank", 512),
-                                     .q_rank = f.value("q_lora_rank").is_null() && f.has("q_lora_rank")
-                                                   ? 0
-                                                   : f.u32("q_lora_rank", usual.q_rank)};
-  d.config.for_each_attention([&](const AttentionConfig& a) { attention.heads = a.heads; });
+                                     .q_rank = f.u32("q_lora_rank", usual.q_rank, 0)};
+  d.config.for_each_attention([&](const AttentionConfig& usual_attention) {
+    attention.heads = usual_attention.heads;
+    if (usual_attention.kv_heads == usual_attention.heads) return;
+    f.fail("num_key_value_heads is not num_attention_heads, but all heads share a row", ErrorCode::unsupported);
+  });
   if (f.u32("qk_head_dim", attention.head_dim()) != attention.head_dim()) {
     f.fail("qk_head_dim is not the sum of its two parts");
   }
   // The norms of q and kv in between have transformers' default.
   attention.scale = attention_scale(f, attention);
-  d.config.ropes = {fields::single_rope(f, {.head_dim = attention.rope_dim,
-                                            .interleaved = f.boolean("rope_interleave", true)})};
+  d.config.ropes = {
+      fields::single_rope(f, {.head_dim = attention.rope_dim, .interleaved = f.boolean("rope_interleave", true)})};
   for (LayerConfig& layer : d.config.layers) layer.mixer = attention;
 
   TensorNames& n = d.names;
@@ -79,10 +84,15 @@ void set_mixtures(fields::HuggingFaceFields& f, DecoderDescription& d, const Usu
                            .scale = f.f32("routed_scaling_factor", usual.scale)};
   experts.shared_width = f.u32("n_shared_experts", 1) * experts.width;
   const uint32_t dense_layers = f.u32("first_k_dense_replace", usual.dense_layers);
-  const nlohmann::json kinds = f.value("mlp_layer_types");
-  fields::set_experts(d.config, experts, [&](uint32_t i) {
-    return kinds.is_array() && i < kinds.size() ? kinds[i] == "sparse" : i >= dense_layers;
-  });
+  const nlohmann::json& kinds = f.value("mlp_layer_types");
+  const bool is_listed = !kinds.is_null();
+  const auto is_kind = [](const nlohmann::json& kind) { return kind == "dense" || kind == "sparse"; };
+  if (is_listed &&
+      (!kinds.is_array() || kinds.size() != d.config.layers.size() || !std::ranges::all_of(kinds, is_kind))) {
+    return f.fail("mlp_layer_types is not a list of dense or sparse for each layer");
+  }
+  fields::set_experts(d.config, experts,
+                      [&](uint32_t i) { return is_listed ? kinds[i] == "sparse" : i >= dense_layers; });
   fields::name_experts(d.names);
   const std::string mlp = "model.layers.{}.mlp.";
   d.names.router_correction = mlp + "gate.e_score_correction_bias";
@@ -114,8 +124,7 @@ Result<DecoderDescription> describe(const nlohmann::json& config, const fields::
 }
 
 Result<DecoderDescription> deepseek_from_hugging_face(const nlohmann::json& config) {
-  return describe(config,
-                  {.family = "deepseek_v3", .has_own_ropes = true, .context_length = 4096, .head_dim = 64},
+  return describe(config, {.family = "deepseek_v3", .has_own_ropes = true, .context_length = 4096, .head_dim = 64},
                   {.q_rank = 1536,
                    .nope_dim = 128,
                    .value_dim = 128,

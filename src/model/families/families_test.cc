@@ -93,6 +93,12 @@ TEST(Families, AValueThatIsNotHonouredIsRefusedByName) {
       {"gemma3_text", "use_bidirectional_attention", true},
       {"gemma3_text", "layer_types", {"chunked_attention"}},
       {"gemma3_text", "num_kv_shared_layers", 10},
+      {"deepseek_v3", "num_key_value_heads", 2},
+      {"deepseek_v3", "topk_method", "group_limited_greedy"},
+      {"deepseek_v3", "scoring_func", "softmax"},
+      {"deepseek_v3", "moe_layer_freq", 2},
+      {"glm4_moe_lite", "mlp_layer_types", {"dense", "sparse"}},
+      {"glm4_moe_lite", "mlp_layer_types", {"dense", "sparse", "sparse", "linear"}},
       {"gemma2", "sliding_window", nullptr}};
   for (const Case& c : cases) {
     const auto description = describe_with(c.family, c.key, c.value);
@@ -192,6 +198,31 @@ TEST(Families, RopeParametersAreHonouredOrRefused) {
       << "it would be ignored beside rope_parameters";
   EXPECT_FALSE(describe_with("gemma3_text", "rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}}));
   EXPECT_FALSE(describe_with("gemma3_text", "rope_parameters", {{"rope_type", "linear"}, {"factor", 2.0}}));
+}
+
+// modeling_deepseek_v3.py of transformers 5.17: scaling, and which of the queries' projections there are.
+TEST(Families, LatentAttentionIsWhatTheFileSays) {
+  const auto attention = [](const std::function<void(Json&)>& edit) {
+    const EditedCheckpoint edited("deepseek_v3", edit);
+    const auto description =
+        describe_config(Json::parse(read_whole_file(edited.path() / "config.json").value()), "config");
+    EXPECT_TRUE(description) << to_string(description.error());
+    return description ? std::get<LatentAttentionConfig>(description->config.layers.at(0).mixer)
+                       : LatentAttentionConfig{};
+  };
+  EXPECT_EQ(attention([](Json& config) { config["q_lora_rank"] = nullptr; }).q_rank, 0U);
+  EXPECT_EQ(attention([](Json& config) { config.erase("q_lora_rank"); }).q_rank, 1536U);
+  const float plain = attention([](Json&) {}).scale;
+  EXPECT_FLOAT_EQ(plain, 1 / std::sqrt(40.0F));
+  const Json yarn = {{"rope_type", "yarn"}, {"factor", 40.0}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}};
+  const float wide = attention([&](Json& config) { config["rope_parameters"] = yarn; }).scale;
+  EXPECT_NEAR(wide / plain, std::pow(0.05 * std::log(40.0) + 1, 2), 1e-5);
+  Json without_factor = yarn;
+  without_factor.erase("factor");
+  without_factor["original_max_position_embeddings"] = 64;
+  const auto refused = describe_with("deepseek_v3", "rope_parameters", without_factor);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("mscale_all_dim"));
 }
 
 }  // namespace
