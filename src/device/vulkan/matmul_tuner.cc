@@ -105,6 +105,7 @@ std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint3
   const bool few = tokens <= 16;
   starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
   starts.push_back(force_path(MatmulPath::matrix));
+  starts.push_back(force_path(MatmulPath::fragments));
   if (!few) {
     starts.push_back(force_path(MatmulPath::decoded_matrix));
     starts.push_back(force_path(MatmulPath::workgroup_matrix));

@@ -130,7 +130,8 @@ std::string name_of_path(MatmulPath path) {
                                                    {MatmulPath::tiled, "tiled"},
                                                    {MatmulPath::matrix, "matrix"},
                                                    {MatmulPath::decoded_matrix, "decoded_matrix"},
-                                                   {MatmulPath::workgroup_matrix, "workgroup_matrix"}};
+                                                   {MatmulPath::workgroup_matrix, "workgroup_matrix"},
+                                                   {MatmulPath::fragments, "fragments"}};
   return names.at(path);
 }
 
@@ -165,15 +166,21 @@ class MatmulPathTest : public OperationsTest, public testing::WithParamInterface
     const bool plain = on_matrices == "half_matrix";
     std::string path = name_of_path(GetParam());
     if (path == "tiled") path = "many";
-    if (path == "matrix" || (path == "decoded_matrix" && plain)) path = on_matrices;
+    const bool halves_only = path == "decoded_matrix" || path == "fragments";  // of blocks
+    if (path == "matrix" || (halves_only && plain)) path = on_matrices;
     const auto taken = shaders(5);
     const std::string& description = device_->info().description;
-    const std::string needed = path == "matrix" ? "i8 to i32" : path.starts_with("work") ? "workgroup m" : "f16 to f32";
-    if (path.ends_with("matrix") && !description.contains(needed)) GTEST_SKIP() << "this device has no such matrices";
+    const std::string needed = path == "matrix"                ? "i8 to i32"
+                               : path.starts_with("workgroup") ? "workgroup m"
+                               : path == "fragments"           ? "known elements"
+                                                               : "f16 to f32";
+    if ((path.ends_with("matrix") || path == "fragments") && !description.contains(needed))
+      GTEST_SKIP() << "this device has no such matrices";
     EXPECT_TRUE(taken.contains(fmt::format("linear_{}", path)));
     EXPECT_TRUE(taken.contains(fmt::format("gate_up_{}", path)));
     EXPECT_EQ(taken.contains("split_floats"), plain && path.ends_with("matrix"));
     EXPECT_EQ(taken.contains("halve_bytes"), path == "decoded_matrix" || (!plain && path == "workgroup_matrix"));
+    EXPECT_EQ(taken.contains("make_fragments"), path == "fragments");
   }
 };
 
@@ -191,7 +198,8 @@ TEST_P(MatmulPathTest, IsTakenAndRightWithBiasesOfGateAndUp) {
 
 INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest,
                          testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix,
-                                         MatmulPath::decoded_matrix, MatmulPath::workgroup_matrix),
+                                         MatmulPath::decoded_matrix, MatmulPath::workgroup_matrix,
+                                         MatmulPath::fragments),
                          [](const auto& test) { return name_of_path(test.param); });
 
 TEST_F(OperationsTest, FeedForwardPassesBytesOn) {

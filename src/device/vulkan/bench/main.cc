@@ -216,7 +216,15 @@ void SyntheticDecoder::record() {
   ops.push_back(Logits{.in = normed_, .head = embedding, .out = recording_.logits});
 }
 
-/// Sums over launches of one shader and size: the products of a layer differ in size.
+/// The matmul that a launch is for, where it is for one, and its shader and size.
+std::string name_of_launch(const VulkanProgram& program, const DispatchTime& time) {
+  const Operation& operation = program.recording().operations[time.operation];
+  const std::string shape = matmul_shape(program.recording(), program.weights(), operation);
+  return fmt::format("{}{}{} {}x{}x{}", shape, shape.empty() ? "" : ": ", time.shader, time.groups.x, time.groups.y,
+                     time.groups.z);
+}
+
+/// Sums over launches of one shader for products of one shape.
 void print_profile(VulkanProgram& program, const Step& step) {
   constexpr int kRuns = 5;
   std::map<std::string, std::pair<double, uint32_t>> sums;
@@ -229,14 +237,14 @@ void print_profile(VulkanProgram& program, const Step& step) {
     }
     if (run == 0) continue;  // the first one records
     for (const DispatchTime& time : *times) {
-      auto& sum = sums[fmt::format("{} {}x{}x{}", time.shader, time.groups.x, time.groups.y, time.groups.z)];
+      auto& sum = sums[name_of_launch(program, time)];
       sum.first += time.microseconds;
       ++sum.second;
       all += time.microseconds;
     }
   }
   for (const auto& [name, sum] : sums) {
-    fmt::print("    {:32} {:5} x {:8.2f} us = {:9.1f} us, {:4.1f} %\n", name, sum.second / kRuns,
+    fmt::print("    {:64} {:5} x {:8.2f} us = {:9.1f} us, {:4.1f} %\n", name, sum.second / kRuns,
                sum.first / sum.second, sum.first / kRuns, 100 * sum.first / all);
   }
 }
