@@ -224,7 +224,7 @@ Result<void> MatmulTuner::prepare() {
   auto pipelines = Pipelines::create(gpu_);
   if (!pipelines) return pass_on(pipelines);
   pipelines_ = std::move(*pipelines);
-  if (auto filled = program_.fill_activations(); !filled) return filled;
+  if (auto filled = program_.prepare_trials(); !filled) return filled;
   if (auto warm = warm_up(); !warm) return warm;
   begin_ = Clock::now();
   return {};

@@ -218,6 +218,27 @@ TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
   }
 }
 
+/// Whatever the tuning makes of strips, teams and rows side by side.
+TEST_F(OperationsTest, FeedForwardOnFragmentsOfAnyShape) {
+  if (!device_->info().description.contains("known elements")) GTEST_SKIP() << "this device has no such matrices";
+  const std::string forced = text_of(force_path(MatmulPath::fragments));
+  for (const char* shape : {"row_parts=4,fragments.teams=2", "strips=2,fragments.ahead=1",
+                            "teams=3,fragments.row_parts=2", "strips=4,fragments.teams=1,fragments.tile_tokens=16"}) {
+    ASSERT_TRUE(device_->set_tuning(fmt::format("{},fragments.{}", forced, shape)));
+    TestModel model(4);
+    const TensorId in = model.input(416), activated = model.tensor(Rows::tokens, 352),
+                   out = model.tensor(Rows::tokens, 77);
+    model.recording.operations.push_back(
+        GateUp{.in = in,
+               .gate_up = model.gate_up_matrix({{NumberFormat::q4_0, 352}, {NumberFormat::q4_0, 352}}, 416),
+               .out = activated});
+    model.recording.operations.push_back(
+        Linear{.in = activated, .weight = model.matrix({{NumberFormat::q8_0, 77}}, 352), .out = out});
+    model.result(out);
+    compare_token_counts(model, 3 * kByteTolerance, shape, {3, 21});
+  }
+}
+
 TEST_F(OperationsTest, PartsOfOneEncodingAreOneRun) {
   TestModel model(10);
   const TensorId in = model.input(256);

@@ -86,6 +86,9 @@ class StepRecorder {
   /// Puts the recording's inputs, whose floats are in place, into the other forms that operations read.
   Result<void> record_inputs();
 
+  /// Puts the input of a matmul, whose floats are in place, into bytes if it is read as such.
+  Result<void> record_input_of(const Operation& operation);
+
   /// Records the operations [first, end) of the recording.
   Result<void> record(size_t first, size_t end);
 

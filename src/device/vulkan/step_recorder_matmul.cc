@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "device/operation_uses.h"
 #include "device/vulkan/few_path.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_recorder.h"
@@ -82,6 +83,11 @@ StepRecorder::Multiplication StepRecorder::multiplication(const Linear& op) cons
           .tuning = tuning,
           .few = is_short ? tuning.short_linear : tuning.linear,
           .bias = op.bias};
+}
+
+Result<void> StepRecorder::record_input_of(const Operation& operation) {
+  const TensorId in = product_of(operation)->in;
+  return place(in).needs_bytes ? quantize(in) : Result<void>{};
 }
 
 Result<void> StepRecorder::emit(const Linear& op) {

@@ -38,8 +38,8 @@ const uint TILES_OF_GROUP = 32 / POSITIONS;
 const uint COMPONENTS = SLOTS * POSITIONS;
 const uint X_COMPONENTS = K * N / X_LANES;
 const uint PIECES = TILES_OF_GROUP * X_COMPONENTS / 8;       ///< of eight halves, of a lane and tile of tokens
-const uint PIECES_OF_TILE = X_COMPONENTS > 8 ? X_COMPONENTS / 8 : 1;
-const uint TILES_OF_PIECE = X_COMPONENTS > 8 ? 1 : 8 / X_COMPONENTS;
+const uint PIECES_AT_ONCE = X_COMPONENTS > 8 ? X_COMPONENTS / 8 : 1;
+const uint TILES_AT_ONCE = X_COMPONENTS > 8 ? 1 : 8 / X_COMPONENTS;
 const uint ROW_TILES = MATRICES * STRIPS;
 const uint BLOCKS = ROW_TILES * SLOTS;  ///< of a lane in a group
 const uint SUBGROUPS = THREADS / SUBGROUP;
@@ -55,7 +55,7 @@ shared float scratch[MATRICES * SUBGROUPS * M * N];
 
 Sums sums[ROW_TILES * TOKEN_TILES];
 RawBlock group_blocks[2 * BLOCKS];  ///< of two groups in turn
-uvec4 x_pieces[TOKEN_TILES * PIECES_OF_TILE];
+uvec4 x_pieces[TOKEN_TILES * PIECES_AT_ONCE];
 
 /// The workgroup's tile that this subgroup computes.
 struct FragmentInput {
@@ -122,19 +122,19 @@ void load_x(FragmentInput x, uint group, uint t) {
   const uint lane = gl_SubgroupInvocationID % X_LANES;
   [[unroll]] for (uint n = 0; n < TOKEN_TILES; ++n) {
     const uint at = ((x.first_tile + n) * x.groups + group) * PIECES + t * X_COMPONENTS / 8;
-    [[unroll]] for (uint p = 0; p < PIECES_OF_TILE; ++p) {
-      x_pieces[n * PIECES_OF_TILE + p] = x.x.v[(at + p) * X_LANES + lane];
+    [[unroll]] for (uint p = 0; p < PIECES_AT_ONCE; ++p) {
+      x_pieces[n * PIECES_AT_ONCE + p] = x.x.v[(at + p) * X_LANES + lane];
     }
   }
 }
 
 void multiply_tile(FragmentInput x, uint group, uint t) {
-  if (t % TILES_OF_PIECE == 0) load_x(x, group, t);
+  if (t % TILES_AT_ONCE == 0) load_x(x, group, t);
   Vectors vectors[TOKEN_TILES];
   [[unroll]] for (uint n = 0; n < TOKEN_TILES; ++n) {
     [[unroll]] for (uint i = 0; i < X_COMPONENTS; i += 2) {
-      const uint at = t % TILES_OF_PIECE * X_COMPONENTS + i;
-      const f16vec2 two = halves_in(x_pieces[n * PIECES_OF_TILE + at / 8][at % 8 / 2]);
+      const uint at = t % TILES_AT_ONCE * X_COMPONENTS + i;
+      const f16vec2 two = halves_in(x_pieces[n * PIECES_AT_ONCE + at / 8][at % 8 / 2]);
       vectors[n][i] = two.x;
       vectors[n][i + 1] = two.y;
     }
@@ -191,10 +191,14 @@ void multiply_fragments(WeightMatrix m[MATRICES], Uvec4sIn x_fragments) {
 /// through shared memory. Call them from every thread, between barriers.
 const uint ELEMENTS = ROW_PARTS * M * N;
 
+/// An index that no compiler knows would have the sums lie in memory from the start, so each is asked for by its own.
 void share_sums(uint strip_and_tile) {
-  [[unroll]] for (uint matrix = 0; matrix < MATRICES; ++matrix) {
-    coopMatStore(sums[matrix * STRIPS * TOKEN_TILES + strip_and_tile], scratch, (matrix * SUBGROUPS + gl_SubgroupID) * M * N, M,
-                 gl_CooperativeMatrixLayoutColumnMajor);
+  [[unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
+    if (i != strip_and_tile) continue;
+    [[unroll]] for (uint matrix = 0; matrix < MATRICES; ++matrix) {
+      coopMatStore(sums[matrix * STRIPS * TOKEN_TILES + i], scratch, (matrix * SUBGROUPS + gl_SubgroupID) * M * N, M,
+                   gl_CooperativeMatrixLayoutColumnMajor);
+    }
   }
 }
 

@@ -16,7 +16,7 @@ void main() {
   if (gl_WorkGroupID.x * TOKEN_TILES * N >= tokens) return;
   const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
   multiply_fragments(WeightMatrix[MATRICES](WeightMatrix(a.weight, a.blocks, padded_rows)), a.x);
-  [[unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
+  [[dont_unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
     share_sums(i);
     barrier();
     for (uint e = thread_index(); e < ELEMENTS; e += THREADS) {
