@@ -55,7 +55,7 @@ std::optional<FragmentPlan> plan_fragments(const GpuProperties& gpu, const Tunin
   while (t.strips > 1 && (sums() > kMostSums || matrices * t.strips * fragments->slots > kMostBlocks)) t.strips /= 2;
   while (plan.token_tiles > 1 && sums() > kMostSums) plan.token_tiles = divide_up(plan.token_tiles, 2);
   const uint32_t groups = fragment_groups(*fragments, layout.blocks());
-  t.teams = std::clamp(t.teams, 1U, std::min(groups, most_subgroups));
+  t.teams = std::clamp(t.teams / matrices, 1U, std::min(groups, most_subgroups));
   t.row_parts = std::clamp(t.row_parts, 1U, most_subgroups / t.teams);
   t.ahead = std::min(t.ahead, 1U);
   const auto shared_bytes = [&] { return uint64_t{4} * matrices * t.teams * t.row_parts * m * n; };

@@ -202,18 +202,22 @@ INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest,
                                          MatmulPath::fragments),
                          [](const auto& test) { return name_of_path(test.param); });
 
+/// Gate and up of `width` outputs, and a Linear of 77 over them.
+void add_feed_forward(TestModel& model, NumberFormat gate_up, NumberFormat linear, uint32_t width) {
+  const uint32_t cols = columns(gate_up);
+  const TensorId in = model.input(cols), activated = model.tensor(Rows::tokens, width),
+                 out = model.tensor(Rows::tokens, 77);
+  const MatrixId both = model.gate_up_matrix({{gate_up, width}, {gate_up, width}}, cols);
+  model.recording.operations.push_back(GateUp{.in = in, .gate_up = both, .out = activated});
+  model.recording.operations.push_back(
+      Linear{.in = activated, .weight = model.matrix({{linear, 77}}, width), .out = out});
+  model.result(out);
+}
+
 TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
   for (const NumberFormat format : {NumberFormat::q4_0, NumberFormat::q6_k}) {
     TestModel model(4);
-    const uint32_t cols = columns(format);
-    const TensorId in = model.input(cols);
-    const TensorId activated = model.tensor(Rows::tokens, 512);
-    const TensorId out = model.tensor(Rows::tokens, 64);
-    model.recording.operations.push_back(
-        GateUp{.in = in, .gate_up = model.gate_up_matrix({{format, 512}, {format, 512}}, cols), .out = activated});
-    model.recording.operations.push_back(
-        Linear{.in = activated, .weight = model.matrix({{format, 64}}, 512), .out = out});
-    model.result(out);
+    add_feed_forward(model, format, format, 512);
     compare_token_counts(model, 3 * tolerance(format), "feed-forward", {2});
   }
 }
@@ -222,19 +226,11 @@ TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
 TEST_F(OperationsTest, FeedForwardOnFragmentsOfAnyShape) {
   if (!device_->info().description.contains("known elements")) GTEST_SKIP() << "this device has no such matrices";
   const std::string forced = text_of(force_path(MatmulPath::fragments));
-  for (const char* shape : {"row_parts=4,fragments.teams=2", "strips=2,fragments.ahead=1",
-                            "teams=3,fragments.row_parts=2", "strips=4,fragments.teams=1,fragments.tile_tokens=16"}) {
+  for (const char* shape : {"row_parts=4,fragments.teams=2", "strips=2,fragments.ahead=1", "teams=3,fragments.ahead=0",
+                            "strips=4,fragments.teams=1,fragments.tile_tokens=16"}) {
     ASSERT_TRUE(device_->set_tuning(fmt::format("{},fragments.{}", forced, shape)));
     TestModel model(4);
-    const TensorId in = model.input(416), activated = model.tensor(Rows::tokens, 352),
-                   out = model.tensor(Rows::tokens, 77);
-    model.recording.operations.push_back(
-        GateUp{.in = in,
-               .gate_up = model.gate_up_matrix({{NumberFormat::q4_0, 352}, {NumberFormat::q4_0, 352}}, 416),
-               .out = activated});
-    model.recording.operations.push_back(
-        Linear{.in = activated, .weight = model.matrix({{NumberFormat::q8_0, 77}}, 352), .out = out});
-    model.result(out);
+    add_feed_forward(model, NumberFormat::q4_0, NumberFormat::q8_0, 352);
     compare_token_counts(model, 3 * kByteTolerance, shape, {3, 21});
   }
 }

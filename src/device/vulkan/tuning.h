@@ -46,9 +46,9 @@ struct WorkgroupMatrixTuning {
 };
 
 /// A matmul on cooperative matrices filled in registers (shaders/fragment_tokens.glsl), where the device's are known:
-/// `teams` subgroups that take turns along the row, `strips` of a matrix's rows for each, `row_parts` such teams beside
-/// one another, `ahead` 1 loads weights while others are multiplied, `matrix_tokens` is the most of one matrix,
-/// `tile_tokens` of a subgroup.
+/// `teams` subgroups that take turns along the row (half as many of gate and up, whose sums are twice as many),
+/// `strips` of a matrix's rows for each, `row_parts` such teams beside one another, `ahead` 1 loads weights while
+/// others are multiplied, `matrix_tokens` is the most of one matrix, `tile_tokens` of a subgroup.
 struct FragmentTuning {
   uint32_t from_tokens = 0;  ///< so many tokens and more take them, before any other path; 0 is never
   uint32_t to_tokens = 64;
@@ -56,7 +56,7 @@ struct FragmentTuning {
   uint32_t row_parts = 1;
   uint32_t strips = 1;
   uint32_t ahead = 0;
-  uint32_t matrix_tokens = 8;
+  uint32_t matrix_tokens = 16;
   uint32_t tile_tokens = 64;
 };
 
