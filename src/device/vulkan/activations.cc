@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <set>
 
+#include "device/vulkan/fragment_path.h"
 #include "device/vulkan/tuning.h"
 #include "device/vulkan/workgroup_matrix_path.h"
 
@@ -142,7 +143,9 @@ Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording
   };
   const bool halves = takes_halves(gpu.properties());
   if (halves && split_width > 0) split_ = add_halves(split_width * 4);
-  if (halves && bytes_width > 0) halved_bytes_ = add_halves(bytes_width * 2);
+  // In the order of fragments a row is whole groups of blocks.
+  const uint64_t padded_width = uint64_t{divide_up(bytes_width, kMostFragmentColumns)} * kMostFragmentColumns;
+  if (halves && bytes_width > 0) halved_bytes_ = add_halves(padded_width * 2);
   return total;
 }
 

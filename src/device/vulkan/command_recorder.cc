@@ -19,9 +19,11 @@ bool does_the_work(Shader shader) {
     case Shader::linear_half_matrix:
     case Shader::linear_decoded_matrix:
     case Shader::linear_workgroup_matrix:
+    case Shader::linear_fragments:
     case Shader::gate_up_few:
     case Shader::gate_up_many:
     case Shader::gate_up_matrix:
+    case Shader::gate_up_fragments:
     case Shader::gate_up_half_matrix:
     case Shader::gate_up_decoded_matrix:
     case Shader::gate_up_workgroup_matrix:
@@ -41,7 +43,8 @@ std::optional<GroupRange> CommandRecorder::slice_of(const PipelineKey& key, Grou
   GroupRange range = {.count = groups};
   if (slices_ == 1) return range;
   if (!does_the_work(key.shader)) {
-    const bool is_before = key.shader == Shader::split_floats || key.shader == Shader::halve_bytes;
+    const bool is_before =
+        key.shader == Shader::split_floats || key.shader == Shader::halve_bytes || key.shader == Shader::make_fragments;
     const uint32_t own_slice = is_before ? 0 : slices_ - 1;  // before the work, or behind it
     return slice_ == own_slice ? std::optional(range) : std::nullopt;
   }

@@ -27,7 +27,9 @@ class DecodedMatrixTest : public DeviceTest, public testing::WithParamInterface<
   void SetUp() override {
     DeviceTest::SetUp();
     if (!device_) return;
-    const char* needed = path() == MatmulPath::workgroup_matrix ? "workgroup matrices" : "f16 to f32";
+    const char* needed = path() == MatmulPath::workgroup_matrix ? "workgroup matrices"
+                         : path() == MatmulPath::fragments      ? "known elements"
+                                                                : "f16 to f32";
     if (!device_->info().description.contains(needed)) GTEST_SKIP() << "this device has no " << needed;
   }
 
@@ -102,11 +104,15 @@ TEST_P(DecodedMatrixTest, TooLargeWeightsStayBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, DecodedMatrixTest,
-                         testing::Combine(testing::Values(MatmulPath::decoded_matrix, MatmulPath::workgroup_matrix),
+                         testing::Combine(testing::Values(MatmulPath::decoded_matrix, MatmulPath::workgroup_matrix,
+                                                          MatmulPath::fragments),
                                           testing::ValuesIn(kBlocks)),
                          [](const auto& test) {
-                           const bool subgroup = std::get<0>(test.param) == MatmulPath::decoded_matrix;
-                           return fmt::format("{}_{}", subgroup ? "subgroup" : "workgroup",
+                           const MatmulPath path = std::get<0>(test.param);
+                           return fmt::format("{}_{}",
+                                              path == MatmulPath::decoded_matrix ? "subgroup"
+                                              : path == MatmulPath::fragments    ? "fragments"
+                                                                                 : "workgroup",
                                               traits(std::get<1>(test.param)).name);
                          });
 

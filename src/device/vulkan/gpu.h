@@ -57,7 +57,11 @@ class Gpu {
   void give_up_matrices() {
     properties_.cooperative_matrices.clear();
     properties_.workgroup_matrices.clear();
+    properties_.fragments.clear();
   }
+
+  /// For programs made from now on. Not while others are made.
+  void set_fragments(std::vector<FragmentLayout> learned) { properties_.fragments = std::move(learned); }
 
   BufferPool& pool() const { return *pool_; }
   MemoryLedger& ledger() const { return *ledger_; }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "device/vulkan/fragment_layout.h"
 
 namespace hearth::vulkan {
 
@@ -65,6 +66,7 @@ struct GpuProperties {
   std::vector<CooperativeMatrixShape> cooperative_matrices;
   std::vector<WorkgroupMatrixShape>
       workgroup_matrices;                 ///< empty where cooperative-matrix-2 lacks what hearth uses of it
+  std::vector<FragmentLayout> fragments;  ///< of matrices of f16, as far as learned (learn_fragments.h)
   uint32_t workgroup_matrix_threads = 0;  ///< most of a workgroup that has them
   std::vector<MemoryHeap> heaps;
   std::string obstacle;  ///< what keeps hearth from running on it, such as "no buffer device addresses"; empty for none

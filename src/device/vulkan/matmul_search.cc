@@ -28,6 +28,10 @@ uint32_t value_of(const Tuning& tuning, const std::string& field) { return all_f
 }  // namespace
 
 MatmulPath path_of(const Tuning& tuning, uint32_t tokens) {
+  const FragmentTuning& fragments = tuning.fragments;
+  if (fragments.from_tokens > 0 && tokens >= fragments.from_tokens && tokens <= fragments.to_tokens) {
+    return MatmulPath::fragments;
+  }
   if (tokens <= tuning.few_tokens_limit) return MatmulPath::few;
   if (tuning.many_tokens_path == static_cast<uint32_t>(ManyTokensPath::dot)) return MatmulPath::tiled;
   const uint32_t from = tuning.workgroup_matrix.from_tokens;
@@ -37,9 +41,11 @@ MatmulPath path_of(const Tuning& tuning, uint32_t tokens) {
 }
 
 TuningChanges force_path(MatmulPath path) {
-  if (path == MatmulPath::few) return {{"few_tokens_limit", kMostFewTokens}};
+  if (path == MatmulPath::fragments) return {{"fragments.from_tokens", 1}, {"fragments.to_tokens", UINT32_MAX}};
+  if (path == MatmulPath::few) return {{"fragments.from_tokens", 0}, {"few_tokens_limit", kMostFewTokens}};
   const auto many = path == MatmulPath::tiled ? ManyTokensPath::dot : ManyTokensPath::best;
-  return {{"few_tokens_limit", 0},
+  return {{"fragments.from_tokens", 0},
+          {"few_tokens_limit", 0},
           {"many_tokens_path", static_cast<uint32_t>(many)},
           {"workgroup_matrix.from_tokens", path == MatmulPath::workgroup_matrix ? 1 : 0},
           {"decode_from_tokens", path == MatmulPath::decoded_matrix ? 1 : 0}};
@@ -55,6 +61,15 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
     return axes;
   }
   if (path == MatmulPath::tiled) return {};
+  if (path == MatmulPath::fragments) {
+    std::vector<TuningAxis> axes = {{"fragments.strips", {1, 2, 4}},
+                                    {"fragments.teams", {4, 8, 12, 16}},
+                                    {"fragments.row_parts", {1, 2, 4}},
+                                    {"fragments.ahead", {0, 1}}};
+    if (tokens > 8) axes.push_back({"fragments.matrix_tokens", {8, 16}});
+    if (tokens > 32) axes.push_back({"fragments.tile_tokens", {32, 64}});
+    return axes;
+  }
   if (path == MatmulPath::workgroup_matrix) {
     return {{"workgroup_matrix.threads", {128, 256}},
             {"workgroup_matrix.tile_rows", {64, 128, 256}},

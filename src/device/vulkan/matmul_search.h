@@ -15,6 +15,7 @@ enum class MatmulPath : uint8_t {
   tiled,             ///< *_many.comp
   decoded_matrix,    ///< *_decoded_matrix.comp
   workgroup_matrix,  ///< *_workgroup_matrix.comp
+  fragments,         ///< *_fragments.comp
 };
 
 /// The path that a tuning takes for so many tokens, where device and encoding allow it.

@@ -130,7 +130,8 @@ std::string name_of_path(MatmulPath path) {
                                                    {MatmulPath::tiled, "tiled"},
                                                    {MatmulPath::matrix, "matrix"},
                                                    {MatmulPath::decoded_matrix, "decoded_matrix"},
-                                                   {MatmulPath::workgroup_matrix, "workgroup_matrix"}};
+                                                   {MatmulPath::workgroup_matrix, "workgroup_matrix"},
+                                                   {MatmulPath::fragments, "fragments"}};
   return names.at(path);
 }
 
@@ -165,15 +166,21 @@ class MatmulPathTest : public OperationsTest, public testing::WithParamInterface
     const bool plain = on_matrices == "half_matrix";
     std::string path = name_of_path(GetParam());
     if (path == "tiled") path = "many";
-    if (path == "matrix" || (path == "decoded_matrix" && plain)) path = on_matrices;
+    const bool halves_only = path == "decoded_matrix" || path == "fragments";  // of blocks
+    if (path == "matrix" || (halves_only && plain)) path = on_matrices;
     const auto taken = shaders(5);
     const std::string& description = device_->info().description;
-    const std::string needed = path == "matrix" ? "i8 to i32" : path.starts_with("work") ? "workgroup m" : "f16 to f32";
-    if (path.ends_with("matrix") && !description.contains(needed)) GTEST_SKIP() << "this device has no such matrices";
+    const std::string needed = path == "matrix"                ? "i8 to i32"
+                               : path.starts_with("workgroup") ? "workgroup m"
+                               : path == "fragments"           ? "known elements"
+                                                               : "f16 to f32";
+    if ((path.ends_with("matrix") || path == "fragments") && !description.contains(needed))
+      GTEST_SKIP() << "this device has no such matrices";
     EXPECT_TRUE(taken.contains(fmt::format("linear_{}", path)));
     EXPECT_TRUE(taken.contains(fmt::format("gate_up_{}", path)));
     EXPECT_EQ(taken.contains("split_floats"), plain && path.ends_with("matrix"));
     EXPECT_EQ(taken.contains("halve_bytes"), path == "decoded_matrix" || (!plain && path == "workgroup_matrix"));
+    EXPECT_EQ(taken.contains("make_fragments"), path == "fragments");
   }
 };
 
@@ -191,22 +198,40 @@ TEST_P(MatmulPathTest, IsTakenAndRightWithBiasesOfGateAndUp) {
 
 INSTANTIATE_TEST_SUITE_P(Paths, MatmulPathTest,
                          testing::Values(MatmulPath::few, MatmulPath::tiled, MatmulPath::matrix,
-                                         MatmulPath::decoded_matrix, MatmulPath::workgroup_matrix),
+                                         MatmulPath::decoded_matrix, MatmulPath::workgroup_matrix,
+                                         MatmulPath::fragments),
                          [](const auto& test) { return name_of_path(test.param); });
+
+/// Gate and up of `width` outputs, and a Linear of 77 over them.
+void add_feed_forward(TestModel& model, NumberFormat gate_up, NumberFormat linear, uint32_t width) {
+  const uint32_t cols = columns(gate_up);
+  const TensorId in = model.input(cols), activated = model.tensor(Rows::tokens, width),
+                 out = model.tensor(Rows::tokens, 77);
+  const MatrixId both = model.gate_up_matrix({{gate_up, width}, {gate_up, width}}, cols);
+  model.recording.operations.push_back(GateUp{.in = in, .gate_up = both, .out = activated});
+  model.recording.operations.push_back(
+      Linear{.in = activated, .weight = model.matrix({{linear, 77}}, width), .out = out});
+  model.result(out);
+}
 
 TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
   for (const NumberFormat format : {NumberFormat::q4_0, NumberFormat::q6_k}) {
     TestModel model(4);
-    const uint32_t cols = columns(format);
-    const TensorId in = model.input(cols);
-    const TensorId activated = model.tensor(Rows::tokens, 512);
-    const TensorId out = model.tensor(Rows::tokens, 64);
-    model.recording.operations.push_back(
-        GateUp{.in = in, .gate_up = model.gate_up_matrix({{format, 512}, {format, 512}}, cols), .out = activated});
-    model.recording.operations.push_back(
-        Linear{.in = activated, .weight = model.matrix({{format, 64}}, 512), .out = out});
-    model.result(out);
+    add_feed_forward(model, format, format, 512);
     compare_token_counts(model, 3 * tolerance(format), "feed-forward", {2});
+  }
+}
+
+/// Whatever the tuning makes of strips, teams and rows side by side.
+TEST_F(OperationsTest, FeedForwardOnFragmentsOfAnyShape) {
+  if (!device_->info().description.contains("known elements")) GTEST_SKIP() << "this device has no such matrices";
+  const std::string forced = text_of(force_path(MatmulPath::fragments));
+  for (const char* shape : {"row_parts=4,fragments.teams=2", "strips=2,fragments.ahead=1", "teams=3,fragments.ahead=0",
+                            "strips=4,fragments.teams=1,fragments.tile_tokens=16"}) {
+    ASSERT_TRUE(device_->set_tuning(fmt::format("{},fragments.{}", forced, shape)));
+    TestModel model(4);
+    add_feed_forward(model, NumberFormat::q4_0, NumberFormat::q8_0, 352);
+    compare_token_counts(model, 3 * kByteTolerance, shape, {3, 21});
   }
 }
 

@@ -15,6 +15,7 @@
 #include <shaders/gate.h>
 #include <shaders/gate_up_decoded_matrix.h>
 #include <shaders/gate_up_few.h>
+#include <shaders/gate_up_fragments.h>
 #include <shaders/gate_up_half_matrix.h>
 #include <shaders/gate_up_many.h>
 #include <shaders/gate_up_matrix.h>
@@ -22,12 +23,15 @@
 #include <shaders/gated_norm.h>
 #include <shaders/halve_bytes.h>
 #include <shaders/linear_attention.h>
+#include <shaders/learn_fragments.h>
 #include <shaders/linear_decoded_matrix.h>
 #include <shaders/linear_few.h>
+#include <shaders/linear_fragments.h>
 #include <shaders/linear_half_matrix.h>
 #include <shaders/linear_many.h>
 #include <shaders/linear_matrix.h>
 #include <shaders/linear_workgroup_matrix.h>
+#include <shaders/make_fragments.h>
 #include <shaders/quantize.h>
 #include <shaders/read_bandwidth.h>
 #include <shaders/rope_and_store.h>
@@ -59,15 +63,19 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"quantize", quantize_spirv},
     {"split_floats", split_floats_spirv},
     {"halve_bytes", halve_bytes_spirv},
+    {"learn_fragments", learn_fragments_spirv},
+    {"make_fragments", make_fragments_spirv},
     {"linear_few", linear_few_spirv},
     {"linear_many", linear_many_spirv},
     {"linear_matrix", linear_matrix_spirv},
     {"linear_half_matrix", linear_half_matrix_spirv},
     {"linear_decoded_matrix", linear_decoded_matrix_spirv},
     {"linear_workgroup_matrix", linear_workgroup_matrix_spirv},
+    {"linear_fragments", linear_fragments_spirv},
     {"gate_up_few", gate_up_few_spirv},
     {"gate_up_many", gate_up_many_spirv},
     {"gate_up_matrix", gate_up_matrix_spirv},
+    {"gate_up_fragments", gate_up_fragments_spirv},
     {"gate_up_half_matrix", gate_up_half_matrix_spirv},
     {"gate_up_decoded_matrix", gate_up_decoded_matrix_spirv},
     {"gate_up_workgroup_matrix", gate_up_workgroup_matrix_spirv},

@@ -84,8 +84,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
   static constexpr uint64_t kTrialResultBytes = 4 << 20;  ///< of float32 results that are compared, at most
   static constexpr uint64_t kTrialBufferBytes = 2 * kTrialResultBytes;
 
-  /// Puts numbers of ordinary size into all activations, so that trials have something to multiply.
-  Result<void> fill_activations();
+  /// Makes the numbers of ordinary size that trials multiply. Before the first trial.
+  Result<void> prepare_trials();
 
   /// Takes measured choices for steps that are recorded from now on.
   Result<void> set_matmuls(const MeasuredTunings& measured) { return matmuls_.set(measured); }
@@ -157,6 +157,9 @@ class VulkanProgram : public Program, public ExplainedProgram {
   ResultPlace result_place(const MatmulTrial& trial) const;
   Result<void> record_timed(const MatmulTrial& trial, Pipelines& pipelines, const Buffer& results, TimedTrial& timed);
   Result<void> run_timed(TimedTrial& timed, const ResultPlace& place, const Buffer& results);
+  RecorderContext trial_context(const MatmulTunings& tunings);
+  Bucket bucket_of_trial(const MatmulTrial& trial) const;
+  Result<void> record_trial_inputs(const MatmulTrial& trial, VkCommandBuffer commands);
   Result<void> record_trial(const MatmulTrial& trial, CommandRecorder& commands);
   Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);
@@ -178,6 +181,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
   AttentionScratch scratch_;
   CandidatePlaces candidate_places_;
   Buffer rope_buffer_, scratch_buffer_, readback_;
+  Buffer trial_inputs_;  ///< empty until trials are prepared
   VkCommandPool pool_ = VK_NULL_HANDLE;
   std::array<Slot, 2> slots_;
   size_t next_slot_ = 0;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <random>
+#include <set>
 
 #include "device/operation_uses.h"
 #include "device/vulkan/program.h"
@@ -28,30 +29,64 @@ struct VulkanProgram::TimedTrial {
   }
 };
 
-Result<void> VulkanProgram::fill_activations() {
-  // As floats between 0.0078 and 0.03, as bytes three of four at random.
-  constexpr uint64_t kPieceBytes = 4 << 20;
+Result<void> VulkanProgram::prepare_trials() {
+  // Floats of either sign between 0.0078 and 0.03.
+  constexpr uint64_t kBytes = 4 << 20;
   std::mt19937 random(1);
-  std::vector<uint32_t> words(kPieceBytes / 4);
-  for (uint32_t& word : words) word = 0x3c000000 | (random() & 0x00ffffff);
-  const auto bytes = std::as_bytes(std::span(words));
-  const Slice whole = {&activations_.buffer(), 0, activations_.buffer().bytes()};
+  std::vector<uint32_t> words(kBytes / 4);
+  for (uint32_t& word : words) word = 0x3c000000 | (random() & 0x80ffffff);
+  auto buffer = Buffer::create(gpu_, kBytes, Placement::device, MemoryOwner::staging);
+  if (!buffer) return pass_on(buffer);
+  trial_inputs_ = std::move(*buffer);
   Uploader uploader(gpu_);
-  for (uint64_t at = 0; at < whole.bytes; at += kPieceBytes) {
-    auto written = uploader.write(whole, at, bytes.first(std::min(kPieceBytes, whole.bytes - at)));
-    if (!written) return written;
+  auto written = uploader.write({&trial_inputs_, 0, kBytes}, 0, std::as_bytes(std::span(words)));
+  return written ? uploader.finish() : written;
+}
+
+RecorderContext VulkanProgram::trial_context(const MatmulTunings& tunings) {
+  Slot& slot = slots_[next_slot_];
+  return {gpu_,   tuning_,      tunings,   attention_, recording_, weights_,
+          cache_, activations_, slot.step, ropes_,     scratch_,   candidate_places_};
+}
+
+/// Other trials have left what they would in the inputs' places: their results as anything.
+Result<void> VulkanProgram::record_trial_inputs(const MatmulTrial& trial, VkCommandBuffer commands) {
+  CommandRecorder untimed(gpu_, pipelines_, commands);
+  untimed.join_earlier();
+  std::set<uint64_t> filled;
+  for (const uint32_t operation : trial.operations) {
+    const TensorId in = product_of(recording_.operations[operation])->in;
+    const uint64_t place = activations_.place(in).floats;
+    if (!filled.insert(place).second) continue;
+    const bool logits = recording_.tensors[in.index].rows == Rows::logits;
+    const uint64_t rows = logits ? std::min(trial.tokens, logit_rows_) : trial.tokens;
+    const uint64_t bytes = rows * recording_.tensors[in.index].width * 4;
+    std::vector<VkBufferCopy> regions;
+    for (uint64_t at = 0; at < bytes; at += trial_inputs_.bytes()) {
+      regions.push_back({.dstOffset = place + at, .size = std::min(bytes - at, trial_inputs_.bytes())});
+    }
+    untimed.copy_from_host(trial_inputs_.handle(), activations_.buffer().handle(), regions);
   }
-  return uploader.finish();
+  const MatmulTunings tunings(trial.tuning);
+  const RecorderContext context = trial_context(tunings);
+  StepRecorder recorder(context, bucket_of_trial(trial), untimed);
+  for (const uint32_t operation : trial.operations) {
+    const auto& op = recording_.operations[operation];
+    if (filled.erase(activations_.place(product_of(op)->in).floats) == 0) continue;
+    if (auto done = recorder.record_input_of(op); !done) return done;
+  }
+  return {};
+}
+
+/// Logits have rows of their own count, all else is the same for both kinds of rows.
+Bucket VulkanProgram::bucket_of_trial(const MatmulTrial& trial) const {
+  return {.tokens = trial.tokens, .logit_rows = std::min(trial.tokens, logit_rows_)};
 }
 
 Result<void> VulkanProgram::record_trial(const MatmulTrial& trial, CommandRecorder& commands) {
-  Slot& slot = slots_[next_slot_];
   const MatmulTunings tunings(trial.tuning);
-  const RecorderContext context = {gpu_,   tuning_,      tunings,   attention_, recording_, weights_,
-                                   cache_, activations_, slot.step, ropes_,     scratch_,   candidate_places_};
-  // Logits have rows of their own count, all else is the same for both kinds of rows.
-  const Bucket bucket = {.tokens = trial.tokens, .logit_rows = std::min(trial.tokens, logit_rows_)};
-  StepRecorder recorder(context, bucket, commands);
+  const RecorderContext context = trial_context(tunings);
+  StepRecorder recorder(context, bucket_of_trial(trial), commands);
   for (const uint32_t operation : trial.operations) {
     if (auto done = recorder.record(operation, operation + 1); !done) return done;
   }
@@ -95,6 +130,7 @@ Result<void> VulkanProgram::record_timed(const MatmulTrial& trial, Pipelines& pi
   const uint64_t bytes = place.values * (place.bytes ? 1 : 4);
   const VkBuffer from = activations_.buffer().handle();
   gpu_.vk().vkCmdFillBuffer(timed.commands, from, place.offset, bytes, UINT32_MAX);
+  if (auto done = record_trial_inputs(trial, timed.commands); !done) return done;
   CommandRecorder commands(gpu_, pipelines, timed.commands, timed.timestamps->pool());
   commands.join_earlier();
   if (auto done = record_trial(trial, commands); !done) return done;

@@ -9,6 +9,7 @@
 #include "device/vulkan/attention_plan.h"
 #include "device/vulkan/cache.h"
 #include "device/vulkan/command_recorder.h"
+#include "device/vulkan/fragment_path.h"
 #include "device/vulkan/matmul_tunings.h"
 #include "device/vulkan/matrix_path.h"
 #include "device/vulkan/shaders/layout.h"
@@ -85,6 +86,9 @@ class StepRecorder {
   /// Puts the recording's inputs, whose floats are in place, into the other forms that operations read.
   Result<void> record_inputs();
 
+  /// Puts the input of a matmul, whose floats are in place, into bytes if it is read as such.
+  Result<void> record_input_of(const Operation& operation);
+
   /// Records the operations [first, end) of the recording.
   Result<void> record(size_t first, size_t end);
 
@@ -101,6 +105,7 @@ class StepRecorder {
   /// To where the next matmul on matrices of f16 reads it.
   Result<void> split(TensorId tensor);
   Result<void> halve_bytes(TensorId tensor);
+  Result<void> make_fragments(TensorId tensor, const Tuning& tuning);
 
   // step_recorder_experts.cc
   Result<void> emit(const ChooseExperts& op);
@@ -148,17 +153,21 @@ class StepRecorder {
     VkDeviceAddress x = 0, pairs = 0;
     Access access;
   };
-  enum class Form : uint8_t { floats, bytes, split, halved_bytes };
+  enum class Form : uint8_t { floats, bytes, split, halved_bytes, fragments };
   InputForm input_form(TensorId in, Form form) const;
   Form form_for(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices, uint32_t tokens) const;
   /// Makes those of the forms that a matmul makes itself.
-  Result<void> make_form(TensorId in, Form form);
+  Result<void> make_form(TensorId in, Form form, const Tuning& tuning);
   /// How it runs on cooperative matrices; nothing where it does not.
   std::optional<MatrixPlan> matrix_plan(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
                                         uint32_t tokens) const;
   std::optional<WorkgroupMatrixPlan> workgroup_matrix_plan(const Tuning& tuning, const WeightLayout& layout,
                                                            uint32_t matrices, uint32_t tokens) const {
     return plan_workgroup_matrices(c_.gpu.properties(), tuning, layout, matrices, tokens);
+  }
+  std::optional<FragmentPlan> fragment_plan(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
+                                            uint32_t tokens) const {
+    return plan_fragments(c_.gpu.properties(), tuning, layout, matrices, tokens);
   }
   struct MatmulLaunch {
     PipelineKey key;

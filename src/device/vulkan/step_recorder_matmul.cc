@@ -4,6 +4,7 @@
 #include <array>
 #include <set>
 
+#include "device/operation_uses.h"
 #include "device/vulkan/few_path.h"
 #include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/step_recorder.h"
@@ -32,15 +33,24 @@ std::vector<uint32_t> workgroup_matrix_constants(const WorkgroupMatrixPlan& plan
   return {encoding, plan.tile_rows, plan.tile_tokens, plan.depth, plan.whole_rows};
 }
 
+/// Those of the shaders that fill matrices in registers.
+std::vector<uint32_t> fragment_constants(const FragmentPlan& plan, uint32_t encoding) {
+  const FragmentTuning& t = plan.tuning;
+  const FragmentLayout& l = plan.layout;
+  return {encoding, t.strips,  plan.token_tiles, t.teams,   t.ahead,  l.m,           l.n,
+          l.k,      l.classes, l.slots,          l.x_lanes, l.a_lane, l.a_component, l.a_slot};
+}
+
 /// The shaders of one kind of matmul for many tokens.
 struct ManyTokensShaders {
-  Shader workgroup_matrix, decoded_matrix, half_matrix, matrix, many;
+  Shader fragments, workgroup_matrix, decoded_matrix, half_matrix, matrix, many;
 };
-constexpr ManyTokensShaders kLinearShaders = {Shader::linear_workgroup_matrix, Shader::linear_decoded_matrix,
-                                              Shader::linear_half_matrix, Shader::linear_matrix, Shader::linear_many};
-constexpr ManyTokensShaders kGateUpShaders = {Shader::gate_up_workgroup_matrix, Shader::gate_up_decoded_matrix,
-                                              Shader::gate_up_half_matrix, Shader::gate_up_matrix,
-                                              Shader::gate_up_many};
+constexpr ManyTokensShaders kLinearShaders = {Shader::linear_fragments,      Shader::linear_workgroup_matrix,
+                                              Shader::linear_decoded_matrix, Shader::linear_half_matrix,
+                                              Shader::linear_matrix,         Shader::linear_many};
+constexpr ManyTokensShaders kGateUpShaders = {Shader::gate_up_fragments,      Shader::gate_up_workgroup_matrix,
+                                              Shader::gate_up_decoded_matrix, Shader::gate_up_half_matrix,
+                                              Shader::gate_up_matrix,         Shader::gate_up_many};
 
 }  // namespace
 
@@ -75,6 +85,11 @@ StepRecorder::Multiplication StepRecorder::multiplication(const Linear& op) cons
           .bias = op.bias};
 }
 
+Result<void> StepRecorder::record_input_of(const Operation& operation) {
+  const TensorId in = product_of(operation)->in;
+  return place(in).needs_bytes ? quantize(in) : Result<void>{};
+}
+
 Result<void> StepRecorder::emit(const Linear& op) {
   if (auto done = multiply(multiplication(op)); !done) return done;
   return place(op.out).needs_bytes ? quantize(op.out) : Result<void>{};
@@ -100,6 +115,7 @@ std::optional<MatrixPlan> StepRecorder::matrix_plan(const Tuning& tuning, const 
 StepRecorder::Form StepRecorder::form_for(const Tuning& tuning, const WeightLayout& layout, uint32_t matrices,
                                           uint32_t tokens) const {
   const bool bytes = uses_quantized_activations(layout.encoding);
+  if (fragment_plan(tuning, layout, matrices, tokens)) return Form::fragments;
   if (workgroup_matrix_plan(tuning, layout, matrices, tokens)) return bytes ? Form::halved_bytes : Form::split;
   const auto plan = matrix_plan(tuning, layout, matrices, tokens);
   if (bytes) return plan && plan->decoded ? Form::halved_bytes : Form::bytes;
@@ -113,9 +129,30 @@ StepRecorder::InputForm StepRecorder::input_form(TensorId in, Form form) const {
   return {c_.activations.address() + halves.halves, c_.activations.address() + halves.scales, access(halves)};
 }
 
-Result<void> StepRecorder::make_form(TensorId in, Form form) {
+Result<void> StepRecorder::make_form(TensorId in, Form form, const Tuning& tuning) {
+  if (form == Form::fragments) return make_fragments(in, tuning);
   if (form == Form::split) return split(in);
   return form == Form::halved_bytes ? halve_bytes(in) : Result<void>{};
+}
+
+Result<void> StepRecorder::make_fragments(TensorId in, const Tuning& tuning) {
+  const FragmentLayout l = *fragments_for(c_.gpu.properties(), tuning, rows(in));
+  const HalvesPlace& to = c_.activations.halved_bytes();
+  const shared::HalveBytesArguments arguments = {.step = c_.step.header(),
+                                                 .quants = quants(in),
+                                                 .pairs = pairs(in),
+                                                 .halves = c_.activations.address() + to.halves,
+                                                 .scales = c_.activations.address() + to.scales,
+                                                 .width = width(in)};
+  const uint32_t lanes = c_.gpu.properties().subgroup_size;
+  const uint32_t threads = std::min(256 / lanes, l.n) * lanes;  // no subgroup without a token
+  const PipelineKey key = {
+      Shader::make_fragments, threads, {is_logits(in), l.n, l.k, l.classes, l.x_lanes, l.b_lane, l.b_component}};
+  const uint32_t pieces = fragment_groups(l, width(in) / 32) * l.classes * 32 * l.n / 8;
+  const std::array reads = {access(in)};
+  const std::array writes = {access(to)};
+  const Groups groups = {divide_up(rows(in), l.n), divide_up(pieces, threads * shared::kFragmentPieces)};
+  return commands_.dispatch(key, arguments, groups, reads, writes);
 }
 
 StepRecorder::MatmulLaunch StepRecorder::many_tokens_launch(const Tuning& tuning, const WeightLayout& layout,
@@ -123,7 +160,10 @@ StepRecorder::MatmulLaunch StepRecorder::many_tokens_launch(const Tuning& tuning
   const ManyTokensShaders& shaders = matrices == 2 ? kGateUpShaders : kLinearShaders;
   const uint32_t encoding = layout.encoding, tokens = rows(in);
   MatmulLaunch launch;
-  if (const auto plan = workgroup_matrix_plan(tuning, layout, matrices, tokens)) {
+  if (const auto fragments = fragment_plan(tuning, layout, matrices, tokens)) {
+    launch.key = {shaders.fragments, fragments->threads, fragment_constants(*fragments, encoding)};
+    launch.groups = {divide_up(tokens, fragments->tokens), divide_up(layout.rows, fragments->rows)};
+  } else if (const auto plan = workgroup_matrix_plan(tuning, layout, matrices, tokens)) {
     launch.key = {shaders.workgroup_matrix, plan->threads, workgroup_matrix_constants(*plan, encoding)};
     launch.groups = {divide_up(tokens, plan->tile_tokens), divide_up(layout.rows, plan->tile_rows)};
   } else if (const auto tiles = matrix_plan(tuning, layout, matrices, tokens)) {
@@ -147,7 +187,7 @@ Result<void> StepRecorder::multiply(const Multiplication& m) {
   std::set<Form> forms;
   for (const WeightRun& run : runs) forms.insert(form_for(m.tuning, run.layout, 1, rows(m.in)));
   for (const Form form : forms) {
-    if (auto made = make_form(m.in, form); !made) return made;
+    if (auto made = make_form(m.in, form, m.tuning); !made) return made;
   }
   for (const WeightRun& run : runs) {
     if (auto done = multiply_run(m, run); !done) return done;
@@ -184,7 +224,7 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   // Runs write different columns, so only the first declares the write: no barrier between them.
   const std::array all_writes = {access(m.out)};
   const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
-  if (rows(m.in) > m.tuning.few_tokens_limit) {
+  if (rows(m.in) > m.tuning.few_tokens_limit || fragment_plan(m.tuning, run.layout, 1, rows(m.in))) {
     const MatmulLaunch launch = many_tokens_launch(m.tuning, run.layout, 1, m.in, flags);
     return commands_.dispatch(launch.key, arguments, launch.groups, reads, writes);
   }
@@ -208,7 +248,7 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const bool wants_bytes = place(op.out).needs_bytes;
   const Tuning& tuning = c_.matmuls.of(shape(op), rows(op.in));
   const Form form = form_for(tuning, layout, 2, rows(op.in));
-  if (auto made = make_form(op.in, form); !made) return made;
+  if (auto made = make_form(op.in, form, tuning); !made) return made;
   const InputForm in = input_form(op.in, form);
   shared::GateUpArguments arguments = {.gate = weight_ref(matrix.runs[0]),
                                        .up = weight_ref(matrix.runs[1]),
@@ -222,7 +262,7 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const uint32_t activation = activation_constant(op);
   const std::array reads = {in.access};
   const std::array writes = {access(op.out)};
-  if (rows(op.in) > tuning.few_tokens_limit) {
+  if (rows(op.in) > tuning.few_tokens_limit || form == Form::fragments) {
     const MatmulLaunch launch = many_tokens_launch(tuning, layout, 2, op.in, activation);
     if (auto done = commands_.dispatch(launch.key, arguments, launch.groups, reads, writes); !done) return done;
     return wants_bytes ? quantize(op.out) : Result<void>{};

@@ -45,6 +45,21 @@ struct WorkgroupMatrixTuning {
   uint32_t depth = 64;  ///< columns at a time
 };
 
+/// A matmul on cooperative matrices filled in registers (shaders/fragment_tokens.glsl), where the device's are known:
+/// `teams` subgroups that take turns along the row (half as many of gate and up, whose sums are twice as many),
+/// `strips` of a matrix's rows for each, `row_parts` such teams beside one another, `ahead` 1 loads weights while
+/// others are multiplied, `matrix_tokens` is the most of one matrix, `tile_tokens` of a subgroup.
+struct FragmentTuning {
+  uint32_t from_tokens = 0;  ///< so many tokens and more take them, before any other path; 0 is never
+  uint32_t to_tokens = 64;
+  uint32_t teams = 8;
+  uint32_t row_parts = 1;
+  uint32_t strips = 1;
+  uint32_t ahead = 0;
+  uint32_t matrix_tokens = 16;
+  uint32_t tile_tokens = 64;
+};
+
 /// How matmuls over many tokens are computed.
 enum class ManyTokensPath : uint32_t {
   best,  ///< cooperative matrices where the device and the encoding allow, else dot products
@@ -70,6 +85,7 @@ struct Tuning {
   MatrixTuning matrix64 = {.tile_rows = 64, .sub_rows = 32, .sub_tokens = 32};
   MatrixTuning matrix = {.tile_rows = 128, .tile_tokens = 64, .sub_rows = 32, .sub_tokens = 64};
   WorkgroupMatrixTuning workgroup_matrix;
+  FragmentTuning fragments;
   /// Blocks decoded to f16, instead of as bytes: so many tokens and more, 0 is never; and their tiles for up to 64
   /// tokens, and for more.
   uint32_t decode_from_tokens = 0;

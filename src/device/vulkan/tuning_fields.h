@@ -45,6 +45,18 @@ constexpr void visit_fields(T& t, Visit&& visit) {
   visit("depth", t.depth);
 }
 
+template <MaybeConst<FragmentTuning> T, class Visit>
+constexpr void visit_fields(T& t, Visit&& visit) {
+  visit("from_tokens", t.from_tokens);
+  visit("to_tokens", t.to_tokens);
+  visit("teams", t.teams);
+  visit("row_parts", t.row_parts);
+  visit("strips", t.strips);
+  visit("ahead", t.ahead);
+  visit("matrix_tokens", t.matrix_tokens);
+  visit("tile_tokens", t.tile_tokens);
+}
+
 /// Those that decide how matmuls run, which are measured for each shape.
 template <MaybeConst<Tuning> T, class Visit>
 constexpr void visit_matmul_fields(T& t, Visit&& visit) {
@@ -63,6 +75,7 @@ constexpr void visit_matmul_fields(T& t, Visit&& visit) {
   visit("matrix64", t.matrix64);
   visit("matrix", t.matrix);
   visit("workgroup_matrix", t.workgroup_matrix);
+  visit("fragments", t.fragments);
   visit("decode_from_tokens", t.decode_from_tokens);
   visit("decoded_matrix64", t.decoded_matrix64);
   visit("decoded_matrix", t.decoded_matrix);
@@ -119,6 +132,7 @@ constexpr size_t bytes_of_fields() {
 static_assert(bytes_of_fields<FewTokensTuning>() == sizeof(FewTokensTuning));
 static_assert(bytes_of_fields<MatrixTuning>() == sizeof(MatrixTuning));
 static_assert(bytes_of_fields<WorkgroupMatrixTuning>() == sizeof(WorkgroupMatrixTuning));
+static_assert(bytes_of_fields<FragmentTuning>() == sizeof(FragmentTuning));
 static_assert(bytes_of_fields<Tuning>() == sizeof(Tuning));
 
 }  // namespace fields_check

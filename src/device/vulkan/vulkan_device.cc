@@ -8,6 +8,7 @@
 #include "device/vulkan/bandwidth.h"
 #include "device/vulkan/device_tunings.h"
 #include "device/vulkan/instance.h"
+#include "device/vulkan/learn_fragments.h"
 #include "device/vulkan/program.h"
 #include "device/vulkan/workgroup_matrix_path.h"
 
@@ -23,6 +24,9 @@ std::string summary(const GpuProperties& p, bool batch_invariant) {
   text += p.dot_product_accelerated ? ", int8 dot products" : ", int8 dot products emulated";
   for (const CooperativeMatrixShape& shape : p.cooperative_matrices) {
     text += fmt::format(", matrices {}x{}x{} {} to {}", shape.m, shape.n, shape.k, shape.inputs, shape.results);
+  }
+  for (const FragmentLayout& layout : p.fragments) {
+    text += fmt::format(", known elements of {}x{}x{}", layout.m, layout.n, layout.k);
   }
   if (has_workgroup_matrices(p)) text += ", workgroup matrices f16 to f32";
   if (batch_invariant) text += ", batch-invariant";
@@ -141,6 +145,8 @@ Result<std::unique_ptr<VulkanDevice>> open_vulkan_device(const VulkanOptions& op
   if (!gpu) return pass_on(gpu);
   auto pipelines = vulkan::Pipelines::create(**gpu, false, options.pipeline_cache);
   if (!pipelines) return pass_on(pipelines);
+  // Where a driver lists matrices that it cannot compile, no path takes them in the end.
+  if (auto learned = vulkan::learn_fragments(**gpu, **pipelines)) (*gpu)->set_fragments(std::move(*learned));
   return std::make_unique<vulkan::Implementation>(std::move(*gpu), std::move(*pipelines), options);
 }
 

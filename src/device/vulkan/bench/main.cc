@@ -8,12 +8,11 @@
 #include <cstdio>
 #include <map>
 #include <random>
-#include <set>
 #include <thread>
 
 #include "device/vulkan/bench/attention.h"
+#include "device/vulkan/bench/report.h"
 #include "device/vulkan/bench/step.h"
-#include "device/vulkan/pipeline_statistics.h"
 #include "device/vulkan/program.h"
 #include "device/vulkan/vulkan_device.h"
 
@@ -214,61 +213,6 @@ void SyntheticDecoder::record() {
   bytes_ += device_.matrix_bytes(embedding);
   recording_.logits = tensor(Rows::logits, s_.vocabulary);
   ops.push_back(Logits{.in = normed_, .head = embedding, .out = recording_.logits});
-}
-
-/// Sums over launches of one shader and size: the products of a layer differ in size.
-void print_profile(VulkanProgram& program, const Step& step) {
-  constexpr int kRuns = 5;
-  std::map<std::string, std::pair<double, uint32_t>> sums;
-  double all = 0;
-  for (int run = 0; run <= kRuns; ++run) {
-    const auto times = program.profile_dispatches(step.input());
-    if (!times) {
-      fmt::print("no profile: {}\n", to_string(times.error()));
-      return;
-    }
-    if (run == 0) continue;  // the first one records
-    for (const DispatchTime& time : *times) {
-      auto& sum = sums[fmt::format("{} {}x{}x{}", time.shader, time.groups.x, time.groups.y, time.groups.z)];
-      sum.first += time.microseconds;
-      ++sum.second;
-      all += time.microseconds;
-    }
-  }
-  for (const auto& [name, sum] : sums) {
-    fmt::print("    {:32} {:5} x {:8.2f} us = {:9.1f} us, {:4.1f} %\n", name, sum.second / kRuns,
-               sum.first / sum.second, sum.first / kRuns, 100 * sum.first / all);
-  }
-}
-
-/// What the driver says of each pipeline of a step, compiled again for the purpose.
-void print_statistics(VulkanProgram& program, const Step& step, uint32_t device) {
-  const auto gpu = Gpu::open({.choice = {.index = device}});
-  const auto pipelines = gpu ? Pipelines::create(**gpu, true) : Result<std::unique_ptr<Pipelines>>();
-  const auto counts =
-      program.statistics(static_cast<uint32_t>(step.ids.size()), static_cast<uint32_t>(step.logit_rows.size()));
-  if (!gpu || !pipelines || !counts) return fmt::print("    no statistics\n");
-  std::set<PipelineKey> keys;
-  for (const Launch& launch : counts->launches) keys.insert(launch.key);
-  for (const PipelineKey& key : keys) {
-    const auto pipeline = (*pipelines)->get(key);
-    const auto statistics = pipeline ? pipeline_statistics(**gpu, *pipeline) : std::unexpected<Error>(pipeline.error());
-    fmt::print("    {} {} threads:", name_of(key.shader), key.threads);
-    if (!statistics) return fmt::print(" {}\n", to_string(statistics.error()));
-    for (const auto& [name, value] : statistics->values) fmt::print(" {} {},", name, value);
-    fmt::print("\n");
-  }
-}
-
-/// What was measured, and what it is worth beside the table.
-void print_choices(VulkanProgram& program) {
-  const auto choices = program.choices();
-  if (!choices) return fmt::print("    no choices: {}\n", to_string(choices.error()));
-  for (const OperationChoice& choice : *choices) {
-    if (choice.microseconds == 0) continue;
-    fmt::print("    {}, {} tokens: {:.1f} us, the table's {:.1f} us; {}\n", choice.operation, choice.tokens,
-               choice.microseconds, choice.table_microseconds, choice.tuning);
-  }
 }
 
 struct Arguments {

@@ -190,6 +190,18 @@ struct HalveBytesArguments {
   uint width;
 };
 
+/// Most lanes of a subgroup, and elements of a lane and of a matrix, whose places are learned (fragment_layout.h).
+HEARTH_CONSTANT kMostFragmentLanes = 64;
+HEARTH_CONSTANT kMostFragmentComponents = 32;
+HEARTH_CONSTANT kMostFragmentElements = 256;
+/// Pieces of eight halves that a thread of make_fragments.comp makes.
+HEARTH_CONSTANT kFragmentPieces = 2;
+
+/// Places of the elements of A [lanes][components], then of B, then how many components a lane has of either.
+struct LearnFragmentsArguments {
+  HEARTH_ADDRESS(Uints) result;
+};
+
 /// out[t][first_row + r] = in[t] . weight[r], then the epilogue.
 struct LinearArguments {
   WeightRef weight;

@@ -1,0 +1,218 @@
+// Matrix times up to some tens of tokens on cooperative matrices of f16 whose elements' places are known (fragment_layout.glsl).
+// No weight passes through shared memory: a lane loads whole blocks of its own rows, as they lie there for all kernels, decodes
+// them in registers and puts the values straight into its components of matrices.
+//
+// That works because columns may come in any order as long as tokens come in the same: a matrix has CLASSES lanes, or groups of
+// them, side by side in a row, and where the hardware says "columns 2 and 3, 10 and 11" each class takes the next values of a
+// block of its own instead. So CLASSES neighbouring blocks of a row are one group, TILES_OF_GROUP matrices one after another;
+// make_fragments.comp has put the tokens into that order.
+//
+// A subgroup computes STRIPS times M rows (of each of the MATRICES) by TOKEN_TILES times N tokens; TEAMS of them take turns
+// along the row and add up their sums in the end.
+
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+
+layout(constant_id = 2) const uint ENCODING = 4;
+layout(constant_id = 3) const uint STRIPS = 1;
+layout(constant_id = 4) const uint TOKEN_TILES = 1;
+layout(constant_id = 5) const uint TEAMS = 8;
+layout(constant_id = 6) const bool AHEAD = true;  ///< a group's weights are loaded while the one before is multiplied
+layout(constant_id = 7) const uint M = 16;
+layout(constant_id = 8) const uint N = 16;
+layout(constant_id = 9) const uint K = 16;
+layout(constant_id = 10) const uint CLASSES = 4;
+layout(constant_id = 11) const uint SLOTS = 2;     ///< rows of a lane in a matrix
+layout(constant_id = 12) const uint X_LANES = 32;  ///< with different elements of tokens
+layout(constant_id = 13) const uint A_LANE = 0;
+layout(constant_id = 14) const uint A_COMPONENT = 0;
+layout(constant_id = 15) const uint A_SLOT = 0;  ///< rows of a lane
+const bool FIXED_ORDER = false;
+
+#include "fragment_layout.glsl"
+#include "halves.glsl"
+#include "weights.glsl"
+
+const uint POSITIONS = K / CLASSES;  ///< values of a lane's block in one matrix
+const uint TILES_OF_GROUP = 32 / POSITIONS;
+const uint COMPONENTS = SLOTS * POSITIONS;
+const uint X_COMPONENTS = K * N / X_LANES;
+const uint PIECES = TILES_OF_GROUP * X_COMPONENTS / 8;       ///< of eight halves, of a lane and tile of tokens
+const uint PIECES_AT_ONCE = X_COMPONENTS > 8 ? X_COMPONENTS / 8 : 1;
+const uint TILES_AT_ONCE = X_COMPONENTS > 8 ? 1 : 8 / X_COMPONENTS;
+const uint ROW_TILES = MATRICES * STRIPS;
+const uint BLOCKS = ROW_TILES * SLOTS;  ///< of a lane in a group
+const uint SUBGROUPS = THREADS / SUBGROUP;
+const uint ROW_PARTS = SUBGROUPS / TEAMS;
+/// Neighbouring components are neighbouring values of one row, which are decoded together.
+const bool PAIRS = (A_COMPONENT & 31) == IN_POSITION << 3;
+
+#define Weights coopmat<float16_t, gl_ScopeSubgroup, M, K, gl_MatrixUseA>
+#define Vectors coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
+#define Sums coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
+
+shared float scratch[MATRICES * SUBGROUPS * M * N];
+
+Sums sums[ROW_TILES * TOKEN_TILES];
+RawBlock group_blocks[2 * BLOCKS];  ///< of two groups in turn
+uvec4 x_pieces[TOKEN_TILES * PIECES_AT_ONCE];
+
+/// The workgroup's tile that this subgroup computes.
+struct FragmentInput {
+  Uvec4sIn x;
+  uint blocks;      ///< of a row
+  uint groups;      ///< of them
+  uint row;         ///< of this lane, in the first strip
+  uint first_tile;  ///< of tokens
+};
+
+uint team_index() { return gl_SubgroupID % TEAMS; }
+uint first_row_of(uint part) { return (gl_WorkGroupID.y * ROW_PARTS + part) * STRIPS * M; }
+uint my_class() { return held(A_LANE, gl_SubgroupInvocationID, IN_CLASS); }
+
+uint row_of_block(FragmentInput x, uint padded_rows, uint b) {
+  return min(x.row + b / SLOTS % STRIPS * M + held(A_SLOT, b % SLOTS, IN_ROW), padded_rows - 1);
+}
+
+void load_group(WeightMatrix m[MATRICES], FragmentInput x, uint group, uint turn) {
+  const uint block = min(group * CLASSES + my_class(), x.blocks - 1);
+  [[unroll]] for (uint b = 0; b < BLOCKS; ++b) {
+    const uint matrix = b / (STRIPS * SLOTS);
+    group_blocks[turn * BLOCKS + b] = load_words(m[matrix], place_block(m[matrix], row_of_block(x, m[0].padded_rows, b), block));
+  }
+}
+
+f16vec2 halves_in(uint word) { return unpackFloat2x16(word); }
+
+const uint WORDS = ENCODING == kEncodingQ4_0 ? 4 : 8;  ///< of nibbles, or of signed bytes
+
+// A group's blocks as they are decoded two values at a time: value = scale * (number - its middle) + offset.
+uint block_words[BLOCKS * WORDS];
+f16vec2 block_scales[BLOCKS];  ///< q4_0: of low nibbles, and of high ones; else of the first and the second 16 values
+float16_t block_offsets[BLOCKS];
+
+void unpack_block(uint b, RawBlock raw, uint row, uint block) {
+  split_words(raw, row);
+  if (ENCODING == kEncodingQ4_0) {
+    [[unroll]] for (uint w = 0; w < WORDS; ++w) block_words[b * WORDS + w] = raw.units[0][w];
+    block_scales[b] = f16vec2(vec2(raw.scale) * vec2(DECODED_POWER, DECODED_POWER / 16));
+    return;
+  }
+  const ByteBlock bytes = unpack_bytes(raw, block);
+  [[unroll]] for (uint w = 0; w < WORDS; ++w) block_words[b * WORDS + w] = bytes.words[w];
+  block_scales[b] = f16vec2(bytes.scales * (BYTE_UNIT * DECODED_POWER));
+  block_offsets[b] = float16_t(bytes.offset * (BYTE_UNIT * DECODED_POWER));
+}
+
+/// Values 2 pair and 2 pair + 1 in the order of value_of_order. A number n in a half's last bits is 1024 + n.
+f16vec2 decode_pair(uint b, uint pair) {
+  const uint within = pair % 4;
+  if (ENCODING == kEncodingQ4_0) {  // in two's complement
+    const uint word = block_words[b * WORDS + pair / 4] >> (within % 2 * 8);
+    if (within < 2) return (halves_in((word & 0x000f000fu) ^ 0x64086408u) - float16_t(1024 + 8)) * block_scales[b].x;
+    return (halves_in((word & 0x00f000f0u) ^ 0x64806480u) - float16_t(1024 + 128)) * block_scales[b].y;
+  }
+  const uint word = block_words[b * WORDS + within / 2 * 4 + pair / 4] >> (within % 2 * 8);
+  const float16_t scale = within < 2 ? block_scales[b].x : block_scales[b].y;
+  const f16vec2 value = (halves_in((word & 0x00ff00ffu) ^ 0x64806480u) - float16_t(1024 + 128)) * scale;
+  return ENCODING == kEncodingQ8_0 ? value : value + block_offsets[b];
+}
+
+void load_x(FragmentInput x, uint group, uint t) {
+  const uint lane = gl_SubgroupInvocationID % X_LANES;
+  [[unroll]] for (uint n = 0; n < TOKEN_TILES; ++n) {
+    const uint at = ((x.first_tile + n) * x.groups + group) * PIECES + t * X_COMPONENTS / 8;
+    [[unroll]] for (uint p = 0; p < PIECES_AT_ONCE; ++p) {
+      x_pieces[n * PIECES_AT_ONCE + p] = x.x.v[(at + p) * X_LANES + lane];
+    }
+  }
+}
+
+void multiply_tile(FragmentInput x, uint group, uint t) {
+  if (t % TILES_AT_ONCE == 0) load_x(x, group, t);
+  Vectors vectors[TOKEN_TILES];
+  [[unroll]] for (uint n = 0; n < TOKEN_TILES; ++n) {
+    [[unroll]] for (uint i = 0; i < X_COMPONENTS; i += 2) {
+      const uint at = t % TILES_AT_ONCE * X_COMPONENTS + i;
+      const f16vec2 two = halves_in(x_pieces[n * PIECES_AT_ONCE + at / 8][at % 8 / 2]);
+      vectors[n][i] = two.x;
+      vectors[n][i + 1] = two.y;
+    }
+  }
+  [[unroll]] for (uint r = 0; r < ROW_TILES; ++r) {
+    Weights weights;
+    [[unroll]] for (uint i = 0; i < COMPONENTS; i += PAIRS ? 2 : 1) {
+      const uint order = t * POSITIONS + held(A_COMPONENT, i, IN_POSITION);
+      const f16vec2 two = decode_pair(r * SLOTS + held(A_COMPONENT, i, IN_ROW), order / 2);
+      weights[i] = order % 2 == 0 ? two.x : two.y;
+      if (PAIRS) weights[i + 1] = two.y;
+    }
+    [[unroll]] for (uint n = 0; n < TOKEN_TILES; ++n) {
+      sums[r * TOKEN_TILES + n] = coopMatMulAdd(weights, vectors[n], sums[r * TOKEN_TILES + n]);
+    }
+  }
+}
+
+void multiply_group(FragmentInput x, uint padded_rows, uint group, uint turn) {
+  [[unroll]] for (uint b = 0; b < BLOCKS; ++b) {
+    unpack_block(b, group_blocks[turn * BLOCKS + b], row_of_block(x, padded_rows, b), group * CLASSES + my_class());
+  }
+  if (TILES_OF_GROUP <= 8) {
+    [[unroll]] for (uint t = 0; t < TILES_OF_GROUP; ++t) multiply_tile(x, group, t);
+  } else {  // code for all would be compiled for minutes (lavapipe)
+    [[dont_unroll]] for (uint t = 0; t < TILES_OF_GROUP; ++t) multiply_tile(x, group, t);
+  }
+}
+
+/// This subgroup's turns' sums.
+void multiply_fragments(WeightMatrix m[MATRICES], Uvec4sIn x_fragments) {
+  const uint blocks = m[0].blocks, groups = (blocks + CLASSES - 1) / CLASSES;
+  const uint row = first_row_of(gl_SubgroupID / TEAMS) + held(A_LANE, gl_SubgroupInvocationID, IN_ROW);
+  FragmentInput x = FragmentInput(x_fragments, blocks, groups, row, gl_WorkGroupID.x * TOKEN_TILES);
+  [[unroll]] for (uint i = 0; i < ROW_TILES * TOKEN_TILES; ++i) sums[i] = Sums(0);
+  if (!AHEAD) {
+    for (uint group = team_index(); group < groups; group += TEAMS) {
+      load_group(m, x, group, 0);
+      multiply_group(x, m[0].padded_rows, group, 0);
+    }
+    return;
+  }
+  // Behind the last group it is loaded once more: a load without a condition is one that the compiler can move.
+  load_group(m, x, min(team_index(), groups - 1), 0);
+  for (uint group = team_index(); group < groups; group += 2 * TEAMS) {
+    load_group(m, x, min(group + TEAMS, groups - 1), 1);
+    multiply_group(x, m[0].padded_rows, group, 0);
+    load_group(m, x, min(group + 2 * TEAMS, groups - 1), 0);
+    if (group + TEAMS < groups) multiply_group(x, m[0].padded_rows, group + TEAMS, 1);
+  }
+}
+
+/// Elements of the workgroup's results, one strip and tile of tokens of each of its row parts after another: hands the sums on
+/// through shared memory. Call them from every thread, between barriers.
+const uint ELEMENTS = ROW_PARTS * M * N;
+
+/// An index that no compiler knows would have the sums lie in memory from the start, so each is asked for by its own.
+void share_sums(uint strip_and_tile) {
+  [[unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
+    if (i != strip_and_tile) continue;
+    [[unroll]] for (uint matrix = 0; matrix < MATRICES; ++matrix) {
+      coopMatStore(sums[matrix * STRIPS * TOKEN_TILES + i], scratch, (matrix * SUBGROUPS + gl_SubgroupID) * M * N, M,
+                   gl_CooperativeMatrixLayoutColumnMajor);
+    }
+  }
+}
+
+float whole_sum(uint matrix, uint element) {
+  const uint first = matrix * SUBGROUPS + element / (M * N) * TEAMS;
+  float sum = 0;
+  for (uint team = 0; team < TEAMS; ++team) sum += scratch[(first + team) * M * N + element % (M * N)];
+  return sum * (1 / DECODED_POWER);
+}
+
+uint row_of(uint strip_and_tile, uint element) {
+  return first_row_of(element / (M * N)) + strip_and_tile / TOKEN_TILES * M + element % M;
+}
+
+uint token_of(uint strip_and_tile, uint element) {
+  return (gl_WorkGroupID.x * TOKEN_TILES + strip_and_tile % TOKEN_TILES) * N + element % (M * N) / M;
+}
