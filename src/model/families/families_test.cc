@@ -169,6 +169,26 @@ TEST(Families, NumbersOfRopesAndHeadsAreCheckedBeforeAnythingIsAllocated) {
   }
 }
 
+TEST(Families, KeysOfALongRopeThatNobodyReadsAreRefused) {
+  for (const char* key : {"short_mscale", "long_mscale", "something_new"}) {
+    const auto description = describe("phi3_longrope", [&](Json& config) {
+      const char* where = config.contains("rope_parameters") ? "rope_parameters" : "rope_scaling";
+      config[where][key] = 1.2;
+    });
+    ASSERT_FALSE(description) << key;
+    EXPECT_THAT(description.error().message, HasSubstr(key));
+  }
+}
+
+TEST(Families, WhatTrainingAddsToAMixturesLossIsNotNamedAsUnknown) {
+  const auto description = describe("mixtral", [](Json& config) {
+    config["output_router_logits"] = true;
+    config["router_aux_loss_coef"] = 0.02;
+  });
+  ASSERT_TRUE(description) << to_string(description.error());
+  EXPECT_TRUE(description->unknown_keys.empty());
+}
+
 TEST(Families, RopeParametersAreHonouredOrRefused) {
   const auto with = [](const Json& rope) { return describe_with("llama", "rope_parameters", rope); };
   const std::pair<const char*, Json> refused[] = {

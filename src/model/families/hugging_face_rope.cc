@@ -85,16 +85,20 @@ void scale(HuggingFaceFields& fields, HuggingFaceFields& rope, const std::string
 
 }  // namespace
 
+void refuse_unknown_rope_keys(HuggingFaceFields& fields, HuggingFaceFields& rope) {
+  for (const auto& [key, value] : rope.json().items()) {
+    if (std::ranges::find(kKnown, key) == kKnown.end() && !fields.honours_rope_key(key) && !value.is_null()) {
+      rope.fail(fmt::format("{} is not supported", key.substr(0, 40)), ErrorCode::unsupported);
+    }
+  }
+}
+
 RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters,
                               const RopeDefaults& defaults) {
   RopeSpec spec;
   if (!parameters.is_object()) return fields.fail("rope parameters are not an object"), spec;
   HuggingFaceFields rope(parameters);
-  for (const auto& [key, value] : parameters.items()) {
-    if (std::ranges::find(kKnown, key) == kKnown.end() && !fields.honours_rope_key(key) && !value.is_null()) {
-      rope.fail(fmt::format("{} is not supported", key.substr(0, 40)), ErrorCode::unsupported);
-    }
-  }
+  refuse_unknown_rope_keys(fields, rope);
   const double theta = positive(rope, "rope_theta", rope.f32("rope_theta", static_cast<float>(defaults.theta)));
   const uint32_t head_dim = defaults.head_dim;
   if (head_dim == 0 || head_dim > kMostHeadDim) rope.fail(fmt::format("a head has {} dimensions", head_dim));

@@ -19,6 +19,9 @@ struct RopeDefaults {
 RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters,
                               const RopeDefaults& defaults);
 
+/// Fails for keys of a rope that no kind of rope reads.
+void refuse_unknown_rope_keys(HuggingFaceFields& fields, HuggingFaceFields& rope);
+
 /// The parameters of a model whose layers all turn alike: rope_parameters (transformers 5), or rope_scaling (before);
 /// an empty object where there are none.
 nlohmann::json single_rope_parameters(HuggingFaceFields& fields);

@@ -47,6 +47,7 @@ std::vector<float> factors_of(fields::HuggingFaceFields& rope, const char* key, 
 void read_long_rope(fields::HuggingFaceFields& f, nlohmann::json parameters, fields::RopeDefaults defaults,
                     DecoderConfig& c) {
   fields::HuggingFaceFields rope(parameters);
+  fields::refuse_unknown_rope_keys(f, rope);
   const uint32_t original =
       f.u32("original_max_position_embeddings", rope.u32("original_max_position_embeddings", c.context_length));
   const double factor = rope.f32("factor", static_cast<float>(c.context_length) / static_cast<float>(original));
