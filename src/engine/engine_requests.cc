@@ -28,7 +28,8 @@ Result<RequestHandle> EngineLoop::submit(Request request, EventCallback on_event
   sequence.root = root_hash(hash_key_, request.cache_salt);
   sequence.priority = request.priority;
   if (request.prompt_logprobs) sequence.next_prompt_logits = 0;
-  if (cache_.keeps_states()) {
+  // Not asked of the cache, which the engine's thread replaces with a lost device.
+  if (std::ranges::find(parts_.cache_groups, true, &CacheGroup::keeps_states) != parts_.cache_groups.end()) {
     sequence.forks = likely_forks(sequence.tokens, [&](int32_t token) {
       return parts_.tokenizer != nullptr && parts_.tokenizer->is_control(static_cast<uint32_t>(token));
     });
