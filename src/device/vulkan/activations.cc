@@ -40,7 +40,8 @@ class Usage {
  public:
   std::vector<Life> lives;
   std::vector<ActivationPlace> places;
-  std::set<uint32_t> split;  ///< tensors that may be read as sums of two halves
+  std::set<uint32_t> split;   ///< tensors that may be read as sums of two halves
+  std::set<uint32_t> padded;  ///< tensors that matmuls read, whose rows are not whole blocks
 
  private:
   void touch(TensorId tensor) {
@@ -53,6 +54,7 @@ class Usage {
   }
   void multiply(TensorId in, MatrixId matrix) {
     touch(in);
+    if (matrices_[matrix.index].spec.cols % 32 != 0) padded.insert(in.index);
     for (const WeightRun& run : matrices_[matrix.index].runs) {
       const bool bytes = uses_quantized_activations(run.layout.encoding);
       (bytes ? places[in.index].needs_bytes : places[in.index].needs_floats) = true;
@@ -113,12 +115,14 @@ Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording
   uint64_t total = Arena::kAlignment;
   // Tiles are read whole, so that the last one's rows need places too.
   const uint64_t most_rows = uint64_t{divide_up(std::max(token_rows, logit_rows), kMostTileTokens)} * kMostTileTokens;
-  uint64_t split_width = 0, bytes_width = 0;
+  uint64_t split_width = 0, bytes_width = 0, padded_width = 0;
   for (size_t i = 0; i < recording.tensors.size(); ++i) {
     const ActivationSpec& spec = recording.tensors[i];
     ActivationPlace& place = places_[i];
     const uint64_t values = uint64_t{spec.rows == Rows::tokens ? token_rows : logit_rows} * spec.width;
-    if (usage.split.contains(static_cast<uint32_t>(i))) split_width = std::max(split_width, uint64_t{spec.width});
+    const uint64_t whole_width = uint64_t{divide_up(spec.width, 32)} * 32;
+    if (usage.split.contains(static_cast<uint32_t>(i))) split_width = std::max(split_width, whole_width);
+    if (usage.padded.contains(static_cast<uint32_t>(i))) padded_width = std::max(padded_width, whole_width);
     if (place.needs_bytes) bytes_width = std::max(bytes_width, uint64_t{spec.width});
     if (usage.lives[i].first == SIZE_MAX) continue;
     if (place.needs_bytes && spec.width % 32 != 0) {
@@ -144,8 +148,12 @@ Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording
   const bool halves = takes_halves(gpu.properties());
   if (halves && split_width > 0) split_ = add_halves(split_width * 4);
   // In the order of fragments a row is whole groups of blocks.
-  const uint64_t padded_width = uint64_t{divide_up(bytes_width, kMostFragmentColumns)} * kMostFragmentColumns;
-  if (halves && bytes_width > 0) halved_bytes_ = add_halves(padded_width * 2);
+  const uint64_t fragment_width = uint64_t{divide_up(bytes_width, kMostFragmentColumns)} * kMostFragmentColumns;
+  if (halves && bytes_width > 0) halved_bytes_ = add_halves(fragment_width * 2);
+  if (padded_width > 0) {
+    padded_ = {.floats = total, .end = total + align(most_rows * padded_width * 4)};
+    total = padded_.end;
+  }
   return total;
 }
 

@@ -25,6 +25,11 @@ struct HalvesPlace {
   uint64_t halves = 0, scales = 0, end = 0;  ///< offsets in the arena
 };
 
+/// Likewise as floats where rows are not whole blocks.
+struct PaddedPlace {
+  uint64_t floats = 0, end = 0;  ///< offsets in the arena
+};
+
 /// The activation arena: tensors whose lives do not overlap share memory.
 class Activations {
  public:
@@ -39,6 +44,8 @@ class Activations {
   const ActivationPlace& place(TensorId tensor) const { return places_[tensor.index]; }
   const HalvesPlace& split() const { return split_; }
   const HalvesPlace& halved_bytes() const { return halved_bytes_; }
+  /// Where the input of the matmul at hand lies in float32 with rows widened to whole blocks.
+  const PaddedPlace& padded() const { return padded_; }
   VkDeviceAddress address() const { return buffer_.address(); }
   const Buffer& buffer() const { return buffer_; }
 
@@ -49,6 +56,7 @@ class Activations {
 
   std::vector<ActivationPlace> places_;
   HalvesPlace split_, halved_bytes_;
+  PaddedPlace padded_;
   Buffer buffer_;
 };
 

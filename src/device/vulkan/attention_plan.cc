@@ -27,6 +27,10 @@ constexpr uint32_t kMostSplits = 32;
 constexpr uint32_t kWorkgroupsPerUnit = 4;
 constexpr uint32_t kUnknownUnits = 64;
 
+/// Heads of a workgroup over latent rows: more would not leave registers for a second workgroup beside it.
+constexpr uint32_t kLatentHeads = 4;
+constexpr uint32_t kLatentThreads = 256;
+
 /// Whether `operation` reads `tensor`, other than an Attention as its query.
 bool reads(const Operation& operation, TensorId tensor) {
   if (std::holds_alternative<Attention>(operation)) return false;
@@ -74,6 +78,8 @@ Result<AttentionPlan> AttentionPlan::make(const GpuProperties& gpu, const Tuning
   plan.plain_tile_tokens_ = 4;
   plan.matrix_tile_tokens_ = UINT32_MAX;
   for (const Operation& operation : recording.operations) {
+    // Over latent rows each token attends by itself.
+    if (std::holds_alternative<LatentAttention>(operation)) plan.plain_tile_tokens_ = plan.matrix_tile_tokens_ = 1;
     const auto* op = std::get_if<Attention>(&operation);
     if (op == nullptr) continue;
     const uint32_t group = op->heads / op->kv_heads;
@@ -151,14 +157,32 @@ FewAttention AttentionPlan::few(const Attention& op, uint32_t single_tiles) cons
   few.subgroups = few_subgroups(op, few.heads);
   few.split_keys = divide_up(tuning_.attention_split_keys, shared::kCacheBlockTokens) * shared::kCacheBlockTokens;
 
-  const uint32_t units = gpu_.compute_units > 0 ? gpu_.compute_units : kUnknownUnits;
-  const uint32_t aim = tuning_.attention_workgroups > 0 ? tuning_.attention_workgroups : kWorkgroupsPerUnit * units;
-  few.splits = std::clamp(aim / (single_tiles * op.kv_heads * few.parts), kLeastSplits, kMostSplits);
+  few.splits = std::clamp(workgroups_wanted() / (single_tiles * op.kv_heads * few.parts), kLeastSplits, kMostSplits);
   // Stretches, and so the order of a sum, are then a matter of the token's position alone.
   if (tuning_.batch_invariant != 0) few.splits = kLeastSplits;
   // A window begins up to rounds - 1 keys before what is seen.
   if (op.window > 0) few.splits = std::min(few.splits, divide_up(op.window + few.rounds, few.split_keys));
   return few;
+}
+
+LatentCut AttentionPlan::latents(const LatentAttention& op, uint32_t single_tiles) const {
+  const bool is_processor = gpu_.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+  const uint32_t heads = tuning_.attention_heads > 0 ? tuning_.attention_heads : is_processor ? 1 : kLatentHeads;
+  LatentCut cut;
+  cut.heads = std::bit_floor(std::clamp(heads, 1U, op.heads));
+  cut.parts = divide_up(op.heads, cut.heads);
+  const uint32_t threads = std::min(kLatentThreads, gpu_.max_workgroup_threads);
+  cut.subgroups = std::bit_floor(std::clamp(threads / gpu_.subgroup_size, 1U, shared::kCacheBlockTokens / 2));
+  cut.split_rows = divide_up(tuning_.attention_split_keys, shared::kCacheBlockTokens) * shared::kCacheBlockTokens;
+  // Every part is as wide as the latent: where tokens fill the device, contexts are not split.
+  cut.splits = std::clamp(workgroups_wanted() / (single_tiles * cut.parts), 1U, kMostSplits);
+  if (tuning_.batch_invariant != 0) cut.splits = 1;
+  return cut;
+}
+
+uint32_t AttentionPlan::workgroups_wanted() const {
+  const uint32_t units = gpu_.compute_units > 0 ? gpu_.compute_units : kUnknownUnits;
+  return tuning_.attention_workgroups > 0 ? tuning_.attention_workgroups : kWorkgroupsPerUnit * units;
 }
 
 uint32_t AttentionPlan::few_subgroups(const Attention& op, uint32_t heads) const {

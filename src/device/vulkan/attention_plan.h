@@ -37,6 +37,17 @@ struct FewAttention {
   uint64_t part_floats(uint32_t head_dim) const { return uint64_t{heads} * head_dim + 4 * ((heads + 1) / 2); }
 };
 
+/// The constants of latent_attention.comp and its grid.
+struct LatentCut {
+  uint32_t heads = 1;  ///< of a workgroup, a power of two
+  uint32_t parts = 1;  ///< workgroups that share a token's heads
+  uint32_t subgroups = 1;
+  uint32_t split_rows = 1;  ///< a stretch of the context is a multiple of it
+  uint32_t splits = 1;      ///< most stretches
+
+  uint64_t part_floats(uint32_t value_dim) const { return uint64_t{heads} * (value_dim + 2); }
+};
+
 /// The constants of attention_matrix.comp.
 struct MatrixAttention {
   uint32_t rows = 0, columns = 0, depth = 0;  ///< of the device's matrices
@@ -68,11 +79,13 @@ class AttentionPlan {
   bool fuses(Mix mix) const { return fusable_ && mix == Mix::single_tokens; }
 
   FewAttention few(const Attention& op, uint32_t single_tiles) const;
+  LatentCut latents(const LatentAttention& op, uint32_t single_tiles) const;
   MatrixAttention matrices(const Attention& op) const { return *matrix_attention(op); }
 
  private:
   AttentionPlan(const GpuProperties& gpu, const Tuning& tuning) : gpu_(gpu), tuning_(tuning) {}
   std::optional<MatrixAttention> matrix_attention(const Attention& op) const;
+  uint32_t workgroups_wanted() const;
   uint32_t few_subgroups(const Attention& op, uint32_t heads) const;
 
   GpuProperties gpu_;

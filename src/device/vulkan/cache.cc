@@ -15,9 +15,12 @@ namespace {
 
 Result<void> check_kind(const CacheLayerSpec& layer) {
   const auto* kv = std::get_if<KeysAndValues>(&layer.kind);
-  if (kv == nullptr || kv->head_dim % 8 == 0) return {};
+  const auto* latents = std::get_if<LatentRows>(&layer.kind);
+  const uint32_t values = kv != nullptr ? kv->head_dim : latents != nullptr ? latents->width : 0;
+  if (values % 8 == 0) return {};
   return fail(ErrorCode::unsupported,
-              fmt::format("heads of {} values; the Vulkan device takes multiples of 8", kv->head_dim),
+              fmt::format("{} of {} values; the Vulkan device takes multiples of 8",
+                          kv != nullptr ? "heads" : "latent rows", values),
               "use --device cpu");
 }
 

@@ -6,10 +6,11 @@
 namespace hearth::vulkan {
 
 /// What layers remember: K and V in f16, for each layer [blocks, kv_heads, 2 (K, V), kBlockTokens, head_dim], so that
-/// the keys of one head in a block are one run of memory; states in float32 [blocks, values].
+/// the keys of one head in a block are one run of memory; latent rows in f16 [blocks, kBlockTokens, width]; states in
+/// float32 [blocks, values].
 class Cache {
  public:
-  /// Errors: unsupported (a head_dim that is no multiple of 8), out_of_memory.
+  /// Errors: unsupported (a head_dim or a row's width that is no multiple of 8), out_of_memory.
   Result<void> create(const Gpu& gpu, const CacheSpec& spec);
 
   static uint64_t block_bytes(const CacheLayerSpec& layer) { return cache_block_bytes(layer, sizeof(uint16_t)); }

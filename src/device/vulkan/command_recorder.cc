@@ -30,10 +30,18 @@ bool does_the_work(Shader shader) {
     case Shader::attention_few:
     case Shader::attention_many:
     case Shader::attention_matrix:
+    case Shader::head_linear:
+    case Shader::latent_attention:
       return true;
     default:
       return false;
   }
+}
+
+/// Those that put a matmul's input into another form.
+bool makes_input(Shader shader) {
+  return shader == Shader::pad_rows || shader == Shader::split_floats || shader == Shader::halve_bytes ||
+         shader == Shader::make_fragments;
 }
 
 }  // namespace
@@ -43,9 +51,7 @@ std::optional<GroupRange> CommandRecorder::slice_of(const PipelineKey& key, Grou
   GroupRange range = {.count = groups};
   if (slices_ == 1) return range;
   if (!does_the_work(key.shader)) {
-    const bool is_before =
-        key.shader == Shader::split_floats || key.shader == Shader::halve_bytes || key.shader == Shader::make_fragments;
-    const uint32_t own_slice = is_before ? 0 : slices_ - 1;  // before the work, or behind it
+    const uint32_t own_slice = makes_input(key.shader) ? 0 : slices_ - 1;  // before the work, or behind it
     return slice_ == own_slice ? std::optional(range) : std::nullopt;
   }
   const uint32_t most = std::max({groups.x, groups.y, groups.z});

@@ -360,18 +360,19 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
     auto& operations = model.recording.operations;
     operations.push_back(
         Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, kExperts}}, hidden), .out = scores});
-    const bool grouped = kind == RouterKind::sigmoid;
-    operations.push_back(
-        ChooseExperts{.scores = scores,
-                      .kind = kind,
-                      .experts = kExperts,
-                      .chosen = kChosen,
-                      .groups = grouped ? 4U : 1U,
-                      .chosen_groups = grouped ? 2U : 1U,
-                      .normalise = kind != RouterKind::softmax,
-                      .scale = 1.5F,
-                      .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
-                      .out = routes});
+    const bool grouped = kind != RouterKind::softmax_of_chosen;
+    operations.push_back(ChooseExperts{
+        .scores = scores,
+        .kind = kind,
+        .experts = kExperts,
+        .chosen = kChosen,
+        .groups = grouped ? 4U : 1U,
+        .chosen_groups = grouped ? 2U : 1U,
+        .group_raters = kind == RouterKind::softmax ? 1U : 2U,
+        .normalise = kind != RouterKind::softmax,
+        .scale = 1.5F,
+        .correction = kind == RouterKind::sigmoid ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
+        .out = routes});
     operations.push_back(ExpertGateUp{.in = in,
                                       .routes = routes,
                                       .gate = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),

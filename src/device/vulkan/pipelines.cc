@@ -22,8 +22,10 @@
 #include <shaders/gate_up_workgroup_matrix.h>
 #include <shaders/gated_norm.h>
 #include <shaders/halve_bytes.h>
-#include <shaders/linear_attention.h>
+#include <shaders/head_linear.h>
+#include <shaders/latent_attention.h>
 #include <shaders/learn_fragments.h>
+#include <shaders/linear_attention.h>
 #include <shaders/linear_decoded_matrix.h>
 #include <shaders/linear_few.h>
 #include <shaders/linear_fragments.h>
@@ -32,12 +34,14 @@
 #include <shaders/linear_matrix.h>
 #include <shaders/linear_workgroup_matrix.h>
 #include <shaders/make_fragments.h>
+#include <shaders/pad_rows.h>
 #include <shaders/quantize.h>
 #include <shaders/read_bandwidth.h>
 #include <shaders/rope_and_store.h>
 #include <shaders/route.h>
 #include <shaders/select_rows.h>
 #include <shaders/split_floats.h>
+#include <shaders/store_latents.h>
 
 #include <algorithm>
 #include <array>
@@ -61,6 +65,7 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"embed", embed_spirv},
     {"add_norm", add_norm_spirv},
     {"quantize", quantize_spirv},
+    {"pad_rows", pad_rows_spirv},
     {"split_floats", split_floats_spirv},
     {"halve_bytes", halve_bytes_spirv},
     {"learn_fragments", learn_fragments_spirv},
@@ -83,6 +88,9 @@ const std::array<ShaderCode, static_cast<size_t>(Shader::count)> kShaders = {{
     {"attention_few", attention_few_spirv},
     {"attention_many", attention_many_spirv},
     {"attention_matrix", attention_matrix_spirv},
+    {"store_latents", store_latents_spirv},
+    {"head_linear", head_linear_spirv},
+    {"latent_attention", latent_attention_spirv},
     {"activate", activate_spirv},
     {"route", route_spirv},
     {"expert_gate_up", expert_gate_up_spirv},

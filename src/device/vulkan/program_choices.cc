@@ -13,17 +13,18 @@ namespace {
 std::string name_of(const Recording& recording, const Weights& weights, const Operation& operation) {
   if (std::string shape = matmul_shape(recording, weights, operation); !shape.empty()) return shape;
   return std::visit(
-      Overloaded{[](const Attention& op) {
-                   const std::string heads =
-                       fmt::format("attention {}/{} heads of {}", op.heads, op.kv_heads, op.head_dim);
-                   return op.window > 0 ? fmt::format("{}, window {}", heads, op.window) : heads;
-                 },
-                 [](const AddNorm& op) { return std::string(op.branch ? "add and norm" : "norm"); },
-                 [](const RopeAndStore&) { return std::string("rope and store"); },
-                 [](const SelectRows&) { return std::string("select rows"); },
-                 [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                                CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate, StoreLatents,
-                                HeadLinear, LatentAttention, Logits> auto& op) { return std::string(op.kName); }},
+      Overloaded{
+          [](const Attention& op) {
+            const std::string heads = fmt::format("attention {}/{} heads of {}", op.heads, op.kv_heads, op.head_dim);
+            return op.window > 0 ? fmt::format("{}, window {}", heads, op.window) : heads;
+          },
+          [](const LatentAttention& op) { return fmt::format("latent attention {} heads of {}", op.heads, op.width); },
+          [](const AddNorm& op) { return std::string(op.branch ? "add and norm" : "norm"); },
+          [](const RopeAndStore&) { return std::string("rope and store"); },
+          [](const SelectRows&) { return std::string("select rows"); },
+          [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear, CombineExperts,
+                         CausalConvolution, LinearAttention, GatedNorm, Gate, StoreLatents, HeadLinear, Logits> auto&
+                 op) { return std::string(op.kName); }},
       operation);
 }
 

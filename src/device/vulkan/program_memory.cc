@@ -51,12 +51,18 @@ ScratchSizes scratch_sizes(const AttentionPlan& attention, const Tuning& tuning,
     for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) {
       const uint32_t singles = attention.single_tiles(tokens, mix);
       for (const Operation& operation : recording.operations) {
-        const auto* op = std::get_if<Attention>(&operation);
-        if (op == nullptr || singles == 0) continue;
-        const FewAttention few = attention.few(*op, singles);
-        const uint64_t teams = uint64_t{singles} * op->kv_heads * few.parts;
-        counters = std::max(counters, teams);
-        if (few.splits > 1) floats = std::max(floats, teams * few.splits * few.part_floats(op->head_dim));
+        if (singles == 0) continue;
+        const auto need = [&](uint64_t teams, uint32_t splits, uint64_t part_floats) {
+          counters = std::max(counters, teams);
+          if (splits > 1) floats = std::max(floats, teams * splits * part_floats);
+        };
+        if (const auto* op = std::get_if<Attention>(&operation)) {
+          const FewAttention few = attention.few(*op, singles);
+          need(uint64_t{singles} * op->kv_heads * few.parts, few.splits, few.part_floats(op->head_dim));
+        } else if (const auto* latent = std::get_if<LatentAttention>(&operation)) {
+          const LatentCut cut = attention.latents(*latent, singles);
+          need(uint64_t{singles} * cut.parts, cut.splits, cut.part_floats(latent->value_dim));
+        }
       }
     }
   }

@@ -52,16 +52,38 @@ Result<void> StepRecorder::quantize(TensorId tensor) {
   return commands_.dispatch(key, arguments, {rows(tensor), divide_up(width(tensor) / 4, kThreads)}, touched, touched);
 }
 
+StepRecorder::WholeBlocks StepRecorder::whole_blocks(TensorId tensor) const {
+  if (width(tensor) % 32 == 0) return {floats(tensor), width(tensor), access(tensor)};
+  const VkDeviceAddress arena = c_.activations.address();
+  const PaddedPlace& padded = c_.activations.padded();
+  return {arena + padded.floats, divide_up(width(tensor), 32) * 32, {arena + padded.floats, arena + padded.end}};
+}
+
+Result<void> StepRecorder::pad_rows(TensorId tensor) {
+  const WholeBlocks to = whole_blocks(tensor);
+  const shared::PadRowsArguments arguments = {.step = c_.step.header(),
+                                              .source = floats(tensor),
+                                              .result = to.floats,
+                                              .width = width(tensor),
+                                              .padded_width = to.width};
+  constexpr uint32_t kThreads = 128;
+  const PipelineKey key = {Shader::pad_rows, kThreads, {is_logits(tensor)}};
+  const std::array reads = {access(tensor)};
+  const std::array writes = {to.access};
+  return commands_.dispatch(key, arguments, {rows(tensor), divide_up(to.width, kThreads)}, reads, writes);
+}
+
 Result<void> StepRecorder::split(TensorId tensor) {
   const HalvesPlace& to = c_.activations.split();
+  const WholeBlocks from = whole_blocks(tensor);
   const shared::SplitFloatsArguments arguments = {.step = c_.step.header(),
-                                                  .source = floats(tensor),
+                                                  .source = from.floats,
                                                   .halves = c_.activations.address() + to.halves,
                                                   .scales = c_.activations.address() + to.scales,
-                                                  .width = width(tensor)};
+                                                  .width = from.width};
   constexpr uint32_t kThreads = 256;
   const PipelineKey key = {Shader::split_floats, kThreads, {is_logits(tensor)}};
-  const std::array reads = {access(tensor)};
+  const std::array reads = {from.access};
   const std::array writes = {access(to)};
   return commands_.dispatch(key, arguments, {rows(tensor)}, reads, writes);
 }
@@ -83,6 +105,10 @@ Result<void> StepRecorder::halve_bytes(TensorId tensor) {
 
 Result<void> StepRecorder::emit(const Embed& op) {
   const Matrix& table = c_.weights.matrix(op.table);
+  if (width(op.out) % 32 != 0) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("an embedding of {} values; the Vulkan device takes multiples of 32", width(op.out)));
+  }
   for (const WeightRun& run : table.runs) {
     const shared::EmbedArguments arguments = {.table = weight_ref(run),
                                               .step = c_.step.header(),
@@ -108,9 +134,9 @@ Result<void> StepRecorder::emit(const Embed& op) {
 
 Result<void> StepRecorder::emit(const AddNorm& op) {
   const uint32_t quads = width(op.residual) / 4;
-  if (width(op.residual) % 32 != 0) {
+  if (width(op.residual) % 4 != 0) {
     return fail(ErrorCode::unsupported,
-                fmt::format("a residual of {} values; the Vulkan device takes multiples of 32", width(op.residual)));
+                fmt::format("a norm of {} values; the Vulkan device takes multiples of 4", width(op.residual)));
   }
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
   const uint32_t most_threads = std::min(c_.tuning.norm_threads, c_.gpu.properties().max_workgroup_threads);

@@ -102,6 +102,14 @@ class StepRecorder {
   Result<void> emit(const Activate& op);
   Result<void> emit(const SelectRows& op);
   Result<void> quantize(TensorId tensor);
+  /// A matmul's input as float32 rows of whole blocks, which pad_rows makes where the tensor's are not.
+  struct WholeBlocks {
+    VkDeviceAddress floats = 0;
+    uint32_t width = 0;
+    Access access;
+  };
+  WholeBlocks whole_blocks(TensorId tensor) const;
+  Result<void> pad_rows(TensorId tensor);
   /// To where the next matmul on matrices of f16 reads it.
   Result<void> split(TensorId tensor);
   Result<void> halve_bytes(TensorId tensor);
@@ -112,16 +120,20 @@ class StepRecorder {
   Result<void> emit(const ExpertGateUp& op);
   Result<void> emit(const ExpertLinear& op);
   Result<void> emit(const CombineExperts& op);
-  static Result<void> refuse(std::string_view operation);
   Result<const WeightRun*> experts_run(MatrixId id) const;
 
   // step_recorder_recurrence.cc
   Result<void> emit(const CausalConvolution& op);
   Result<void> emit(const LinearAttention& op);
   Result<void> emit(const GatedNorm& op);
-  Result<void> emit(const OneOf<StoreLatents, HeadLinear, LatentAttention> auto& op) { return refuse(op.kName); }
   Result<void> emit(const Gate& op);
   uint32_t state_values(CacheLayerId layer) const;
+
+  // step_recorder_latents.cc
+  Result<void> emit(const StoreLatents& op);
+  Result<void> emit(const HeadLinear& op);
+  Result<void> multiply_heads(const HeadLinear& op, const WeightRun& run, bool first);
+  Result<void> emit(const LatentAttention& op);
 
   // step_recorder_attention.cc
   Result<void> emit(const RopeAndStore& op);

@@ -26,10 +26,6 @@ uint32_t kind_constant(RouterKind kind) {
 
 }  // namespace
 
-Result<void> StepRecorder::refuse(std::string_view operation) {
-  return fail(ErrorCode::unsupported, fmt::format("{} is not built for Vulkan", operation), "use --device cpu");
-}
-
 /// A matrix of experts as shaders read it: rows of one encoding in one slice.
 Result<const WeightRun*> StepRecorder::experts_run(MatrixId id) const {
   const Matrix& matrix = c_.weights.matrix(id);
@@ -48,10 +44,10 @@ Result<void> StepRecorder::emit(const ChooseExperts& op) {
                                             .experts = op.experts,
                                             .chosen_groups = op.chosen_groups,
                                             .scale = op.scale};
-  const PipelineKey key = {
-      Shader::route,
-      c_.gpu.properties().subgroup_size,
-      {kind_constant(op.kind), op.chosen, op.groups, op.correction.has_value(), op.normalise, is_logits(op.scores)}};
+  const PipelineKey key = {Shader::route,
+                           c_.gpu.properties().subgroup_size,
+                           {kind_constant(op.kind), op.chosen, op.groups, op.correction.has_value(), op.normalise,
+                            is_logits(op.scores), op.group_raters}};
   const std::array reads = {access(op.scores)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.out)}, reads, writes);

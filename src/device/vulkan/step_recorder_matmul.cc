@@ -124,7 +124,10 @@ StepRecorder::Form StepRecorder::form_for(const Tuning& tuning, const WeightLayo
 
 StepRecorder::InputForm StepRecorder::input_form(TensorId in, Form form) const {
   if (form == Form::bytes) return {quants(in), pairs(in), access(in)};
-  if (form == Form::floats) return {floats(in), 0, access(in)};
+  if (form == Form::floats) {
+    const WholeBlocks blocks = whole_blocks(in);
+    return {blocks.floats, 0, blocks.access};
+  }
   const HalvesPlace& halves = form == Form::split ? c_.activations.split() : c_.activations.halved_bytes();
   return {c_.activations.address() + halves.halves, c_.activations.address() + halves.scales, access(halves)};
 }
@@ -186,6 +189,9 @@ Result<void> StepRecorder::multiply(const Multiplication& m) {
   const auto& runs = c_.weights.matrix(m.matrix).runs;
   std::set<Form> forms;
   for (const WeightRun& run : runs) forms.insert(form_for(m.tuning, run.layout, 1, rows(m.in)));
+  if (width(m.in) % 32 != 0) {
+    if (auto padded = pad_rows(m.in); !padded) return padded;
+  }
   for (const Form form : forms) {
     if (auto made = make_form(m.in, form, m.tuning); !made) return made;
   }

@@ -48,23 +48,25 @@ StepWork::StepWork(const Recording& recording, const Weights& weights, double mo
                                      },
                                      [](OneOf<Reads, Writes, Updates, Multiplies, LooksUp, NeedsVector, WritesCache,
                                               ReadsCache, UpdatesState> auto) {}});
-    std::visit(
-        Overloaded{[&](const Attention& op) {
-                     is_attention_[i] = true;
-                     add_attention(op);
-                   },
-                   [&](const AddNorm&) { joins_before_[i] = true; },
-                   [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
-                                  CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate, RopeAndStore,
-                                  StoreLatents, HeadLinear, LatentAttention, SelectRows, Logits> auto&) {}},
-        operation);
+    std::visit(Overloaded{[&](const Attention& op) {
+                            is_attention_[i] = true;
+                            add_attention(op.window, 4.0 * op.heads * op.head_dim);  // the score, and the value
+                          },
+                          [&](const LatentAttention& op) {
+                            is_attention_[i] = true;
+                            add_attention(0, 2.0 * op.heads * (op.width + op.value_dim));
+                          },
+                          [&](const AddNorm&) { joins_before_[i] = true; },
+                          [](const OneOf<Embed, Linear, Activate, GateUp, ChooseExperts, ExpertGateUp, ExpertLinear,
+                                         CombineExperts, CausalConvolution, LinearAttention, GatedNorm, Gate,
+                                         RopeAndStore, StoreLatents, HeadLinear, SelectRows, Logits> auto&) {}},
+               operation);
   }
 }
 
-void StepWork::add_attention(const Attention& op) {
-  auto found = std::ranges::find(attention_, op.window, &AttentionWork::window);
-  if (found == attention_.end()) found = attention_.insert(attention_.end(), {.window = op.window});
-  const double per_key = 4.0 * op.heads * op.head_dim;  // the score, and the value
+void StepWork::add_attention(uint32_t window, double per_key) {
+  auto found = std::ranges::find(attention_, window, &AttentionWork::window);
+  if (found == attention_.end()) found = attention_.insert(attention_.end(), {.window = window});
   found->operations_per_key += per_key;
   found->most_of_a_layer = std::max(found->most_of_a_layer, per_key);
 }

@@ -53,7 +53,7 @@ class StepWork {
     double most_of_a_layer = 0;     ///< of them
   };
 
-  void add_attention(const Attention& op);
+  void add_attention(uint32_t window, double operations_per_key);
   double work(size_t operation, uint32_t tokens, uint32_t logit_rows) const;
 
   const double most_operations_;

@@ -23,13 +23,22 @@ struct RowRange {
   NumberFormat format = NumberFormat::f32;
 };
 
+/// Columns that a matrix has on the device: whole blocks, the last ones zeros where it is plain and what multiplies it
+/// reads its input as whole blocks, too.
+uint32_t padded_cols(const MatrixSpec& spec) {
+  const bool is_padded = spec.role == MatrixRole::stacked || spec.role == MatrixRole::heads;
+  const bool is_plain =
+      std::ranges::all_of(spec.parts, [](const MatrixPart& part) { return traits(part.format).block_values == 1; });
+  return is_padded && is_plain ? (spec.cols + 31) / 32 * 32 : spec.cols;
+}
+
 bool fits(const RowRange& range, uint32_t cols, const Gpu& gpu) {
   return layout_weights(*encoding_of(range.format), range.rows, cols).bytes <= Arena::largest_slice(gpu);
 }
 
 /// The runs of a matrix: parts of one format joined (Q, K and V are one launch), parts too large for a slice halved.
 /// Gate and up stay apart: their launch reads a row of each.
-std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
+std::vector<RowRange> split_rows(const MatrixSpec& spec, uint32_t cols, const Gpu& gpu) {
   std::vector<RowRange> ranges;
   uint32_t first = 0;
   for (const MatrixPart& part : spec.parts) {
@@ -38,13 +47,13 @@ std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
     if (!ranges.empty() && spec.role != MatrixRole::gate_up && ranges.back().format == whole.format &&
         ranges.back().rows % Device::kRowGranularity == 0) {
       const RowRange joined = {ranges.back().first, ranges.back().rows + whole.rows, whole.format};
-      if (fits(joined, spec.cols, gpu)) {
+      if (fits(joined, cols, gpu)) {
         ranges.back() = joined;
         continue;
       }
     }
     RowRange piece = whole;
-    while (!fits(piece, spec.cols, gpu)) {
+    while (!fits(piece, cols, gpu)) {
       piece.rows = (piece.rows / 2 + Device::kRowGranularity - 1) / Device::kRowGranularity * Device::kRowGranularity;
     }
     for (uint32_t row = 0; row < whole.rows; row += piece.rows) {
@@ -54,26 +63,32 @@ std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
   return ranges;
 }
 
+/// Rows with zeros behind their values.
+std::vector<std::byte> with_zeros(std::span<const std::byte> bytes, size_t row_bytes, size_t padded_bytes) {
+  std::vector<std::byte> padded(bytes.size() / row_bytes * padded_bytes);
+  for (size_t r = 0; r < bytes.size() / row_bytes; ++r) {
+    std::ranges::copy(bytes.subspan(r * row_bytes, row_bytes),
+                      padded.begin() + static_cast<ptrdiff_t>(r * padded_bytes));
+  }
+  return padded;
+}
+
 }  // namespace
 
 Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
   Matrix matrix = {.spec = spec};
-  if (spec.role == MatrixRole::heads) {
-    return fail(ErrorCode::unsupported,
-                fmt::format("{}: latent attention is not built for Vulkan", spec.parts.front().name),
-                "use --device cpu");
-  }
+  const uint32_t cols = padded_cols(spec);
   for (const MatrixPart& part : spec.parts) {
-    if (spec.cols % 32 != 0 || spec.cols % traits(part.format).block_values != 0) {
+    if (cols % 32 != 0 || cols % traits(part.format).block_values != 0) {
       return fail(ErrorCode::unsupported,
                   fmt::format("{}: {} columns; the Vulkan device takes multiples of 32 and whole blocks of {}",
                               part.name, spec.cols, traits(part.format).name),
                   "use --device cpu");
     }
   }
-  for (const RowRange& range : split_rows(spec, gpu_)) {
+  for (const RowRange& range : split_rows(spec, cols, gpu_)) {
     WeightRun run = {.first_row = range.first, .format = range.format};
-    run.layout = layout_weights(*encoding_of(range.format), range.rows, spec.cols);
+    run.layout = layout_weights(*encoding_of(range.format), range.rows, cols);
     matrix.bytes += run.layout.bytes;
     matrix.rows += range.rows;
     matrix.runs.push_back(run);
@@ -113,7 +128,11 @@ Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
     const uint32_t end = std::min(first_row + rows, run.first_row + run.layout.rows);
     if (begin >= end) continue;
     const auto bytes = rows_bytes.subspan((begin - first_row) * row_bytes, (end - begin) * row_bytes);
-    if (auto written = write_to_run(run, format, begin - run.first_row, bytes); !written) return written;
+    const size_t padded_bytes = bytes_of(format, run.layout.cols);
+    const auto padded =
+        padded_bytes > row_bytes ? with_zeros(bytes, row_bytes, padded_bytes) : std::vector<std::byte>();
+    const std::span<const std::byte> whole = padded.empty() ? bytes : padded;
+    if (auto written = write_to_run(run, format, begin - run.first_row, whole); !written) return written;
   }
   return {};
 }

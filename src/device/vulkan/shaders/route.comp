@@ -8,6 +8,7 @@ layout(constant_id = 4) const uint GROUPS = 1;
 layout(constant_id = 5) const bool HAS_CORRECTION = false;
 layout(constant_id = 6) const bool NORMALISE = false;
 layout(constant_id = 7) const bool LOGIT_ROWS = false;
+layout(constant_id = 8) const uint GROUP_RATERS = 2;  ///< 1 or 2
 
 layout(push_constant) uniform Arguments { RouteArguments a; };
 
@@ -37,14 +38,14 @@ void sum_all() {
   total = subgroupAdd(total);
 }
 
-/// A group is as good as its two best experts together.
+/// A group is as good as its best expert, or its two best together.
 void rate_groups() {
   const uint size = a.experts / GROUPS;
   for (uint g = gl_SubgroupInvocationID; g < GROUPS; g += SUBGROUP) {
-    float first = NOTHING, second = size > 1 ? NOTHING : 0;
+    float first = NOTHING, second = GROUP_RATERS > 1 && size > 1 ? NOTHING : 0;
     for (uint e = g * size; e < (g + 1) * size; ++e) {
       const float merit = merit_of(e);
-      if (size > 1) second = max(second, min(first, merit));
+      if (GROUP_RATERS > 1 && size > 1) second = max(second, min(first, merit));
       first = max(first, merit);
     }
     group_merits[g] = first + second;
