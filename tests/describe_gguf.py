@@ -3,7 +3,7 @@
     describe_gguf.py GOLDEN FILE.gguf
 
 The numbers are in the golden's model.safetensors already, so gguf.json only says where each tensor comes from and what
-became of it on the way: rows of Q and K in another order, some rows or columns of a tensor, a norm's weight plus one, bf16 as f32, experts in one tensor. Tests build the file
+became of it on the way: rows of Q and K in another order, some rows or columns of a tensor, each head's rows as columns, a norm's weight plus one, bf16 as f32, experts in one tensor. Tests build the file
 again from both (src/model/testing/golden_gguf.h). Needs the packages gguf and numpy.
 """
 
@@ -73,6 +73,9 @@ def source_of(values, tensors, heads):
             if values.shape == tensor.shape and (columns := rows_taken(values.T, tensor.T)):
                 return {"from": name, "columns": columns}
     if values.ndim == 3:
+        for name, tensor in tensors.items():
+            if rows := rows_taken(values.swapaxes(1, 2), tensor):
+                return {"from": name, "rows": rows, "transposed_heads": values.shape[0]}
         sources = [source_of(expert, tensors, heads).get("from") for expert in values]
         pattern = sources[0].replace("experts.0.", "experts.{}.")
         assert sources == [pattern.format(expert) for expert in range(len(sources))], sources

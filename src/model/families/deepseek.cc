@@ -1,23 +1,29 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 
+#include "model/families/deepseek_gguf.h"
 #include "model/families/expert_fields.h"
 #include "model/families/hugging_face_rope.h"
 #include "model/rope.h"
 
-// DeepSeek V3 and R1 (arXiv 2412.19437), and Kimi K2 and GLM 4.7 Flash, which are built alike: latent attention,
-// experts by sigmoids with a correction for the choice.
+// DeepSeek V2 (arXiv 2405.04434): latent attention, experts by softmax. V3 and R1 (arXiv 2412.19437), and Kimi K2 and
+// GLM 4.7 Flash, which are built alike: experts by sigmoids with a correction for the choice.
 namespace hearth {
 namespace {
 
+constexpr std::array<std::string_view, 1> kSoftmaxTypes = {"deepseek_v2"};
 constexpr std::array<std::string_view, 2> kDeepseekTypes = {"deepseek_v3", "kimi_k2"};
 constexpr std::array<std::string_view, 1> kGlmTypes = {"glm4_moe_lite"};
-constexpr std::array<std::string_view, 0> kArchitectures = {};
+constexpr std::array<std::string_view, 1> kDeepseekArchitectures = {"deepseek2"};
+constexpr std::array<std::string_view, 0> kNoArchitectures = {};
 
-/// What the two have as their own where config.json does not say it.
+/// What each has as its own where config.json does not say it.
 struct Usual {
-  uint32_t q_rank, nope_dim, value_dim, experts, chosen, expert_width, groups, chosen_groups, dense_layers;
-  float scale;
+  RouterKind router = RouterKind::sigmoid;
+  uint32_t q_rank = 1536, nope_dim = 128, value_dim = 128;
+  uint32_t experts = 0, chosen = 0, expert_width = 0, shared = 1, groups = 1, chosen_groups = 1, dense_layers = 0;
+  float scale = 1.0F;
 };
 
 /// YaRN widens scores as well: its second magnitude counts twice, for q and for k.
@@ -50,8 +56,9 @@ void set_latent_attention(fields::HuggingFaceFields& f, DecoderDescription& d, c
   }
   // The norms of q and kv in between have transformers' default.
   attention.scale = attention_scale(f, attention);
-  d.config.ropes = {
-      fields::single_rope(f, {.head_dim = attention.rope_dim, .interleaved = f.boolean("rope_interleave", true)})};
+  // V2 has no such key, and neighbours are always a pair.
+  const bool interleaved = f.boolean("rope_interleave", true) || usual.router == RouterKind::softmax;
+  d.config.ropes = {fields::single_rope(f, {.head_dim = attention.rope_dim, .interleaved = interleaved})};
   for (LayerConfig& layer : d.config.layers) layer.mixer = attention;
 
   TensorNames& n = d.names;
@@ -73,16 +80,38 @@ void set_latent_attention(fields::HuggingFaceFields& f, DecoderDescription& d, c
   }
 }
 
+/// How experts are chosen, and that it is not by other ways, which remote code of older files has.
+void set_routing(fields::HuggingFaceFields& f, ExpertsConfig& experts, const Usual& usual) {
+  const auto expect = [&](const char* key, std::initializer_list<std::string_view> known) {
+    const std::string value = f.string(key, std::string(*known.begin()));
+    if (std::ranges::find(known, value) != known.end()) return value;
+    f.fail(std::string(key) + " '" + value.substr(0, 40) + "' is not supported", ErrorCode::unsupported);
+    return value;
+  };
+  if (f.u32("moe_layer_freq", 1) != 1) f.fail("moe_layer_freq is not 1", ErrorCode::unsupported);
+  experts.router = usual.router;
+  experts.groups = f.u32("n_group", usual.groups, 1);
+  experts.chosen_groups = f.u32("topk_group", usual.chosen_groups, 1);
+  if (usual.router == RouterKind::sigmoid) {
+    expect("topk_method", {"noaux_tc"});
+    expect("scoring_func", {"sigmoid"});
+    experts.normalise = f.boolean("norm_topk_prob", true);
+    return;
+  }
+  expect("scoring_func", {"softmax"});
+  if (expect("topk_method", {"greedy", "group_limited_greedy"}) == "greedy") experts.groups = experts.chosen_groups = 1;
+  experts.group_raters = 1;
+  // transformers would leave it out, the remote code would leave out the scale instead.
+  if (f.boolean("norm_topk_prob", false)) f.fail("norm_topk_prob is not supported", ErrorCode::unsupported);
+}
+
 void set_mixtures(fields::HuggingFaceFields& f, DecoderDescription& d, const Usual& usual) {
   ExpertsConfig experts = {.experts = f.u32("n_routed_experts", usual.experts),
                            .chosen = f.u32("num_experts_per_tok", usual.chosen),
                            .width = f.u32("moe_intermediate_size", usual.expert_width),
-                           .router = RouterKind::sigmoid,
-                           .groups = f.u32("n_group", usual.groups),
-                           .chosen_groups = f.u32("topk_group", usual.chosen_groups),
-                           .normalise = f.boolean("norm_topk_prob", true),
                            .scale = f.f32("routed_scaling_factor", usual.scale)};
-  experts.shared_width = f.u32("n_shared_experts", 1) * experts.width;
+  set_routing(f, experts, usual);
+  experts.shared_width = f.u32("n_shared_experts", usual.shared) * experts.width;
   const uint32_t dense_layers = f.u32("first_k_dense_replace", usual.dense_layers);
   const nlohmann::json& kinds = f.value("mlp_layer_types");
   const bool is_listed = !kinds.is_null();
@@ -95,22 +124,11 @@ void set_mixtures(fields::HuggingFaceFields& f, DecoderDescription& d, const Usu
                       [&](uint32_t i) { return is_listed ? kinds[i] == "sparse" : i >= dense_layers; });
   fields::name_experts(d.names);
   const std::string mlp = "model.layers.{}.mlp.";
-  d.names.router_correction = mlp + "gate.e_score_correction_bias";
+  if (experts.router == RouterKind::sigmoid) d.names.router_correction = mlp + "gate.e_score_correction_bias";
   d.names.shared_gate = mlp + "shared_experts.gate_proj.weight";
   d.names.shared_up = mlp + "shared_experts.up_proj.weight";
   d.names.shared_down = mlp + "shared_experts.down_proj.weight";
   d.extra_layers = f.u32("num_nextn_predict_layers", 0);
-}
-
-/// Other ways to choose experts, which remote code of older files has.
-void expect_usual_routing(fields::HuggingFaceFields& f) {
-  const auto expect = [&](const char* key, std::string_view usual) {
-    if (!f.has(key) || f.string(key, "") == usual) return;
-    f.fail(std::string(key) + " '" + f.string(key, "").substr(0, 40) + "' is not supported", ErrorCode::unsupported);
-  };
-  expect("topk_method", "noaux_tc");
-  expect("scoring_func", "sigmoid");
-  if (f.u32("moe_layer_freq", 1) != 1) f.fail("moe_layer_freq is not 1", ErrorCode::unsupported);
 }
 
 Result<DecoderDescription> describe(const nlohmann::json& config, const fields::Defaults& defaults,
@@ -118,17 +136,18 @@ Result<DecoderDescription> describe(const nlohmann::json& config, const fields::
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, defaults);
   set_latent_attention(f, d, usual);
-  expect_usual_routing(f);
   set_mixtures(f, d, usual);
   return fields::finish(f, std::move(d));
 }
 
+Result<DecoderDescription> softmax_from_hugging_face(const nlohmann::json& config) {
+  return describe(config, {.family = "deepseek_v2", .has_own_ropes = true, .context_length = 2048, .head_dim = 64},
+                  {.router = RouterKind::softmax, .experts = 64, .expert_width = 1407, .shared = 2});
+}
+
 Result<DecoderDescription> deepseek_from_hugging_face(const nlohmann::json& config) {
   return describe(config, {.family = "deepseek_v3", .has_own_ropes = true, .context_length = 4096, .head_dim = 64},
-                  {.q_rank = 1536,
-                   .nope_dim = 128,
-                   .value_dim = 128,
-                   .experts = 256,
+                  {.experts = 256,
                    .chosen = 8,
                    .expert_width = 2048,
                    .groups = 8,
@@ -147,19 +166,17 @@ Result<DecoderDescription> glm_from_hugging_face(const nlohmann::json& config) {
        .experts = 64,
        .chosen = 4,
        .expert_width = 1536,
-       .groups = 1,
-       .chosen_groups = 1,
        .dense_layers = 1,
        .scale = 1.8F});
 }
 
-Result<DecoderDescription> no_gguf(const Gguf&) {
-  return fail(ErrorCode::unsupported, "latent attention is read from Hugging Face directories only");
-}
-
 }  // namespace
 
-const Family kDeepseekV3 = {"deepseek_v3", kDeepseekTypes, kArchitectures, deepseek_from_hugging_face, no_gguf};
-const Family kGlm4MoeLite = {"glm4_moe_lite", kGlmTypes, kArchitectures, glm_from_hugging_face, no_gguf};
+const Family kDeepseekV2 = {"deepseek_v2", kSoftmaxTypes, kNoArchitectures, softmax_from_hugging_face,
+                            deepseek_from_gguf};
+// GGUFs call all of them deepseek2.
+const Family kDeepseekV3 = {"deepseek_v3", kDeepseekTypes, kDeepseekArchitectures, deepseek_from_hugging_face,
+                            deepseek_from_gguf};
+const Family kGlm4MoeLite = {"glm4_moe_lite", kGlmTypes, kNoArchitectures, glm_from_hugging_face, deepseek_from_gguf};
 
 }  // namespace hearth

@@ -97,6 +97,9 @@ TEST(Families, AValueThatIsNotHonouredIsRefusedByName) {
       {"deepseek_v3", "topk_method", "group_limited_greedy"},
       {"deepseek_v3", "scoring_func", "softmax"},
       {"deepseek_v3", "moe_layer_freq", 2},
+      {"deepseek_v2", "topk_method", "noaux_tc"},
+      {"deepseek_v2", "scoring_func", "sigmoid"},
+      {"deepseek_v2", "norm_topk_prob", true},
       {"glm4_moe_lite", "mlp_layer_types", {"dense", "sparse"}},
       {"glm4_moe_lite", "mlp_layer_types", {"dense", "sparse", "sparse", "linear"}},
       {"gemma2", "sliding_window", nullptr}};
@@ -243,6 +246,69 @@ TEST(Families, LatentAttentionIsWhatTheFileSays) {
   const auto refused = describe_with("deepseek_v3", "rope_parameters", without_factor);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("mscale_all_dim"));
+}
+
+ExpertsConfig experts_of(const DecoderConfig& config) {
+  return std::get<ExpertsConfig>(config.layers.back().feed_forward);
+}
+
+// modeling_deepseek_v2.py: groups count with one of the two ways to choose, and are as good as their best expert.
+TEST(Families, DeepSeekV2ChoosesBySoftmax) {
+  const auto experts = [](const char* method) {
+    const auto description = describe_with("deepseek_v2", "topk_method", method);
+    EXPECT_TRUE(description) << to_string(description.error());
+    return description ? experts_of(description->config) : ExpertsConfig{};
+  };
+  const ExpertsConfig limited = experts("group_limited_greedy"), greedy = experts("greedy");
+  EXPECT_EQ(limited.router, RouterKind::softmax);
+  EXPECT_EQ(limited.groups, 4U);
+  EXPECT_EQ(limited.chosen_groups, 2U);
+  EXPECT_EQ(limited.group_raters, 1U);
+  EXPECT_EQ(greedy.groups, 1U);
+  EXPECT_EQ(greedy.chosen_groups, 1U);
+  const auto without_groups = describe("deepseek_v2", [](Json& config) {
+    config["n_group"] = config["topk_group"] = nullptr;
+    config["topk_method"] = "greedy";
+  });
+  ASSERT_TRUE(without_groups) << to_string(without_groups.error());
+}
+
+/// Kimi K2's config.json as it is published, without what says how its weights are quantised.
+TEST(Families, KimiK2IsADeepSeekV3OfOtherNumbers) {
+  const Json config = Json::parse(R"({
+    "architectures": ["DeepseekV3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+    "auto_map": {"AutoConfig": "configuration_deepseek.DeepseekV3Config"}, "aux_loss_alpha": 0.001,
+    "bos_token_id": 163584, "eos_token_id": 163585, "ep_size": 1, "first_k_dense_replace": 1, "hidden_act": "silu",
+    "hidden_size": 7168, "initializer_range": 0.02, "intermediate_size": 18432, "kv_lora_rank": 512,
+    "max_position_embeddings": 131072, "model_type": "kimi_k2", "moe_intermediate_size": 2048, "moe_layer_freq": 1,
+    "n_group": 1, "n_routed_experts": 384, "n_shared_experts": 1, "norm_topk_prob": true, "num_attention_heads": 64,
+    "num_experts_per_tok": 8, "num_hidden_layers": 61, "num_key_value_heads": 64, "num_nextn_predict_layers": 0,
+    "pretraining_tp": 1, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "rms_norm_eps": 1e-6,
+    "rope_scaling": {"beta_fast": 1.0, "beta_slow": 1.0, "factor": 32.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                     "original_max_position_embeddings": 4096, "type": "yarn"},
+    "rope_theta": 50000.0, "routed_scaling_factor": 2.827, "scoring_func": "sigmoid", "seq_aux": true,
+    "tie_word_embeddings": false, "topk_group": 1, "topk_method": "noaux_tc", "torch_dtype": "bfloat16",
+    "transformers_version": "4.48.3", "use_cache": true, "v_head_dim": 128, "vocab_size": 163840})");
+  const auto description = describe_config(config, "config");
+  ASSERT_TRUE(description) << to_string(description.error());
+  EXPECT_EQ(description->config.layers.size(), 61U);
+  const auto attention = std::get<LatentAttentionConfig>(description->config.layers[0].mixer);
+  EXPECT_EQ(attention.heads, 64U);
+  EXPECT_EQ(attention.q_rank, 1536U);
+  EXPECT_EQ(attention.row_width(), 576U);
+  EXPECT_NEAR(attention.scale, std::pow(0.1 * std::log(32) + 1, 2) / std::sqrt(192.0), 1e-6);
+  EXPECT_FLOAT_EQ(description->config.ropes[0].magnitude, 1.0F);
+  const ExpertsConfig experts = experts_of(description->config);
+  EXPECT_EQ(experts.experts, 384U);
+  EXPECT_EQ(experts.router, RouterKind::sigmoid);
+  EXPECT_EQ(experts.groups, 1U);
+  EXPECT_FLOAT_EQ(experts.scale, 2.827F);
+  EXPECT_TRUE(std::holds_alternative<DenseConfig>(description->config.layers[0].feed_forward));
+  // Of the same weights the same decoder.
+  const auto kimi = describe_with("deepseek_v3", "model_type", "kimi_k2"), v3 = describe("deepseek_v3", [](Json&) {});
+  ASSERT_TRUE(kimi) << to_string(kimi.error());
+  EXPECT_EQ(kimi->names.kv_b, v3->names.kv_b);
+  EXPECT_EQ(experts_of(kimi->config).chosen_groups, experts_of(v3->config).chosen_groups);
 }
 
 }  // namespace

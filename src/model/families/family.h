@@ -62,6 +62,7 @@ extern const Family kQwen3Next;
 extern const Family kQwen35;
 extern const Family kGraniteHybrid;
 extern const Family kNemotronH;
+extern const Family kDeepseekV2;
 extern const Family kDeepseekV3;
 extern const Family kGlm4MoeLite;
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "formats/gguf.h"
 #include "formats/test_files.h"
@@ -103,6 +104,91 @@ TEST(GgufFamilies, NumbersOfRopesMayBeIntegers) {
         .key("qwen3.rope.scaling.original_context_length", original);
   };
   EXPECT_EQ(frequencies(yarn(uint32_t{64})), frequencies(yarn(64.0F)));
+}
+
+/// Latent attention in the two ways that files say it, with other values for some keys.
+GgufBuilder latents(bool parted, std::map<std::string, uint32_t> changes = {}) {
+  GgufBuilder gguf = small("deepseek2");
+  std::map<std::string, uint32_t> keys = {{"rope.dimension_count", 8},
+                                          {"attention.kv_lora_rank", 32},
+                                          {"attention.head_count_kv", parted ? 1 : 4},
+                                          {"attention.key_length", parted ? 40 : 24},
+                                          {"attention.value_length", parted ? 32 : 16},
+                                          {"expert_count", 8},
+                                          {"expert_used_count", 2},
+                                          {"expert_feed_forward_length", 32},
+                                          {"leading_dense_block_count", 1}};
+  if (parted) keys.insert({{"attention.key_length_mla", 24}, {"attention.value_length_mla", 16}});
+  if (!parted) gguf.tensor("blk.0.attn_kv_b.weight", 0, {1}, std::string(4, '\0'));
+  changes.merge(keys);
+  for (const auto& [key, value] : changes) gguf.key("deepseek2." + key, value);
+  return gguf;
+}
+
+TEST(GgufFamilies, OlderFilesKeepKeysAndValuesOfHeadsTogether) {
+  const auto parted = describe(latents(true)), together = describe(latents(false));
+  ASSERT_TRUE(parted) << to_string(parted.error());
+  ASSERT_TRUE(together) << to_string(together.error());
+  const auto a = std::get<LatentAttentionConfig>(parted->config.layers.at(0).mixer);
+  const auto b = std::get<LatentAttentionConfig>(together->config.layers.at(0).mixer);
+  for (const LatentAttentionConfig& c : {a, b}) {
+    EXPECT_EQ(c.heads, 4U);
+    EXPECT_EQ(c.nope_dim, 16U);
+    EXPECT_EQ(c.rope_dim, 8U);
+    EXPECT_EQ(c.value_dim, 16U);
+    EXPECT_EQ(c.latent_dim, 32U);
+    EXPECT_EQ(c.q_rank, 0U);
+    EXPECT_FLOAT_EQ(c.scale, 1 / std::sqrt(24.0F));
+  }
+  EXPECT_EQ(parted->names.k_b, "blk.{}.attn_k_b.weight");
+  EXPECT_EQ(parted->names.kv_b, "");
+  EXPECT_EQ(together->names.kv_b, "blk.{}.attn_kv_b.weight");
+  EXPECT_EQ(parted->config.ropes.at(0).inverse_frequencies.size(), 4U);
+  EXPECT_TRUE(parted->config.ropes[0].interleaved);
+}
+
+TEST(GgufFamilies, SizesOfLatentAttentionMustFitTogether) {
+  const auto refused = [](auto&& gguf) {
+    const auto description = describe(gguf);
+    return description ? std::string() : description.error().message;
+  };
+  const auto with = [](const char* key, uint32_t value) { return latents(true, {{key, value}}); };
+  EXPECT_THAT(refused(with("attention.key_length", 48)), HasSubstr("attention.key_length is 48"));
+  EXPECT_THAT(refused(with("attention.value_length", 16)), HasSubstr("attention.value_length is 16"));
+  EXPECT_THAT(refused(with("attention.head_count_kv", 4)), HasSubstr("attention.head_count_kv is 4"));
+  EXPECT_THAT(refused(with("attention.key_length_mla", 8)), HasSubstr("no larger than what rope turns"));
+  EXPECT_THAT(refused(with("expert_gating_func", 4)), HasSubstr("expert_gating_func 4"));
+  EXPECT_THAT(refused(latents(true).key("deepseek2.attention.temperature_scale", 0.1F)),
+              HasSubstr("temperature_scale"));
+}
+
+/// llama.cpp writes a tenth of mscale_all_dim.
+TEST(GgufFamilies, YarnWidensLatentAttentionsScores) {
+  const auto widened = [](const GgufBuilder& gguf) { return describe(gguf).value().config; };
+  const auto yarn = [] {
+    return latents(true)
+        .key("deepseek2.rope.scaling.type", "yarn")
+        .key("deepseek2.rope.scaling.factor", 40.0F)
+        .key("deepseek2.rope.scaling.original_context_length", uint32_t{64});
+  };
+  const DecoderConfig with = widened(yarn().key("deepseek2.rope.scaling.yarn_log_multiplier", 0.0707F));
+  const DecoderConfig without = widened(yarn());
+  const auto scale = [](const DecoderConfig& c) { return std::get<LatentAttentionConfig>(c.layers.at(0).mixer).scale; };
+  EXPECT_NEAR(scale(with) / scale(without), std::pow(0.0707 * std::log(40) + 1, 2), 1e-5);
+  EXPECT_NEAR(with.ropes[0].magnitude, 1, 1e-6);
+  EXPECT_NEAR(without.ropes[0].magnitude, 0.1 * std::log(40) + 1, 1e-6);
+}
+
+TEST(GgufFamilies, FilesThatDoNotSayHowExpertsAreChosenHaveACorrectionOrNot) {
+  const auto router = [](const GgufBuilder& gguf) {
+    return std::get<ExpertsConfig>(describe(gguf).value().config.layers.at(1).feed_forward);
+  };
+  const auto correction = [] { return latents(true).tensor("blk.1.exp_probs_b.bias", 0, {8}, std::string(32, '\0')); };
+  EXPECT_EQ(router(latents(true)).router, RouterKind::softmax);
+  EXPECT_EQ(router(latents(true)).group_raters, 1U);
+  EXPECT_EQ(router(correction()).router, RouterKind::sigmoid);
+  EXPECT_EQ(router(correction()).group_raters, 2U);
+  EXPECT_EQ(router(latents(true, {{"expert_gating_func", 2}})).router, RouterKind::sigmoid);
 }
 
 }  // namespace

@@ -187,7 +187,7 @@ DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults) {
   const uint32_t layers = std::min(fields.u32("block_count"), 4097U);
   attention.kv_heads = number_of_layers(fields, defaults, "attention.head_count_kv", layers, attention.heads);
   attention.head_dim = fields.u32("attention.key_length", attention.heads > 0 ? c.hidden / attention.heads : 0);
-  if (fields.u32("attention.value_length", attention.head_dim) != attention.head_dim) {
+  if (fields.u32("attention.value_length", attention.head_dim) != attention.head_dim && !defaults.has_latents) {
     fields.fail({ErrorCode::unsupported, "keys and values of different sizes are not supported", ""});
   }
   attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));

@@ -58,6 +58,7 @@ struct GgufDefaults {
   bool gated = true;  ///< the feed-forward part
   NormKind norm = NormKind::rms;
   bool has_feed_forward_length = true;  ///< false where no layer has a dense part
+  bool has_latents = false;             ///< all heads read one row for each token, whose first part are its values
   bool has_parts_by_layer = false;      ///< KV heads or a feed-forward length of 0 say that a layer has no such part
 };
 

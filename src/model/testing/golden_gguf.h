@@ -69,6 +69,7 @@ class GoldenGguf {
       const auto read = source_->read(info, 0, std::as_writable_bytes(std::span(bytes)));
       if (!read) return {};
       if (tensor.contains("rows")) bytes = taken(bytes, tensor["rows"], 1, info.shape.back());
+      if (tensor.contains("transposed_heads")) bytes = transposed(bytes, tensor["transposed_heads"], info.shape.back());
       if (tensor.contains("columns")) bytes = taken(bytes, tensor["columns"], info.shape[0], 1);
       if (tensor.contains("permuted_heads")) bytes = permuted(bytes, info, tensor["permuted_heads"]);
       if (tensor["type"] == 30) return bytes;
@@ -122,6 +123,19 @@ class GoldenGguf {
       const size_t in_head = row % head;
       const size_t from = row - in_head + in_head / 2 + in_head % 2 * (head / 2);
       out += bytes.substr(from * row_bytes, row_bytes);
+    }
+    return out;
+  }
+
+  /// Of each head's rows of `width` bf16 values the columns as rows.
+  static std::string transposed(const std::string& bytes, size_t heads, int64_t width) {
+    const auto columns = static_cast<size_t>(width);
+    const size_t rows = bytes.size() / 2 / heads / columns;
+    std::string out;
+    for (size_t head = 0; head < heads; ++head) {
+      for (size_t column = 0; column < columns; ++column) {
+        for (size_t row = 0; row < rows; ++row) out += bytes.substr(2 * ((head * rows + row) * columns + column), 2);
+      }
     }
     return out;
   }

@@ -31,6 +31,18 @@ inline std::string broken_promise(const Result<DecoderDescription>& description)
       broken = "a rope's size";
     }
   });
+  for (const LayerConfig& layer : c.layers) {
+    const auto* latent = std::get_if<LatentAttentionConfig>(&layer.mixer);
+    if (latent == nullptr) continue;
+    for (const uint32_t size : {latent->nope_dim, latent->rope_dim, latent->value_dim, latent->latent_dim}) {
+      if (size == 0 || size > kMostHeadDim) broken = "a size of latent attention";
+    }
+    if (latent->heads == 0) broken = "heads of latent attention";
+    if (!(std::isfinite(latent->scale) && latent->scale > 0)) broken = "latent attention's scale";
+    if (latent->rope >= c.ropes.size() || 2 * c.ropes[latent->rope].inverse_frequencies.size() > latent->rope_dim) {
+      broken = "latent attention's rope";
+    }
+  }
   if (!broken.empty()) return broken;
   for (const RopeSpec& rope : c.ropes) {
     if (rope.inverse_frequencies.empty()) return "a rope without pairs";
@@ -118,7 +130,9 @@ std::string describe_config(Choose&& choose) {
                                        "qwen3_5_moe_text",
                                        "granitemoehybrid",
                                        "nemotron_h",
+                                       "deepseek_v2",
                                        "deepseek_v3",
+                                       "kimi_k2",
                                        "glm4_moe_lite"};
   static const std::vector<std::string> kKeys = {"hidden_size",
                                                  "intermediate_size",
@@ -182,6 +196,14 @@ std::string describe_config(Choose&& choose) {
                                                  "n_group",
                                                  "topk_group",
                                                  "first_k_dense_replace",
+                                                 "topk_method",
+                                                 "scoring_func",
+                                                 "norm_topk_prob",
+                                                 "kv_lora_rank",
+                                                 "q_lora_rank",
+                                                 "qk_nope_head_dim",
+                                                 "qk_rope_head_dim",
+                                                 "v_head_dim",
                                                  "mlp_only_layers",
                                                  "decoder_sparse_step",
                                                  "routed_scaling_factor",
@@ -244,10 +266,10 @@ std::string describe_config(Choose&& choose) {
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
   static const char* const kArchitectures[] = {
-      "llama",         "qwen2",    "qwen3",     "gemma2",     "gemma3",    "mistral3",      "phi3",
-      "olmo2",         "granite",  "cohere2",   "seed_oss",   "smollm3",   "glm4",          "exaone4",
-      "hunyuan-dense", "ernie4_5", "arcee",     "starcoder2", "stablelm",  "qwen3moe",      "glm4moe",
-      "minimax-m2",    "lfm2",     "qwen3next", "qwen35",     "qwen35moe", "granitehybrid", "nemotron_h"};
+      "llama",   "qwen2",      "qwen3",         "gemma2",     "gemma3",   "mistral3",   "phi3",          "olmo2",
+      "granite", "cohere2",    "seed_oss",      "smollm3",    "glm4",     "exaone4",    "hunyuan-dense", "ernie4_5",
+      "arcee",   "starcoder2", "stablelm",      "qwen3moe",   "glm4moe",  "minimax-m2", "lfm2",          "qwen3next",
+      "qwen35",  "qwen35moe",  "granitehybrid", "nemotron_h", "deepseek2"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},
@@ -265,6 +287,12 @@ std::string describe_gguf(Choose&& choose) {
                                                                         {"rope.scaling.original_context_length", 256},
                                                                         {"rope.scaling.attn_factor", 1},
                                                                         {"rope.scaling.yarn_beta_fast", 32},
+                                                                        {"rope.scaling.yarn_log_multiplier", 0},
+                                                                        {"attention.key_length_mla", 24},
+                                                                        {"attention.value_length_mla", 16},
+                                                                        {"attention.kv_lora_rank", 32},
+                                                                        {"attention.q_lora_rank", 16},
+                                                                        {"expert_gating_func", 2},
                                                                         {"attention.sliding_window", 16},
                                                                         {"attention.sliding_window_pattern", 6},
                                                                         {"shortconv.l_cache", 3},
@@ -290,15 +318,24 @@ std::string describe_gguf(Choose&& choose) {
   for (size_t& index : changed) index = choose(kCounts.size());
   for (size_t i = 0; i < kCounts.size(); ++i) {
     const std::string key = prefix + kCounts[i].first;
+    const bool has_latents = prefix.contains("deepseek");
+    const bool of_latents = key.contains("_mla") || key.contains("lora") || key.contains("yarn_log");
+    if (of_latents && !has_latents) continue;
     const bool of_mixtures = key.contains("expert") || key.contains("dense_block") || key.contains("nextn");
-    if (of_mixtures && !prefix.contains("next") && !prefix.contains("moe") && !prefix.contains("minimax")) continue;
+    const bool has_mixtures = prefix.contains("next") || prefix.contains("moe") || prefix.contains("minimax");
+    if (of_mixtures && !has_mixtures && !has_latents) continue;
     if (key.contains("shortconv") && !prefix.contains("lfm2")) continue;
     const bool of_states = key.contains("ssm.") || key.contains("full_attention_interval");
     const bool has_states = prefix.contains("qwen35") || prefix.contains("next") || prefix.contains("hybrid");
     if (of_states && !has_states && !prefix.contains("nemotron")) continue;
-    const bool real = key.contains("rope.freq") || key.contains("factor") || key.contains("epsilon");
+    const bool real =
+        key.contains("rope.freq") || key.contains("factor") || key.contains("epsilon") || key.contains("multiplier");
     if (std::ranges::find(changed, i) == changed.end()) {
-      real ? gguf.key(key, static_cast<float>(kCounts[i].second)) : gguf.key(key, kCounts[i].second);
+      uint32_t count = kCounts[i].second;
+      if (has_latents && key.ends_with("head_count_kv")) count = 1;
+      if (has_latents && key.ends_with("key_length")) count = 48;
+      if (has_latents && key.ends_with("value_length")) count = 32;
+      real ? gguf.key(key, static_cast<float>(count)) : gguf.key(key, count);
     } else if (const size_t kind = choose(6); kind == 0) {
       gguf.key(key, kNumbers[choose(std::size(kNumbers))]);
     } else if (kind == 1) {
