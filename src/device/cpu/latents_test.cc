@@ -79,6 +79,13 @@ TEST(LatentChecks, RefuseWhatTheKernelsCannotDo) {
   EXPECT_EQ(error([](Shape& s) { s.value_dim = 24, s.part_for_each_head = true; }), "");
 }
 
+/// The first operation of a kind.
+template <class T>
+T& first(Recording& recording) {
+  const auto is_kind = [](const Operation& operation) { return std::holds_alternative<T>(operation); };
+  return std::get<T>(*std::ranges::find_if(recording.operations, is_kind));
+}
+
 TEST(LatentChecks, RefuseRecordingsThatDoNotFitTogether) {
   const auto error = [&](const std::function<void(Recording&)>& change) {
     const auto cpu = open_cpu("", 1);
@@ -87,9 +94,9 @@ TEST(LatentChecks, RefuseRecordingsThatDoNotFitTogether) {
     const auto program = layer.compile(kLimits);
     return program ? std::string() : to_string(program.error());
   };
-  const auto latents = [](Recording& r) -> StoreLatents& { return std::get<StoreLatents>(r.operations[4]); };
-  const auto heads = [](Recording& r) -> HeadLinear& { return std::get<HeadLinear>(r.operations[5]); };
-  const auto attention = [](Recording& r) -> LatentAttention& { return std::get<LatentAttention>(r.operations[6]); };
+  const auto latents = [](Recording& r) -> StoreLatents& { return first<StoreLatents>(r); };
+  const auto heads = [](Recording& r) -> HeadLinear& { return first<HeadLinear>(r); };
+  const auto attention = [](Recording& r) -> LatentAttention& { return first<LatentAttention>(r); };
   const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
   EXPECT_EQ(error([](Recording&) {}), "");
   EXPECT_TRUE(has(error([&](Recording& r) { latents(r).latent_dim = 48; }), "latents of width"));

@@ -127,16 +127,21 @@ class Layer {
     return {static_cast<uint32_t>(recording_.tensors.size() - 1)};
   }
 
-  /// Random rows of any width, by way of embeddings of 32 values.
+  /// Random rows of any width, where it must be by way of embeddings of 32 values.
   TensorId input(const char* name, uint32_t width) {
-    const TensorId embedded = tensor("embedded", 32), out = tensor(name, width);
-    std::vector<float> table = normal((kVocabulary + 1) * 32, 1.0F);
-    std::fill(table.end() - 32, table.end(), 3e38F);
+    const uint32_t embedded_width = width % 32 == 0 ? width : 32;
+    const TensorId embedded = tensor(name, embedded_width);
+    std::vector<float> table = normal(size_t{kVocabulary + 1} * embedded_width, 0.1F);
+    std::fill(table.end() - embedded_width, table.end(), 3e38F);
     recording_.operations.push_back(
-        Embed{.table = matrix(MatrixRole::embedding, NumberFormat::f32, table, 1, 32), .out = embedded});
+        Embed{.table = matrix(MatrixRole::embedding, NumberFormat::f32, table, 1, embedded_width),
+              .scale = 10.0F,
+              .out = embedded});
+    if (embedded_width == width) return embedded;
+    const TensorId out = tensor(name, width);
     recording_.operations.push_back(
         Linear{.in = embedded,
-               .weight = matrix(MatrixRole::stacked, NumberFormat::f32, normal(width * 32, 0.3F), 1, 32),
+               .weight = matrix(MatrixRole::stacked, NumberFormat::f32, normal(size_t{width} * 32, 0.2F), 1, 32),
                .out = out});
     return out;
   }
@@ -191,11 +196,11 @@ class Runner {
     if (program) program_ = std::move(*program);
     if (!program) error_ = to_string(program.error());
     std::mt19937 random(5);
-    blocks_.resize(kSequences * kBlocksEach);
-    std::iota(blocks_.begin(), blocks_.end(), 0);
-    std::ranges::shuffle(blocks_, random);
+    std::vector<int32_t> blocks(kSequences * kBlocksEach);
+    std::iota(blocks.begin(), blocks.end(), 0);
+    std::ranges::shuffle(blocks, random);
     for (uint32_t s = 0; s < kSequences; ++s) {
-      tables_.emplace_back(blocks_.begin() + s * kBlocksEach, blocks_.begin() + (s + 1) * kBlocksEach);
+      tables_.emplace_back(blocks.begin() + s * kBlocksEach, blocks.begin() + (s + 1) * kBlocksEach);
       texts_.emplace_back(kBlocksEach * kBlockTokens);
       for (int32_t& token : texts_.back()) token = static_cast<int32_t>(random() % kVocabulary);
       lengths_.push_back(0);
@@ -237,15 +242,14 @@ class Runner {
   /// Begins a sequence again, at the same places.
   void begin_again(uint32_t sequence) { lengths_[sequence] = 0; }
 
-  /// Fills every row of the cache with what are no numbers.
+  /// Fills the rows of each sequence's first positions with what are no numbers.
   void poison() {
-    constexpr uint32_t kTokens = 128;
+    constexpr uint32_t kTokens = 64;
     const std::vector<int32_t> ids(kTokens, kPoison);
-    const std::vector<std::span<const int32_t>> tables = {blocks_, blocks_};
-    for (uint32_t first = 0; first < blocks_.size() * kBlockTokens; first += kTokens) {
-      const auto count = std::min<uint32_t>(kTokens, static_cast<uint32_t>(blocks_.size()) * kBlockTokens - first);
-      const std::vector<SequenceInput> sequences = {{0, count, first, tables}};
-      const std::vector<float> rows = run(std::span(ids).first(count), sequences);
+    for (const auto& table : tables_) {
+      const std::vector<std::span<const int32_t>> tables = {table, table};
+      const std::vector<SequenceInput> sequences = {{0, kTokens, 0, tables}};
+      const std::vector<float> rows = run(ids, sequences);
       const bool is_poison = std::ranges::all_of(rows, [](float value) { return std::isnan(value); });
       if (rows.empty() || !is_poison) error_ += "not poisoned; ";
     }
@@ -265,7 +269,6 @@ class Runner {
   Layer layer_;
   std::unique_ptr<Program> program_;
   std::string error_;
-  std::vector<int32_t> blocks_;
   std::vector<std::vector<int32_t>> tables_, texts_;
   std::vector<uint32_t> lengths_;
 };

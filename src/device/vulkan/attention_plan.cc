@@ -27,9 +27,9 @@ constexpr uint32_t kMostSplits = 32;
 constexpr uint32_t kWorkgroupsPerUnit = 4;
 constexpr uint32_t kUnknownUnits = 64;
 
-/// Heads of a workgroup over latent rows: more would not leave registers for a second workgroup beside it.
-constexpr uint32_t kLatentHeads = 4;
-constexpr uint32_t kLatentThreads = 256;
+/// Of a workgroup over latent rows.
+constexpr uint32_t kLatentHeads = 8;
+constexpr uint32_t kMostLatentThreads = 256;
 
 /// Whether `operation` reads `tensor`, other than an Attention as its query.
 bool reads(const Operation& operation, TensorId tensor) {
@@ -167,12 +167,17 @@ FewAttention AttentionPlan::few(const Attention& op, uint32_t single_tiles) cons
 
 LatentCut AttentionPlan::latents(const LatentAttention& op, uint32_t single_tiles) const {
   const bool is_processor = gpu_.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-  const uint32_t heads = tuning_.attention_heads > 0 ? tuning_.attention_heads : is_processor ? 1 : kLatentHeads;
+  const uint32_t heads = tuning_.latent_heads > 0 ? tuning_.latent_heads : is_processor ? 1 : kLatentHeads;
+  const uint32_t threads = std::min(kMostLatentThreads, gpu_.max_workgroup_threads);
+  const uint32_t most_subgroups = std::min(tuning_.latent_subgroups, threads / gpu_.subgroup_size);
   LatentCut cut;
-  cut.heads = std::bit_floor(std::clamp(heads, 1U, op.heads));
-  cut.parts = divide_up(op.heads, cut.heads);
-  const uint32_t threads = std::min(kLatentThreads, gpu_.max_workgroup_threads);
-  cut.subgroups = std::bit_floor(std::clamp(threads / gpu_.subgroup_size, 1U, shared::kCacheBlockTokens / 2));
+  cut.subgroups = std::bit_floor(std::clamp(most_subgroups, 1U, shared::kCacheBlockTokens));
+  const uint32_t groups = divide_up(std::min(heads, op.heads), LatentCut::kGroupHeads);
+  cut.groups = std::bit_floor(std::clamp(groups, 1U, cut.subgroups));
+  // A subgroup scores four rows of a block at a time.
+  cut.subgroups = std::min(cut.subgroups, cut.groups * shared::kCacheBlockTokens / 4);
+  cut.parts = divide_up(op.heads, cut.heads());
+  cut.rows_at_once = is_processor ? 1 : shared::kCacheBlockTokens;
   cut.split_rows = divide_up(tuning_.attention_split_keys, shared::kCacheBlockTokens) * shared::kCacheBlockTokens;
   // Every part is as wide as the latent: where tokens fill the device, contexts are not split.
   cut.splits = std::clamp(workgroups_wanted() / (single_tiles * cut.parts), 1U, kMostSplits);

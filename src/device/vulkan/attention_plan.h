@@ -39,13 +39,17 @@ struct FewAttention {
 
 /// The constants of latent_attention.comp and its grid.
 struct LatentCut {
-  uint32_t heads = 1;  ///< of a workgroup, a power of two
-  uint32_t parts = 1;  ///< workgroups that share a token's heads
-  uint32_t subgroups = 1;
-  uint32_t split_rows = 1;  ///< a stretch of the context is a multiple of it
-  uint32_t splits = 1;      ///< most stretches
+  static constexpr uint32_t kGroupHeads = 4;
 
-  uint64_t part_floats(uint32_t value_dim) const { return uint64_t{heads} * (value_dim + 2); }
+  uint32_t groups = 1;  ///< of so many heads, of a workgroup; a power of two
+  uint32_t parts = 1;   ///< workgroups that share a token's heads
+  uint32_t subgroups = 1;
+  uint32_t rows_at_once = 1;  ///< whose values are in registers together
+  uint32_t split_rows = 1;    ///< a stretch of the context is a multiple of it
+  uint32_t splits = 1;        ///< most stretches
+
+  uint32_t heads() const { return groups * kGroupHeads; }
+  uint64_t part_floats(uint32_t value_dim) const { return uint64_t{heads()} * (value_dim + 2); }
 };
 
 /// The constants of attention_matrix.comp.

@@ -50,7 +50,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LatentsTest, testing::ValuesIn(shapes()),
 TEST_P(LatentsTest, IsTheReferences) { expect_the_references_rows(); }
 
 TEST_P(LatentsTest, IsTheReferencesWhereContextsAreSplit) {
-  ASSERT_TRUE(device_->set_tuning("attention_split_keys=16,attention_workgroups=1000,attention_heads=2"));
+  ASSERT_TRUE(
+      device_->set_tuning("attention_split_keys=16,attention_workgroups=1000,latent_heads=8,latent_subgroups=4"));
   expect_the_references_rows();
 }
 

@@ -235,6 +235,23 @@ TEST_F(OperationsTest, FeedForwardOnFragmentsOfAnyShape) {
   }
 }
 
+/// Plain matrices have zeros behind their columns on the device, and their input rows behind their values.
+TEST_F(OperationsTest, LinearOfColumnsThatAreNoWholeBlocks) {
+  for (const NumberFormat format : kPlain) {
+    for (const uint32_t cols : {45U, 80U}) {
+      TestModel model(3);
+      const TensorId in = model.input(32), widened = model.tensor(Rows::tokens, cols);
+      const TensorId out = model.tensor(Rows::tokens, 77);
+      model.recording.operations.push_back(
+          Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, cols}}, 32), .out = widened});
+      model.recording.operations.push_back(
+          Linear{.in = widened, .weight = model.matrix({{format, 77}}, cols), .out = out});
+      model.result(out);
+      compare_token_counts(model, kFloatTolerance, fmt::format("{} of {} columns", traits(format).name, cols));
+    }
+  }
+}
+
 TEST_F(OperationsTest, PartsOfOneEncodingAreOneRun) {
   TestModel model(10);
   const TensorId in = model.input(256);

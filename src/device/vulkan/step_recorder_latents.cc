@@ -139,7 +139,7 @@ Result<void> StepRecorder::emit(const LatentAttention& op) {
       .splits = cut.splits};
   const PipelineKey key = {Shader::latent_attention,
                            cut.subgroups * c_.gpu.properties().subgroup_size,
-                           {op.width, op.value_dim, cut.heads, cut.split_rows}};
+                           {op.width, op.value_dim, cut.groups, cut.split_rows, cut.rows_at_once}};
   const std::array reads = {access(op.query), cache_access(op.cache_layer.index)};
   std::vector<Access> writes = {access(op.out)};
   if (cut.splits > 1) {

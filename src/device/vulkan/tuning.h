@@ -101,6 +101,9 @@ struct Tuning {
   uint32_t attention_split_keys = 256;   ///< least stretch of a context for one workgroup
   uint32_t attention_workgroups = 0;     ///< that splitting aims at; 0 goes by the device's compute units
   uint32_t attention_separate_rope = 0;  ///< 1 keeps RopeAndStore a launch of its own
+  // Attention over latent rows (latent_attention.comp).
+  uint32_t latent_subgroups = 4;  ///< of a workgroup
+  uint32_t latent_heads = 0;      ///< most heads of a workgroup, in fours; 0 goes by the device
   // Attention of tiles of tokens: by matrix units (attention_matrix.comp), else in float32 (attention_many.comp).
   uint32_t attention_path = 0;              ///< forces an AttentionPath; 0 leaves the choice
   uint32_t attention_matrix_subgroups = 4;  ///< at most

@@ -89,6 +89,8 @@ constexpr void visit_other_fields(T& t, Visit&& visit) {
   visit("attention_heads", t.attention_heads);
   visit("attention_split_keys", t.attention_split_keys);
   visit("attention_workgroups", t.attention_workgroups);
+  visit("latent_subgroups", t.latent_subgroups);
+  visit("latent_heads", t.latent_heads);
   visit("attention_separate_rope", t.attention_separate_rope);
   visit("attention_path", t.attention_path);
   visit("attention_matrix_subgroups", t.attention_matrix_subgroups);

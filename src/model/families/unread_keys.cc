@@ -41,14 +41,15 @@ constexpr std::array kMatter = {
     Key{"add_cross_attention"}, Key{"num_attention_heads_per_layer"}, Key{"compression_config"}};
 
 /// Keys without a part in what a decoder computes from tokens.
-constexpr std::array<std::string_view, 38> kHarmless = {
+constexpr std::array<std::string_view, 40> kHarmless = {
     "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range",
     "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "pretraining_tp", "pad_token_id",
     "bos_token_id", "eos_token_id", "unk_token_id", "sep_token_id", "_name_or_path", "name_or_path", "auto_map",
     "id2label", "label2id", "num_labels", "problem_type", "output_attentions", "output_hidden_states", "return_dict",
     "max_window_layers", "_sliding_window_pattern", "cache_implementation", "_attn_implementation", "is_decoder",
     // what training adds to a mixture's loss
-    "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef", "router_jitter_noise", "aux_loss_alpha"};
+    "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef", "router_jitter_noise", "aux_loss_alpha",
+    "seq_aux", "ep_size"};
 
 bool changes_nothing(const Key& key, const nlohmann::json& value) {
   if (value.is_null() || value == false || value == 0 || (value.is_structured() && value.empty())) return true;

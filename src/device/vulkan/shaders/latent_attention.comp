@@ -1,192 +1,218 @@
 #version 460
 #extension GL_GOOGLE_include_directive : require
 // LatentAttention: a workgroup for each token, some of its heads and a stretch of the context. Blocks of the cache, which
-// all heads read, go through shared memory; a subgroup scores its share of a block's rows with the queries in its lanes'
-// registers, and each thread adds up some values of the rows for all heads. Softmax is updated as rows come (Milakov and
-// Gimelshein, arXiv 1805.02867); where a context is split, the workgroup that ends last puts the parts together.
+// all heads read, go through shared memory. A subgroup scores its share of a block's rows for a group of GROUP_HEADS heads,
+// whose queries its lanes hold in registers; then each thread adds up four values of the rows for a group. Sums are columns
+// of matrices and scores components of vectors, not elements of arrays, which NVIDIA's compiler put into memory. Softmax is
+// updated as rows come (Milakov and Gimelshein, arXiv 1805.02867); where a context is split, the workgroup that ends last
+// puts the parts together.
 #include "common.glsl"
 layout(constant_id = 2) const uint WIDTH = 576;
 layout(constant_id = 3) const uint VALUE_DIM = 512;
-layout(constant_id = 4) const uint HEADS = 4;          ///< of a workgroup, a power of two
-layout(constant_id = 5) const uint SPLIT_ROWS = 256;   ///< a stretch is a multiple of this
+layout(constant_id = 4) const uint GROUPS = 2;        ///< of heads of a workgroup, a power of two
+layout(constant_id = 5) const uint SPLIT_ROWS = 256;  ///< a stretch is a multiple of this
+layout(constant_id = 6) const uint ROWS_AT_ONCE = 16;  ///< whose values are loaded before they are added up
 #include "last_workgroup.glsl"
 
 layout(push_constant) uniform Arguments { LatentAttentionArguments a; };
 
 const float NOTHING = -1e30;
+const uint GROUP_HEADS = 4;  ///< one for each component of a vec4
+const uint HEADS = GROUPS * GROUP_HEADS;
 const uint ROWS = kCacheBlockTokens;
-const uint SUBGROUPS = THREADS / SUBGROUP;  ///< a power of two, at most ROWS
-const uint SHARE = ROWS / SUBGROUPS;        ///< rows of a block that a subgroup scores
-const uint SCORES = SHARE * HEADS;
-const uint LANE_SCORES = SCORES > SUBGROUP ? SCORES / SUBGROUP : 1;
-const uint WORDS = WIDTH / 2, UNITS = WIDTH / 8;  ///< of a row: of two values, of 16 bytes
-const uint LANE_WORDS = (WORDS + SUBGROUP - 1) / SUBGROUP;
-const uint VALUE_WORDS = VALUE_DIM / 2;
-const uint THREAD_WORDS = (VALUE_WORDS + THREADS - 1) / THREADS;
-const uint LOADS = (ROWS * UNITS + THREADS - 1) / THREADS;
+const uint SUBGROUPS = THREADS / SUBGROUP;  ///< a power of two
+const uint TEAMS = SUBGROUPS / GROUPS;      ///< subgroups that share a group's rows, at most 4
+const uint SHARE = ROWS / TEAMS;            ///< rows of a subgroup: some fours
+const uint UNITS = WIDTH / 4;               ///< of four values, of a row
+const uint VALUE_UNITS = VALUE_DIM / 4;
+const uint LANE_UNITS = (UNITS + SUBGROUP - 1) / SUBGROUP;
+const uint ITEMS = GROUPS * VALUE_UNITS;
+const uint THREAD_ITEMS = (ITEMS + THREADS - 1) / THREADS;
+const uint BLOCK_LOADS = ROWS * WIDTH / 8;  ///< of 16 bytes
+const uint LOADS = (BLOCK_LOADS + THREADS - 1) / THREADS;
+const uint LANES = SUBGROUP < ROWS ? SUBGROUP : ROWS;  ///< that weigh a group's rows
 
-shared uvec4 rows[ROWS * UNITS];
-shared float scores[ROWS * HEADS];  ///< later the weights
-shared float top[HEADS], denominator[HEADS], rescale[HEADS];
+shared uvec2 rows[ROWS * UNITS];
+shared vec4 scores[ROWS * GROUPS];  ///< of a group's heads; later the weights
+shared vec4 top[GROUPS], denominator[GROUPS], rescale[GROUPS];
 
-vec2 query[HEADS * LANE_WORDS];
-vec2 sums[HEADS * THREAD_WORDS];
-uvec4 loaded[LOADS];
+vec4 query[GROUP_HEADS * LANE_UNITS];
+mat4 sums[THREAD_ITEMS];  ///< a column for each head of a group
 
-vec2 pair_of(uint row, uint word) {
-  const uint at = row * WORDS + word;
-  return unpackHalf2x16(rows[at / 4][at % 4]);
+uint group_of_subgroup() { return gl_SubgroupID / TEAMS; }
+
+vec4 unit_of(uint row, uint unit) {
+  const uvec2 packed = rows[row * UNITS + unit];
+  return vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
 }
+
+uint head_of(uint part, uint group, uint head) { return part * HEADS + group * GROUP_HEADS + head; }
 
 void load_queries(uint token, uint part) {
-  [[unroll]] for (uint h = 0; h < HEADS; ++h) {
-    const uint head = token * a.heads + min(part * HEADS + h, a.heads - 1);
-    [[unroll]] for (uint w = 0; w < LANE_WORDS; ++w) {
-      const uint word = w * SUBGROUP + gl_SubgroupInvocationID;
-      const vec2 pair = Vec2sIn(a.query).v[head * WORDS + min(word, WORDS - 1)];
-      query[h * LANE_WORDS + w] = word < WORDS ? pair * a.scale : vec2(0);
+  [[unroll]] for (uint h = 0; h < GROUP_HEADS; ++h) {
+    const uint head = token * a.heads + min(head_of(part, group_of_subgroup(), h), a.heads - 1);
+    [[unroll]] for (uint u = 0; u < LANE_UNITS; ++u) {
+      const uint unit = u * SUBGROUP + gl_SubgroupInvocationID;
+      const vec4 values = a.query.v[head * UNITS + min(unit, UNITS - 1)];
+      query[h * LANE_UNITS + u] = unit < UNITS ? values * a.scale : vec4(0);
     }
   }
 }
 
-/// The block that begins at position `first`. Rows from `last` on are never read: they may hold anything.
+/// Puts the block that begins at position `first` into shared memory. Rows from `last` on are never read: they may hold
+/// anything.
 void load_block(AttentionTile tile, uint first, uint last) {
   const uint block = uint(IntsIn(a.step).v[a.tables + tile.table + first / ROWS]);
+  const uint existing = min((last - first) * (WIDTH / 8), BLOCK_LOADS);
+  uvec4 loaded[LOADS];
+  [[unroll]] for (uint i = 0; i < LOADS; ++i) {
+    loaded[i] = a.cache.v[block * BLOCK_LOADS + min(i * THREADS + thread_index(), existing - 1)];
+  }
   [[unroll]] for (uint i = 0; i < LOADS; ++i) {
     const uint at = i * THREADS + thread_index();
-    loaded[i] = uvec4(0);
-    if (at < ROWS * UNITS && first + at / UNITS < last) loaded[i] = a.cache.v[block * ROWS * UNITS + at];
+    if (at >= BLOCK_LOADS) continue;
+    rows[2 * at] = at < existing ? loaded[i].xy : uvec2(0);
+    rows[2 * at + 1] = at < existing ? loaded[i].zw : uvec2(0);
   }
 }
 
-void share_block() {
-  [[unroll]] for (uint i = 0; i < LOADS; ++i) {
-    const uint at = i * THREADS + thread_index();
-    if (at < ROWS * UNITS) rows[at] = loaded[i];
-  }
-}
-
-// Adding up over the lanes, scores are dealt out: step s leaves to a lane, by its bit s, the lower or the upper half of
-// those that it still has. That takes SCORES - 1 shuffles where summing each score by itself takes log2(SUBGROUP) times as
-// many.
-const uint MOST_STEPS = 7;
-uint dealt(uint step) { return (1u << step) < SUBGROUP ? SCORES >> (step + 1) : 0; }
-
-void score_rows() {
-  float partial[SCORES];
-  [[unroll]] for (uint r = 0; r < SHARE; ++r) {
-    [[unroll]] for (uint h = 0; h < HEADS; ++h) partial[r * HEADS + h] = 0;
-    [[unroll]] for (uint w = 0; w < LANE_WORDS; ++w) {
-      const uint word = w * SUBGROUP + gl_SubgroupInvocationID;
-      const vec2 key = pair_of(gl_SubgroupID * SHARE + r, min(word, WORDS - 1));
-      [[unroll]] for (uint h = 0; h < HEADS; ++h) partial[r * HEADS + h] += dot(query[h * LANE_WORDS + w], key);
+/// Scores of four rows. Adding up over the lanes, rows are dealt out: by its two lowest bits a lane keeps one of the four.
+void score_rows(uint first_row) {
+  vec4 score0 = vec4(0), score1 = vec4(0), score2 = vec4(0), score3 = vec4(0);
+  [[unroll]] for (uint u = 0; u < LANE_UNITS; ++u) {
+    const uint unit = min(u * SUBGROUP + gl_SubgroupInvocationID, UNITS - 1);
+    const vec4 key0 = unit_of(first_row, unit), key1 = unit_of(first_row + 1, unit);
+    const vec4 key2 = unit_of(first_row + 2, unit), key3 = unit_of(first_row + 3, unit);
+    [[unroll]] for (uint h = 0; h < GROUP_HEADS; ++h) {
+      const vec4 q = query[h * LANE_UNITS + u];
+      score0[h] += dot(q, key0);
+      score1[h] += dot(q, key1);
+      score2[h] += dot(q, key2);
+      score3[h] += dot(q, key3);
     }
   }
-  uint first = 0;
-  [[unroll]] for (uint s = 0; s < MOST_STEPS; ++s) {
-    const bool upper = (gl_SubgroupInvocationID >> s & 1) != 0;
-    const uint rest = dealt(s);
-    [[unroll]] for (uint i = 0; i < rest; ++i) {
-      const float given = upper ? partial[i] : partial[i + rest];
-      const float kept = upper ? partial[i + rest] : partial[i];
-      partial[i] = kept + subgroupShuffleXor(given, 1u << s);
-    }
-    if (upper) first += rest;
-  }
-  [[unroll]] for (uint i = 0; i < LANE_SCORES; ++i) {
-    for (uint mask = SCORES; mask < SUBGROUP; mask <<= 1) partial[i] += subgroupShuffleXor(partial[i], mask);
-    if (gl_SubgroupInvocationID < SCORES) scores[gl_SubgroupID * SCORES + first + i] = partial[i];
+  const bool second = (gl_SubgroupInvocationID & 2) != 0, odd = (gl_SubgroupInvocationID & 1) != 0;
+  const vec4 even_score = (second ? score2 : score0) + subgroupShuffleXor(second ? score0 : score2, 2);
+  const vec4 odd_score = (second ? score3 : score1) + subgroupShuffleXor(second ? score1 : score3, 2);
+  vec4 score = (odd ? odd_score : even_score) + subgroupShuffleXor(odd ? even_score : odd_score, 1);
+  for (uint mask = 4; mask < SUBGROUP; mask <<= 1) score += subgroupShuffleXor(score, mask);
+  if (gl_SubgroupInvocationID < 4) {
+    scores[(first_row + gl_SubgroupInvocationID) * GROUPS + group_of_subgroup()] = score;
   }
 }
 
-/// Scores become weights relative to the highest score so far.
+/// Scores become weights relative to the highest score so far: LANES lanes for each group.
 void weigh_rows(uint seen) {
-  for (uint h = gl_SubgroupID; h < HEADS; h += SUBGROUPS) {
-    float higher = top[h];
-    for (uint r = gl_SubgroupInvocationID; r < seen; r += SUBGROUP) higher = max(higher, scores[r * HEADS + h]);
-    higher = subgroupMax(higher);
-    float sum = 0;
-    for (uint r = gl_SubgroupInvocationID; r < ROWS; r += SUBGROUP) {
-      const float weight = r < seen ? exp(scores[r * HEADS + h] - higher) : 0;
-      scores[r * HEADS + h] = weight;
+  const uint slots = SUBGROUP / LANES, lane = gl_SubgroupInvocationID % LANES;
+  for (uint g = gl_SubgroupID * slots + gl_SubgroupInvocationID / LANES; g < GROUPS; g += SUBGROUPS * slots) {
+    vec4 higher = top[g];
+    for (uint r = lane; r < seen; r += LANES) higher = max(higher, scores[r * GROUPS + g]);
+    for (uint mask = 1; mask < LANES; mask <<= 1) higher = max(higher, subgroupShuffleXor(higher, mask));
+    vec4 sum = vec4(0);
+    for (uint r = lane; r < ROWS; r += LANES) {
+      const vec4 weight = r < seen ? exp(scores[r * GROUPS + g] - higher) : vec4(0);
+      scores[r * GROUPS + g] = weight;
       sum += weight;
     }
-    sum = subgroupAdd(sum);
-    if (gl_SubgroupInvocationID == 0) {
-      rescale[h] = exp(top[h] - higher);
-      denominator[h] = denominator[h] * rescale[h] + sum;
-      top[h] = higher;
+    for (uint mask = 1; mask < LANES; mask <<= 1) sum += subgroupShuffleXor(sum, mask);
+    if (lane == 0) {
+      rescale[g] = exp(top[g] - higher);
+      denominator[g] = denominator[g] * rescale[g] + sum;
+      top[g] = higher;
     }
   }
 }
 
-uint value_word(uint w) { return w * THREADS + thread_index(); }
+/// What a thread adds up: four values for a group.
+struct Item {
+  uint group, unit;
+  bool exists;
+};
+Item item_of(uint i) {
+  const uint item = i * THREADS + thread_index();
+  return Item(min(item, ITEMS - 1) / VALUE_UNITS, min(item, ITEMS - 1) % VALUE_UNITS, item < ITEMS);
+}
+
+mat4 scaled(mat4 sum, vec4 factors) {
+  return mat4(sum[0] * factors.x, sum[1] * factors.y, sum[2] * factors.z, sum[3] * factors.w);
+}
 
 void add_values() {
-  [[unroll]] for (uint h = 0; h < HEADS; ++h) {
-    [[unroll]] for (uint w = 0; w < THREAD_WORDS; ++w) sums[h * THREAD_WORDS + w] *= rescale[h];
-  }
-  for (uint r = 0; r < ROWS; ++r) {
-    [[unroll]] for (uint w = 0; w < THREAD_WORDS; ++w) {
-      const vec2 value = pair_of(r, min(value_word(w), VALUE_WORDS - 1));
-      [[unroll]] for (uint h = 0; h < HEADS; ++h) sums[h * THREAD_WORDS + w] += scores[r * HEADS + h] * value;
+  [[unroll]] for (uint i = 0; i < THREAD_ITEMS; ++i) {
+    const Item item = item_of(i);
+    mat4 sum = scaled(sums[i], rescale[item.group]);
+    for (uint first = 0; first < ROWS; first += ROWS_AT_ONCE) {
+      [[unroll]] for (uint r = 0; r < ROWS_AT_ONCE; ++r) {
+        const vec4 values = unit_of(first + r, item.unit), weight = scores[(first + r) * GROUPS + item.group];
+        sum[0] += weight.x * values;
+        sum[1] += weight.y * values;
+        sum[2] += weight.z * values;
+        sum[3] += weight.w * values;
+      }
     }
+    sums[i] = sum;
   }
 }
 
-// A part of a context: [HEADS][VALUE_DIM] sums, then [HEADS] of (top, denominator).
-const uint PART_FLOATS = HEADS * (VALUE_DIM + 2);
+// A part of a context: [GROUPS][GROUP_HEADS][VALUE_DIM] sums, then [GROUPS] of four tops and four denominators.
+const uint PART_QUADS = HEADS * VALUE_UNITS + 2 * GROUPS;
 
 void write_part(uint part) {
-  const uint from = part * PART_FLOATS;
-  [[unroll]] for (uint h = 0; h < HEADS; ++h) {
-    [[unroll]] for (uint w = 0; w < THREAD_WORDS; ++w) {
-      if (value_word(w) >= VALUE_WORDS) continue;
-      const uint at = from + h * VALUE_DIM + 2 * value_word(w);
-      a.partials.v[at] = sums[h * THREAD_WORDS + w].x;
-      a.partials.v[at + 1] = sums[h * THREAD_WORDS + w].y;
+  const uint from = part * PART_QUADS;
+  [[unroll]] for (uint i = 0; i < THREAD_ITEMS; ++i) {
+    const Item item = item_of(i);
+    if (!item.exists) continue;
+    const mat4 sum = sums[i];
+    [[unroll]] for (uint h = 0; h < GROUP_HEADS; ++h) {
+      const uint at = from + (item.group * GROUP_HEADS + h) * VALUE_UNITS + item.unit;
+      PartialQuads(a.partials).v[at] = sum[h];
     }
   }
-  for (uint h = thread_index(); h < HEADS; h += THREADS) {
-    a.partials.v[from + HEADS * VALUE_DIM + 2 * h] = top[h];
-    a.partials.v[from + HEADS * VALUE_DIM + 2 * h + 1] = denominator[h];
+  for (uint g = thread_index(); g < GROUPS; g += THREADS) {
+    PartialQuads(a.partials).v[from + HEADS * VALUE_UNITS + 2 * g] = top[g];
+    PartialQuads(a.partials).v[from + HEADS * VALUE_UNITS + 2 * g + 1] = denominator[g];
   }
+}
+
+vec4 top_of_part(uint part, uint group) {
+  return PartialQuads(a.partials).v[part * PART_QUADS + HEADS * VALUE_UNITS + 2 * group];
 }
 
 /// The parts' sums and denominators, one part after the other.
 void join_parts(uint first_part, uint parts) {
-  for (uint h = thread_index(); h < HEADS; h += THREADS) {
-    float higher = NOTHING, sum = 0;
+  for (uint g = thread_index(); g < GROUPS; g += THREADS) {
+    vec4 higher = vec4(NOTHING), sum = vec4(0);
+    for (uint p = 0; p < parts; ++p) higher = max(higher, top_of_part(first_part + p, g));
     for (uint p = 0; p < parts; ++p) {
-      higher = max(higher, a.partials.v[(first_part + p) * PART_FLOATS + HEADS * VALUE_DIM + 2 * h]);
+      const uint at = (first_part + p) * PART_QUADS + HEADS * VALUE_UNITS + 2 * g + 1;
+      sum += exp(top_of_part(first_part + p, g) - higher) * PartialQuads(a.partials).v[at];
     }
-    for (uint p = 0; p < parts; ++p) {
-      const uint at = (first_part + p) * PART_FLOATS + HEADS * VALUE_DIM + 2 * h;
-      sum += exp(a.partials.v[at] - higher) * a.partials.v[at + 1];
-    }
-    top[h] = higher;
-    denominator[h] = sum;
+    top[g] = higher;
+    denominator[g] = sum;
   }
   barrier();
-  [[unroll]] for (uint i = 0; i < HEADS * THREAD_WORDS; ++i) sums[i] = vec2(0);
-  for (uint p = 0; p < parts; ++p) {
-    const uint from = (first_part + p) * PART_FLOATS;
-    [[unroll]] for (uint h = 0; h < HEADS; ++h) {
-      const float factor = exp(a.partials.v[from + HEADS * VALUE_DIM + 2 * h] - top[h]);
-      [[unroll]] for (uint w = 0; w < THREAD_WORDS; ++w) {
-        const uint at = from + h * VALUE_DIM + 2 * min(value_word(w), VALUE_WORDS - 1);
-        sums[h * THREAD_WORDS + w] += factor * vec2(a.partials.v[at], a.partials.v[at + 1]);
-      }
+  [[unroll]] for (uint i = 0; i < THREAD_ITEMS; ++i) {
+    const Item item = item_of(i);
+    mat4 sum = mat4(0);
+    for (uint p = 0; p < parts; ++p) {
+      const uint at = (first_part + p) * PART_QUADS + item.group * GROUP_HEADS * VALUE_UNITS + item.unit;
+      const mat4 part = mat4(PartialQuads(a.partials).v[at], PartialQuads(a.partials).v[at + VALUE_UNITS],
+                             PartialQuads(a.partials).v[at + 2 * VALUE_UNITS],
+                             PartialQuads(a.partials).v[at + 3 * VALUE_UNITS]);
+      sum += scaled(part, exp(top_of_part(first_part + p, item.group) - top[item.group]));
     }
+    sums[i] = sum;
   }
 }
 
 void write_result(uint token, uint part) {
-  [[unroll]] for (uint h = 0; h < HEADS; ++h) {
-    const uint head = part * HEADS + h;
-    [[unroll]] for (uint w = 0; w < THREAD_WORDS; ++w) {
-      if (head >= a.heads || value_word(w) >= VALUE_WORDS) continue;
-      a.result.v[(token * a.heads + head) * VALUE_WORDS + value_word(w)] = sums[h * THREAD_WORDS + w] / denominator[h];
+  [[unroll]] for (uint i = 0; i < THREAD_ITEMS; ++i) {
+    const Item item = item_of(i);
+    const mat4 sum = scaled(sums[i], 1 / denominator[item.group]);
+    [[unroll]] for (uint h = 0; h < GROUP_HEADS; ++h) {
+      const uint head = head_of(part, item.group, h);
+      if (!item.exists || head >= a.heads) continue;
+      a.result.v[(token * a.heads + head) * VALUE_UNITS + item.unit] = sum[h];
     }
   }
 }
@@ -205,18 +231,16 @@ void main() {
   if (split >= splits) return;
   const uint last = min(count, (split + 1) * stretch);
 
-  load_block(tile, split * stretch, last);
   load_queries(tile.first_row, part);
-  for (uint h = thread_index(); h < HEADS; h += THREADS) {
-    top[h] = NOTHING;
-    denominator[h] = 0;
+  for (uint g = thread_index(); g < GROUPS; g += THREADS) {
+    top[g] = vec4(NOTHING);
+    denominator[g] = vec4(0);
   }
-  [[unroll]] for (uint i = 0; i < HEADS * THREAD_WORDS; ++i) sums[i] = vec2(0);
+  [[unroll]] for (uint i = 0; i < THREAD_ITEMS; ++i) sums[i] = mat4(0);
   for (uint first = split * stretch; first < last; first += ROWS) {
-    share_block();
+    load_block(tile, first, last);
     barrier();
-    if (first + ROWS < last) load_block(tile, first + ROWS, last);
-    score_rows();
+    for (uint r = 0; r < SHARE; r += 4) score_rows(gl_SubgroupID % TEAMS * SHARE + r);
     barrier();
     weigh_rows(min(last - first, ROWS));
     barrier();

@@ -323,10 +323,10 @@ struct HeadLinearArguments {
 /// Places as in AttentionArguments.
 struct LatentAttentionArguments {
   HEARTH_ADDRESS(StepRef) step;
-  HEARTH_ADDRESS(Vec2sIn) query;
+  HEARTH_ADDRESS(Vec4sIn) query;
   HEARTH_ADDRESS(Uvec4sIn) cache;
   HEARTH_ADDRESS(Partials) partials;
-  HEARTH_ADDRESS(Vec2s) result;
+  HEARTH_ADDRESS(Vec4s) result;
   uint tiles;
   uint tables;
   uint counters;
