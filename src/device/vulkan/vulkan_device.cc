@@ -5,11 +5,11 @@
 
 #include <algorithm>
 
+#include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/gpu/instance.h"
 #include "device/vulkan/measuring/bandwidth.h"
 #include "device/vulkan/measuring/device_tunings.h"
 #include "device/vulkan/measuring/learn_fragments.h"
-#include "device/vulkan/paths/workgroup_matrix_path.h"
 #include "device/vulkan/recording/program.h"
 
 namespace hearth {

@@ -21,6 +21,9 @@ struct FragmentLayout {
   bool operator==(const FragmentLayout&) const = default;
 };
 
+/// Columns that rows of activations are filled up to, on any device.
+constexpr uint32_t kMostFragmentColumns = 512;
+
 /// The elements that lanes hold of a matrix: places[lane * kMostFragmentComponents + component], row by row, as
 /// shaders/learn_fragments.comp writes them down.
 struct LearnedPlaces {

@@ -2,24 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 
 #include "device/vulkan/gpu/instance.h"
-#include "device/vulkan/memory/buffer_pool.h"
 
 namespace hearth::vulkan {
-namespace {
-
-uint64_t device_bytes(const GpuProperties& properties) {
-  uint64_t largest = 0;
-  for (const MemoryHeap& heap : properties.heaps) {
-    if (heap.device_local) largest = std::max(largest, heap.bytes);
-  }
-  return largest;
-}
-
-}  // namespace
 
 std::unexpected<Error> fail_vulkan(VkResult result, const std::string& what) {
   switch (result) {
@@ -53,7 +40,6 @@ Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions& options) {
   vkGetPhysicalDeviceMemoryProperties(gpu->physical_, &gpu->memory_);
   if (auto made = gpu->create_device(); !made) return pass_on(made);
   if (options.wrap) options.wrap(gpu->table_);
-  gpu->pool_ = std::make_unique<BufferPool>(*gpu, BufferPool::sizes_for(device_bytes(gpu->properties_)));
   return gpu;
 }
 
@@ -70,7 +56,6 @@ Gpu::Gpu() = default;
 Gpu::~Gpu() {
   if (device_ == VK_NULL_HANDLE) return;
   if (!properties_.compiles_only) table_.vkDeviceWaitIdle(device_);
-  pool_.reset();
   table_.vkDestroyDevice(device_, nullptr);
 }
 

@@ -19,8 +19,6 @@ namespace hearth::vulkan {
 /// Error for a failed call: out_of_memory, device_lost or internal, named after `what`.
 std::unexpected<Error> fail_vulkan(VkResult result, const std::string& what);
 
-class BufferPool;
-
 struct GpuOptions {
   GpuChoice choice;
   bool validation = false;  ///< Khronos' validation layer with synchronisation validation
@@ -30,8 +28,8 @@ struct GpuOptions {
   std::function<void(VolkDeviceTable&)> wrap = {};
 };
 
-/// One device, a queue of it for compute and, where uploads need it and the device has it, one for copies beside it;
-/// and its pool of staging buffers. Thread-safe.
+/// One device, a queue of it for compute and, where uploads need it and the device has it, one for copies beside it.
+/// Thread-safe.
 class Gpu {
  public:
   /// Errors: unsupported (no loader, no such device, too old, no validation layer when asked for), out_of_memory.
@@ -63,7 +61,6 @@ class Gpu {
   /// For programs made from now on. Not while others are made.
   void set_fragments(std::vector<FragmentLayout> learned) { properties_.fragments = std::move(learned); }
 
-  BufferPool& pool() const { return *pool_; }
   MemoryLedger& ledger() const { return *ledger_; }
 
   /// Bytes that can still be allocated from a heap by this process, by the driver's budget, else by the heap's size.
@@ -100,7 +97,6 @@ class Gpu {
   GpuProperties properties_;
   std::atomic<uint64_t> submits_ = 0;
   std::unique_ptr<MemoryLedger> ledger_ = std::make_unique<MemoryLedger>();
-  std::unique_ptr<BufferPool> pool_;
 };
 
 }  // namespace hearth::vulkan

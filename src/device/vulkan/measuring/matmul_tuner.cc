@@ -6,10 +6,12 @@
 #include <array>
 #include <chrono>
 #include <limits>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "device/vulkan/measuring/matmul_search.h"
+#include "device/vulkan/measuring/trial_timer.h"
 #include "device/vulkan/paths/tuning_targets.h"
 
 namespace hearth::vulkan {
@@ -91,7 +93,7 @@ class MatmulTuner {
   MeasuredTunings& kept_;
   const std::vector<TuningTarget> targets_;
   std::unique_ptr<Pipelines> pipelines_;  ///< of all candidates, the losers too
-  Buffer results_;
+  std::optional<TrialTimer> timer_;
   Clock::time_point begin_ = Clock::now();
   bool is_first_step_ = true;
 };
@@ -165,7 +167,7 @@ Result<std::vector<size_t>> MatmulTuner::choose_new(Work& work, std::set<Pipelin
   for (size_t i = 0; i < candidates.size(); ++i) {
     MatmulTrial one = trial(*work.target, work.tokens, candidates[i]);
     one.operations.resize(1);
-    auto launches = program_.launches(one);
+    auto launches = program_.launches(one.operations, one.tokens, one.tuning);
     if (!launches) return pass_on(launches);
     std::vector<PipelineKey> signature;
     for (const Launch& launch : *launches) signature.push_back(launch.key);
@@ -188,7 +190,7 @@ Result<void> MatmulTuner::measure(Work& work, const std::vector<size_t>& chosen)
   }
   for (const size_t i : chosen) trials.push_back(trial(*work.target, work.tokens, work.search.candidates()[i]));
   const bool is_processor = gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-  auto timed = program_.time(trials, kRepeats, is_processor ? 0 : kRoundsSeconds, *pipelines_, results_);
+  auto timed = timer_->time(trials, kRepeats, is_processor ? 0 : kRoundsSeconds);
   if (!timed) return pass_on(timed);
   for (size_t i = 0; i < chosen.size(); ++i) {
     if ((*timed)[i].agrees) {
@@ -222,13 +224,12 @@ Result<void> MatmulTuner::step(std::vector<Work>& works) {
 }
 
 Result<void> MatmulTuner::prepare() {
-  auto results = Buffer::create(gpu_, VulkanProgram::kTrialBufferBytes, Placement::host_cached, MemoryOwner::staging);
-  if (!results) return pass_on(results);
-  results_ = std::move(*results);
   auto pipelines = Pipelines::create(gpu_);
   if (!pipelines) return pass_on(pipelines);
   pipelines_ = std::move(*pipelines);
-  if (auto filled = program_.prepare_trials(); !filled) return filled;
+  auto timer = TrialTimer::create(program_, *pipelines_);
+  if (!timer) return pass_on(timer);
+  timer_ = std::move(*timer);
   if (auto warm = warm_up(); !warm) return warm;
   begin_ = Clock::now();
   return {};
@@ -239,7 +240,7 @@ Result<void> MatmulTuner::warm_up() {
   const std::array trials = {trial(targets_.front(), 1, {})};
   const auto begin = Clock::now();
   while (seconds_since(begin) < kWarmUpSeconds) {
-    if (auto ran = program_.time(trials, 16, 0, *pipelines_, results_); !ran) return pass_on(ran);
+    if (auto ran = timer_->time(trials, 16, 0); !ran) return pass_on(ran);
   }
   return {};
 }

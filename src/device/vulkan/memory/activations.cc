@@ -6,9 +6,8 @@
 #include <initializer_list>
 #include <set>
 
-#include "device/vulkan/paths/fragment_path.h"
-#include "device/vulkan/paths/tuning.h"
-#include "device/vulkan/paths/workgroup_matrix_path.h"
+#include "device/vulkan/gpu/cooperative_matrices.h"
+#include "device/vulkan/gpu/divide_up.h"
 
 namespace hearth::vulkan {
 namespace {

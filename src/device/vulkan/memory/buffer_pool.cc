@@ -16,6 +16,14 @@ uint64_t total_bytes(std::span<const BufferPool::Size> sizes) {
                          [](uint64_t sum, const BufferPool::Size& size) { return sum + size.bytes * size.count; });
 }
 
+uint64_t device_bytes(const GpuProperties& properties) {
+  uint64_t largest = 0;
+  for (const MemoryHeap& heap : properties.heaps) {
+    if (heap.device_local) largest = std::max(largest, heap.bytes);
+  }
+  return largest;
+}
+
 }  // namespace
 
 std::vector<BufferPool::Size> BufferPool::sizes_for(uint64_t device_bytes) {
@@ -27,6 +35,8 @@ std::vector<BufferPool::Size> BufferPool::sizes_for(uint64_t device_bytes) {
   }
   return sizes;
 }
+
+BufferPool::BufferPool(const Gpu& gpu) : BufferPool(gpu, sizes_for(device_bytes(gpu.properties()))) {}
 
 BufferPool::BufferPool(const Gpu& gpu, std::span<const Size> sizes) : gpu_(gpu) {
   for (const Size& size : sizes) {

@@ -24,6 +24,8 @@ class BufferPool {
   /// and then fewer of all, elsewhere.
   static std::vector<Size> sizes_for(uint64_t device_bytes);
 
+  /// Of the sizes that suit the device.
+  explicit BufferPool(const Gpu& gpu);
   /// `sizes` ascend.
   BufferPool(const Gpu& gpu, std::span<const Size> sizes);
 

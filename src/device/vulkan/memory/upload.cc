@@ -34,7 +34,7 @@ Result<void> Uploader::copy_through(Staging& staging, const Slice& slice, uint64
                                     std::span<const std::byte> bytes) {
   if (auto ready = wait(staging); !ready) return ready;
   if (!staging.lease || staging.lease.buffer().bytes() < bytes.size()) {
-    auto lease = gpu_.pool().take(bytes.size());
+    auto lease = pool_.take(bytes.size());
     if (!lease) return pass_on(lease);
     staging.lease = std::move(*lease);
   }
@@ -119,7 +119,7 @@ Result<void> Uploader::finish() {
   }
   if (!staging_.empty()) {
     staging_.clear();
-    gpu_.pool().trim();
+    pool_.trim();
   }
   free_.clear();
   return result;

@@ -13,13 +13,14 @@
 namespace hearth::vulkan {
 
 /// Fills device memory from the host: straight into it where it is mapped, through a ring of the pool's buffers
-/// elsewhere, on the queue for uploads. Thread-safe; several threads keep several staging buffers in flight.
+/// elsewhere, on the queue for uploads. Thread-safe, and outlived by the pool; several threads keep several staging
+/// buffers in flight.
 class Uploader {
  public:
   static constexpr uint64_t kStagingBytes = uint64_t{16} << 20;
   static constexpr size_t kStagingBuffers = 4;
 
-  explicit Uploader(Gpu& gpu) : gpu_(gpu) {}
+  Uploader(Gpu& gpu, BufferPool& pool) : gpu_(gpu), pool_(pool) {}
   ~Uploader();
   Uploader(const Uploader&) = delete;
   Uploader& operator=(const Uploader&) = delete;
@@ -49,6 +50,7 @@ class Uploader {
   void give_back(Staging* staging);
 
   Gpu& gpu_;
+  BufferPool& pool_;
   std::mutex mutex_;
   std::condition_variable returned_;
   std::vector<std::unique_ptr<Staging>> staging_;

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/memory/decoded_range.h"
-#include "device/vulkan/paths/workgroup_matrix_path.h"
 #include "tensor/quantize.h"
 
 namespace hearth::vulkan {

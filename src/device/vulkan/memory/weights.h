@@ -29,11 +29,12 @@ struct Matrix {
   std::vector<WeightRun> runs;
 };
 
-/// All weights of a device. Memory is allocated when the first rows arrive, so that the arenas are full.
-/// declare_matrix and upload_vector from one thread; write_rows from many for disjoint rows, not at the same time.
+/// All weights of a device, and its pool of staging buffers, which others borrow. Memory is allocated when the first
+/// rows arrive, so that the arenas are full. declare_matrix and upload_vector from one thread; write_rows from many for
+/// disjoint rows, not at the same time.
 class Weights {
  public:
-  explicit Weights(Gpu& gpu) : gpu_(gpu), uploader_(gpu) {}
+  explicit Weights(Gpu& gpu) : gpu_(gpu), pool_(gpu), uploader_(gpu, pool_) {}
 
   Result<MatrixId> declare_matrix(const MatrixSpec& spec);
   Result<uint64_t> declared_bytes(const MatrixSpec& spec) const;
@@ -47,6 +48,7 @@ class Weights {
   std::span<const Matrix> matrices() const { return matrices_; }
   const Slice& slice(const WeightRun& run) const { return matrix_arena_.slice(run.slice); }
   const Slice& vector(VectorId id) const { return vector_arena_.slice(id.index); }
+  BufferPool& pool() const { return pool_; }
   uint64_t bytes() const { return matrix_arena_.reserved_bytes() + vector_arena_.reserved_bytes(); }
 
   /// A matrix as declare_matrix would make it, whose runs have no slices.
@@ -64,6 +66,7 @@ class Weights {
   size_t vector_count_ = 0;                          // on the device
   std::mutex commit_mutex_, layout_mutex_;
   Arena matrix_arena_, vector_arena_;
+  mutable BufferPool pool_;  // thread-safe, and nothing of the weights
   Uploader uploader_;
 };
 

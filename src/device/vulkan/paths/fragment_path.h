@@ -30,7 +30,4 @@ std::optional<FragmentPlan> plan_fragments(const GpuProperties& gpu, const Tunin
 /// Groups of blocks that a row of `blocks` is cut into, the last one filled up.
 uint32_t fragment_groups(const FragmentLayout& layout, uint32_t blocks);
 
-/// Columns that rows of activations are filled up to, on any device.
-constexpr uint32_t kMostFragmentColumns = 512;
-
 }  // namespace hearth::vulkan

@@ -2,26 +2,21 @@
 
 #include <algorithm>
 
+#include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/memory/weight_layout.h"
 #include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
 namespace {
 
-/// Of a stage's depth of 1.
-constexpr uint32_t kDepthBytes = 32;
-
 /// What an encoding's matrices multiply.
-struct Kind {
-  const char* inputs;
-  const char* results;
-  uint32_t value_bytes;      ///< of an input, in shared memory
+struct Kind : MatrixNumbers {
   uint32_t halves = 1;       ///< values that an activation is the sum of
   uint32_t least_depth = 1;  ///< of a stage, which has whole blocks
 };
-constexpr Kind kOfBytes = {"i8", "i32", 1};
-constexpr Kind kOfHalves = {"f16", "f32", 2, 2};
-constexpr Kind kOfDecoded = {"f16", "f32", 2, 1, 2};
+constexpr Kind kOfBytes = {kBytesToIntegers};
+constexpr Kind kOfHalves = {kHalvesToFloats, 2};
+constexpr Kind kOfDecoded = {kHalvesToFloats, 1, 2};
 
 std::optional<Kind> kind_of(const GpuProperties& gpu, uint32_t encoding, bool decode) {
   if (uses_quantized_activations(encoding)) return decode && gpu.float16 ? kOfDecoded : kOfBytes;
@@ -31,19 +26,6 @@ std::optional<Kind> kind_of(const GpuProperties& gpu, uint32_t encoding, bool de
 
 bool decodes(const Tuning& tuning, uint32_t tokens) {
   return tuning.decode_from_tokens > 0 && tokens >= tuning.decode_from_tokens;
-}
-
-/// The largest shape that divides tiles of 16 rows and of `tokens` tokens, and a stage's depth.
-std::optional<CooperativeMatrixShape> shape_for(const GpuProperties& gpu, const Kind& kind, uint32_t tokens) {
-  std::optional<CooperativeMatrixShape> best;
-  for (const CooperativeMatrixShape& shape : gpu.cooperative_matrices) {
-    const bool usable = shape.inputs == kind.inputs && shape.results == kind.results && 16 % shape.m == 0 &&
-                        16 % shape.n == 0 && tokens % shape.n == 0 && kDepthBytes / kind.value_bytes % shape.k == 0 &&
-                        shape.k >= 8;
-    const auto size = [](const CooperativeMatrixShape& s) { return s.m * s.n * s.k; };
-    if (usable && (!best || size(shape) > size(*best))) best = shape;
-  }
-  return best;
 }
 
 /// Subgroups that share a tile.
@@ -100,11 +82,6 @@ uint32_t tile_tokens(uint32_t tokens, uint32_t step, uint32_t most) {
 
 }  // namespace
 
-bool multiplies_halves(const GpuProperties& gpu) {
-  const auto kind = kind_of(gpu, shared::kEncodingF16, false);
-  return kind && shape_for(gpu, *kind, 16);
-}
-
 std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tuning& tuning, const WeightLayout& layout,
                                            uint32_t matrices, uint32_t tokens) {
   const uint32_t encoding = layout.encoding;
@@ -115,10 +92,10 @@ std::optional<MatrixPlan> plan_matrix_path(const GpuProperties& gpu, const Tunin
   MatrixTuning t = matrix_tuning(tuning, tokens, decoded);
   const uint32_t most_tokens = t.tile_tokens;
   t.tile_tokens = tile_tokens(tokens, 8, most_tokens);
-  auto shape = shape_for(gpu, *kind, t.tile_tokens);
+  auto shape = matrix_shape(gpu, *kind, t.tile_tokens);
   if (!shape) {
     t.tile_tokens = tile_tokens(tokens, 16, most_tokens);
-    shape = shape_for(gpu, *kind, t.tile_tokens);
+    shape = matrix_shape(gpu, *kind, t.tile_tokens);
   }
   if (!shape) return {};
   const uint32_t most_sums = decoded ? kMostSumsOfDecoded : kMostSums;

@@ -16,9 +16,6 @@ struct MatrixPlan {
   bool decoded = false;          ///< blocks, as halves
 };
 
-/// Whether the device has matrices for halves (shaders/half_matrix_tokens.glsl).
-bool multiplies_halves(const GpuProperties& gpu);
-
 /// The plan for a bucket of `tokens` tokens, made to fit the device's shared memory and threads; nothing where the
 /// device has no matrices for the encoding: of signed bytes for blocks, of f16 for f16 and bf16, and for blocks where
 /// the tuning decodes them, none for f32. `matrices` is 2 for gate and up.

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/measuring/matmul_search.h"
 #include "device/vulkan/memory/weight_layout.h"
 #include "device/vulkan/shaders/layout.h"

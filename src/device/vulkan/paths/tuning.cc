@@ -4,7 +4,7 @@
 
 #include <charconv>
 
-#include "device/vulkan/paths/matrix_path.h"
+#include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/paths/tuning_fields.h"
 
 namespace hearth::vulkan {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "device/vulkan/gpu/divide_up.h"
 #include "device/vulkan/gpu/gpu.h"
 
 namespace hearth::vulkan {
@@ -141,8 +142,6 @@ bool changes_matmuls(const TuningChanges& changes);
 bool changes_others(const TuningChanges& changes);
 
 TuningChanges all_fields(const Tuning& tuning);
-
-constexpr uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 /// The first bucket that holds `count` tokens: each count to 8, even ones to 16, whole eights to 48, then powers of
 /// two.

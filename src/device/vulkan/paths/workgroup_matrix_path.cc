@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "device/vulkan/paths/matrix_path.h"
+#include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
@@ -12,22 +12,6 @@ namespace {
 constexpr uint32_t kMostSums = 128;
 constexpr uint32_t kMostTileRows = 256;
 
-/// The shape for workgroups of `threads`, or of the nearest number of threads that the device has them for.
-const WorkgroupMatrixShape* shape_for(const GpuProperties& gpu, uint32_t threads) {
-  if (!gpu.float16 || !gpu.storage_16bit) return nullptr;
-  const WorkgroupMatrixShape* best = nullptr;
-  const auto distance = [&](const WorkgroupMatrixShape& shape) {
-    return std::max(shape.threads, threads) - std::min(shape.threads, threads);
-  };
-  for (const WorkgroupMatrixShape& shape : gpu.workgroup_matrices) {
-    const bool usable = shape.inputs == "f16" && shape.results == "f32" && shape.threads > 0 &&
-                        shape.threads % gpu.subgroup_size == 0 && shape.threads <= gpu.max_workgroup_threads &&
-                        shape.threads <= gpu.workgroup_matrix_threads && kMostTileTokens % shape.n == 0;
-    if (usable && (best == nullptr || distance(shape) < distance(*best))) best = &shape;
-  }
-  return best;
-}
-
 /// `wanted`, at most what `needed` needs, as whole multiples of `step`.
 uint32_t fit(uint32_t wanted, uint32_t needed, uint32_t step) {
   return divide_up(std::min(wanted, needed), step) * step;
@@ -35,17 +19,13 @@ uint32_t fit(uint32_t wanted, uint32_t needed, uint32_t step) {
 
 }  // namespace
 
-bool has_workgroup_matrices(const GpuProperties& gpu) { return shape_for(gpu, 256) != nullptr; }
-
-bool takes_halves(const GpuProperties& gpu) { return multiplies_halves(gpu) || has_workgroup_matrices(gpu); }
-
 std::optional<WorkgroupMatrixPlan> plan_workgroup_matrices(const GpuProperties& gpu, const Tuning& tuning,
                                                            const WeightLayout& layout, uint32_t matrices,
                                                            uint32_t tokens) {
   const WorkgroupMatrixTuning& wanted = tuning.workgroup_matrix;
   if (wanted.from_tokens == 0 || tokens < wanted.from_tokens || tokens <= tuning.few_tokens_limit) return {};
   if (tuning.many_tokens_path != static_cast<uint32_t>(ManyTokensPath::best)) return {};
-  const WorkgroupMatrixShape* shape = shape_for(gpu, wanted.threads);
+  const WorkgroupMatrixShape* shape = workgroup_matrix_shape(gpu, wanted.threads);
   if (shape == nullptr || layout.encoding == shared::kEncodingF32 || !layout.decodable) return {};
   WorkgroupMatrixPlan plan = {
       .threads = shape->threads,

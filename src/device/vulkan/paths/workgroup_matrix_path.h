@@ -17,15 +17,6 @@ struct WorkgroupMatrixPlan {
   bool whole_rows = false;  ///< the weights are whole tiles
 };
 
-/// Most tokens of a tile: activations as halves have places for whole tiles.
-constexpr uint32_t kMostTileTokens = 256;
-
-/// Whether the device has such matrices of f16, with sums in f32, and all else that the shaders need.
-bool has_workgroup_matrices(const GpuProperties& gpu);
-
-/// Whether matrices of any kind take halves: activations need places as such, and blocks may be decoded.
-bool takes_halves(const GpuProperties& gpu);
-
 /// The plan for a bucket of `tokens` tokens, made to fit the device; nothing where the tuning or the device has none,
 /// and for weights in f32. `matrices` is 2 for gate and up.
 std::optional<WorkgroupMatrixPlan> plan_workgroup_matrices(const GpuProperties& gpu, const Tuning& tuning,

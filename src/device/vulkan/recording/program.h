@@ -7,8 +7,6 @@
 #include <vector>
 
 #include "device/explained_program.h"
-#include "device/vulkan/measuring/matmul_trial.h"
-#include "device/vulkan/memory/buffer_pool.h"
 #include "device/vulkan/paths/tuning_targets.h"
 #include "device/vulkan/recording/handover.h"
 #include "device/vulkan/recording/step_recorder.h"
@@ -58,7 +56,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
   /// program_expectation.cc: of the matmuls that were measured, as tuning measures them; empty where a shape was not.
   std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override;
 
-  std::vector<BufferPoolStatistics> buffer_pools() const override { return gpu_.pool().statistics(); }
+  std::vector<BufferPoolStatistics> buffer_pools() const override { return weights_.pool().statistics(); }
   std::vector<DeviceMemoryUse> memory_use() const override { return {{gpu_.properties().name, gpu_.ledger().now()}}; }
 
   /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are, and records the
@@ -71,21 +69,26 @@ class VulkanProgram : public Program, public ExplainedProgram {
   /// As run, with a timestamp after each dispatch; each time includes the barrier before it.
   Result<std::vector<DispatchTime>> profile_dispatches(const StepInput& input) { return measure(input, nullptr); }
 
-  /// program_matmuls.cc: what a trial launches. Makes no pipelines and runs nothing.
-  Result<std::vector<Launch>> launches(const MatmulTrial& trial);
+  // program_operations.cc: operations by themselves, for whoever measures them. `rows` is a bucket within the limits.
 
-  /// Times trials by timestamps: they take turns for `rounds` rounds and at least `seconds` (which keep the clock up),
-  /// so that what disturbs one disturbs all; of each operation the least counts, and of those the median. The last
-  /// operation's result is compared with the first trial's through `results`, a buffer for the host of
-  /// kTrialBufferBytes. Not while a step is in flight; results of steps are lost. Errors: unsupported (no timestamps),
-  /// out_of_memory, device_lost.
-  Result<std::vector<TrialTime>> time(std::span<const MatmulTrial> trials, uint32_t rounds, double seconds,
-                                      Pipelines& pipelines, const Buffer& results);
-  static constexpr uint64_t kTrialResultBytes = 4 << 20;  ///< of float32 results that are compared, at most
-  static constexpr uint64_t kTrialBufferBytes = 2 * kTrialResultBytes;
+  /// What operations launch whose matmuls are tuned like this. Makes no pipelines and runs nothing.
+  Result<std::vector<Launch>> launches(std::span<const uint32_t> operations, uint32_t rows, const Tuning& matmuls);
 
-  /// Makes the numbers of ordinary size that trials multiply. Before the first trial.
-  Result<void> prepare_trials();
+  /// Records them, in the place of the next step.
+  Result<void> record_operations(std::span<const uint32_t> operations, uint32_t rows, const Tuning& matmuls,
+                                 CommandRecorder& commands);
+
+  /// What a recorder in the place of the next step refers to.
+  RecorderContext context(const MatmulTunings& matmuls);
+  Bucket bucket_of_rows(uint32_t rows) const;
+
+  Result<VkCommandBuffer> allocate_commands();
+  void free_commands(VkCommandBuffer commands) const;
+
+  /// Runs what was recorded in the place of the next step, and waits. Not while a step is in flight; results of steps
+  /// are lost. `what` names the work in errors.
+  Result<void> run_commands(VkCommandBuffer commands, uint32_t rows, const std::string& what);
+  bool is_idle() const { return in_flight_ == 0; }
 
   /// Takes measured choices for steps that are recorded from now on.
   Result<void> set_matmuls(const MeasuredTunings& measured) { return matmuls_.set(measured); }
@@ -93,7 +96,10 @@ class VulkanProgram : public Program, public ExplainedProgram {
 
   const Recording& recording() const { return recording_; }
   const Weights& weights() const { return weights_; }
+  const Activations& activations() const { return activations_; }
   const ProgramLimits& limits() const { return limits_; }
+  Gpu& gpu() const { return gpu_; }
+  Pipelines& pipelines() const { return pipelines_; }
 
   /// Of steps like this one. Makes no pipelines, records and runs nothing.
   Result<RecordingStatistics> statistics(const StepInput& input) { return statistics(bucket_for(input)); }
@@ -141,26 +147,12 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Result<void> prepare_pipelines();
   Result<void> record_decoding();
   Result<void> record(Slot& slot, const Bucket& bucket, Recorded& recorded);
-  Result<VkCommandBuffer> allocate_commands();
   std::vector<StepPiece> cut(const Bucket& bucket) const;
   Result<void> record_piece(Slot& slot, const Bucket& bucket, const StepPiece& piece, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
   double expected_seconds(const TuningTarget& target, uint32_t tokens);
-  double workgroups(const MatmulTrial& trial);
+  double workgroups(uint32_t operation, uint32_t tokens, const Tuning& matmuls);
   OperationChoice choice(std::string name, bool is_matmul, uint32_t tokens) const;
-  struct TimedTrial;
-  struct ResultPlace {
-    bool bytes = false;
-    uint64_t offset = 0, pairs = 0;  ///< in the activation arena
-    uint64_t values = 0;
-  };
-  ResultPlace result_place(const MatmulTrial& trial) const;
-  Result<void> record_timed(const MatmulTrial& trial, Pipelines& pipelines, const Buffer& results, TimedTrial& timed);
-  Result<void> run_timed(TimedTrial& timed, const ResultPlace& place, const Buffer& results);
-  RecorderContext trial_context(const MatmulTunings& tunings);
-  Bucket bucket_of_trial(const MatmulTrial& trial) const;
-  Result<void> record_trial_inputs(const MatmulTrial& trial, VkCommandBuffer commands);
-  Result<void> record_trial(const MatmulTrial& trial, CommandRecorder& commands);
   Result<void> wait_for(Slot& slot);
   Result<std::vector<DispatchTime>> measure(const StepInput& input, double* seconds);
 
@@ -181,7 +173,6 @@ class VulkanProgram : public Program, public ExplainedProgram {
   AttentionScratch scratch_;
   CandidatePlaces candidate_places_;
   Buffer rope_buffer_, scratch_buffer_, readback_;
-  Buffer trial_inputs_;  ///< empty until trials are prepared
   VkCommandPool pool_ = VK_NULL_HANDLE;
   std::array<Slot, 2> slots_;
   size_t next_slot_ = 0;

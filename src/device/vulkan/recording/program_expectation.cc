@@ -26,14 +26,14 @@ double VulkanProgram::expected_seconds(const TuningTarget& target, uint32_t toke
   const auto nearest = matmuls_.nearest(target.shape, tokens);
   if (!nearest) return 0;
   if (tokens <= MatmulTunings::kLastOwnKernel) return nearest->seconds;
-  const auto trial = [&](uint32_t count) { return MatmulTrial{{target.operations.front()}, count, *nearest->tuning}; };
-  const double then = workgroups(trial(nearest->tokens)), now = workgroups(trial(tokens));
+  const auto count = [&](uint32_t rows) { return workgroups(target.operations.front(), rows, *nearest->tuning); };
+  const double then = count(nearest->tokens), now = count(tokens);
   return then == 0 ? 0 : nearest->seconds * now / then;
 }
 
 /// Of the launches that multiply; others bring numbers into the form that those want.
-double VulkanProgram::workgroups(const MatmulTrial& trial) {
-  const auto listed = launches(trial);
+double VulkanProgram::workgroups(uint32_t operation, uint32_t tokens, const Tuning& matmuls) {
+  const auto listed = launches(std::span(&operation, 1), tokens, matmuls);
   if (!listed) return 0;
   double sum = 0;
   for (const Launch& launch : *listed) {

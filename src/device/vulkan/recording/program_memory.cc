@@ -20,10 +20,10 @@ void append_turns(const RopeSpec& rope, uint32_t count, uint32_t step, double ma
   }
 }
 
-Result<Buffer> upload(Gpu& gpu, std::span<const std::byte> bytes) {
+Result<Buffer> upload(Gpu& gpu, BufferPool& pool, std::span<const std::byte> bytes) {
   auto buffer = Buffer::create(gpu, std::max<uint64_t>(bytes.size(), 256), Placement::device, MemoryOwner::activations);
   if (!buffer) return buffer;
-  Uploader uploader(gpu);
+  Uploader uploader(gpu, pool);
   const Slice slice = {&*buffer, 0, bytes.size()};
   if (auto written = uploader.write(slice, 0, bytes); !written) return pass_on(written);
   if (auto finished = uploader.finish(); !finished) return pass_on(finished);
@@ -137,7 +137,7 @@ Result<void> VulkanProgram::make_rope_tables() {
     append_turns(rope, shared::kRopeCoarse, shared::kRopeSpan, 1.0, tables);
     append_turns(rope, shared::kRopeSpan, 1, rope.magnitude, tables);
   }
-  auto buffer = upload(gpu_, std::as_bytes(std::span(tables)));
+  auto buffer = upload(gpu_, weights_.pool(), std::as_bytes(std::span(tables)));
   if (!buffer) return pass_on(buffer);
   rope_buffer_ = std::move(*buffer);
   for (size_t i = 0; i < recording_.ropes.size(); ++i) {
@@ -152,7 +152,7 @@ Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
   scratch_ = sizes.attention;
   CandidatePlaces& places = candidate_places_ = sizes.candidates;
   // Counters start at zero, and every use leaves them at zero.
-  auto buffer = upload(gpu_, std::vector<std::byte>(sizes.bytes()));
+  auto buffer = upload(gpu_, weights_.pool(), std::vector<std::byte>(sizes.bytes()));
   if (!buffer) return pass_on(buffer);
   scratch_buffer_ = std::move(*buffer);
   places.partials = scratch_buffer_.address();
