@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "device/testing/latent_layer.h"
-#include "device/vulkan/device_fixture.h"
+#include "device/vulkan/testing/device_fixture.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -73,6 +73,34 @@ TEST_P(LatentsTest, WhatLiesBehindAContextIsNeverRead) {
   ASSERT_EQ(is.error(), "");
   for (const auto& counts : std::vector<std::vector<uint32_t>>{{1}, {4, 15}, {1, 1, 33}, {20, 1, 1}}) {
     EXPECT_LT(testing_latents::relative_error(is.step(counts), should.step(counts)), kHalfTolerance) << is.error();
+  }
+}
+
+class PaddedColumnsTest : public DeviceTest {};
+
+/// Ranks need be no whole blocks: plain matrices have zeros behind their columns on the device, and their inputs behind
+/// their values.
+TEST_F(PaddedColumnsTest, MeetPaddedRows) {
+  for (const NumberFormat format : {NumberFormat::f32, NumberFormat::f16, NumberFormat::bf16}) {
+    for (const uint32_t cols : {45U, 80U}) {
+      TestModel model(3);
+      const TensorId in = model.input(32), low = model.tensor(Rows::tokens, cols), out = model.tensor(Rows::tokens, 77);
+      auto& operations = model.recording.operations;
+      operations.push_back(Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, cols}}, 32), .out = low});
+      operations.push_back(Linear{.in = low, .weight = model.matrix({{format, 77}}, cols), .out = out});
+      model.result(out);
+      const ProgramLimits limits = {.tokens = 128, .logit_rows = 128, .sequences = 1};
+      auto program = model.compile(*device_, limits);
+      ASSERT_TRUE(program) << to_string(program.error());
+      const auto reference = model.compile(*reference_, limits).value();
+      TestSteps steps(1, 0, 0, 7);
+      for (const uint32_t count : {1U, 16U, 70U}) {
+        const auto step = steps.next({count}, 64);
+        const auto result = (*program)->run(step.input()), expected = reference->run(step.input());
+        ASSERT_TRUE(result) << to_string(result.error());
+        EXPECT_LT(vulkan::relative_error(result->logits, expected->logits), 1e-5) << cols << " columns, " << count;
+      }
+    }
   }
 }
 

@@ -235,23 +235,6 @@ TEST_F(OperationsTest, FeedForwardOnFragmentsOfAnyShape) {
   }
 }
 
-/// Plain matrices have zeros behind their columns on the device, and their input rows behind their values.
-TEST_F(OperationsTest, LinearOfColumnsThatAreNoWholeBlocks) {
-  for (const NumberFormat format : kPlain) {
-    for (const uint32_t cols : {45U, 80U}) {
-      TestModel model(3);
-      const TensorId in = model.input(32), widened = model.tensor(Rows::tokens, cols);
-      const TensorId out = model.tensor(Rows::tokens, 77);
-      model.recording.operations.push_back(
-          Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, cols}}, 32), .out = widened});
-      model.recording.operations.push_back(
-          Linear{.in = widened, .weight = model.matrix({{format, 77}}, cols), .out = out});
-      model.result(out);
-      compare_token_counts(model, kFloatTolerance, fmt::format("{} of {} columns", traits(format).name, cols));
-    }
-  }
-}
-
 TEST_F(OperationsTest, PartsOfOneEncodingAreOneRun) {
   TestModel model(10);
   const TensorId in = model.input(256);
@@ -365,18 +348,17 @@ TEST_F(OperationsTest, ActivateTakesValueByValue) {
 class ExpertsTest : public OperationsTest, public testing::WithParamInterface<NumberFormat> {};
 
 TEST_P(ExpertsTest, AgreeWithTheReference) {
-  constexpr uint32_t kExperts = 8, kChosen = 3, kWidth = 512;
+  constexpr uint32_t kExperts = 8, kChosen = 3, kWidth = 512, kHidden = 768;
   const NumberFormat format = GetParam();
   for (const RouterKind kind : {RouterKind::softmax, RouterKind::sigmoid, RouterKind::softmax_of_chosen}) {
     TestModel model(14);
-    const uint32_t hidden = 768;
-    const TensorId in = model.input(hidden), scores = model.tensor(Rows::tokens, kExperts);
+    const TensorId in = model.input(kHidden), scores = model.tensor(Rows::tokens, kExperts);
     const TensorId routes = model.tensor(Rows::tokens, 2 * kChosen);
     const TensorId activated = model.tensor(Rows::tokens, kChosen * kWidth);
-    const TensorId outputs = model.tensor(Rows::tokens, kChosen * hidden), out = model.tensor(Rows::tokens, hidden);
+    const TensorId outputs = model.tensor(Rows::tokens, kChosen * kHidden), out = model.tensor(Rows::tokens, kHidden);
     auto& operations = model.recording.operations;
     operations.push_back(
-        Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, kExperts}}, hidden), .out = scores});
+        Linear{.in = in, .weight = model.matrix({{NumberFormat::f32, kExperts}}, kHidden), .out = scores});
     const bool grouped = kind != RouterKind::softmax_of_chosen;
     operations.push_back(ChooseExperts{
         .scores = scores,
@@ -392,15 +374,15 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
         .out = routes});
     operations.push_back(ExpertGateUp{.in = in,
                                       .routes = routes,
-                                      .gate = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
-                                      .up = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
+                                      .gate = model.matrix({{format, kExperts * kWidth}}, kHidden, MatrixRole::experts),
+                                      .up = model.matrix({{format, kExperts * kWidth}}, kHidden, MatrixRole::experts),
                                       .experts = kExperts,
                                       .chosen = kChosen,
                                       .out = activated});
     operations.push_back(
         ExpertLinear{.in = activated,
                      .routes = routes,
-                     .weight = model.matrix({{format, kExperts * hidden}}, kWidth, MatrixRole::experts),
+                     .weight = model.matrix({{format, kExperts * kHidden}}, kWidth, MatrixRole::experts),
                      .experts = kExperts,
                      .chosen = kChosen,
                      .out = outputs});

@@ -3,6 +3,7 @@
 // HeadLinear in float32: a workgroup takes some rows of one head for a few tokens, whose shares it holds in shared memory.
 // CLUSTER lanes take turns along ROWS rows, so that each weight and each activation is loaded once for several products.
 #include "common.glsl"
+#include "latent_layout.h"
 layout(constant_id = 2) const uint ENCODING = 1;
 layout(constant_id = 3) const uint BLOCKS = 4;   ///< of a row of weights
 layout(constant_id = 4) const uint TOKENS = 1;   ///< of a workgroup

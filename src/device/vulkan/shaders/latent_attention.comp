@@ -7,6 +7,7 @@
 // updated as rows come (Milakov and Gimelshein, arXiv 1805.02867); where a context is split, the workgroup that ends last
 // puts the parts together.
 #include "common.glsl"
+#include "latent_layout.h"
 layout(constant_id = 2) const uint WIDTH = 576;
 layout(constant_id = 3) const uint VALUE_DIM = 512;
 layout(constant_id = 4) const uint GROUPS = 2;        ///< of heads of a workgroup, a power of two

@@ -3,6 +3,7 @@
 // StoreLatents: the first workgroup of a token norms, turns and stores its row in f16, the others turn the ends of its
 // queries.
 #include "common.glsl"
+#include "latent_layout.h"
 layout(constant_id = 2) const uint HEAD_DIM = 64;  ///< of what may turn
 layout(constant_id = 3) const bool INTERLEAVED = true;
 #include "rope.glsl"

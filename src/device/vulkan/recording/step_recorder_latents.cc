@@ -4,8 +4,8 @@
 #include <array>
 #include <bit>
 
-#include "device/vulkan/shaders/layout.h"
-#include "device/vulkan/step_recorder.h"
+#include "device/vulkan/recording/step_recorder.h"
+#include "device/vulkan/shaders/latent_layout.h"
 
 // Latent attention. Every token attends by itself, so that prompts read the rows of their contexts once for each token.
 namespace hearth::vulkan {
