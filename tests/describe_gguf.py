@@ -53,6 +53,19 @@ def rows_taken(values, tensor):
     return ranges
 
 
+def every_second(values, tensor):
+    """How `values` are columns of the last dimension of `tensor`, all or every second one, perhaps transposed."""
+    if tensor.ndim != values.ndim or tensor.ndim < 2:
+        return {}
+    for turned in (False, True):
+        turned_values = values.swapaxes(-1, -2) if turned else values
+        for first, step in ((0, 1), (0, 2), (1, 2)):
+            if turned or step > 1:
+                if numpy.array_equal(tensor[..., first::step], turned_values):
+                    return {"every": [first, step], "transposed": turned}
+    return {}
+
+
 def source_of(values, tensors, heads):
     """Where a GGUF's tensor comes from; its own numbers where it comes from nowhere."""
     for name, tensor in tensors.items():
@@ -66,6 +79,9 @@ def source_of(values, tensors, heads):
             if tensor.shape == values.shape and tensor.shape[0] % (2 * count) == 0:
                 if numpy.array_equal(permuted(tensor, count), values):
                     return {"from": name, "permuted_heads": count}
+    for name, tensor in tensors.items():
+        if taken := every_second(values, tensor):
+            return {"from": name} | taken
     if values.ndim > 1:
         for name, tensor in tensors.items():
             if rows := rows_taken(values, tensor):

@@ -39,8 +39,9 @@ struct ChooseExperts {
   }
 };
 
-/// out [chosen * width], for each route of a row: activation(gate of that expert . in) * (up of that expert . in). Both
-/// matrices hold the experts' rows one expert after another [experts * width].
+/// out [chosen * width], for each route of a row: activation(min(g, limit)) * (clamp(u, -limit, limit) + up_offset)
+/// with g = gate of that expert . in + its bias, u = up of that expert . in + its bias; a limit of 0 is none. Both
+/// matrices hold the experts' rows one expert after another [experts * width], and so do the biases.
 struct ExpertGateUp {
   TensorId in;
   TensorId routes;
@@ -48,7 +49,11 @@ struct ExpertGateUp {
   MatrixId up;
   uint32_t experts = 0;
   uint32_t chosen = 0;
+  std::optional<VectorId> gate_bias;
+  std::optional<VectorId> up_bias;  ///< there where the gates' is
   Activation activation = Activation::silu;
+  float limit = 0.0F;
+  float up_offset = 0.0F;
   TensorId out;
 
   static constexpr std::string_view kName = "expert_gate_up";
@@ -57,18 +62,21 @@ struct ExpertGateUp {
     use(Reads{routes});
     use(MultipliesChosen{in, gate, chosen, experts});
     use(MultipliesChosen{in, up, chosen, experts});
+    if (gate_bias) use(NeedsVector{*gate_bias});
+    if (up_bias) use(NeedsVector{*up_bias});
     use(Writes{out});
   }
 };
 
 /// out [chosen * outputs], for each route of a row: that expert's rows of `weight` [experts * outputs] times the
-/// route's part of in [chosen * columns].
+/// route's part of in [chosen * columns], plus its part of the bias [experts * outputs].
 struct ExpertLinear {
   TensorId in;
   TensorId routes;
   MatrixId weight;
   uint32_t experts = 0;
   uint32_t chosen = 0;
+  std::optional<VectorId> bias;
   TensorId out;
 
   static constexpr std::string_view kName = "expert_linear";
@@ -76,6 +84,7 @@ struct ExpertLinear {
   void uses(Use&& use) {
     use(Reads{routes});
     use(MultipliesChosen{in, weight, chosen, experts});
+    if (bias) use(NeedsVector{*bias});
     use(Writes{out});
   }
 };

@@ -115,6 +115,8 @@ struct ExpertsConfig {
   uint32_t chosen = 0;  ///< for each token
   uint32_t width = 0;   ///< of an expert
   Activation activation = Activation::silu;
+  float limit = 0.0F;  ///< this and the next: ExpertGateUp, device/expert_operations.h
+  float up_offset = 0.0F;
   RouterKind router = RouterKind::softmax;
   uint32_t groups = 1;
   uint32_t chosen_groups = 1;

@@ -14,7 +14,8 @@ struct AttentionWeights {
   MatrixId qkv;  ///< Q, K and V stacked
   std::optional<VectorId> qkv_bias;
   std::optional<VectorId> q_norm, k_norm;
-  std::optional<MatrixId> gate;  ///< a value for each of Q's
+  std::optional<VectorId> sinks;  ///< [heads]
+  std::optional<MatrixId> gate;   ///< a value for each of Q's
   MatrixId output;
   std::optional<VectorId> output_bias;
 };
@@ -85,6 +86,7 @@ struct ExpertsWeights {
   std::optional<VectorId> router_bias;
   std::optional<VectorId> correction;
   MatrixId gate, up, down;  ///< rows of one expert after another
+  std::optional<VectorId> gate_bias, up_bias, down_bias;
   std::optional<DenseWeights> shared;
   std::optional<MatrixId> shared_gate;
 };

@@ -61,6 +61,10 @@ class OperationCheck {
     const uint32_t rows = op.experts * (width(op.out) / op.chosen);
     if (auto ok = experts("experts' gates", op.gate, width(op.in), rows, op.experts); !ok) return ok;
     if (auto ok = experts("experts' ups", op.up, width(op.in), rows, op.experts); !ok) return ok;
+    if (op.gate_bias.has_value() != op.up_bias.has_value())
+      return fail(ErrorCode::internal, "gates or ups have a bias");
+    if (auto ok = vector("a bias of experts' gates", op.gate_bias, rows); !ok) return ok;
+    if (auto ok = vector("a bias of experts' ups", op.up_bias, rows); !ok) return ok;
     // One gathering of the input serves both.
     return is_integer(op.gate) == is_integer(op.up) ? Result<void>{} : mixed_experts();
   }
@@ -68,6 +72,7 @@ class OperationCheck {
   Result<void> operator()(const ExpertLinear& op) const {
     if (op.chosen == 0 || width(op.out) % op.chosen != 0) return misfit("experts' rows", width(op.out), op.chosen);
     const uint32_t rows = op.experts * (width(op.out) / op.chosen);
+    if (auto ok = vector("a bias of experts", op.bias, rows); !ok) return ok;
     return experts("experts' weights", op.weight, width(op.in) / op.chosen, rows, op.experts);
   }
 

@@ -61,8 +61,9 @@ TEST_P(RowOperations, AddNormIsTheReferences) {
   }
 }
 
-constexpr Activation kActivations[] = {Activation::silu, Activation::gelu,         Activation::gelu_tanh,
-                                       Activation::relu, Activation::relu_squared, Activation::xielu};
+constexpr Activation kActivations[] = {Activation::silu,       Activation::gelu, Activation::gelu_tanh,
+                                       Activation::quick_gelu, Activation::relu, Activation::relu_squared,
+                                       Activation::xielu};
 
 TEST_P(RowOperations, ActivateIsTheReferences) {
   constexpr uint32_t kWidth = 45;

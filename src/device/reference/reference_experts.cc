@@ -50,6 +50,10 @@ void for_each_route(const Step& step, TensorId routes, uint32_t chosen, F&& f) {
   });
 }
 
+double bias_of(const Step& step, const std::optional<VectorId>& bias, uint32_t row) {
+  return bias ? step.storage.vectors[bias->index][row] : 0;
+}
+
 }  // namespace
 
 void run(const Step& step, const ChooseExperts& op) {
@@ -82,14 +86,17 @@ void run(const Step& step, const ExpertGateUp& op) {
   const Matrix& gate = step.storage.matrices[op.gate.index];
   const Matrix& up = step.storage.matrices[op.up.index];
   const uint32_t width = gate.rows() / op.experts;
+  const double limit = op.limit > 0 ? op.limit : INFINITY;
   for_each_route(step, op.routes, op.chosen, [&](uint32_t t, uint32_t r, uint32_t expert) {
     std::vector<float> row(gate.cols());
     const auto in = step.row(op.in, t), out = step.row(op.out, t);
     for (uint32_t i = 0; i < width; ++i) {
-      gate.read_row(expert * width + i, row);
-      const double gated = activate(op.activation, dot(in, row));
-      up.read_row(expert * width + i, row);
-      out[static_cast<size_t>(r) * width + i] = static_cast<float>(gated * dot(in, row));
+      const uint32_t at = expert * width + i;
+      gate.read_row(at, row);
+      const double g = std::min(dot(in, row) + bias_of(step, op.gate_bias, at), limit);
+      up.read_row(at, row);
+      const double u = std::clamp(dot(in, row) + bias_of(step, op.up_bias, at), -limit, limit);
+      out[static_cast<size_t>(r) * width + i] = static_cast<float>(activate(op.activation, g) * (u + op.up_offset));
     }
   });
 }
@@ -103,7 +110,8 @@ void run(const Step& step, const ExpertLinear& op) {
     const auto out = step.row(op.out, t);
     for (uint32_t i = 0; i < width; ++i) {
       weight.read_row(expert * width + i, row);
-      out[static_cast<size_t>(r) * width + i] = static_cast<float>(dot(in, row));
+      const double bias = bias_of(step, op.bias, expert * width + i);
+      out[static_cast<size_t>(r) * width + i] = static_cast<float>(dot(in, row) + bias);
     }
   });
 }

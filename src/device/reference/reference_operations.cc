@@ -93,6 +93,8 @@ double activate(Activation activation, double x, const Xielu& parameters) {
       return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
     case Activation::gelu_tanh:
       return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::quick_gelu:
+      return x / (1.0 + std::exp(-1.702 * x));
     case Activation::relu:
       return x < 0 ? 0 : x;
     case Activation::relu_squared:

@@ -23,7 +23,7 @@ constexpr double kFloatTolerance = 1e-5;
 const std::vector<NumberFormat> kPlain = {NumberFormat::f32, NumberFormat::f16, NumberFormat::bf16};
 const std::vector<NumberFormat> kBlocks = {NumberFormat::q8_0, NumberFormat::q4_0, NumberFormat::q4_1,
                                            NumberFormat::q5_0, NumberFormat::q5_1, NumberFormat::q4_k,
-                                           NumberFormat::q5_k, NumberFormat::q6_k};
+                                           NumberFormat::q5_k, NumberFormat::q6_k, NumberFormat::mxfp4};
 /// Single tokens, more than one, the last few-token bucket, and tiles that are filled in part.
 const std::vector<uint32_t> kTokenCounts = {1, 16, 70};
 
@@ -330,8 +330,8 @@ TEST_F(OperationsTest, WhatReadsBytesMayReadTheResidualItself) {
 }
 
 TEST_F(OperationsTest, ActivateTakesValueByValue) {
-  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu,
-                                      Activation::relu_squared, Activation::xielu}) {
+  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu,
+                                      Activation::relu, Activation::relu_squared, Activation::xielu}) {
     TestModel model(13);
     const TensorId in = model.input(416), activated = model.tensor(Rows::tokens, 416);
     const TensorId out = model.tensor(Rows::tokens, 77);
@@ -372,12 +372,21 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                       .scale = 1.5F,
                       .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
                       .out = routes});
+    const bool clamped = kind == RouterKind::softmax_of_chosen;  // as gpt-oss has it
+    const auto bias = [&](uint32_t rows) {
+      return clamped ? std::optional(model.vector(kExperts * rows, 0.5F)) : std::nullopt;
+    };
     operations.push_back(ExpertGateUp{.in = in,
                                       .routes = routes,
                                       .gate = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
                                       .up = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
                                       .experts = kExperts,
                                       .chosen = kChosen,
+                                      .gate_bias = bias(kWidth),
+                                      .up_bias = bias(kWidth),
+                                      .activation = clamped ? Activation::quick_gelu : Activation::silu,
+                                      .limit = clamped ? 0.5F : 0.0F,
+                                      .up_offset = clamped ? 1.0F : 0.0F,
                                       .out = activated});
     operations.push_back(
         ExpertLinear{.in = activated,
@@ -385,6 +394,7 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                      .weight = model.matrix({{format, kExperts * hidden}}, kWidth, MatrixRole::experts),
                      .experts = kExperts,
                      .chosen = kChosen,
+                     .bias = bias(hidden),
                      .out = outputs});
     operations.push_back(CombineExperts{.in = outputs, .routes = routes, .chosen = kChosen, .shared = in, .out = out});
     model.result(out);
@@ -393,7 +403,8 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Encodings, ExpertsTest,
-                         testing::Values(NumberFormat::f16, NumberFormat::q4_0, NumberFormat::q6_k),
+                         testing::Values(NumberFormat::f16, NumberFormat::q4_0, NumberFormat::q6_k,
+                                         NumberFormat::mxfp4),
                          [](const auto& test) { return std::string(traits(test.param).name); });
 
 }  // namespace

@@ -72,14 +72,19 @@ Result<void> StepRecorder::emit(const ExpertGateUp& op) {
                                                    .step = c_.step.header(),
                                                    .x = floats(op.in),
                                                    .routes = floats(op.routes),
+                                                   .gate_bias = vector_address(op.gate_bias),
+                                                   .up_bias = vector_address(op.up_bias),
                                                    .result = floats(op.out),
                                                    .width = expert_width,
                                                    .blocks = layout.blocks(),
                                                    .padded_rows = layout.padded_rows,
-                                                   .chosen = op.chosen};
+                                                   .chosen = op.chosen,
+                                                   .limit = op.limit,
+                                                   .up_offset = op.up_offset};
+  const uint32_t activation = function_constant(op.activation) | (op.gate_bias ? shared::kActivationBias : 0);
   const PipelineKey key = {Shader::expert_gate_up,
                            kSubgroups * c_.gpu.properties().subgroup_size,
-                           {layout.encoding, function_constant(op.activation), is_logits(op.in)}};
+                           {layout.encoding, activation, is_logits(op.in)}};
   const std::array reads = {access(op.in), access(op.routes)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.in) * op.chosen, divide_up(expert_width, kSubgroups)}, reads,
@@ -95,13 +100,15 @@ Result<void> StepRecorder::emit(const ExpertLinear& op) {
                                                    .step = c_.step.header(),
                                                    .x = floats(op.in),
                                                    .routes = floats(op.routes),
+                                                   .bias = vector_address(op.bias),
                                                    .result = floats(op.out),
                                                    .width = expert_width,
                                                    .blocks = layout.blocks(),
                                                    .padded_rows = layout.padded_rows,
                                                    .chosen = op.chosen};
-  const PipelineKey key = {
-      Shader::expert_linear, kSubgroups * c_.gpu.properties().subgroup_size, {layout.encoding, is_logits(op.in)}};
+  const PipelineKey key = {Shader::expert_linear,
+                           kSubgroups * c_.gpu.properties().subgroup_size,
+                           {layout.encoding, op.bias.has_value(), is_logits(op.in)}};
   const std::array reads = {access(op.in), access(op.routes)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.in) * op.chosen, divide_up(expert_width, kSubgroups)}, reads,

@@ -47,8 +47,13 @@ TEST(Families, TheActivationIsTheOneThatIsNamed) {
   for (const std::string family : kFamilies) {
     const char* key = family.starts_with("gemma") ? "hidden_activation" : "hidden_act";
     const std::pair<const char*, Activation> named[] = {
-        {"silu", Activation::silu},          {"swish", Activation::silu}, {"gelu", Activation::gelu},
-        {"gelu_new", Activation::gelu_tanh}, {"relu", Activation::relu},  {"gelu_pytorch_tanh", Activation::gelu_tanh},
+        {"silu", Activation::silu},
+        {"swish", Activation::silu},
+        {"gelu", Activation::gelu},
+        {"gelu_new", Activation::gelu_tanh},
+        {"relu", Activation::relu},
+        {"gelu_pytorch_tanh", Activation::gelu_tanh},
+        {"quick_gelu", Activation::quick_gelu},
         {"relu2", Activation::relu_squared},
     };
     for (const auto& [name, activation] : named) {

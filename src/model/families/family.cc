@@ -15,11 +15,12 @@
 namespace hearth {
 namespace {
 
-constexpr std::array kFamilies = {
-    &kLlama,     &kQwen2,   &kQwen3,     &kMistral,    &kMinistral3,    &kGemma2,    &kGemma3,     &kPhi3,
-    &kOlmo,      &kGranite, &kCohere2,   &kSeedOss,    &kSmolLM3,       &kGlm4,      &kExaone4,    &kErnie,
-    &kHunyuan,   &kArcee,   &kApertus,   &kStarcoder2, &kStableLm,      &kQwen3Moe,  &kMixtral,    &kGlm4Moe,
-    &kMiniMaxM2, &kLfm2,    &kQwen3Next, &kQwen35,     &kGraniteHybrid, &kNemotronH, &kDeepseekV3, &kGlm4MoeLite};
+constexpr std::array kFamilies = {&kLlama,     &kQwen2,      &kQwen3,      &kMistral,   &kMinistral3, &kGemma2,
+                                  &kGemma3,    &kPhi3,       &kOlmo,       &kGranite,   &kCohere2,    &kSeedOss,
+                                  &kSmolLM3,   &kGlm4,       &kExaone4,    &kErnie,     &kHunyuan,    &kArcee,
+                                  &kApertus,   &kStarcoder2, &kStableLm,   &kQwen3Moe,  &kMixtral,    &kGlm4Moe,
+                                  &kMiniMaxM2, &kGptOss,     &kLfm2,       &kQwen3Next, &kQwen35,     &kGraniteHybrid,
+                                  &kNemotronH, &kDeepseekV3, &kGlm4MoeLite};
 
 /// What could be meant by a name that no family has.
 std::string known(std::span<const std::string_view> Family::*names, std::string_view wanted) {
@@ -222,7 +223,10 @@ Result<DecoderDescription> describe_config(const nlohmann::json& config, const s
     return fail(ErrorCode::unsupported, fmt::format("{}: model_type is '{}'", path, printable(type)),
                 known(&Family::model_types, type));
   }
-  if (config.contains("quantization_config") && !config["quantization_config"].is_null()) {
+  const nlohmann::json quantization = config.value("quantization_config", nlohmann::json());
+  // Who does not read mxfp4 refuses it itself (unread_keys.cc).
+  const bool is_mxfp4 = quantization.is_object() && quantization.value("quant_method", nlohmann::json()) == "mxfp4";
+  if (!quantization.is_null() && !is_mxfp4) {
     return fail(ErrorCode::unsupported, fmt::format("{}: config.json has a quantization_config", path),
                 "use the bf16, f16 or f32 checkpoint, or a GGUF");
   }

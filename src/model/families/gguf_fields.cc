@@ -206,7 +206,7 @@ DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults) {
   c.end_tokens = end_tokens(fields.gguf().metadata());
   const auto bos = fields.gguf().metadata().get_u32("tokenizer.ggml.bos_token_id");
   if (bos && *bos <= INT32_MAX) c.bos_token = static_cast<int32_t>(*bos);
-  c.ropes = {scaled_rope(fields, attention.head_dim, c.context_length, defaults.interleaved_rope)};
+  c.ropes = {scaled_rope(fields, attention.head_dim, c.context_length, defaults)};
   description.names = usual_names();
   if (!defaults.gated) description.names.gate.clear();
   add_biases(fields.gguf(), description.names);

@@ -54,6 +54,7 @@ struct GgufDefaults {
   std::string family;
   /// llama.cpp's converter permutes Q and K of what it takes for a Llama, whose ropes are therefore interleaved.
   bool interleaved_rope = false;
+  bool whole_yarn_dimensions = true;  ///< YarnScaling::whole_dimensions, model/rope.h
   Activation activation = Activation::silu;
   bool gated = true;  ///< the feed-forward part
   NormKind norm = NormKind::rms;
@@ -94,7 +95,7 @@ void set_windows(GgufFields& fields, uint32_t window, DecoderConfig& config, F&&
 /// gguf_rope.cc: a rope without scaling, and the one that rope.scaling.* and rope_freqs.weight stretch. Empty after an
 /// error.
 RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim);
-RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved);
+RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, const GgufDefaults& defaults);
 /// A float32 for each of `count` pairs of a head; empty after an error.
 std::vector<float> frequency_factors(GgufFields& fields, const std::string& tensor, size_t count);
 

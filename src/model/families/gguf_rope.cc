@@ -40,7 +40,7 @@ double scaling_factor(GgufFields& fields) {
   return factor;
 }
 
-void scale(GgufFields& fields, uint32_t context_length, double theta, RopeSpec& rope) {
+void scale(GgufFields& fields, uint32_t context_length, double theta, bool whole_dimensions, RopeSpec& rope) {
   // llama.cpp writes no type for linear scaling.
   const std::string scaling = fields.string("rope.scaling.type", "linear");
   const double factor = scaling_factor(fields);
@@ -51,7 +51,8 @@ void scale(GgufFields& fields, uint32_t context_length, double theta, RopeSpec& 
                             .original_context = original,
                             .magnitude = positive(fields, "rope.scaling.attn_factor", 1.0F) *
                                          positive(fields, "rope.scaling.yarn_attn_factor", 1.0F) *
-                                         yarn_magnitude(factor)};
+                                         yarn_magnitude(factor),
+                            .whole_dimensions = whole_dimensions};
   const float extrapolated = fields.f32("rope.scaling.yarn_ext_factor", 1.0F);
   if (fields.error()) return;
   if (scaling == "linear") {
@@ -93,10 +94,10 @@ RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double def
   return rope;
 }
 
-RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved) {
+RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, const GgufDefaults& defaults) {
   RopeSpec rope = plain_rope(fields, "rope.freq_base", 10000.0, head_dim);
-  rope.interleaved = interleaved;
-  scale(fields, context_length, fields.f32("rope.freq_base", 10000.0F), rope);
+  rope.interleaved = defaults.interleaved_rope;
+  scale(fields, context_length, fields.f32("rope.freq_base", 10000.0F), defaults.whole_yarn_dimensions, rope);
   if (!fields.error()) apply_frequency_factors(fields, rope);
   return rope;
 }

@@ -35,6 +35,7 @@ AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const 
   const bool each_head = c.head_norm == HeadNorm::each_head;
   w.q_norm = plan.norm(name(n.q_norm), each_head ? c.head_dim : q, i);
   w.k_norm = plan.norm(name(n.k_norm), each_head ? c.head_dim : kv, i);
+  if (!n.sinks.empty()) w.sinks = plan.vector(name(n.sinks), {{c.heads}}, i);
   w.output = plan.matrix(MatrixRole::stacked, {{name(n.output), place.hidden}}, c.q_width(), {i});
   w.output_bias = plan.bias({{name(n.output_bias), place.hidden}}, i);
   return w;
@@ -67,6 +68,7 @@ TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeig
                    .scale = c.scale,
                    .softcap = c.softcap,
                    .window = c.window,
+                   .sinks = w.sinks,
                    .cache_layer = cache,
                    .out = mixed});
   if (!w.gate) return mixed;

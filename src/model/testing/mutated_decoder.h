@@ -112,6 +112,7 @@ std::string describe_config(Choose&& choose) {
                                        "mixtral",
                                        "glm4_moe",
                                        "minimax_m2",
+                                       "gpt_oss",
                                        "lfm2",
                                        "qwen3_next",
                                        "qwen3_5_text",

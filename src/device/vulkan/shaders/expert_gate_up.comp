@@ -19,9 +19,17 @@ void main() {
   if (output_index >= a.width) return;
   const uint weight_row = expert_of(a.routes, row, route, a.chosen) * a.width + output_index;
   const uint from = row * a.blocks * kBlockValues;
-  const float gate = row_product(WeightMatrix(a.gate, a.blocks, a.padded_rows), weight_row, a.x, from);
-  const float up = row_product(WeightMatrix(a.up, a.blocks, a.padded_rows), weight_row, a.x, from);
+  float gate = row_product(WeightMatrix(a.gate, a.blocks, a.padded_rows), weight_row, a.x, from);
+  float up = row_product(WeightMatrix(a.up, a.blocks, a.padded_rows), weight_row, a.x, from);
+  if (HAS_BIAS) {
+    gate += a.gate_bias.v[weight_row];
+    up += a.up_bias.v[weight_row];
+  }
+  if (a.limit > 0) {
+    gate = min(gate, a.limit);
+    up = clamp(up, -a.limit, a.limit);
+  }
   if (gl_SubgroupInvocationID == 0) {
-    a.result.v[(row * a.chosen + route) * a.width + output_index] = activate(gate) * up;
+    a.result.v[(row * a.chosen + route) * a.width + output_index] = activate(gate) * (up + a.up_offset);
   }
 }
