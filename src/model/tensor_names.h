@@ -44,6 +44,14 @@ struct TensorNames {
   std::string shared_router;    ///< one value that gates the shared part
   std::string expert_gate_up;   ///< instead of experts' gate and up where all are one tensor
   std::string expert_down_all;  ///< that goes with it where expert_down is something else
+  std::string expert_scales;    ///< on the chosen experts' weights
+  // of experts beside a dense part
+  std::string router_scale;  ///< of the norm before the router, but for 1 / sqrt(hidden)
+  std::string experts_norm, experts_post_norm, dense_post_norm;
+  // of what layers are told of a token beside the residual
+  std::string layer_inputs_embedding, layer_inputs_projection, layer_inputs_norm;
+  std::string layer_input_gate, layer_input_projection, layer_input_post_norm;
+  std::string layer_scale;  ///< one number on the residual behind a layer
 };
 
 /// All members, for what holds for every name.
@@ -117,7 +125,19 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::shared_gate_up,
                                                                 &TensorNames::shared_router,
                                                                 &TensorNames::expert_gate_up,
-                                                                &TensorNames::expert_down_all};
+                                                                &TensorNames::expert_down_all,
+                                                                &TensorNames::expert_scales,
+                                                                &TensorNames::router_scale,
+                                                                &TensorNames::experts_norm,
+                                                                &TensorNames::experts_post_norm,
+                                                                &TensorNames::dense_post_norm,
+                                                                &TensorNames::layer_inputs_embedding,
+                                                                &TensorNames::layer_inputs_projection,
+                                                                &TensorNames::layer_inputs_norm,
+                                                                &TensorNames::layer_input_gate,
+                                                                &TensorNames::layer_input_projection,
+                                                                &TensorNames::layer_input_post_norm,
+                                                                &TensorNames::layer_scale};
 
 /// The name of a layer's tensor: `{}` replaced by the layer's number.
 std::string in_layer(const std::string& name, uint32_t layer);
