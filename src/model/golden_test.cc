@@ -227,13 +227,13 @@ INSTANTIATE_TEST_SUITE_P(Families, GoldenTest,
                                                   "gemma4_text_soft",
                                                   "gemma4_moe_soft"})),
                          kName);
-// Gemma 4 as transformers gives it random weights: keys keep the length of queries and nothing scales their product, so
-// that scores spread by 6 to 9 and a softmax sees one or two tokens. Keys and values in f16, which a cache of the CPU
-// and of Vulkan holds, then change logits by up to 0.52 (0.56 in the mixture, whose routes flip), whatever a device
-// does right. So what answers here is the device that keeps float32. The others answer for the soft ones above: the
-// same architecture with keys an eighth as long (a quarter in the mixture), where f16 changes logits by 1e-3; their
-// logits come from a numpy float64 evaluation, which agrees with transformers' of these two within 8e-5. Theirs are
-// from norms in float32. Of the mixture's prompt no route hangs on less than a hundredth of a score.
+// Gemma 4 with random weights as transformers makes them: keys are as long as queries and nothing scales their product,
+// so scores spread by 6 to 9 and a softmax sees one or two tokens. Keys and values in f16, which the caches of the CPU
+// and of Vulkan hold, then change logits by up to 0.52, and by 0.56 in the mixture, where routes flip (numpy, float64
+// but for that rounding), whatever a device does right. So the device that keeps float32 answers for these. All three
+// answer for the soft ones above: the same architecture with keys an eighth as long, where f16 changes logits by 1.1e-3
+// and 0.8e-3; no route of the mixture's prompt hangs on less than a hundredth of a score. Their logits come from a
+// numpy float64 evaluation, which agrees with transformers' of these two, whose norms are in float32, within 8e-5.
 INSTANTIATE_TEST_SUITE_P(HardAttention, GoldenTest, testing::ValuesIn(on_reference({"gemma4_text", "gemma4_moe"})),
                          kName);
 // Latent attention, which Vulkan has no operations for.

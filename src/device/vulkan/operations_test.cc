@@ -287,6 +287,8 @@ struct NormCase {
   bool branch, post_norm, norm;
   NormKind kind = NormKind::rms;
   bool bias = false;
+  float residual_scale = 1;
+  bool parts = false;  ///< of 32 values
 };
 
 TEST_F(OperationsTest, AddNormInAllItsForms) {
@@ -295,19 +297,28 @@ TEST_F(OperationsTest, AddNormInAllItsForms) {
                            {true, true, true},
                            {true, true, false},
                            {true, true, true, NormKind::layer},
-                           {false, false, true, NormKind::layer, true}}) {
+                           {false, false, true, NormKind::layer, true},
+                           {true, true, true, NormKind::rms, false, 0.6F},
+                           {true, true, false, NormKind::rms, false, 1.0F, true},
+                           {true, true, true, NormKind::rms, false, 0.6F, true}}) {
     for (const uint32_t width : {64U, 416U, 5376U}) {
       TestModel model(8);
+      const uint32_t normed = c.parts ? 32 : width;
       const TensorId residual = model.input(width);
-      AddNorm op = {.kind = c.kind, .residual = residual, .branch_scale = 0.7F, .epsilon = 1e-6F};
+      AddNorm op = {.kind = c.kind,
+                    .residual = residual,
+                    .branch_scale = 0.7F,
+                    .residual_scale = c.residual_scale,
+                    .part = c.parts ? normed : 0,
+                    .epsilon = 1e-6F};
       if (c.branch) {
         op.branch = model.input(width);
       }
-      if (c.post_norm) op.post_norm = model.vector(width, 0.1F, 1.0F);
+      if (c.post_norm) op.post_norm = model.vector(normed, 0.1F, 1.0F);
       TensorId out = residual;
       if (c.norm) {
-        op.norm = model.vector(width, 0.1F, 1.0F);
-        if (c.bias) op.norm_bias = model.vector(width, 0.5F);
+        op.norm = model.vector(normed, 0.1F, 1.0F);
+        if (c.bias) op.norm_bias = model.vector(normed, 0.5F);
         out = model.tensor(Rows::tokens, width);
         op.out = out;
       }
@@ -345,6 +356,22 @@ TEST_F(OperationsTest, ActivateTakesValueByValue) {
   }
 }
 
+TEST_F(OperationsTest, GateTakesAPartOfARow) {
+  for (const Activation activation : {Activation::sigmoid, Activation::gelu_tanh}) {
+    for (const uint32_t gates : {96U, 1U}) {
+      TestModel model(15);
+      const TensorId in = model.input(416), source = model.input(128), gate = model.tensor(Rows::tokens, gates);
+      const TensorId out = model.tensor(Rows::tokens, 96);
+      model.recording.operations.push_back(
+          Linear{.in = source, .weight = model.matrix({{NumberFormat::f32, gates}}, 128), .out = gate});
+      model.recording.operations.push_back(
+          Gate{.in = in, .first = 77, .gate = gate, .activation = activation, .out = out});
+      model.result(out);
+      compare_token_counts(model, kFloatTolerance, fmt::format("{} gates", gates), {1, 20});
+    }
+  }
+}
+
 class ExpertsTest : public OperationsTest, public testing::WithParamInterface<NumberFormat> {};
 
 TEST_P(ExpertsTest, AgreeWithTheReference) {
@@ -371,6 +398,7 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                       .normalise = kind != RouterKind::softmax,
                       .scale = 1.5F,
                       .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
+                      .expert_scales = grouped ? std::nullopt : std::optional(model.vector(kExperts, 0.5F, 1.0F)),
                       .out = routes});
     operations.push_back(ExpertGateUp{.in = in,
                                       .routes = routes,
