@@ -53,7 +53,7 @@ const std::vector<Shape> kShapes = {
     {.name = "norm_after_rope", .heads = 4, .kv_heads = 2, .head_dim = 64, .norms = true, .norm_after_rope = true},
     {.name = "growing_queries", .heads = 4, .kv_heads = 2, .head_dim = 64, .query_growth = 0.1F},
     {.name = "normed_values", .heads = 4, .kv_heads = 2, .head_dim = 64, .norms = true, .v_norm = true},
-    {.name = "keys_for_values", .heads = 4, .kv_heads = 1, .head_dim = 48, .v_norm = true, .values_are_keys = true},
+    {.name = "keys_for_values", .heads = 4, .kv_heads = 1, .head_dim = 64, .v_norm = true, .values_are_keys = true},
     {.name = "read_twice", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .norms = true, .read_twice = true},
     {.name = "to_bytes", .heads = 4, .kv_heads = 2, .head_dim = 64, .quantized = true},
     {.name = "to_bytes_small_heads", .heads = 4, .kv_heads = 4, .head_dim = 40, .quantized = true},
@@ -101,7 +101,7 @@ TestModel attention_model(const Shape& s) {
   operations.push_back(attention);
   TensorId out = mixed;
   if (s.read_twice) {
-    store.qkv = mixed;
+    store.qkv = model.input(s.heads * s.head_dim);
     store.kv_heads = 0;
     store.k_norm.reset();
     store.out = attention.query = model.tensor(Rows::tokens, s.heads * s.head_dim);
