@@ -15,8 +15,9 @@ enum class RouterKind : uint8_t { softmax, sigmoid, softmax_of_chosen };
 /// Chooses experts for each row by its `scores` [experts]: the `chosen` best by weight, or by weight + `correction`
 /// where there is one; of equals the lower. With several `groups` of consecutive experts only the `chosen_groups` best
 /// are looked at, a group being as good as its best expert, or its two best together (`group_raters`). `normalise`
-/// divides the chosen weights by their sum; `scale` multiplies them. out [2 * chosen] holds the experts' numbers, then
-/// their weights (arXiv 1701.06538, 2405.04434, 2412.19437).
+/// divides the chosen weights by their sum; `scale` multiplies them, and so does each expert's own of `expert_scales`
+/// [experts]. out [2 * chosen] holds the experts' numbers, then their weights (arXiv 1701.06538, 2405.04434,
+/// 2412.19437).
 struct ChooseExperts {
   TensorId scores;
   RouterKind kind = RouterKind::softmax;
@@ -28,6 +29,7 @@ struct ChooseExperts {
   bool normalise = false;
   float scale = 1.0F;
   std::optional<VectorId> correction;
+  std::optional<VectorId> expert_scales;
   TensorId out;
 
   static constexpr std::string_view kName = "route";
@@ -35,6 +37,7 @@ struct ChooseExperts {
   void uses(Use&& use) {
     use(Reads{scores});
     if (correction) use(NeedsVector{*correction});
+    if (expert_scales) use(NeedsVector{*expert_scales});
     use(Writes{out});
   }
 };

@@ -46,6 +46,14 @@ struct TensorNames {
   std::string expert_gate_up;   ///< instead of experts' gate and up where all are one tensor
   std::string expert_down_all;  ///< that goes with it where expert_down is something else
   std::string expert_gate_bias, expert_up_bias, expert_gate_up_bias, expert_down_bias;  ///< [experts, outputs]
+  std::string expert_scales;    ///< on the chosen experts' weights
+  // of experts beside a dense part
+  std::string router_scale;  ///< of the norm before the router, but for 1 / sqrt(hidden)
+  std::string experts_norm, experts_post_norm, dense_post_norm;
+  // of what layers are told of a token beside the residual
+  std::string layer_inputs_embedding, layer_inputs_projection, layer_inputs_norm;
+  std::string layer_input_gate, layer_input_projection, layer_input_post_norm;
+  std::string layer_scale;  ///< one number on the residual behind a layer
   // how the tensors of experts lie
   bool expert_columns = false;   ///< what is computed are columns, [experts, inputs, outputs], but for blocks
   bool gates_alternate = false;  ///< in expert_gate_up: gate, up, gate, up ...; else all gates, then all ups
@@ -127,7 +135,19 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::expert_gate_bias,
                                                                 &TensorNames::expert_up_bias,
                                                                 &TensorNames::expert_gate_up_bias,
-                                                                &TensorNames::expert_down_bias};
+                                                                &TensorNames::expert_down_bias,
+                                                                &TensorNames::expert_scales,
+                                                                &TensorNames::router_scale,
+                                                                &TensorNames::experts_norm,
+                                                                &TensorNames::experts_post_norm,
+                                                                &TensorNames::dense_post_norm,
+                                                                &TensorNames::layer_inputs_embedding,
+                                                                &TensorNames::layer_inputs_projection,
+                                                                &TensorNames::layer_inputs_norm,
+                                                                &TensorNames::layer_input_gate,
+                                                                &TensorNames::layer_input_projection,
+                                                                &TensorNames::layer_input_post_norm,
+                                                                &TensorNames::layer_scale};
 
 /// The name of a layer's tensor: `{}` replaced by the layer's number.
 std::string in_layer(const std::string& name, uint32_t layer);

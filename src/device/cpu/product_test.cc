@@ -240,6 +240,7 @@ struct RouterCase {
   RouterKind kind;
   uint32_t groups, chosen_groups;
   bool normalise, correction, clamped = false;
+  bool scales = false;
 };
 
 /// Router, experts and their sum. `experts_apart` makes a part of each expert; without it all are in one.
@@ -270,6 +271,7 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
                       .scale = 1.5F,
                       .out = {2}};
   if (c.correction) route.correction = add_vector(device, random_values(kExperts, 3));
+  if (c.scales) route.expert_scales = add_vector(device, random_values(kExperts, 4));
   r.operations.push_back(route);
   ExpertGateUp gate_up{.in = {0},
                        .routes = {2},
@@ -303,6 +305,7 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
 TEST_P(Product, ExpertsAreTheReferences) {
   const RouterCase cases[] = {{RouterKind::softmax, 1, 1, false, false},
                               {RouterKind::softmax, 1, 1, true, false},
+                              {RouterKind::softmax, 1, 1, true, false, false, true},
                               {RouterKind::sigmoid, 1, 1, true, true},
                               {RouterKind::sigmoid, 4, 2, true, true},
                               {RouterKind::softmax_of_chosen, 1, 1, false, false},

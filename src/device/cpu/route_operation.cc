@@ -59,6 +59,9 @@ class RouteOperation : public CpuOperation {
     if (op_.kind == RouterKind::softmax_of_chosen) softmax(chosen);
     const float sum = op_.normalise ? std::accumulate(chosen.begin(), chosen.end(), 1e-20F) : 1.0F;
     for (float& weight : chosen) weight *= op_.scale / sum;
+    if (!op_.expert_scales) return;
+    const std::vector<float>& scales = step.storage.vectors[op_.expert_scales->index];
+    for (uint32_t r = 0; r < op_.chosen; ++r) chosen[r] *= scales[static_cast<size_t>(out[r])];
   }
 
   void keep_groups(std::span<float> merit, std::span<float> groups) const {

@@ -77,7 +77,8 @@ void run(const Step& step, const ChooseExperts& op) {
     const auto out = step.row(op.out, t);
     for (uint32_t r = 0; r < op.chosen; ++r) {
       out[r] = static_cast<float>(experts[r]);
-      out[op.chosen + r] = static_cast<float>(chosen[r] / sum * op.scale);
+      const float own = op.expert_scales ? step.storage.vectors[op.expert_scales->index][experts[r]] : 1.0F;
+      out[op.chosen + r] = static_cast<float>(chosen[r] / sum * op.scale * own);
     }
   }
 }

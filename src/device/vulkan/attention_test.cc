@@ -30,6 +30,8 @@ struct Shape {
   HeadNorm head_norm = HeadNorm::each_head;
   bool norm_after_rope = false;
   float query_growth = 0;
+  bool v_norm = false, values_are_keys = false;
+  bool read_twice = false;  ///< by a second layer that has only queries
 };
 
 const std::vector<Shape> kShapes = {
@@ -50,6 +52,9 @@ const std::vector<Shape> kShapes = {
      .head_norm = HeadNorm::all_heads},
     {.name = "norm_after_rope", .heads = 4, .kv_heads = 2, .head_dim = 64, .norms = true, .norm_after_rope = true},
     {.name = "growing_queries", .heads = 4, .kv_heads = 2, .head_dim = 64, .query_growth = 0.1F},
+    {.name = "normed_values", .heads = 4, .kv_heads = 2, .head_dim = 64, .norms = true, .v_norm = true},
+    {.name = "keys_for_values", .heads = 4, .kv_heads = 1, .head_dim = 64, .v_norm = true, .values_are_keys = true},
+    {.name = "read_twice", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .norms = true, .read_twice = true},
     {.name = "to_bytes", .heads = 4, .kv_heads = 2, .head_dim = 64, .quantized = true},
     {.name = "to_bytes_small_heads", .heads = 4, .kv_heads = 4, .head_dim = 40, .quantized = true},
 };
@@ -57,7 +62,7 @@ const std::vector<Shape> kShapes = {
 /// Norms, rope, cache and attention of random rows of Q, K and V.
 TestModel attention_model(const Shape& s) {
   TestModel model(9);
-  const TensorId qkv = model.input((s.heads + 2 * s.kv_heads) * s.head_dim);
+  const TensorId qkv = model.input((s.heads + (s.values_are_keys ? 1 : 2) * s.kv_heads) * s.head_dim);
   const TensorId query = model.tensor(Rows::tokens, s.heads * s.head_dim);
   const TensorId mixed = model.tensor(Rows::tokens, s.heads * s.head_dim);
   RopeSpec rope = {.magnitude = s.norm_after_rope ? 1.0F : 1.1F, .interleaved = s.interleaved};
@@ -80,6 +85,8 @@ TestModel attention_model(const Shape& s) {
   store.norm_after_rope = s.norm_after_rope;
   store.query_growth = s.query_growth;
   store.query_growth_positions = 7;
+  store.v_norm = s.v_norm;
+  store.values_are_keys = s.values_are_keys;
   operations.push_back(store);
   Attention attention = {.query = query,
                          .heads = s.heads,
@@ -93,6 +100,15 @@ TestModel attention_model(const Shape& s) {
   if (s.sinks) attention.sinks = model.vector(s.heads, 1.0F);
   operations.push_back(attention);
   TensorId out = mixed;
+  if (s.read_twice) {
+    store.qkv = model.input(s.heads * s.head_dim);
+    store.kv_heads = 0;
+    store.k_norm.reset();
+    store.out = attention.query = model.tensor(Rows::tokens, s.heads * s.head_dim);
+    out = attention.out = model.tensor(Rows::tokens, s.heads * s.head_dim);
+    operations.push_back(store);
+    operations.push_back(attention);
+  }
   if (s.quantized) {
     out = model.tensor(Rows::tokens, 64);
     const MatrixId weight = model.matrix({{NumberFormat::q8_0, 64}}, s.heads * s.head_dim);

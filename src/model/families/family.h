@@ -38,6 +38,7 @@ extern const Family kQwen3;
 extern const Family kMistral;
 extern const Family kGemma2;
 extern const Family kGemma3;
+extern const Family kGemma4;
 extern const Family kMinistral3;
 extern const Family kPhi3;
 extern const Family kOlmo;

@@ -86,10 +86,11 @@ std::vector<float> frequency_factors(GgufFields& fields, const std::string& tens
   return std::ranges::all_of(factors, is_positive) ? factors : fail("has a factor that is not positive");
 }
 
-RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim) {
+RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim,
+                    const std::string& dimensions_key) {
   RopeSpec rope;
   const double theta = positive(fields, theta_key, static_cast<float>(default_theta));
-  const uint32_t turned = rotary_dim(fields, "rope.dimension_count", head_dim);
+  const uint32_t turned = rotary_dim(fields, dimensions_key, head_dim);
   if (!fields.error()) rope.inverse_frequencies = rope_inverse_frequencies(theta, turned);
   return rope;
 }

@@ -50,6 +50,7 @@ ExpertsWeights plan_weights(WeightPlan& plan, const ExpertsConfig& c, const Tens
   w.router = plan.matrix(MatrixRole::stacked, {{name(n.router), c.experts}}, hidden, {i});
   w.router_bias = plan.bias({{name(n.router_bias), c.experts}}, i);
   w.correction = plan.bias({{name(n.router_correction), c.experts}}, i);
+  w.scales = plan.bias({{name(n.expert_scales), c.experts}}, i);
   plan_experts(plan, c, n, place, w);
   if (c.shared_width > 0) {
     TensorNames shared;
@@ -64,11 +65,16 @@ ExpertsWeights plan_weights(WeightPlan& plan, const ExpertsConfig& c, const Tens
 }
 
 void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w, TensorId in, TensorId branch) {
+  record_experts(r, c, w, in, in, branch);
+}
+
+void record_experts(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w, TensorId router_in, TensorId in,
+                    TensorId branch) {
   const uint32_t hidden = r.width(branch);
   const TensorId scores = r.tensor("router_scores", c.experts), routes = r.tensor("routes", 2 * c.chosen);
   const TensorId activated = r.tensor("expert_activated", c.chosen * c.width);
   const TensorId mixed = r.tensor("expert_outputs", c.chosen * hidden);
-  r.emit(Linear{.in = in, .weight = w.router, .bias = w.router_bias, .out = scores});
+  r.emit(Linear{.in = router_in, .weight = w.router, .bias = w.router_bias, .out = scores});
   r.emit(ChooseExperts{.scores = scores,
                        .kind = c.router,
                        .experts = c.experts,
@@ -79,6 +85,7 @@ void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeigh
                        .normalise = c.normalise,
                        .scale = c.scale,
                        .correction = w.correction,
+                       .expert_scales = w.scales,
                        .out = routes});
   r.emit(ExpertGateUp{.in = in,
                       .routes = routes,

@@ -44,14 +44,15 @@ Result<void> StepRecorder::emit(const ChooseExperts& op) {
   const shared::RouteArguments arguments = {.step = c_.step.header(),
                                             .scores = floats(op.scores),
                                             .correction = vector_address(op.correction),
+                                            .expert_scales = vector_address(op.expert_scales),
                                             .routes = floats(op.out),
                                             .experts = op.experts,
                                             .chosen_groups = op.chosen_groups,
                                             .scale = op.scale};
-  const PipelineKey key = {
-      Shader::route,
-      c_.gpu.properties().subgroup_size,
-      {kind_constant(op.kind), op.chosen, op.groups, op.correction.has_value(), op.normalise, is_logits(op.scores)}};
+  const PipelineKey key = {Shader::route,
+                           c_.gpu.properties().subgroup_size,
+                           {kind_constant(op.kind), op.chosen, op.groups, op.correction.has_value(), op.normalise,
+                            is_logits(op.scores), op.expert_scales.has_value()}};
   const std::array reads = {access(op.scores)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.out)}, reads, writes);

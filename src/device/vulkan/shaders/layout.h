@@ -166,6 +166,8 @@ struct AddNormArguments {
   uint width;
   float branch_scale;
   float epsilon;
+  float residual_scale;
+  uint parts;  ///< of such a width in a row of the tensors
 };
 
 struct QuantizeArguments {
@@ -297,6 +299,7 @@ struct RouteArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(FloatsIn) scores;  ///< [rows][experts]
   HEARTH_ADDRESS(FloatsIn) correction;
+  HEARTH_ADDRESS(FloatsIn) expert_scales;
   HEARTH_ADDRESS(Floats) routes;
   uint experts;
   uint chosen_groups;
