@@ -6,9 +6,9 @@
 #include <map>
 #include <set>
 
-#include "device/vulkan/matmul_search.h"
-#include "device/vulkan/operations_fixture.h"
-#include "device/vulkan/program.h"
+#include "device/vulkan/measuring/matmul_search.h"
+#include "device/vulkan/recording/program.h"
+#include "device/vulkan/testing/operations_fixture.h"
 
 namespace hearth::vulkan {
 namespace {

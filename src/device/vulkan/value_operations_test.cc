@@ -1,6 +1,6 @@
 // Operations that go value by value on the Vulkan device against the reference device.
 
-#include "device/vulkan/operations_fixture.h"
+#include "device/vulkan/testing/operations_fixture.h"
 
 namespace hearth::vulkan {
 namespace {
