@@ -53,16 +53,17 @@ def rows_taken(values, tensor):
     return ranges
 
 
-def every_second(values, tensor):
-    """How `values` are columns of the last dimension of `tensor`, all or every second one, perhaps transposed."""
+def columns_taken(values, tensor):
+    """How `values` are columns of the last dimension of `tensor`, all, a half or every second one, perhaps transposed."""
     if tensor.ndim != values.ndim or tensor.ndim < 2:
         return {}
     for turned in (False, True):
         turned_values = values.swapaxes(-1, -2) if turned else values
-        for first, step in ((0, 1), (0, 2), (1, 2)):
-            if turned or step > 1:
-                if numpy.array_equal(tensor[..., first::step], turned_values):
-                    return {"every": [first, step], "transposed": turned}
+        half = tensor.shape[-1] // 2
+        for columns in (slice(None), slice(0, None, 2), slice(1, None, 2), slice(half), slice(half, None)):
+            if (turned or columns != slice(None)) and numpy.array_equal(tensor[..., columns], turned_values):
+                first, end, step = columns.indices(tensor.shape[-1])
+                return {"every": [first, end, step], "transposed": turned}
     return {}
 
 
@@ -80,7 +81,7 @@ def source_of(values, tensors, heads):
                 if numpy.array_equal(permuted(tensor, count), values):
                     return {"from": name, "permuted_heads": count}
     for name, tensor in tensors.items():
-        if taken := every_second(values, tensor):
+        if taken := columns_taken(values, tensor):
             return {"from": name} | taken
     if values.ndim > 1:
         for name, tensor in tensors.items():

@@ -9,8 +9,8 @@
 namespace hearth {
 
 /// How scores become weights of experts: the softmax of all scores, of which the chosen ones' are taken; the sigmoid of
-/// each; or the softmax of the chosen scores alone.
-enum class RouterKind : uint8_t { softmax, sigmoid, softmax_of_chosen };
+/// each; the softmax of the chosen scores alone; or their sigmoids, where scores choose.
+enum class RouterKind : uint8_t { softmax, sigmoid, softmax_of_chosen, sigmoid_of_chosen };
 
 /// Chooses experts for each row by its `scores` [experts]: the `chosen` best by weight, or by weight + `correction`
 /// where there is one; of equals the lower. With several `groups` of consecutive experts only the `chosen_groups` best
@@ -43,8 +43,10 @@ struct ChooseExperts {
 };
 
 /// out [chosen * width], for each route of a row: activation(min(g, limit)) * (clamp(u, -limit, limit) + up_offset)
-/// with g = gate of that expert . in + its bias, u = up of that expert . in + its bias; a limit of 0 is none. Both
-/// matrices hold the experts' rows one expert after another [experts * width], and so do the biases.
+/// with g = gate of that expert . x + its bias, u = up of that expert . x + its bias; a limit of 0 is none; x is `in`,
+/// times the route's weight where `weighs_input`. Both matrices hold the experts' rows one expert after another
+/// [experts
+/// * width], and so do the biases.
 struct ExpertGateUp {
   TensorId in;
   TensorId routes;
@@ -57,6 +59,7 @@ struct ExpertGateUp {
   Activation activation = Activation::silu;
   float limit = 0.0F;
   float up_offset = 0.0F;
+  bool weighs_input = false;
   TensorId out;
 
   static constexpr std::string_view kName = "expert_gate_up";
@@ -93,11 +96,12 @@ struct ExpertLinear {
 };
 
 /// out = the sum over a row's routes of weight * that route's part of in [chosen * width], plus `shared` where there is
-/// one.
+/// one. The weights are all 1 where not `weighted`.
 struct CombineExperts {
   TensorId in;
   TensorId routes;
   uint32_t chosen = 0;
+  bool weighted = true;
   std::optional<TensorId> shared;
   TensorId out;
 

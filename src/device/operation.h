@@ -125,10 +125,11 @@ enum class HeadNorm : uint8_t { each_head, all_heads };
 
 /// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K (rms) where a weight is given, and V
 /// without one where `v_norm`; turns Q and K by `rope` (if any) at each token's position p, before the norm where
-/// `norm_after_rope`; multiplies Q by 1 + query_growth * ln(1 + floor(p / query_growth_positions)) where there is a
-/// growth; writes K and V of every token to `cache_layer` at its position; writes the Q heads to `out` [heads *
-/// head_dim]. Where `values_are_keys`, rows are [(heads + kv_heads) * head_dim] and V is K as it stands there. Without
-/// `kv_heads` there is only Q: nothing is written to the cache, which another layer fills.
+/// `norm_after_rope`; multiplies Q by 1 + query_growth * ln(1 + floor((p + query_growth_shift) /
+/// query_growth_positions)) where there is a growth; writes K and V of every token to `cache_layer` at its position;
+/// writes the Q heads to `out` [heads * head_dim]. Where `values_are_keys`, rows are [(heads + kv_heads) * head_dim]
+/// and V is K as it stands there. Without `kv_heads` there is only Q: nothing is written to the cache, which another
+/// layer fills.
 struct RopeAndStore {
   TensorId qkv;
   uint32_t heads = 0;
@@ -144,6 +145,7 @@ struct RopeAndStore {
   std::optional<RopeId> rope;
   float query_growth = 0.0F;
   uint32_t query_growth_positions = 1;
+  uint32_t query_growth_shift = 0;
   CacheLayerId cache_layer;
   TensorId out;
 
@@ -163,7 +165,8 @@ struct RopeAndStore {
 
 /// Causal attention of each token over its own sequence in the paged cache. Query head h reads KV head
 /// h / (heads / kv_heads). score = scale * q.k, then softcap * tanh(score / softcap) when softcap > 0; a token at
-/// position p sees positions (p - window, p] when window > 0, else [0, p]. `sinks` [heads] adds exp(sink) to the
+/// position p sees positions (p - window, p] when window > 0, else [0, p]; where the window is `chunked`, those of its
+/// chunk, [p - p % window, p]. `sinks` [heads] adds exp(sink) to the
 /// softmax's denominator.
 struct Attention {
   TensorId query;
@@ -173,9 +176,16 @@ struct Attention {
   float scale = 1.0F;
   float softcap = 0.0F;
   uint32_t window = 0;
+  bool chunked = false;
   std::optional<VectorId> sinks;
   CacheLayerId cache_layer;
   TensorId out;
+
+  /// That the token at `position` sees.
+  uint32_t first_position(uint32_t position) const {
+    if (window == 0 || position < window) return 0;
+    return chunked ? position - position % window : position + 1 - window;
+  }
 
   static constexpr std::string_view kName = "attention";
   template <class Use>

@@ -19,13 +19,16 @@ struct AttentionConfig {
   float scale = 0.0F;                        ///< on q.k
   float softcap = 0.0F;                      ///< 0 is none
   uint32_t window = 0;                       ///< positions seen, the token itself included; 0 is all of them
+  bool chunked = false;                      ///< Attention, device/operation.h
   std::optional<uint32_t> rope;              ///< index into DecoderConfig::ropes; none leaves positions out
   HeadNorm head_norm = HeadNorm::each_head;  ///< this and what follows: RopeAndStore, device/operation.h
   bool norm_after_rope = false;
+  bool unweighted_norms = false;  ///< of Q's and K's heads, which need no tensors
   bool v_norm = false;
   bool values_are_keys = false;
   float query_growth = 0.0F;
   uint32_t query_growth_positions = 1;
+  uint32_t query_growth_shift = 0;
   bool gated = false;  ///< each value of a head is multiplied with the sigmoid of one that Q's projection gives besides
   /// The earlier layer whose K and V are read, of the same heads and window; then there are none of its own.
   std::optional<uint32_t> reads_layer;
@@ -121,6 +124,7 @@ struct ExpertsConfig {
   Activation activation = Activation::silu;
   float limit = 0.0F;  ///< this and the next: ExpertGateUp, device/expert_operations.h
   float up_offset = 0.0F;
+  bool weighs_input = false;  ///< the router's weights are on what experts read instead of on what they give
   RouterKind router = RouterKind::softmax;
   uint32_t groups = 1;
   uint32_t chosen_groups = 1;

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +16,7 @@
 #include "model/model.h"
 #include "model/testing/golden_gguf.h"
 #include "model/testing/goldens.h"
+#include "model/testing/read_npy.h"
 
 namespace hearth {
 namespace {
@@ -28,16 +28,6 @@ struct Golden {
   size_t first_row = 0;       // the token that the first row of logits belongs to
   std::vector<float> logits;  // [input_ids from first_row on, vocabulary]
 };
-
-/// The numbers of a version 1 .npy file of float32.
-std::vector<float> read_npy(const std::filesystem::path& path) {
-  const std::string file = read_whole_file(path).value();
-  const size_t header = 10 + static_cast<unsigned char>(file[8]) + 256 * static_cast<unsigned char>(file[9]);
-  EXPECT_NE(file.substr(0, header).find("'<f4'"), std::string::npos);
-  std::vector<float> values((file.size() - header) / sizeof(float));
-  std::memcpy(values.data(), file.data() + header, values.size() * sizeof(float));
-  return values;
-}
 
 Golden read_golden(const std::filesystem::path& folder) {
   const auto json = nlohmann::json::parse(read_whole_file(folder / "golden.json").value());
@@ -225,7 +215,8 @@ INSTANTIATE_TEST_SUITE_P(Families, GoldenTest,
                                                   "granitemoehybrid",
                                                   "nemotron_h",
                                                   "gemma4_text_soft",
-                                                  "gemma4_moe_soft"})),
+                                                  "gemma4_moe_soft",
+                                                  "llama4_text"})),
                          kName);
 // Gemma 4 with random weights as transformers makes them: keys are as long as queries and nothing scales their product,
 // so scores spread by 6 to 9 and a softmax sees one or two tokens. Keys and values in f16, which the caches of the CPU

@@ -46,7 +46,7 @@ struct TensorNames {
   std::string expert_gate_up;   ///< instead of experts' gate and up where all are one tensor
   std::string expert_down_all;  ///< that goes with it where expert_down is something else
   std::string expert_gate_bias, expert_up_bias, expert_gate_up_bias, expert_down_bias;  ///< [experts, outputs]
-  std::string expert_scales;    ///< on the chosen experts' weights
+  std::string expert_scales;  ///< on the chosen experts' weights
   // of experts beside a dense part
   std::string router_scale;  ///< of the norm before the router, but for 1 / sqrt(hidden)
   std::string experts_norm, experts_post_norm, dense_post_norm;

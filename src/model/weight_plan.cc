@@ -198,6 +198,10 @@ VectorId WeightPlan::vector(const std::string& name, const std::vector<std::vect
   return upload(name, values, layer).value_or(VectorId{});
 }
 
+VectorId WeightPlan::ones(uint32_t size, uint32_t layer) {
+  return upload("ones", std::vector<float>(size, 1.0F), layer).value_or(VectorId{});
+}
+
 float WeightPlan::scalar(const std::string& name) {
   const auto tensor = find(name, {1});
   if (!tensor || device_ == nullptr) return 0;

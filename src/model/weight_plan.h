@@ -86,6 +86,8 @@ class WeightPlan {
   using Change = std::function<void(std::vector<float>& values)>;
   VectorId vector(const std::string& name, const std::vector<std::vector<int64_t>>& shapes, uint32_t layer,
                   const Change& change = {});
+  /// The weight of a norm that has none.
+  VectorId ones(uint32_t size, uint32_t layer);
   /// A number that steers an operation; 0 without a device.
   float scalar(const std::string& name);
 

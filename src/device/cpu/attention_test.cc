@@ -13,6 +13,7 @@ namespace {
 struct Shape {
   uint32_t heads, kv_heads, head_dim;
   uint32_t window = 0;
+  bool chunked = false;
   float softcap = 0.0F;
   bool sinks = false;
   bool norms = false;
@@ -53,6 +54,7 @@ Recording record(Device& device, const Shape& s, std::vector<float> table) {
   store.norm_after_rope = s.norm_after_rope;
   store.query_growth = s.query_growth;
   store.query_growth_positions = 7;
+  store.query_growth_shift = 1;
   store.v_norm = s.v_norm;
   store.values_are_keys = s.values_are_keys;
   if (s.rotary_dim > 0) {
@@ -72,6 +74,7 @@ Recording record(Device& device, const Shape& s, std::vector<float> table) {
                       .scale = 0.4F / std::sqrt(static_cast<float>(s.head_dim)),
                       .softcap = s.softcap,
                       .window = s.window,
+                      .chunked = s.chunked,
                       .cache_layer = {1},
                       .out = {2}};
   if (s.sinks) attention.sinks = add_vector(device, random_values(s.heads, 42));
@@ -193,6 +196,7 @@ std::vector<Shape> shapes() {
   return {
       {.heads = 9, .kv_heads = 3, .head_dim = 64, .rotary_dim = 64, .interleaved = true},
       {.heads = 4, .kv_heads = 1, .head_dim = 32, .window = 100},
+      {.heads = 4, .kv_heads = 1, .head_dim = 32, .window = 50, .chunked = true},
       {.heads = 4, .kv_heads = 1, .head_dim = 256, .window = 33, .norms = true, .rotary_dim = 256},
       {.heads = 2, .kv_heads = 2, .head_dim = 80, .softcap = 5.0F, .sinks = true},
       {.heads = 10, .kv_heads = 1, .head_dim = 48, .sinks = true, .rotary_dim = 24},

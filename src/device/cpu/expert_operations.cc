@@ -56,6 +56,11 @@ class ExpertGateUpOperation : public CpuOperation {
         const size_t at = (i - first) * kTileRows;
         float* const to = out.row(row) + size_t{route} * width + column;
         const size_t first_row = size_t{batch.expert} * width + column;
+        if (op_.weighs_input) {
+          const float weight = step.activations.tensor(op_.routes).row(row)[op_.chosen + route];
+          step.kernels().scale_and_cap(gated + at, count, weight, 0.0F);
+          step.kernels().scale_and_cap(upped + at, count, weight, 0.0F);
+        }
         add(gated + at, bias_of(step, op_.gate_bias, first_row), count);
         add(upped + at, bias_of(step, op_.up_bias, first_row), count);
         limit(gated + at, upped + at, count);
@@ -146,7 +151,8 @@ class CombineExpertsOperation : public CpuOperation {
       }
       const float* weights = step.activations.tensor(op_.routes).row(row) + op_.chosen;
       for (uint32_t r = 0; r < op_.chosen; ++r) {
-        step.kernels().add_scaled(out.row(row), in.row(row) + r * out.width, weights[r], out.width);
+        const float weight = op_.weighted ? weights[r] : 1.0F;
+        step.kernels().add_scaled(out.row(row), in.row(row) + r * out.width, weight, out.width);
       }
     });
   }

@@ -241,6 +241,7 @@ struct RouterCase {
   uint32_t groups, chosen_groups;
   bool normalise, correction, clamped = false;
   bool scales = false;
+  bool weighs_input = false;
 };
 
 /// Router, experts and their sum. `experts_apart` makes a part of each expert; without it all are in one.
@@ -294,10 +295,11 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
     gate_up.up_offset = 1.0F;
     down.bias = add_vector(device, random_values(kExperts * kHidden, 62));
   }
+  gate_up.weighs_input = c.weighs_input;
   r.operations.push_back(gate_up);
   r.operations.push_back(down);
-  r.operations.push_back(
-      CombineExperts{.in = {4}, .routes = {2}, .chosen = kChosen, .shared = TensorId{0}, .out = {5}});
+  r.operations.push_back(CombineExperts{
+      .in = {4}, .routes = {2}, .chosen = kChosen, .weighted = !c.weighs_input, .shared = TensorId{0}, .out = {5}});
   r.logits = {5};
   return r;
 }
@@ -309,7 +311,8 @@ TEST_P(Product, ExpertsAreTheReferences) {
                               {RouterKind::sigmoid, 1, 1, true, true},
                               {RouterKind::sigmoid, 4, 2, true, true},
                               {RouterKind::softmax_of_chosen, 1, 1, false, false},
-                              {RouterKind::softmax_of_chosen, 1, 1, false, false, true}};
+                              {RouterKind::softmax_of_chosen, 1, 1, false, false, true},
+                              {RouterKind::sigmoid_of_chosen, 1, 1, false, false, false, false, true}};
   for (const RouterCase& c : cases) {
     for (const NumberFormat format : {NumberFormat::f32, NumberFormat::q8_0, NumberFormat::mxfp4}) {
       for (const bool apart : {false, true}) {

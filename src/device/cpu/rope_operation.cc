@@ -46,7 +46,8 @@ class RopeOperation : public CpuOperation {
     float* const to = step.activations.tensor(op_.out).row(token);
     make_heads(step, token, op_.heads, op_.q_norm, step.activations.tensor(op_.qkv).row(token), to);
     if (op_.query_growth == 0) return;
-    const uint32_t periods = step.places[token].position / op_.query_growth_positions;
+    const uint32_t position = step.places[token].position + op_.query_growth_shift;
+    const uint32_t periods = position / op_.query_growth_positions;
     const auto grown = static_cast<float>(1.0 + op_.query_growth * std::log1p(periods));
     step.kernels().scale_and_cap(to, size_t{op_.heads} * op_.head_dim, grown, 0.0F);
   }

@@ -73,6 +73,9 @@ void run(const Step& step, const ChooseExperts& op) {
     std::vector<double> chosen;
     for (const uint32_t e : experts) chosen.push_back(weights[e]);
     if (op.kind == RouterKind::softmax_of_chosen) chosen = softmax(chosen);
+    if (op.kind == RouterKind::sigmoid_of_chosen) {
+      for (double& weight : chosen) weight = 1 / (1 + std::exp(-weight));
+    }
     const double sum = op.normalise ? std::accumulate(chosen.begin(), chosen.end(), 1e-20) : 1;
     const auto out = step.row(op.out, t);
     for (uint32_t r = 0; r < op.chosen; ++r) {
@@ -91,12 +94,13 @@ void run(const Step& step, const ExpertGateUp& op) {
   for_each_route(step, op.routes, op.chosen, [&](uint32_t t, uint32_t r, uint32_t expert) {
     std::vector<float> row(gate.cols());
     const auto in = step.row(op.in, t), out = step.row(op.out, t);
+    const double weight = op.weighs_input ? step.row(op.routes, t)[op.chosen + r] : 1;
     for (uint32_t i = 0; i < width; ++i) {
       const uint32_t at = expert * width + i;
       gate.read_row(at, row);
-      const double g = std::min(dot(in, row) + bias_of(step, op.gate_bias, at), limit);
+      const double g = std::min(weight * dot(in, row) + bias_of(step, op.gate_bias, at), limit);
       up.read_row(at, row);
-      const double u = std::clamp(dot(in, row) + bias_of(step, op.up_bias, at), -limit, limit);
+      const double u = std::clamp(weight * dot(in, row) + bias_of(step, op.up_bias, at), -limit, limit);
       out[static_cast<size_t>(r) * width + i] = static_cast<float>(activate(op.activation, g) * (u + op.up_offset));
     }
   });
@@ -123,7 +127,8 @@ void run(const Step& step, const CombineExperts& op) {
     for (size_t i = 0; i < out.size(); ++i) {
       double sum = op.shared ? step.row(*op.shared, t)[i] : 0;
       for (uint32_t r = 0; r < op.chosen; ++r) {
-        sum += static_cast<double>(routes[op.chosen + r]) * in[r * out.size() + i];
+        const double weight = op.weighted ? routes[op.chosen + r] : 1;
+        sum += weight * in[r * out.size() + i];
       }
       out[i] = static_cast<float>(sum);
     }

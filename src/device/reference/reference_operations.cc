@@ -48,7 +48,7 @@ void attend(const Step& step, const Attention& op, std::span<const int32_t> bloc
   const auto value = [&](uint32_t p) {
     return cache.values(layer, slot_of(block_table, p)).subspan(begin, op.head_dim);
   };
-  const uint32_t first = op.window > 0 && position + 1 > op.window ? position + 1 - op.window : 0;
+  const uint32_t first = op.first_position(position);
   const double sink = op.sinks ? step.storage.vectors[op.sinks->index][head] : -INFINITY;
   reference::attend(first, position + 1, sink, score, value, out);
 }
@@ -213,7 +213,8 @@ void run(const Step& step, const RopeAndStore& op) {
     norm(queries, op.q_norm);
     norm(keys, op.k_norm);
     if (!op.norm_after_rope) turn(queries, position), turn(keys, position);
-    const double grown = 1.0 + op.query_growth * std::log1p(position / op.query_growth_positions);
+    const double grown =
+        1.0 + op.query_growth * std::log1p((position + op.query_growth_shift) / op.query_growth_positions);
     std::ranges::transform(queries, step.row(op.out, t).begin(),
                            [&](float q) { return static_cast<float>(q * grown); });
     if (op.kv_heads == 0) return;

@@ -23,6 +23,7 @@ struct Shape {
   std::string name;
   uint32_t heads, kv_heads, head_dim;
   uint32_t window = 0;
+  bool chunked = false;
   float softcap = 0;
   bool sinks = false, norms = false, interleaved = false;
   bool quantized = false;         ///< a matmul over bytes follows
@@ -40,6 +41,7 @@ const std::vector<Shape> kShapes = {
     {.name = "window", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .sinks = true},
     {.name = "interleaved", .heads = 6, .kv_heads = 2, .head_dim = 80, .interleaved = true},
     {.name = "partial_rope", .heads = 4, .kv_heads = 2, .head_dim = 24, .turned_percent = 50},
+    {.name = "chunks", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .chunked = true},
     {.name = "one_kv_head", .heads = 12, .kv_heads = 1, .head_dim = 64, .window = 40},
     {.name = "group_of_sixteen", .heads = 32, .kv_heads = 2, .head_dim = 48, .window = 1, .norms = true},
     {.name = "wide_heads", .heads = 2, .kv_heads = 1, .head_dim = 256},
@@ -85,6 +87,7 @@ TestModel attention_model(const Shape& s) {
   store.norm_after_rope = s.norm_after_rope;
   store.query_growth = s.query_growth;
   store.query_growth_positions = 7;
+  store.query_growth_shift = 1;
   store.v_norm = s.v_norm;
   store.values_are_keys = s.values_are_keys;
   operations.push_back(store);
@@ -95,6 +98,7 @@ TestModel attention_model(const Shape& s) {
                          .scale = 2.0F / std::sqrt(static_cast<float>(s.head_dim)),
                          .softcap = s.softcap,
                          .window = s.window,
+                         .chunked = s.chunked,
                          .cache_layer = {1},
                          .out = mixed};
   if (s.sinks) attention.sinks = model.vector(s.heads, 1.0F);
@@ -175,8 +179,8 @@ std::vector<Case> cases() {
     }
   };
   add("chosen", "", {});
-  add("few", "attention_path=1,attention_separate_rope=1,attention_rounds=8,attention_heads=8", {"window"});
-  add("tiles", "attention_path=2", {"grouped", "window"});
+  add("few", "attention_path=1,attention_separate_rope=1,attention_rounds=8,attention_heads=8", {"window", "chunks"});
+  add("tiles", "attention_path=2", {"grouped", "window", "chunks"});
   add("matrices", "attention_path=3", {});
   // Stretches of 16 keys, three subgroups, two query heads: everything that can be cut is.
   add("splits",
@@ -184,7 +188,7 @@ std::vector<Case> cases() {
       {"grouped", "to_bytes"});
   add("matrices_otherwise",
       "attention_path=3,attention_matrix_subgroups=3,attention_shared_queries=1,attention_transpose_values=1",
-      {"window"});
+      {"window", "chunks"});
   return all;
 }
 

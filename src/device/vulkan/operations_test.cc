@@ -295,7 +295,8 @@ class ExpertsTest : public OperationsTest, public testing::WithParamInterface<Nu
 TEST_P(ExpertsTest, AgreeWithTheReference) {
   constexpr uint32_t kExperts = 8, kChosen = 3, kWidth = 512;
   const NumberFormat format = GetParam();
-  for (const RouterKind kind : {RouterKind::softmax, RouterKind::sigmoid, RouterKind::softmax_of_chosen}) {
+  for (const RouterKind kind :
+       {RouterKind::softmax, RouterKind::sigmoid, RouterKind::softmax_of_chosen, RouterKind::sigmoid_of_chosen}) {
     TestModel model(14);
     const uint32_t hidden = 768;
     const TensorId in = model.input(hidden), scores = model.tensor(Rows::tokens, kExperts);
@@ -318,7 +319,8 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                       .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
                       .expert_scales = grouped ? std::nullopt : std::optional(model.vector(kExperts, 0.5F, 1.0F)),
                       .out = routes});
-    const bool clamped = kind == RouterKind::softmax_of_chosen;  // as gpt-oss has it
+    const bool weighs_input = kind == RouterKind::sigmoid_of_chosen;  // as Llama 4 has it
+    const bool clamped = kind == RouterKind::softmax_of_chosen;       // as gpt-oss has it
     const auto bias = [&](uint32_t rows) {
       return clamped ? std::optional(model.vector(kExperts * rows, 0.5F)) : std::nullopt;
     };
@@ -333,6 +335,7 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                                       .activation = clamped ? Activation::quick_gelu : Activation::silu,
                                       .limit = clamped ? 0.5F : 0.0F,
                                       .up_offset = clamped ? 1.0F : 0.0F,
+                                      .weighs_input = weighs_input,
                                       .out = activated});
     operations.push_back(
         ExpertLinear{.in = activated,
@@ -342,7 +345,8 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                      .chosen = kChosen,
                      .bias = bias(hidden),
                      .out = outputs});
-    operations.push_back(CombineExperts{.in = outputs, .routes = routes, .chosen = kChosen, .shared = in, .out = out});
+    operations.push_back(CombineExperts{
+        .in = outputs, .routes = routes, .chosen = kChosen, .weighted = !weighs_input, .shared = in, .out = out});
     model.result(out);
     compare_token_counts(model, kFloatTolerance, "experts", {1, 5, 17});
   }

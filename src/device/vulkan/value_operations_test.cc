@@ -6,8 +6,8 @@ namespace hearth::vulkan {
 namespace {
 
 TEST_F(OperationsTest, ActivateTakesValueByValue) {
-  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu,
-                                      Activation::relu_squared, Activation::xielu}) {
+  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu,
+                                      Activation::relu, Activation::relu_squared, Activation::xielu}) {
     TestModel model(13);
     const TensorId in = model.input(416), activated = model.tensor(Rows::tokens, 416);
     const TensorId out = model.tensor(Rows::tokens, 77);

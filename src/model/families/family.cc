@@ -15,12 +15,11 @@
 namespace hearth {
 namespace {
 
-constexpr std::array kFamilies = {&kLlama,         &kQwen2,     &kQwen3,      &kMistral,    &kMinistral3, &kGemma2,
-                                  &kGemma3,        &kGemma4,    &kPhi3,       &kOlmo,       &kGranite,    &kCohere2,
-                                  &kSeedOss,       &kSmolLM3,   &kGlm4,       &kExaone4,    &kErnie,      &kHunyuan,
-                                  &kArcee,         &kApertus,   &kStarcoder2, &kStableLm,   &kQwen3Moe,   &kMixtral,
-                                  &kGlm4Moe,       &kMiniMaxM2, &kGptOss,     &kLfm2,       &kQwen3Next,  &kQwen35,
-                                  &kGraniteHybrid, &kNemotronH, &kDeepseekV3, &kGlm4MoeLite};
+constexpr std::array kFamilies = {
+    &kLlama,  &kQwen2,   &kQwen3,      &kMistral,  &kMinistral3,    &kGemma2,    &kGemma3,     &kGemma4,     &kPhi3,
+    &kOlmo,   &kGranite, &kCohere2,    &kSeedOss,  &kSmolLM3,       &kGlm4,      &kExaone4,    &kErnie,      &kHunyuan,
+    &kArcee,  &kApertus, &kStarcoder2, &kStableLm, &kQwen3Moe,      &kMixtral,   &kGlm4Moe,    &kMiniMaxM2,  &kGptOss,
+    &kLlama4, &kLfm2,    &kQwen3Next,  &kQwen35,   &kGraniteHybrid, &kNemotronH, &kDeepseekV3, &kGlm4MoeLite};
 
 /// What could be meant by a name that no family has.
 std::string known(std::span<const std::string_view> Family::*names, std::string_view wanted) {

@@ -59,6 +59,7 @@ extern const Family kMixtral;
 extern const Family kGlm4Moe;
 extern const Family kMiniMaxM2;
 extern const Family kGptOss;
+extern const Family kLlama4;
 extern const Family kLfm2;
 extern const Family kQwen3Next;
 extern const Family kQwen35;

@@ -40,7 +40,8 @@ AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const 
   w.qkv_bias = plan.bias(biases, i);
   const bool each_head = c.head_norm == HeadNorm::each_head;
   w.q_norm = plan.norm(name(n.q_norm), each_head ? c.head_dim : q, i);
-  if (!c.reads_layer) w.k_norm = plan.norm(name(n.k_norm), each_head ? c.head_dim : kv, i);
+  if (c.unweighted_norms) w.q_norm = w.k_norm = plan.ones(c.head_dim, i);
+  if (!c.reads_layer && !c.unweighted_norms) w.k_norm = plan.norm(name(n.k_norm), each_head ? c.head_dim : kv, i);
   if (!n.sinks.empty()) w.sinks = plan.vector(name(n.sinks), {{c.heads}}, i);
   w.output = plan.matrix(MatrixRole::stacked, {{name(n.output), place.hidden}}, c.q_width(), {i});
   w.output_bias = plan.bias({{name(n.output_bias), place.hidden}}, i);
@@ -62,6 +63,7 @@ TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeig
                        .rope = c.rope ? std::optional(RopeId{*c.rope}) : std::nullopt,
                        .query_growth = c.query_growth,
                        .query_growth_positions = c.query_growth_positions,
+                       .query_growth_shift = c.query_growth_shift,
                        .cache_layer = cache};
   const TensorId qkv = r.tensor("qkv", rope.row_heads() * c.head_dim);
   const TensorId query = r.tensor("query", c.q_width());
@@ -77,6 +79,7 @@ TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeig
                    .scale = c.scale,
                    .softcap = c.softcap,
                    .window = c.window,
+                   .chunked = c.chunked,
                    .sinks = w.sinks,
                    .cache_layer = cache,
                    .out = mixed});

@@ -98,6 +98,7 @@ void record_experts(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w
                       .activation = c.activation,
                       .limit = c.limit,
                       .up_offset = c.up_offset,
+                      .weighs_input = c.weighs_input,
                       .out = activated});
   r.emit(ExpertLinear{.in = activated,
                       .routes = routes,
@@ -117,7 +118,8 @@ void record_experts(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w
       shared = gated;
     }
   }
-  r.emit(CombineExperts{.in = mixed, .routes = routes, .chosen = c.chosen, .shared = shared, .out = branch});
+  r.emit(CombineExperts{
+      .in = mixed, .routes = routes, .chosen = c.chosen, .weighted = !c.weighs_input, .shared = shared, .out = branch});
 }
 
 }  // namespace hearth

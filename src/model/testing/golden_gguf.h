@@ -134,11 +134,12 @@ class GoldenGguf {
     return out;
   }
 
-  /// The columns first, first + step ... of a bf16 tensor, as the rows of each matrix where it is `transposed`.
+  /// The columns first, first + step ... before end of a bf16 tensor, as the rows of each matrix where it is
+  /// `transposed`.
   static std::string every(const std::string& bytes, const TensorInfo& info, const Json& columns, bool transposed) {
     const auto cols = static_cast<size_t>(info.shape.back());
     const size_t rows = info.shape.size() > 2 ? static_cast<size_t>(info.shape[info.shape.size() - 2]) : 1;
-    const size_t first = columns[0], step = columns[1], taken = (cols - first + step - 1) / step;
+    const size_t first = columns[0], end = columns[1], step = columns[2], taken = (end - first + step - 1) / step;
     std::string out;
     for (size_t begin = 0; begin < bytes.size(); begin += 2 * rows * cols) {
       for (size_t i = 0; i < rows * taken; ++i) {

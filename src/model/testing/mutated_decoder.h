@@ -120,6 +120,7 @@ std::string describe_config(Choose&& choose) {
                                        "glm4_moe",
                                        "minimax_m2",
                                        "gpt_oss",
+                                       "llama4_text",
                                        "lfm2",
                                        "qwen3_next",
                                        "qwen3_5_text",

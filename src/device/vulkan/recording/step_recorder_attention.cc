@@ -41,7 +41,8 @@ Result<void> StepRecorder::emit(const RopeAndStore& op) {
       .pairs = rope.pairs,
       .epsilon = op.epsilon,
       .query_growth = op.query_growth,
-      .query_growth_positions = op.query_growth_positions};
+      .query_growth_positions = op.query_growth_positions,
+      .query_growth_shift = op.query_growth_shift};
   constexpr uint32_t kSubgroups = 4;
   const PipelineKey key = {
       Shader::rope_and_store,
@@ -98,7 +99,7 @@ shared::AttentionArguments StepRecorder::attention_arguments(const Attention& op
           .kv_heads = op.kv_heads,
           .scale = op.scale,
           .softcap = op.softcap,
-          .window = op.window,
+          .window = op.window | (op.chunked ? shared::kWindowIsChunk : 0),
           .splits = 1};
 }
 

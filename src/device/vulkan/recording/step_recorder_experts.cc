@@ -20,6 +20,8 @@ uint32_t kind_constant(RouterKind kind) {
       return shared::kRouterSigmoid;
     case RouterKind::softmax_of_chosen:
       return shared::kRouterSoftmaxOfChosen;
+    case RouterKind::sigmoid_of_chosen:
+      return shared::kRouterSigmoidOfChosen;
   }
   return shared::kRouterSoftmax;
 }
@@ -85,7 +87,7 @@ Result<void> StepRecorder::emit(const ExpertGateUp& op) {
   const uint32_t activation = function_constant(op.activation) | (op.gate_bias ? shared::kActivationBias : 0);
   const PipelineKey key = {Shader::expert_gate_up,
                            kSubgroups * c_.gpu.properties().subgroup_size,
-                           {layout.encoding, activation, is_logits(op.in)}};
+                           {layout.encoding, activation, op.weighs_input, is_logits(op.in)}};
   const std::array reads = {access(op.in), access(op.routes)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.in) * op.chosen, divide_up(expert_width, kSubgroups)}, reads,
@@ -124,7 +126,8 @@ Result<void> StepRecorder::emit(const CombineExperts& op) {
                                                      .result = floats(op.out),
                                                      .width = width(op.out)};
   constexpr uint32_t kThreads = 128;
-  const PipelineKey key = {Shader::combine_experts, kThreads, {op.chosen, op.shared.has_value(), is_logits(op.out)}};
+  const PipelineKey key = {
+      Shader::combine_experts, kThreads, {op.chosen, op.shared.has_value(), op.weighted, is_logits(op.out)}};
   std::vector<Access> reads = {access(op.in), access(op.routes)};
   if (op.shared) reads.push_back(access(*op.shared));
   const std::array writes = {access(op.out)};

@@ -71,6 +71,7 @@ HEARTH_CONSTANT kActivationQuickGelu = 7;
 HEARTH_CONSTANT kRouterSoftmax = 0;
 HEARTH_CONSTANT kRouterSigmoid = 1;
 HEARTH_CONSTANT kRouterSoftmaxOfChosen = 2;
+HEARTH_CONSTANT kRouterSigmoidOfChosen = 3;
 HEARTH_CONSTANT kActivationBias = 16;
 
 /// Most candidates of a row of logits (device/step.h).
@@ -254,7 +255,11 @@ struct RopeAndStoreArguments {
   float epsilon;
   float query_growth;
   uint query_growth_positions;
+  uint query_growth_shift;
 };
+
+/// Added to AttentionArguments::window.
+HEARTH_CONSTANT kWindowIsChunk = 0x80000000;
 
 /// Places inside a buffer are counted from its address in the units of what lies there, so that the arguments stay
 /// small.
@@ -276,7 +281,7 @@ struct AttentionArguments {
   uint kv_heads;
   float scale;
   float softcap;
-  uint window;
+  uint window;  ///< with kWindowIsChunk of chunks
   uint splits;  ///< most parts of a context
   uint pairs;   ///< that rope turns
   float epsilon;

@@ -49,7 +49,7 @@ void main() {
     if (!NORM_LAST) pair *= weight;
     if (!is_value && i < a.pairs) pair = turn(pair, a.rope, position, a.pairs, i);
     if (NORM_LAST) pair *= weight;
-    if (GROWTH && is_query) pair *= 1 + a.query_growth * log(1 + float(position / a.query_growth_positions));
+    if (GROWTH && is_query) pair *= 1 + a.query_growth * log(1 + float((position + a.query_growth_shift) / a.query_growth_positions));
     head_values[base + at.x] = pair.x;
     head_values[base + at.y] = pair.y;
   }

@@ -99,6 +99,9 @@ void main() {
     for (uint r = 0; r < CHOSEN; ++r) all += weights[r] = exp(weights[r] - most);
     for (uint r = 0; r < CHOSEN; ++r) weights[r] /= all;
   }
+  if (KIND == kRouterSigmoidOfChosen) {
+    for (uint r = 0; r < CHOSEN; ++r) weights[r] = 1 / (1 + exp(-weights[r]));
+  }
   for (uint r = 0; r < CHOSEN; ++r) sum += weights[r];
   if (gl_SubgroupInvocationID != 0) return;
   for (uint r = 0; r < CHOSEN; ++r) {
