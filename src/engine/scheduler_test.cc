@@ -44,9 +44,9 @@ class SchedulerTest : public testing::Test {
     for (const ScheduledSequence& scheduled : schedule(prompt_tokens)) {
       Sequence& sequence = *scheduled.sequence;
       EXPECT_TRUE(result.emplace(sequence.arrival, scheduled).second) << "twice in a step";
-      EXPECT_LE(sequence.computed + scheduled.token_count, sequence.size());
-      EXPECT_EQ(scheduled.logit_count > 0, sequence.computed + scheduled.token_count > sequence.first_logit_position());
-      tokens += scheduled.token_count;
+      EXPECT_LE(sequence.computed + scheduled.rows.count(), sequence.size());
+      EXPECT_EQ(scheduled.logit_count > 0, sequence.computed + scheduled.rows.count() > sequence.first_logit_position());
+      tokens += scheduled.rows.count();
       scheduler_->commit(scheduled);
       if (sequence.remaining() == 0) sequence.tokens.push_back(0);
     }
@@ -66,12 +66,12 @@ class SchedulerTest : public testing::Test {
 TEST_F(SchedulerTest, OnePromptAloneTakesTheWholeBudget) {
   use(100, {.max_batched_tokens = 300});
   add(700);
-  EXPECT_EQ(step().at(1).token_count, 300U);
-  EXPECT_EQ(step().at(1).token_count, 300U);
+  EXPECT_EQ(step().at(1).rows.count(), 300U);
+  EXPECT_EQ(step().at(1).rows.count(), 300U);
   const auto last = step().at(1);
-  EXPECT_EQ(last.token_count, 100U);
+  EXPECT_EQ(last.rows.count(), 100U);
   EXPECT_EQ(last.logit_count, 1U);
-  EXPECT_EQ(step().at(1).token_count, 1U);
+  EXPECT_EQ(step().at(1).rows.count(), 1U);
 }
 
 TEST_F(SchedulerTest, StepsTakePromptsInOrderAndDecodeAll) {
@@ -80,13 +80,13 @@ TEST_F(SchedulerTest, StepsTakePromptsInOrderAndDecodeAll) {
   add(30);
   add(30);
   auto first = step(50);
-  EXPECT_EQ(first.at(1).token_count, 30U);
-  EXPECT_EQ(first.at(2).token_count, 20U);
+  EXPECT_EQ(first.at(1).rows.count(), 30U);
+  EXPECT_EQ(first.at(2).rows.count(), 20U);
   EXPECT_FALSE(first.contains(3));
   auto second = step(50);
-  EXPECT_EQ(second.at(1).token_count, 1U);
-  EXPECT_EQ(second.at(2).token_count, 10U);
-  EXPECT_EQ(second.at(3).token_count, 30U);
+  EXPECT_EQ(second.at(1).rows.count(), 1U);
+  EXPECT_EQ(second.at(2).rows.count(), 10U);
+  EXPECT_EQ(second.at(3).rows.count(), 30U);
 }
 
 TEST_F(SchedulerTest, WhoeverChoosesTheSizeOfAStepIsToldWhatItMayBeMadeOf) {
@@ -168,26 +168,26 @@ TEST_F(SchedulerTest, AFollowerWaitsForAPrefixThatIsBeingComputedButNotTheOthers
   add(66, 7);
   add(60);
   auto first = step(32);
-  EXPECT_EQ(first.at(1).token_count, 32U);
+  EXPECT_EQ(first.at(1).rows.count(), 32U);
   EXPECT_FALSE(first.contains(2));
   auto second = step(32);
-  EXPECT_EQ(second.at(1).token_count, 32U);
+  EXPECT_EQ(second.at(1).rows.count(), 32U);
   EXPECT_FALSE(second.contains(2));
   auto third = step(32);
-  EXPECT_EQ(third.at(1).token_count, 6U);
-  EXPECT_EQ(third.at(2).token_count, 2U) << "64 tokens were there by now";
-  EXPECT_EQ(third.at(3).token_count, 24U);
+  EXPECT_EQ(third.at(1).rows.count(), 6U);
+  EXPECT_EQ(third.at(2).rows.count(), 2U) << "64 tokens were there by now";
+  EXPECT_EQ(third.at(3).rows.count(), 24U);
   EXPECT_EQ(sequences_[2].blocks.tables[0][3], sequences_[1].blocks.tables[0][3]);
 }
 
 TEST_F(SchedulerTest, AShortPromptOvertakesLongOnesAndNoneWaitsForEver) {
   use(10000, {.max_batched_tokens = 512});
   for (int i = 0; i < 8; ++i) add(8000);
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(1).token_count, 512U) << "one after another, as they came";
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(1).rows.count(), 512U) << "one after another, as they came";
   add(100);
   const auto next = step();
-  EXPECT_EQ(next.at(9).token_count, 100U);
-  EXPECT_EQ(next.at(1).token_count, 412U);
+  EXPECT_EQ(next.at(9).rows.count(), 100U);
+  EXPECT_EQ(next.at(1).rows.count(), 412U);
   // Short ones keep coming, enough for most of every step.
   int steps = 0;
   for (; sequences_[8].computed < 8000; ++steps) {
@@ -234,7 +234,7 @@ TEST_F(SchedulerTest, PriorityComesBeforeEverything) {
   step();
   sequences_[arrivals_ + 1].priority = -1;
   add(3000);
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(3).token_count, 512U);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(3).rows.count(), 512U);
   sequences_[arrivals_ + 1].priority = 1;
   add(10);
   for (int i = 0; i < 7; ++i) EXPECT_FALSE(step().contains(4));
@@ -267,7 +267,7 @@ TEST_F(SchedulerTest, AUserRunsNoMoreRequestsThanAllowed) {
 }
 
 TEST_F(SchedulerTest, LogitsOfPromptsAreLimitedInEachStep) {
-  use(100, {.max_batched_tokens = 512, .prompt_logit_rows = 20});
+  use(100, {.max_batched_tokens = 512, .more_logit_rows = 20});
   add(60).next_prompt_logits = 0;
   add(60).next_prompt_logits = 0;
   uint32_t positions[2] = {0, 0};
@@ -277,7 +277,7 @@ TEST_F(SchedulerTest, LogitsOfPromptsAreLimitedInEachStep) {
       rows += scheduled.logit_count;
       ++sequences;
       if (scheduled.sequence->computed <= 60) {
-        EXPECT_EQ(scheduled.logit_count, scheduled.token_count) << "every position of the prompt";
+        EXPECT_EQ(scheduled.logit_count, scheduled.rows.count()) << "every position of the prompt";
         positions[arrival - 1] += scheduled.logit_count;
       }
     }
@@ -312,7 +312,7 @@ TEST_F(SchedulerTest, AStepAheadIsTheNextStep) {
     for (size_t s = 0; s < 3; ++s) {
       EXPECT_EQ(next[s].sequence, ahead[s].sequence);
       EXPECT_EQ(next[s].context_tokens, ahead[s].context_tokens);
-      EXPECT_EQ(next[s].token_count, ahead[s].token_count);
+      EXPECT_EQ(next[s].rows.count(), ahead[s].rows.count());
       EXPECT_EQ(next[s].logit_count, ahead[s].logit_count);
     }
     in_flight = ahead;
@@ -333,7 +333,7 @@ TEST_F(SchedulerTest, NothingRunsAheadOfPromptsNewcomersOrMissingBlocks) {
   first.tokens.resize(128, 1);  // all eight blocks
   step(), step(), step();
   ASSERT_EQ(first.computed, 128U);
-  in_flight = {{.sequence = &first, .context_tokens = 127, .token_count = 1, .logit_count = 1}};
+  in_flight = {{.sequence = &first, .context_tokens = 127, .rows = {.decode = 1}, .logit_count = 1}};
   first.tokens.resize(128);
   EXPECT_TRUE(scheduler_->schedule_ahead(in_flight).empty()) << "no block is left";
 }
