@@ -82,6 +82,45 @@ TEST(SequenceStates, AStepThatWasNotMadeIsPreparedOtherwise) {
   EXPECT_EQ(pool.used_count(), 2U);
 }
 
+TEST(SequenceStates, AStepThatMayGoBackLeavesTheStateBeforeIt) {
+  BlockPool pool(2);
+  SequenceStates states;
+  states.step(pool, 0, 20, false, false);
+  const int32_t before = states.table()[1];
+  states.step(pool, 20, 21, false, false);  // prepared, not made
+  ASSERT_EQ(states.table(), (Table{before, before}));
+  ASSERT_TRUE(states.can_step(pool, 20, true));
+  states.step(pool, 20, 25, false, true);
+  const int32_t after = states.table()[1];
+  EXPECT_EQ(states.table(), (Table{before, after}));
+  EXPECT_NE(before, after);
+  // Two of its tokens were right, and are computed again with the next one.
+  states.step(pool, 20, 23, false, false);
+  EXPECT_EQ(states.table(), (Table{before, after}));
+  // All of the next ones are right: the blocks take turns.
+  ASSERT_TRUE(states.can_step(pool, 23, true));
+  states.step(pool, 23, 26, false, true);
+  EXPECT_EQ(states.table(), (Table{after, before}));
+  states.step(pool, 26, 27, false, false);
+  EXPECT_EQ(states.table(), (Table{before, before}));
+  EXPECT_EQ(pool.used_count(), 1U);
+
+  SequenceStates other;
+  other.step(pool, 0, 5, false, false);
+  EXPECT_FALSE(states.can_step(pool, 27, true)) << "no second block";
+  EXPECT_TRUE(states.can_step(pool, 27, false));
+}
+
+TEST(SequenceStates, AStateThatWasToBeKeptBehindWrongTokensIsNot) {
+  BlockPool pool(4);
+  SequenceStates states;
+  states.step(pool, 0, 12, false, false);
+  states.step(pool, 12, 16, true, true);
+  states.step(pool, 12, 14, false, false);  // it went back
+  states.publish(pool, 16, hash_of(1), true);
+  EXPECT_FALSE(pool.find(hash_of(1)));
+}
+
 TEST(SequenceStates, KeepsNothingWhereThereIsNoBlockToSpare) {
   BlockPool pool(1);
   SequenceStates states;
