@@ -1,8 +1,9 @@
 // The law of the engine on real devices: a request's logits are bit for bit the same alone, beside others, however its
-// prompt is cut into steps, with a cached prefix and after a preemption.
+// prompt is cut into steps, with a cached prefix, after a preemption, and when its tokens were drafted and verified.
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -70,6 +71,49 @@ TEST_P(DeviceLaw, NeitherDoesPreemption) {
   Served served = serve({.context_length = 128, .max_sequences = 5, .cache_bytes = bytes + bytes / 4});
   expect_as_alone(served);
   EXPECT_GT(served.preemptions(), 0U);
+}
+
+/// Guesses what follows in one of `answers` to `requests`, prompts and tokens, and is wrong one time in three.
+DraftTokens drafts_from(const std::vector<Request>& requests, const std::vector<Outcome>& answers,
+                        std::atomic<uint32_t>& asked) {
+  std::vector<std::vector<int32_t>> known;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    known.push_back(requests[i].prompt);
+    known.back().insert(known.back().end(), answers[i].tokens.begin(), answers[i].tokens.end());
+  }
+  return [known, &asked](std::span<const int32_t> tokens, uint32_t most) {
+    const uint32_t step = ++asked;
+    std::vector<int32_t> drafts;
+    for (const std::vector<int32_t>& each : known) {
+      if (each.size() < tokens.size() || !std::equal(tokens.begin(), tokens.end(), each.begin())) continue;
+      const auto next = each.begin() + static_cast<ptrdiff_t>(tokens.size());
+      drafts.assign(next, std::min(next + std::min(most, step % 7), each.end()));
+    }
+    for (size_t i = 0; i < drafts.size(); ++i) {
+      if (mix_bits(step * 31 + i) % 3 == 0) drafts[i] = (drafts[i] + 1) % static_cast<int32_t>(kVocabulary);
+    }
+    return drafts;
+  };
+}
+
+TEST_P(DeviceLaw, NeitherDoDraftsWhateverIsRightAboutThem) {
+  const std::vector<Outcome> expected = alone();
+  for (const bool prefix_cache : {false, true}) {
+    std::atomic<uint32_t> asked = 0;
+    const auto& [family, device] = GetParam();
+    Served served(family, device, {.max_sequences = 4, .max_batched_tokens = 64, .prefix_cache = prefix_cache},
+                  drafts_from(requests_, expected, asked));
+    std::vector<std::future<Outcome>> futures;
+    for (const Request& each : requests_) futures.push_back(served.submit(each));
+    uint32_t tokens = 0;
+    for (size_t i = 0; i < futures.size(); ++i) {
+      SCOPED_TRACE(i);
+      const Outcome outcome = futures[i].get();
+      expect_equal_bits(outcome, expected[i]);
+      tokens += static_cast<uint32_t>(outcome.tokens.size());
+    }
+    EXPECT_LT(asked, 0.9 * tokens) << "several tokens came of one step";
+  }
 }
 
 // The device's candidates, and steps ahead where it takes them, against whole rows.

@@ -30,9 +30,10 @@ std::vector<int32_t> end_tokens_of(const Model& model, const Tokenizer* tokenize
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
-                                              RebuildProgram rebuild) {
+                                              RebuildProgram rebuild, DraftTokens draft) {
   EngineParts parts;
   parts.rebuild = std::move(rebuild);
+  parts.draft = std::move(draft);
   parts.options = options;
   EngineOptions large_steps = options;
   large_steps.max_batched_tokens = kLargeStep;

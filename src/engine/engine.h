@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -36,6 +37,11 @@ struct EngineOptions {
 using RebuildProgram = std::function<Result<std::unique_ptr<Program>>(
     const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits, const std::stop_token& stop)>;
 
+/// Guesses at the tokens behind `tokens`, at most so many, in their order. The next step computes them beside the
+/// others, and takes them as far as they are what the sampler chooses: so they change how soon tokens come, not which.
+/// Called on the engine's thread for each answer before each step.
+using DraftTokens = std::function<std::vector<int32_t>(std::span<const int32_t> tokens, uint32_t most)>;
+
 /// Handle of a submitted request; cancels it when asked.
 using RequestHandle = uint64_t;
 
@@ -50,9 +56,9 @@ class Engine {
   ///
   /// When the device is lost, the requests on their way fail with that error, and the engine goes on with what
   /// `rebuild` gives; requests that come meanwhile wait. If it gives an error, or there is no `rebuild`, all further
-  /// ones fail.
+  /// ones fail. Without `draft` nothing is guessed.
   static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
-                                               RebuildProgram rebuild = {});
+                                               RebuildProgram rebuild = {}, DraftTokens draft = {});
 
   /// Finishes nothing: running requests end as cancelled.
   virtual ~Engine() = default;

@@ -10,13 +10,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Prompt tokens of a step whose logits may be wanted, beside one row for each sequence.
-constexpr uint32_t kPromptLogitRows = 64;
+/// Rows of a step whose logits may be wanted, beside one for each sequence: of drafts, and of prompts with logprobs.
+constexpr uint32_t kMoreLogitRows = 64;
 
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
   return {.max_sequences = options.max_sequences,
           .max_batched_tokens = options.max_batched_tokens,
-          .prompt_logit_rows = kPromptLogitRows,
+          .more_logit_rows = kMoreLogitRows,
           .prefix_cache = options.prefix_cache};
 }
 
@@ -32,7 +32,7 @@ std::span<const T> take_first(std::span<const T>& left, size_t count) {
 
 ProgramLimits program_limits(const EngineOptions& options) {
   return {.tokens = options.max_batched_tokens,
-          .logit_rows = options.max_sequences + kPromptLogitRows,
+          .logit_rows = options.max_sequences + kMoreLogitRows,
           .sequences = options.max_sequences,
           .prepare = true};
 }
@@ -64,6 +64,7 @@ void EngineLoop::run(const std::stop_token& stop) {
 
 void EngineLoop::step() {
   if (in_flight_.empty()) {
+    draft_tokens();
     submit_step(
         scheduler_.schedule([this](const StepOutlook& ahead) { return step_size_.prompt_tokens(step_cost_, ahead); }));
   }
@@ -71,6 +72,18 @@ void EngineLoop::step() {
   deliver_events();
   update_metrics();
   take_results();
+}
+
+void EngineLoop::draft_tokens() {
+  if (!parts_.draft) return;
+  for (const auto& [handle, active] : requests_) {
+    Sequence& sequence = active->sequence;
+    if (!sequence.is_decoding) continue;
+    // When all are right, one more token follows.
+    const uint32_t most = active->max_size - sequence.size() - 1;
+    sequence.drafts = most > 0 ? parts_.draft(sequence.tokens, most) : std::vector<int32_t>();
+    sequence.drafts.resize(std::min<size_t>(sequence.drafts.size(), most));
+  }
 }
 
 void EngineLoop::submit_step(const std::vector<ScheduledSequence>& step) {
@@ -81,7 +94,7 @@ void EngineLoop::submit_step(const std::vector<ScheduledSequence>& step) {
 }
 
 bool EngineLoop::may_run_ahead() const {
-  if (!program_->runs_ahead() || in_flight_.size() != 1 || !in_flight_.front().submitted) return false;
+  if (parts_.draft || !program_->runs_ahead() || in_flight_.size() != 1 || !in_flight_.front().submitted) return false;
   return std::ranges::all_of(in_flight_.front().sequences, [&](const ScheduledSequence& scheduled) {
     if (scheduled.sequence == nullptr) return true;
     return scheduled.candidates == 1 && requests_.at(scheduled.sequence->arrival)->goes_on_after_next();
@@ -108,9 +121,11 @@ void EngineLoop::take_results() {
     if (!output) {
       if (scheduled.sequence != nullptr) fail_request(*requests_.at(scheduled.sequence->arrival), output.error());
     } else if (scheduled.candidates > 0) {
-      postprocess(scheduled, take_first(left.candidates, size_t{scheduled.logit_count} * scheduled.candidates));
+      const size_t count = size_t{scheduled.logit_count} * scheduled.candidates;
+      postprocess(scheduled, {.candidates = take_first(left.candidates, count)});
     } else {
-      postprocess(scheduled, take_first(left.logits, size_t{scheduled.logit_count} * parts_.vocabulary));
+      const size_t count = size_t{scheduled.logit_count} * parts_.vocabulary;
+      postprocess(scheduled, {.logits = take_first(left.logits, count)});
     }
   }
 }
@@ -142,29 +157,22 @@ void EngineLoop::come_to_rest() {
   update_metrics();
 }
 
-void EngineLoop::postprocess(const ScheduledSequence& scheduled, std::span<const float> logits) {
+void EngineLoop::postprocess(const ScheduledSequence& scheduled, RowResults results) {
   if (scheduled.sequence == nullptr) return;
   ActiveRequest& active = *requests_.at(scheduled.sequence->arrival);
-  scheduler_.commit(scheduled);
-  const uint32_t size = active.sequence.size();
-  uint32_t position = active.sequence.computed - scheduled.logit_count;
-  for (; !logits.empty(); logits = logits.subspan(parts_.vocabulary)) {
-    const auto row = logits.first(parts_.vocabulary);
-    if (++position < size) {
-      add_prompt_logprobs(active, position, row);
-    } else {
-      // The last row, after which the request may be gone.
-      append_token(active, sampler_.sample(active.sampling, row, active.banned()), row);
-    }
+  const StepRows& rows = scheduled.rows;
+  uint32_t position = scheduled.context_tokens + rows.count() - scheduled.logit_count;
+  for (uint32_t row = rows.choices(); row < scheduled.logit_count; ++row) {
+    add_prompt_logprobs(active, ++position, take_first(results.logits, parts_.vocabulary));
   }
-}
-
-void EngineLoop::postprocess(const ScheduledSequence& scheduled, std::span<const TokenLogit> candidates) {
-  if (scheduled.sequence == nullptr) return;
-  ActiveRequest& active = *requests_.at(scheduled.sequence->arrival);
+  RequestEvent event;
+  const auto ended = append_tokens(active, rows, results, event);
   scheduler_.commit(scheduled);
-  if (candidates.empty()) return;
-  append_token(active, sampler_.sample(active.sampling, candidates, active.banned()));
+  if (ended) return finish(active, *ended, std::move(event));
+  if (rows.choices() == 0) return;
+  active.choose_candidates();
+  event.usage = active.usage();
+  deliveries_.push_back({.request = &active, .event = std::move(event)});
 }
 
 void EngineLoop::add_prompt_logprobs(ActiveRequest& active, uint32_t position, std::span<const float> logits) {
@@ -172,17 +180,27 @@ void EngineLoop::add_prompt_logprobs(ActiveRequest& active, uint32_t position, s
   active.prompt_logprobs.push_back(sampler_.logprobs(logits, token, *active.request.logprobs));
 }
 
-void EngineLoop::append_token(ActiveRequest& active, const Result<int32_t>& chosen, std::span<const float> logits) {
-  if (!chosen) return fail_request(active, chosen.error());
-  RequestEvent event;
-  const auto alternatives = active.request.logprobs;
-  if (alternatives) event.logprobs.push_back(sampler_.logprobs(logits, *chosen, *alternatives));
-  event.prompt_logprobs.swap(active.prompt_logprobs);
-  metrics_.note_token(active, now_);
-  if (const auto reason = push_token(active, *chosen, event)) return finish(active, *reason, std::move(event));
-  active.choose_candidates();
-  event.usage = active.usage();
-  deliveries_.push_back({.request = &active, .event = std::move(event)});
+/// A token for each row of choices, as long as the next row's draft is what was chosen.
+std::optional<FinishReason> EngineLoop::append_tokens(ActiveRequest& active, const StepRows& rows, RowResults results,
+                                                      RequestEvent& event) {
+  if (rows.choices() > 0) event.prompt_logprobs.swap(active.prompt_logprobs);
+  const size_t candidates = results.candidates.size() / std::max(rows.choices(), 1U);
+  for (uint32_t row = 0; row < rows.choices(); ++row) {
+    const auto logits = take_first(results.logits, results.logits.empty() ? 0 : parts_.vocabulary);
+    const auto best = take_first(results.candidates, candidates);
+    const Result<int32_t> chosen = candidates > 0 ? sampler_.sample(active.sampling, best, active.banned())
+                                                  : sampler_.sample(active.sampling, logits, active.banned());
+    if (!chosen) {
+      event.error = chosen.error();
+      return FinishReason::failed;
+    }
+    const auto alternatives = active.request.logprobs;
+    if (alternatives) event.logprobs.push_back(sampler_.logprobs(logits, *chosen, *alternatives));
+    metrics_.note_token(active, now_);
+    if (const auto ended = push_token(active, *chosen, event)) return ended;
+    if (row < rows.verify && active.sequence.drafts[row] != *chosen) break;
+  }
+  return std::nullopt;
 }
 
 std::optional<FinishReason> EngineLoop::push_token(ActiveRequest& active, int32_t token, RequestEvent& event) {

@@ -32,6 +32,7 @@ struct EngineParts {
   std::vector<int32_t> end_tokens;
   const Tokenizer* tokenizer = nullptr;  ///< may be null
   RebuildProgram rebuild;                ///< may be empty
+  DraftTokens draft;                     ///< likewise
 };
 
 /// The largest step that an engine makes.
@@ -43,6 +44,7 @@ ProgramLimits program_limits(const EngineOptions& options);
 /// While the device works on a step, the thread hands out the events of the step before. Where the program runs ahead
 /// and all that runs is greedy decoding, the next step is submitted before the tokens of the one in flight are known,
 /// which the device passes on by itself. If a request turns out to have ended, its row of the next step is dropped.
+/// Where tokens are drafted, steps wait for what the drafts are to follow.
 class EngineLoop final : public Engine {
  public:
   explicit EngineLoop(EngineParts parts);
@@ -74,20 +76,27 @@ class EngineLoop final : public Engine {
     std::unique_ptr<ActiveRequest> ended;
   };
 
+  /// What a step gave for the rows of one sequence whose logits it wanted: whole rows, or the best of each.
+  struct RowResults {
+    std::span<const float> logits;
+    std::span<const TokenLogit> candidates;
+  };
+
   void run(const std::stop_token& stop);
   bool take_commands(const std::stop_token& stop);
   void end_overdue_requests();
   void step();
+  void draft_tokens();
   void submit_step(const std::vector<ScheduledSequence>& step);
   bool may_run_ahead() const;
   void take_results();
   void replace_program(const Error& lost);
   void fail_all(const Error& error);
   void come_to_rest();
-  void postprocess(const ScheduledSequence& scheduled, std::span<const float> logits);
-  void postprocess(const ScheduledSequence& scheduled, std::span<const TokenLogit> candidates);
+  void postprocess(const ScheduledSequence& scheduled, RowResults results);
   void add_prompt_logprobs(ActiveRequest& active, uint32_t position, std::span<const float> logits);
-  void append_token(ActiveRequest& active, const Result<int32_t>& chosen, std::span<const float> logits = {});
+  std::optional<FinishReason> append_tokens(ActiveRequest& active, const StepRows& rows, RowResults results,
+                                            RequestEvent& event);
   std::optional<FinishReason> push_token(ActiveRequest& active, int32_t token, RequestEvent& event);
   void finish(ActiveRequest& active, FinishReason reason, RequestEvent event = {});
   void fail_request(ActiveRequest& active, const Error& error);

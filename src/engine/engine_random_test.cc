@@ -121,6 +121,36 @@ TEST(EngineUnderRandomLoad, WithStatesWindowsAndStepsAhead) {
                   8, 1500);
 }
 
+TEST(EngineUnderRandomLoad, WithDraftsAndWindows) {
+  const std::vector<CacheGroup> groups = {{.window = 0}, {.window = 16}, {.window = 64}};
+  run_random_load({.groups = groups,
+                   .blocks = {25, 10, 16},
+                   .context_length = 300,
+                   .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 32},
+                   .draft = greedy_drafts(groups, 7, 4)},
+                  10, 700);
+}
+
+TEST(EngineUnderRandomLoad, WithDraftsAndStates) {
+  const std::vector<CacheGroup> groups = {{.window = 0}, {.keeps_states = true}};
+  run_random_load({.groups = groups,
+                   .blocks = {25, 9},
+                   .context_length = 300,
+                   .options = {.max_sequences = 6, .max_waiting = 10000, .max_batched_tokens = 64},
+                   .draft = greedy_drafts(groups, 7, 4)},
+                  11, 700);
+}
+
+TEST(EngineUnderRandomLoad, WithDraftsAndFewStates) {
+  const std::vector<CacheGroup> groups = {{.window = 0}, {.keeps_states = true}};
+  run_random_load({.groups = groups,
+                   .blocks = {19, 3},
+                   .context_length = 300,
+                   .options = {.max_sequences = 4, .max_waiting = 10000, .max_batched_tokens = 64},
+                   .draft = greedy_drafts(groups, 7, 4)},
+                  12, 400);
+}
+
 TEST(EngineUnderRandomLoad, WithStatesForTwoOnly) {
   run_random_load({.groups = {{.window = 0}, {.keeps_states = true}},
                    .blocks = {19, 2},

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 
 #include "device/step.h"
 
@@ -26,11 +27,21 @@ bool yields_to(const Sequence* a, const Sequence* b) {
 }
 
 void add_to(StepLoad& load, const ScheduledSequence& scheduled) {
-  if (scheduled.token_count == 1 && scheduled.logit_count == 1) {
-    load.add_decoding(scheduled.context_tokens);
-  } else {
-    load.add_prompt(scheduled.context_tokens, scheduled.token_count);
-  }
+  const StepRows& rows = scheduled.rows;
+  load.add_prompt(scheduled.context_tokens, rows.prompt);
+  load.add_decoding(scheduled.context_tokens + rows.prompt, rows.choices());
+}
+
+/// The next `token_count` of a sequence's known tokens.
+StepRows known_rows(const Sequence& sequence, uint32_t token_count) {
+  const uint32_t decode = token_count == sequence.remaining() ? 1 : 0;
+  return {.prompt = token_count - decode, .decode = decode};
+}
+
+/// How many of `drafts` are the tokens from `position` on.
+uint32_t right_drafts(const Sequence& sequence, uint32_t position, std::span<const int32_t> drafts) {
+  const std::span<const int32_t> tokens = std::span(sequence.tokens).subspan(std::min(position, sequence.size()));
+  return static_cast<uint32_t>(std::ranges::mismatch(drafts, tokens).in1 - drafts.begin());
 }
 
 }  // namespace
@@ -60,7 +71,7 @@ void Scheduler::remove(Sequence& sequence) {
 uint64_t Scheduler::waiting_tokens() const {
   uint64_t tokens = 0;
   for (const Sequence* sequence : waiting_) tokens += sequence->size();
-  for (const Sequence* sequence : running_) tokens += sequence->is_decoding() ? 0 : sequence->remaining();
+  for (const Sequence* sequence : running_) tokens += sequence->is_decoding ? 0 : sequence->remaining();
   return tokens;
 }
 
@@ -71,8 +82,11 @@ const std::vector<ScheduledSequence>& Scheduler::schedule(const ChoosePromptToke
     for_those_behind_ = false;
     compose(choose_prompt_tokens);
   }
-  const StepLoad load = load_of(step_);
-  shares_.advance(load.tokens - load.decoding);
+  uint32_t prompt_tokens = 0;
+  for (const ScheduledSequence& scheduled : step_) {
+    prompt_tokens += scheduled.sequence->is_decoding ? 0 : scheduled.rows.count();
+  }
+  shares_.advance(prompt_tokens);
   return step_;
 }
 
@@ -80,7 +94,7 @@ void Scheduler::compose(const ChoosePromptTokens& choose_prompt_tokens) {
   begin_step();
   const StepOutlook ahead = outlook();
   prompt_budget_ = std::min(choose_prompt_tokens(ahead), limits_.max_batched_tokens - ahead.decoding.tokens);
-  for (Sequence* sequence : decoding_) continue_decoding(*sequence);
+  for (const ScheduledSequence& answer : answers_) continue_decoding(answer);
   bool has_room = true;
   for (Sequence* sequence : prompts_) {
     if (is_running(*sequence)) {
@@ -101,14 +115,16 @@ const std::vector<ScheduledSequence>& Scheduler::schedule_ahead(std::span<const 
   for (const ScheduledSequence& before : in_flight) {
     row += before.logit_count;
     if (before.sequence == nullptr) continue;
-    const uint32_t position = before.context_tokens + before.token_count;
+    // Behind drafts nobody knows yet where the sequence goes on.
+    const uint32_t position = before.context_tokens + before.rows.count();
+    constexpr StepRows kNext = {.decode = 1};
     if (position != before.sequence->size() ||
-        !cache_.grow(before.sequence->blocks, growth(*before.sequence, position, 1))) {
+        !cache_.grow(before.sequence->blocks, growth(*before.sequence, position, kNext))) {
       return step_;
     }
     next.push_back({.sequence = before.sequence,
                     .context_tokens = position,
-                    .token_count = 1,
+                    .rows = kNext,
                     .logit_count = 1,
                     .candidates = before.candidates,
                     .row_before = row - 1});
@@ -120,15 +136,21 @@ const std::vector<ScheduledSequence>& Scheduler::schedule_ahead(std::span<const 
 void Scheduler::begin_step() {
   step_.clear();
   blocks_to_come_.clear();
-  decoding_.clear();
+  answers_.clear();
   prompts_.clear();
   place_for_ = nullptr;
-  prompt_rows_budget_ = limits_.prompt_logit_rows;
+  logit_rows_budget_ = limits_.more_logit_rows;
   give_place();
   preemptions_before_ = preemptions_;
   for (Sequence* sequence : running_) {
-    if (takes_part(*sequence)) (sequence->is_decoding() ? decoding_ : prompts_).push_back(sequence);
+    if (!takes_part(*sequence)) continue;
+    if (sequence->is_decoding) {
+      answers_.push_back({.sequence = sequence, .context_tokens = sequence->computed});
+    } else {
+      prompts_.push_back(sequence);
+    }
   }
+  plan_answers();
   std::ranges::copy_if(waiting_, std::back_inserter(prompts_), [&](const Sequence* s) { return takes_part(*s); });
   std::ranges::sort(prompts_, comes_before);
 }
@@ -172,24 +194,56 @@ bool Scheduler::someone_waits_for_a_step() const {
       waiting_, [](const Sequence* sequence) { return sequence->share->running < sequence->share->user.max_running; });
 }
 
+/// A row for each answer, then for what wrong drafts let some compute again, then for drafts, of which prompts should
+/// not notice much.
+void Scheduler::plan_answers() {
+  auto room = limits_.max_batched_tokens - static_cast<uint32_t>(answers_.size());
+  for (ScheduledSequence& answer : answers_) {
+    const uint32_t token_count = std::min(answer.sequence->remaining(), 1 + room);
+    answer.rows = known_rows(*answer.sequence, token_count);
+    room -= token_count - 1;
+  }
+  uint32_t draft_room = room / 2;
+  for (ScheduledSequence& answer : answers_) {
+    answer.rows.verify = drafts_to_verify(*answer.sequence, std::min(draft_room, logit_rows_budget_));
+    draft_room -= answer.rows.verify;
+    logit_rows_budget_ -= answer.rows.verify;
+  }
+}
+
+/// None behind tokens that are computed again, and where states are kept none behind the next place for one, which
+/// would be missed.
+uint32_t Scheduler::drafts_to_verify(const Sequence& sequence, uint32_t most) const {
+  if (sequence.remaining() > 1) return 0;
+  if (limits_.prefix_cache && cache_.keeps_states()) {
+    most = std::min(most, kBlockTokens - 1 - sequence.computed % kBlockTokens);
+  }
+  return std::min(most, static_cast<uint32_t>(sequence.drafts.size()));
+}
+
 StepOutlook Scheduler::outlook() const {
   StepOutlook ahead;
   ahead.is_alone = running_.size() + waiting_.size() == 1;
-  for (const Sequence* sequence : decoding_) ahead.decoding.add_decoding(sequence->computed);
+  ahead.decoding = load_of(answers_);
   for (const Sequence* sequence : prompts_) ahead.prompt_tokens += sequence->remaining();
   if (!prompts_.empty()) ahead.prompt_context = prompts_.front()->computed;
   return ahead;
 }
 
-void Scheduler::continue_decoding(Sequence& sequence) {
-  if (is_running(sequence) && make_room(sequence, 1)) put_into_step(sequence, 1);
+void Scheduler::continue_decoding(ScheduledSequence answer) {
+  Sequence& sequence = *answer.sequence;
+  if (!is_running(sequence)) return;
+  if (answer.rows.verify > 0 && !cache_.grow(sequence.blocks, growth(sequence, sequence.computed, answer.rows))) {
+    logit_rows_budget_ += std::exchange(answer.rows.verify, 0);
+  }
+  if (answer.rows.verify > 0 || make_room(sequence, answer.rows.known())) put_into_step(sequence, answer.rows);
 }
 
 void Scheduler::continue_prompt(Sequence& sequence) {
   const uint32_t token_count = chunk_tokens(sequence);
   if (token_count > 0) {
     if (!make_room(sequence, token_count)) return;
-    put_into_step(sequence, token_count);
+    put_into_step(sequence, known_rows(sequence, token_count));
   }
   account_for_prompt(sequence, token_count);
 }
@@ -197,20 +251,21 @@ void Scheduler::continue_prompt(Sequence& sequence) {
 /// A state is kept where others are likely to go on from: where forks are expected, so far as an answer has got, and on
 /// the way through a long prompt so often that one that forks anywhere else computes a fifth of it again, or a thousand
 /// tokens.
-KvCache::Growth Scheduler::growth(const Sequence& sequence, uint32_t context_tokens, uint32_t token_count) const {
+KvCache::Growth Scheduler::growth(const Sequence& sequence, uint32_t context_tokens, const StepRows& rows) const {
   constexpr uint32_t kLeastApart = 1024;
-  const uint32_t end = context_tokens + token_count;
+  const uint32_t end = context_tokens + rows.count();
   const uint32_t kept = sequence.blocks.states.last_kept();
   const bool is_likely = end > sequence.prompt_tokens || std::ranges::binary_search(sequence.forks, end) ||
                          end >= kept + std::max(kLeastApart, kept / 4);
   return {.context_tokens = context_tokens,
           .end_tokens = end,
-          .keep_state = limits_.prefix_cache && end % kBlockTokens == 0 && is_likely};
+          .keep_state = limits_.prefix_cache && end % kBlockTokens == 0 && is_likely,
+          .may_go_back = rows.verify > 0};
 }
 
 /// False when the sequence itself had to give its blocks up.
 bool Scheduler::make_room(Sequence& sequence, uint32_t token_count) {
-  while (!cache_.grow(sequence.blocks, growth(sequence, sequence.computed, token_count))) {
+  while (!cache_.grow(sequence.blocks, growth(sequence, sequence.computed, known_rows(sequence, token_count)))) {
     Sequence* first_to_yield = &sequence;
     for (Sequence* other : running_) {
       const bool is_in_step = std::ranges::find(step_, other, &ScheduledSequence::sequence) != step_.end();
@@ -253,10 +308,11 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence) {
   insert_by_arrival(running_, sequence);
   ++sequence.share->running;
   const uint32_t token_count = chunk_tokens(sequence);
-  KvCache::Growth room = growth(sequence, cached, token_count);
+  const StepRows rows = known_rows(sequence, token_count);
+  KvCache::Growth room = growth(sequence, cached, rows);
   room.reserved_tokens = sequence.size();
   cache_.grow(sequence.blocks, room);
-  put_into_step(sequence, token_count);
+  put_into_step(sequence, rows);
   account_for_prompt(sequence, token_count);
   return Admission::admitted;
 }
@@ -266,6 +322,7 @@ void Scheduler::preempt(Sequence& sequence) {
   --sequence.share->running;
   cache_.release(sequence.blocks);
   sequence.computed = 0;
+  sequence.is_decoding = false;
   insert_by_arrival(waiting_, sequence);
   ++preemptions_;
 }
@@ -273,7 +330,7 @@ void Scheduler::preempt(Sequence& sequence) {
 uint32_t Scheduler::chunk_tokens(const Sequence& sequence) const {
   const uint32_t tokens = std::min(sequence.remaining(), prompt_budget_);
   const uint32_t before_logits = std::max(sequence.first_logit_position(), sequence.computed) - sequence.computed;
-  return chunk_to_keep(sequence, std::min(tokens, before_logits + 1 + prompt_rows_budget_));
+  return chunk_to_keep(sequence, std::min(tokens, before_logits + 1 + logit_rows_budget_));
 }
 
 /// Of so many tokens those up to where a state can be kept, if there is such a place.
@@ -301,16 +358,16 @@ bool Scheduler::comes_from_another(const Sequence& sequence, uint32_t cached) co
   return false;
 }
 
-void Scheduler::put_into_step(Sequence& sequence, uint32_t token_count) {
-  const uint32_t end = sequence.computed + token_count;
+void Scheduler::put_into_step(Sequence& sequence, const StepRows& rows) {
+  const uint32_t end = sequence.computed + rows.known();
   const uint32_t first_logits = std::max(sequence.first_logit_position(), sequence.computed);
-  const uint32_t logit_count = end > first_logits ? end - first_logits : 0;
+  const uint32_t known_logits = end > first_logits ? end - first_logits : 0;
   step_.push_back({.sequence = &sequence,
                    .context_tokens = sequence.computed,
-                   .token_count = token_count,
-                   .logit_count = logit_count,
+                   .rows = rows,
+                   .logit_count = known_logits + rows.verify,
                    .candidates = sequence.candidates});
-  prompt_rows_budget_ -= logit_count > 1 ? logit_count - 1 : 0;
+  logit_rows_budget_ -= known_logits > 1 ? known_logits - 1 : 0;
 }
 
 void Scheduler::account_for_prompt(const Sequence& sequence, uint32_t token_count) {
@@ -340,7 +397,7 @@ void Scheduler::settle(std::span<const ScheduledSequence> step, double seconds, 
   }
   for (const Sequence* sequence : running_) {
     Work& work = works[sequence->share];
-    work.decodes = work.decodes || sequence->size() > sequence->prompt_tokens || sequence->is_decoding();
+    work.decodes = work.decodes || sequence->size() > sequence->prompt_tokens;
   }
   for (auto& [id, share] : shares_.shares()) {
     const auto work = works.find(&share);
@@ -356,10 +413,16 @@ void Scheduler::settle(std::span<const ScheduledSequence> step, double seconds, 
 
 void Scheduler::commit(const ScheduledSequence& scheduled) {
   Sequence& sequence = *scheduled.sequence;
-  sequence.computed += scheduled.token_count;
+  const StepRows& rows = scheduled.rows;
+  const uint32_t known = scheduled.context_tokens + rows.known();
+  const uint32_t right = right_drafts(sequence, known, std::span(sequence.drafts).first(rows.verify));
+  if (rows.decode > 0) sequence.is_decoding = true;
   if (sequence.next_prompt_logits != Sequence::kNoPromptLogits) {
-    sequence.next_prompt_logits = std::max(sequence.next_prompt_logits, sequence.computed);
+    sequence.next_prompt_logits = std::max(sequence.next_prompt_logits, known + right);
   }
+  sequence.drafts.clear();
+  const bool goes_back = right < rows.verify && cache_.keeps_states();
+  sequence.computed = goes_back ? scheduled.context_tokens : known + right;
   if (!limits_.prefix_cache || sequence.computed / kBlockTokens == sequence.blocks.published) return;
   extend_hashes(sequence, sequence.computed);
   cache_.publish(sequence.blocks, sequence.hashes, sequence.computed, sequence.prompt_tokens);

@@ -12,13 +12,12 @@ namespace {
 
 constexpr HashKey kKey = {1, 2};
 
-/// A scheduler with sequences whose answers are all zeros.
+/// A scheduler with sequences whose answers are all zeros, so that drafts are right as far as they are.
 class SchedulerTest : public testing::Test {
  protected:
-  void use(uint32_t blocks, SchedulerLimits limits) {
+  void use(uint32_t blocks, SchedulerLimits limits, const std::vector<CacheGroup>& groups = {{.window = 0}}) {
     limits_ = limits;
-    const CacheGroup group{.window = 0};
-    cache_ = std::make_unique<KvCache>(std::span(&group, 1), std::span(&blocks, 1));
+    cache_ = std::make_unique<KvCache>(groups, std::vector<uint32_t>(groups.size(), blocks));
     scheduler_ = std::make_unique<Scheduler>(limits, *cache_, kKey);
   }
 
@@ -40,20 +39,41 @@ class SchedulerTest : public testing::Test {
   /// One step; returns what it computed, by arrival.
   std::map<uint64_t, ScheduledSequence> step(uint32_t prompt_tokens = 1U << 30) {
     std::map<uint64_t, ScheduledSequence> result;
-    uint32_t tokens = 0;
+    uint32_t tokens = 0, more_logits = 0;
     for (const ScheduledSequence& scheduled : schedule(prompt_tokens)) {
       Sequence& sequence = *scheduled.sequence;
       EXPECT_TRUE(result.emplace(sequence.arrival, scheduled).second) << "twice in a step";
-      EXPECT_LE(sequence.computed + scheduled.token_count, sequence.size());
-      EXPECT_EQ(scheduled.logit_count > 0, sequence.computed + scheduled.token_count > sequence.first_logit_position());
-      tokens += scheduled.token_count;
+      EXPECT_LE(sequence.computed + scheduled.rows.known(), sequence.size());
+      EXPECT_EQ(scheduled.rows.decode > 0, sequence.computed + scheduled.rows.known() == sequence.size());
+      EXPECT_EQ(scheduled.logit_count > 0,
+                sequence.computed + scheduled.rows.count() > sequence.first_logit_position());
+      tokens += scheduled.rows.count();
+      more_logits += scheduled.logit_count > 0 ? scheduled.logit_count - 1 : 0;
+      append(scheduled);
       scheduler_->commit(scheduled);
-      if (sequence.remaining() == 0) sequence.tokens.push_back(0);
+      EXPECT_EQ(sequence.blocks.published, limits_.prefix_cache ? sequence.computed / kBlockTokens : 0);
     }
     EXPECT_LE(tokens, limits_.max_batched_tokens);
+    EXPECT_LE(more_logits, limits_.more_logit_rows);
     EXPECT_LE(scheduler_->running(), limits_.max_sequences);
     EXPECT_TRUE(cache_->check_integrity(false));
     return result;
+  }
+
+  /// What the step gives.
+  static void append(const ScheduledSequence& scheduled) {
+    Sequence& sequence = *scheduled.sequence;
+    for (uint32_t row = 0; row < scheduled.rows.choices(); ++row) {
+      sequence.tokens.push_back(0);
+      if (row < scheduled.rows.verify && sequence.drafts[row] != 0) break;
+    }
+  }
+
+  /// A sequence whose answer has begun behind a prompt of its own.
+  Sequence& add_answer(uint32_t prompt_tokens) {
+    Sequence& sequence = add(prompt_tokens);
+    while (!sequence.is_decoding) step();
+    return sequence;
   }
 
   SchedulerLimits limits_;
@@ -66,12 +86,12 @@ class SchedulerTest : public testing::Test {
 TEST_F(SchedulerTest, OnePromptAloneTakesTheWholeBudget) {
   use(100, {.max_batched_tokens = 300});
   add(700);
-  EXPECT_EQ(step().at(1).token_count, 300U);
-  EXPECT_EQ(step().at(1).token_count, 300U);
+  EXPECT_EQ(step().at(1).rows.count(), 300U);
+  EXPECT_EQ(step().at(1).rows.count(), 300U);
   const auto last = step().at(1);
-  EXPECT_EQ(last.token_count, 100U);
+  EXPECT_EQ(last.rows.count(), 100U);
   EXPECT_EQ(last.logit_count, 1U);
-  EXPECT_EQ(step().at(1).token_count, 1U);
+  EXPECT_EQ(step().at(1).rows.count(), 1U);
 }
 
 TEST_F(SchedulerTest, StepsTakePromptsInOrderAndDecodeAll) {
@@ -80,13 +100,13 @@ TEST_F(SchedulerTest, StepsTakePromptsInOrderAndDecodeAll) {
   add(30);
   add(30);
   auto first = step(50);
-  EXPECT_EQ(first.at(1).token_count, 30U);
-  EXPECT_EQ(first.at(2).token_count, 20U);
+  EXPECT_EQ(first.at(1).rows.count(), 30U);
+  EXPECT_EQ(first.at(2).rows.count(), 20U);
   EXPECT_FALSE(first.contains(3));
   auto second = step(50);
-  EXPECT_EQ(second.at(1).token_count, 1U);
-  EXPECT_EQ(second.at(2).token_count, 10U);
-  EXPECT_EQ(second.at(3).token_count, 30U);
+  EXPECT_EQ(second.at(1).rows.count(), 1U);
+  EXPECT_EQ(second.at(2).rows.count(), 10U);
+  EXPECT_EQ(second.at(3).rows.count(), 30U);
 }
 
 TEST_F(SchedulerTest, WhoeverChoosesTheSizeOfAStepIsToldWhatItMayBeMadeOf) {
@@ -168,26 +188,26 @@ TEST_F(SchedulerTest, AFollowerWaitsForAPrefixThatIsBeingComputedButNotTheOthers
   add(66, 7);
   add(60);
   auto first = step(32);
-  EXPECT_EQ(first.at(1).token_count, 32U);
+  EXPECT_EQ(first.at(1).rows.count(), 32U);
   EXPECT_FALSE(first.contains(2));
   auto second = step(32);
-  EXPECT_EQ(second.at(1).token_count, 32U);
+  EXPECT_EQ(second.at(1).rows.count(), 32U);
   EXPECT_FALSE(second.contains(2));
   auto third = step(32);
-  EXPECT_EQ(third.at(1).token_count, 6U);
-  EXPECT_EQ(third.at(2).token_count, 2U) << "64 tokens were there by now";
-  EXPECT_EQ(third.at(3).token_count, 24U);
+  EXPECT_EQ(third.at(1).rows.count(), 6U);
+  EXPECT_EQ(third.at(2).rows.count(), 2U) << "64 tokens were there by now";
+  EXPECT_EQ(third.at(3).rows.count(), 24U);
   EXPECT_EQ(sequences_[2].blocks.tables[0][3], sequences_[1].blocks.tables[0][3]);
 }
 
 TEST_F(SchedulerTest, AShortPromptOvertakesLongOnesAndNoneWaitsForEver) {
   use(10000, {.max_batched_tokens = 512});
   for (int i = 0; i < 8; ++i) add(8000);
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(1).token_count, 512U) << "one after another, as they came";
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(1).rows.count(), 512U) << "one after another, as they came";
   add(100);
   const auto next = step();
-  EXPECT_EQ(next.at(9).token_count, 100U);
-  EXPECT_EQ(next.at(1).token_count, 412U);
+  EXPECT_EQ(next.at(9).rows.count(), 100U);
+  EXPECT_EQ(next.at(1).rows.count(), 412U);
   // Short ones keep coming, enough for most of every step.
   int steps = 0;
   for (; sequences_[8].computed < 8000; ++steps) {
@@ -234,7 +254,7 @@ TEST_F(SchedulerTest, PriorityComesBeforeEverything) {
   step();
   sequences_[arrivals_ + 1].priority = -1;
   add(3000);
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(3).token_count, 512U);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(step().at(3).rows.count(), 512U);
   sequences_[arrivals_ + 1].priority = 1;
   add(10);
   for (int i = 0; i < 7; ++i) EXPECT_FALSE(step().contains(4));
@@ -267,7 +287,7 @@ TEST_F(SchedulerTest, AUserRunsNoMoreRequestsThanAllowed) {
 }
 
 TEST_F(SchedulerTest, LogitsOfPromptsAreLimitedInEachStep) {
-  use(100, {.max_batched_tokens = 512, .prompt_logit_rows = 20});
+  use(100, {.max_batched_tokens = 512, .more_logit_rows = 20});
   add(60).next_prompt_logits = 0;
   add(60).next_prompt_logits = 0;
   uint32_t positions[2] = {0, 0};
@@ -277,7 +297,7 @@ TEST_F(SchedulerTest, LogitsOfPromptsAreLimitedInEachStep) {
       rows += scheduled.logit_count;
       ++sequences;
       if (scheduled.sequence->computed <= 60) {
-        EXPECT_EQ(scheduled.logit_count, scheduled.token_count) << "every position of the prompt";
+        EXPECT_EQ(scheduled.logit_count, scheduled.rows.count()) << "every position of the prompt";
         positions[arrival - 1] += scheduled.logit_count;
       }
     }
@@ -312,7 +332,7 @@ TEST_F(SchedulerTest, AStepAheadIsTheNextStep) {
     for (size_t s = 0; s < 3; ++s) {
       EXPECT_EQ(next[s].sequence, ahead[s].sequence);
       EXPECT_EQ(next[s].context_tokens, ahead[s].context_tokens);
-      EXPECT_EQ(next[s].token_count, ahead[s].token_count);
+      EXPECT_EQ(next[s].rows.count(), ahead[s].rows.count());
       EXPECT_EQ(next[s].logit_count, ahead[s].logit_count);
     }
     in_flight = ahead;
@@ -333,7 +353,7 @@ TEST_F(SchedulerTest, NothingRunsAheadOfPromptsNewcomersOrMissingBlocks) {
   first.tokens.resize(128, 1);  // all eight blocks
   step(), step(), step();
   ASSERT_EQ(first.computed, 128U);
-  in_flight = {{.sequence = &first, .context_tokens = 127, .token_count = 1, .logit_count = 1}};
+  in_flight = {{.sequence = &first, .context_tokens = 127, .rows = {.decode = 1}, .logit_count = 1}};
   first.tokens.resize(128);
   EXPECT_TRUE(scheduler_->schedule_ahead(in_flight).empty()) << "no block is left";
 }
@@ -361,6 +381,126 @@ TEST_F(SchedulerTest, WhatWasRemovedStaysBehindWhenAStepRunsAhead) {
   ASSERT_EQ(ahead.size(), 2U);
   EXPECT_EQ(ahead[0].row_before, 0U);
   EXPECT_EQ(ahead[1].row_before, 2U);
+}
+
+TEST_F(SchedulerTest, RowsSayWhatTheyAreThereFor) {
+  use(100, {.max_batched_tokens = 40});
+  Sequence& sequence = add(50);
+  const auto rows_of = [&] {
+    const ScheduledSequence scheduled = step().at(1);
+    return std::array{scheduled.rows.prompt, scheduled.rows.decode, scheduled.rows.verify, scheduled.logit_count};
+  };
+  EXPECT_EQ(rows_of(), (std::array{40U, 0U, 0U, 0U}));
+  EXPECT_FALSE(sequence.is_decoding);
+  EXPECT_EQ(rows_of(), (std::array{9U, 1U, 0U, 1U}));
+  EXPECT_TRUE(sequence.is_decoding);
+  EXPECT_EQ(rows_of(), (std::array{0U, 1U, 0U, 1U}));
+  sequence.drafts = {0, 0, 5};
+  const std::vector<ScheduledSequence>& next = schedule();
+  StepBuilder builder;
+  const StepInput& input = builder.build(next);
+  EXPECT_TRUE(std::ranges::equal(input.token_ids, std::array{0, 0, 0, 5}));
+  EXPECT_TRUE(std::ranges::equal(input.logit_rows, std::array{0U, 1U, 2U, 3U}));
+  EXPECT_EQ(input.sequences[0].context_tokens, 51U);
+  const StepLoad load = load_of(next);
+  EXPECT_EQ(load.tokens, 4U);
+  EXPECT_EQ(load.decoding, 4U);
+  EXPECT_EQ(load.decode_context, 51 + 52 + 53 + 54);
+  EXPECT_EQ(load.prompt_context, 0);
+  EXPECT_TRUE(scheduler_->schedule_ahead(next).empty()) << "nobody knows yet how many are right";
+  EXPECT_EQ(rows_of(), (std::array{0U, 1U, 3U, 4U}));
+  EXPECT_EQ(sequence.computed, 54U) << "the last one was wrong";
+  EXPECT_EQ(sequence.size(), 55U);
+}
+
+TEST_F(SchedulerTest, DraftsBelongToASequenceAsFarAsTheyWereAppended) {
+  for (const bool has_state : {false, true}) {
+    for (int32_t right = 0; right <= 6; ++right) {
+      use(100, {.more_logit_rows = 6},
+          has_state ? std::vector<CacheGroup>{{.window = 0}, {.keeps_states = true}}
+                    : std::vector<CacheGroup>{{.window = 0}});
+      Sequence& sequence = add_answer(20);
+      const std::vector<std::vector<int32_t>> before = sequence.blocks.tables;
+      sequence.drafts.assign(6, 0);
+      if (right < 6) sequence.drafts[right] = 1;
+      EXPECT_EQ(step().at(arrivals_).rows.verify, 6U);
+      EXPECT_EQ(sequence.size(), 22U + right);
+      EXPECT_TRUE(sequence.drafts.empty());
+      const bool goes_back = has_state && right < 6;
+      EXPECT_EQ(sequence.computed, goes_back ? 20U : 21U + right);
+      if (has_state) {
+        EXPECT_EQ(sequence.blocks.tables[1][0], before[1][1]) << "it read what was written before";
+      }
+
+      sequence.drafts.assign(6, 0);
+      const ScheduledSequence next = step().at(arrivals_);
+      EXPECT_EQ(next.rows.prompt, goes_back ? 1U + right : 0);
+      EXPECT_EQ(next.rows.decode, 1U);
+      // Where states are kept none goes beyond the end of the block.
+      EXPECT_EQ(next.rows.verify, goes_back ? 0 : has_state ? 32 - 28U : 6);
+      EXPECT_GT(sequence.computed, 21U + right);
+      if (goes_back) {
+        EXPECT_EQ(sequence.blocks.tables[1][0], before[1][1]) << "it went on from the same";
+      }
+      scheduler_->remove(sequence);
+      EXPECT_TRUE(cache_->check_integrity(true));
+    }
+  }
+}
+
+TEST_F(SchedulerTest, EveryAnswerGetsOnWhateverOthersDraft) {
+  for (const bool has_state : {false, true}) {
+    use(400, {.max_sequences = 12, .max_batched_tokens = 48, .more_logit_rows = 20},
+        has_state ? std::vector<CacheGroup>{{.window = 0}, {.keeps_states = true}}
+                  : std::vector<CacheGroup>{{.window = 0}});
+    sequences_.clear();
+    for (int i = 0; i < 12; ++i) add(30, -1, {.id = std::to_string(i % 3)});
+    for (int i = 0; i < 60; ++i) {
+      std::map<uint64_t, uint32_t> sizes;
+      for (auto& [arrival, sequence] : sequences_) {
+        if (sequence.is_decoding) sizes[arrival] = sequence.size();
+        // Right ones, wrong ones, and those in which only the third is wrong.
+        sequence.drafts.assign(8, 0);
+        if (arrival % 3 > 0) sequence.drafts[arrival % 3 == 1 ? 0 : 2] = 1;
+      }
+      uint32_t drafts = 0;
+      for (const auto& [arrival, scheduled] : step()) {
+        drafts += scheduled.rows.verify;
+        EXPECT_GT(sequences_[arrival].size(), sizes[arrival]) << "an answer gets a token of each step";
+        sizes.erase(arrival);
+      }
+      EXPECT_LE(drafts, limits_.more_logit_rows);
+      EXPECT_TRUE(sizes.empty()) << "an answer was left out";
+    }
+    EXPECT_EQ(scheduler_->running(), 12U);
+    for (auto& [arrival, sequence] : sequences_) scheduler_->remove(sequence);
+  }
+}
+
+TEST_F(SchedulerTest, PromptsHaveHalfOfWhatDraftsCouldTake) {
+  use(400, {.max_sequences = 4, .max_batched_tokens = 44, .more_logit_rows = 100});
+  for (int i = 0; i < 4; ++i) add_answer(20);
+  scheduler_->remove(sequences_[4]);
+  sequences_[4].drafts.clear();
+  add(200);
+  for (int i = 1; i < 4; ++i) sequences_[i].drafts.assign(50, 0);
+  const auto next = step();
+  EXPECT_EQ(next.at(1).rows.verify, 20U);
+  EXPECT_EQ(next.at(5).rows.prompt, 44U - 3 - 20);
+}
+
+TEST_F(SchedulerTest, NobodyLosesBlocksForDrafts) {
+  use(4, {.max_sequences = 2});
+  Sequence& first = add_answer(14);
+  Sequence& second = add_answer(20);
+  ASSERT_EQ(cache_->pools()[0].free_count(), 1U);
+  while (first.size() < 16) step();
+  first.drafts.assign(30, 0);
+  EXPECT_EQ(step().at(1).rows.verify, 0U) << "two more blocks are not there";
+  first.drafts.assign(15, 0);
+  EXPECT_EQ(step().at(1).rows.verify, 15U);
+  EXPECT_TRUE(second.is_decoding);
+  EXPECT_EQ(scheduler_->preemptions(), 0U);
 }
 
 TEST_F(SchedulerTest, StepsBecomeFlatBatches) {

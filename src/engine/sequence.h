@@ -13,7 +13,7 @@ namespace hearth {
 
 struct UserShare;
 
-/// A request as the scheduler sees it: tokens, of which the first `computed` have their K and V in `blocks`. The engine
+/// A request as the scheduler sees it: tokens, of which the first `computed` are remembered in `blocks`. The engine
 /// owns it and appends tokens; the scheduler changes the rest.
 struct Sequence {
   static constexpr uint32_t kNoPromptLogits = std::numeric_limits<uint32_t>::max();
@@ -39,9 +39,14 @@ struct Sequence {
   std::vector<BlockHash> hashes;   ///< of full blocks of `tokens`, as far as they were needed
   std::optional<uint32_t> cached;  ///< tokens found in the prefix cache when it was first admitted
 
+  /// Whether its answer is being written: from the first step that gives a token until it loses its blocks. The
+  /// scheduler says so.
+  bool is_decoding = false;
+  /// Guesses at the tokens behind `tokens`, which the next step may verify, or some of them. They stay
+  /// as they are until it is committed, and are none then.
+  std::vector<int32_t> drafts;
+
   uint32_t size() const { return static_cast<uint32_t>(tokens.size()); }
-  /// Whether all but the last token are computed: the next step gives the next one of the answer.
-  bool is_decoding() const { return remaining() == 1; }
   uint32_t remaining() const { return size() - computed; }
 
   /// All positions from here on need logits, those before do not.

@@ -11,14 +11,14 @@ namespace hearth {
 /// What a step computes, as far as its time depends on it.
 struct StepLoad {
   uint32_t tokens = 0;        ///< all of them
-  uint32_t decoding = 0;      ///< those of answers that are being written; each wants a row of logits
+  uint32_t decoding = 0;      ///< those after which an answer may go on; each wants a row of logits
   double decode_context = 0;  ///< cached tokens that those read, in sum
   double prompt_context = 0;  ///< cached tokens that each token of a prompt sees, summed over these tokens
 
-  void add_decoding(uint32_t context_tokens) {
-    ++tokens;
-    ++decoding;
-    decode_context += context_tokens;
+  void add_decoding(uint32_t context_tokens, uint32_t token_count = 1) {
+    tokens += token_count;
+    decoding += token_count;
+    decode_context += token_count * (context_tokens + (token_count - 1) / 2.0);
   }
   void add_prompt(uint32_t context_tokens, uint32_t token_count) {
     tokens += token_count;

@@ -8,7 +8,7 @@ namespace hearth {
 
 /// What the next step may be made of.
 struct StepOutlook {
-  StepLoad decoding;            ///< the next tokens of answers, all of which are in it
+  StepLoad decoding;            ///< the rows of answers, all of which are in it
   uint32_t prompt_tokens = 0;   ///< of prompts, which wait to be computed
   uint32_t prompt_context = 0;  ///< tokens in the cache before the first of those
   bool is_alone = false;        ///< only one request is there

@@ -125,11 +125,11 @@ TestModel attention_model(const Shape& s) {
   return model;
 }
 
-/// Tokens of each sequence, step by step: prompts and chunks of all sizes, single tokens alone, together and beside
-/// prompts, first tokens, and contexts that end in the middle of blocks, batches and tiles.
-const std::vector<std::vector<uint32_t>> kSteps = {{1, 0, 0}, {5, 3, 0},  {37, 1, 20}, {1, 1, 1},    {150, 0, 1},
-                                                   {1, 2, 1}, {1, 0, 0},  {8, 40, 0},  {1, 1, 1},    {0, 17, 100},
-                                                   {1, 1, 0}, {0, 0, 16}, {1, 0, 1},   {70, 70, 70}, {1, 1, 1}};
+/// Tokens of each sequence, step by step: prompts and chunks of all sizes, single tokens and a few at once, alone,
+/// together and beside prompts, first tokens, and contexts that end in the middle of blocks, batches and tiles.
+const std::vector<std::vector<uint32_t>> kSteps = {
+    {1, 0, 0},    {5, 3, 0}, {37, 1, 20}, {1, 1, 1}, {150, 0, 1},  {1, 2, 1}, {1, 0, 0}, {8, 40, 0}, {1, 1, 1},
+    {0, 17, 100}, {1, 1, 0}, {0, 0, 16},  {1, 0, 1}, {70, 70, 70}, {1, 1, 1}, {8, 7, 8}, {2, 30, 1}, {5, 1, 0}};
 
 struct Case {
   Shape shape;

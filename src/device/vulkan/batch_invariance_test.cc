@@ -225,7 +225,7 @@ TEST_F(DeviceTest, BatchInvarianceIsNotUndoneByTuning) {
   ASSERT_TRUE(compiled) << to_string(compiled.error());
   auto& program = static_cast<VulkanProgram&>(**compiled);
   std::set<std::string_view> shaders;
-  for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) {
+  for (const Mix mix : {Mix::single_tokens, Mix::apart, Mix::prompts, Mix::both}) {
     const auto listed = program.statistics(64, 64, mix);
     ASSERT_TRUE(listed) << to_string(listed.error());
     for (const Launch& launch : listed->launches) shaders.insert(name_of(launch.key.shader));

@@ -83,7 +83,8 @@ uint32_t KvCache::table_size(const CacheGroup& group, const Growth& growth) {
 }
 
 bool KvCache::lacks_blocks(const SequenceBlocks& blocks, size_t group, const Growth& growth) const {
-  if (groups_[group].keeps_states) return !blocks.states.can_step(pools_[group], growth.context_tokens);
+  if (groups_[group].keeps_states)
+    return !blocks.states.can_step(pools_[group], growth.context_tokens, growth.may_go_back);
   return table_size(groups_[group], growth) > blocks.tables[group].size() + pools_[group].free_count();
 }
 
@@ -96,7 +97,7 @@ bool KvCache::grow(SequenceBlocks& blocks, const Growth& growth) {
   }
   for (size_t g = 0; g < groups_.size(); ++g) {
     if (groups_[g].keeps_states) {
-      blocks.states.step(pools_[g], growth.context_tokens, growth.end_tokens, growth.keep_state);
+      blocks.states.step(pools_[g], growth.context_tokens, growth.end_tokens, growth.keep_state, growth.may_go_back);
       blocks.tables[g] = blocks.states.table();
       continue;
     }
@@ -109,7 +110,7 @@ bool KvCache::grow(SequenceBlocks& blocks, const Growth& growth) {
 bool KvCache::has_room(const SequenceBlocks& blocks, uint32_t tokens, uint32_t step_tokens, uint32_t headroom) const {
   for (size_t g = 0; g < groups_.size(); ++g) {
     if (groups_[g].keeps_states) {  // those that run have theirs
-      if (!blocks.states.can_step(pools_[g], tokens)) return false;
+      if (!blocks.states.can_step(pools_[g], tokens, false)) return false;
       continue;
     }
     const size_t held = blocks.tables.empty() ? 0 : blocks.tables[g].size() - blocks.first_held[g];

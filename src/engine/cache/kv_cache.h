@@ -43,6 +43,7 @@ class KvCache {
     uint32_t end_tokens = 0;       ///< behind it
     uint32_t reserved_tokens = 0;  ///< positions to have room for where nothing slides, if that is more
     bool keep_state = false;       ///< at the end
+    bool may_go_back = false;      ///< the step after it may begin where it begins: the state there is left as it is
   };
   /// Releases what slid out of the windows, then makes room. False, and nothing allocated, when a group lacks blocks.
   bool grow(SequenceBlocks& blocks, const Growth& growth);

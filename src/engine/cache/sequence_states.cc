@@ -4,24 +4,28 @@
 
 namespace hearth {
 
-bool SequenceStates::can_step(const BlockPool& pool, uint32_t context_tokens) const {
-  if (to_ != kNone && (context_tokens == begin_ || !keep_)) return true;
-  const bool can_give_up = to_ != kNone && pool.references(to_) == 1;
-  const bool sets_free = from_ != kNone && from_ != to_ && pool.references(from_) == 1;
+bool SequenceStates::can_step(const BlockPool& pool, uint32_t context_tokens, bool may_go_back) const {
+  const bool is_prepared = to_ != kNone && context_tokens == begin_;
+  if (is_prepared && (from_ != to_ || !may_go_back)) return true;
+  if (to_ != kNone && !keep_ && !may_go_back) return true;
+  const bool can_give_up = to_ != kNone && pool.references(to_) == 1 && !may_go_back;
+  const bool sets_free = !is_prepared && from_ != kNone && from_ != to_ && pool.references(from_) == 1;
   return pool.free_count() > 0 || can_give_up || sets_free;
 }
 
-void SequenceStates::step(BlockPool& pool, uint32_t context_tokens, uint32_t end_tokens, bool keep) {
+void SequenceStates::step(BlockPool& pool, uint32_t context_tokens, uint32_t end_tokens, bool keep, bool may_go_back) {
   if (to_ == kNone) {
     to_ = *pool.allocate();
   } else if (context_tokens != begin_) {
     if (from_ != kNone && from_ != to_) pool.release(from_);
     from_ = to_;
-    if (keep_) {
+    if (keep_ || may_go_back) {
       const auto next = pool.allocate();
       if (!next) pool.forget(to_);
       to_ = next.value_or(from_);
     }
+  } else if (may_go_back && from_ == to_) {
+    to_ = *pool.allocate();
   }
   begin_ = context_tokens;
   end_ = end_tokens;

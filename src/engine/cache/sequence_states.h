@@ -11,20 +11,20 @@
 namespace hearth {
 
 /// Which blocks hold a sequence's state (device/cache_spec.h) before and after its next step. A state is written over
-/// by the next step unless it is kept: then the next step reads it where it is and writes another block, so that
-/// nothing is ever copied. For one thread.
+/// by the next step unless it is kept, or that step may turn out wrong: then the next step reads it where it is and
+/// writes another block, so that nothing is ever copied. For one thread.
 class SequenceStates {
  public:
   /// What a step takes as its block table (SequenceInput): the block that it reads, and the one that it writes.
   std::vector<int32_t> table() const { return {from_, to_}; }
 
   /// Whether `step` can have a block for the state after the tokens behind `context_tokens`.
-  bool can_step(const BlockPool& pool, uint32_t context_tokens) const;
+  bool can_step(const BlockPool& pool, uint32_t context_tokens, bool may_go_back) const;
 
   /// Prepares for a step from `context_tokens` to `end_tokens`, where the state is to be kept if `keep` says so and
-  /// there is a block to spare then. A step that was prepared, but not made, may be prepared otherwise. The step before
-  /// it may still be in flight.
-  void step(BlockPool& pool, uint32_t context_tokens, uint32_t end_tokens, bool keep);
+  /// there is a block to spare then. A step that was prepared, but not made, may be prepared otherwise, and so may one
+  /// that was made and `may_go_back`. The step before it may still be in flight.
+  void step(BlockPool& pool, uint32_t context_tokens, uint32_t end_tokens, bool keep, bool may_go_back);
 
   /// Begins with a state that the prefix cache has.
   void adopt(BlockPool& pool, int32_t block, uint32_t tokens);

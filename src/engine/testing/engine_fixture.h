@@ -55,6 +55,7 @@ class FakeEngine {
     const Tokenizer* tokenizer = nullptr;
     std::optional<int> rebuilds;  ///< times that a lost program is made anew, after which it cannot be; without, never
     bool ahead = false;           ///< the program takes a step while one is in flight
+    DraftTokens draft = {};
   };
 
   explicit FakeEngine(Setup setup) : setup_(std::move(setup)) {
@@ -76,6 +77,7 @@ class FakeEngine {
     parts.vocabulary = setup_.vocabulary;
     parts.end_tokens = setup_.end_tokens;
     parts.tokenizer = setup_.tokenizer;
+    parts.draft = setup_.draft;
     engine = std::make_unique<EngineLoop>(std::move(parts));
   }
 
@@ -190,6 +192,23 @@ inline std::vector<int32_t> some_tokens(size_t size, uint64_t seed, uint32_t voc
   std::vector<int32_t> tokens(size);
   for (size_t i = 0; i < size; ++i) tokens[i] = static_cast<int32_t>(mix_bits(seed * 1000003 + i) % vocabulary);
   return tokens;
+}
+
+/// Drafts of up to `most_drafts` tokens: what greedy requests give on the fake program, except one in `wrong_in`; with
+/// 0 all are right.
+inline DraftTokens greedy_drafts(const std::vector<CacheGroup>& groups, size_t most_drafts, uint64_t wrong_in,
+                                 uint32_t vocabulary = 97) {
+  return [=, random = uint64_t{0}](std::span<const int32_t> tokens, uint32_t most) mutable {
+    std::vector<int32_t> longer(tokens.begin(), tokens.end());
+    std::vector<float> logits(vocabulary);
+    for (size_t i = 0; i < std::min<size_t>(most, most_drafts); ++i) {
+      FakeProgram::logits_after(longer, groups, logits);
+      const auto best = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+      const bool is_wrong = wrong_in > 0 && mix_bits(++random) % wrong_in == 0;
+      longer.push_back(is_wrong ? (best + 1) % static_cast<int32_t>(vocabulary) : best);
+    }
+    return std::vector<int32_t>(longer.begin() + static_cast<ptrdiff_t>(tokens.size()), longer.end());
+  };
 }
 
 inline Request greedy(std::vector<int32_t> prompt, uint32_t max_tokens) {

@@ -46,15 +46,15 @@ inline void expect_equal_bits(const Outcome& a, const Outcome& b) {
 class Served {
  public:
   /// A golden one.
-  Served(const std::string& family, const std::string& device, const EngineOptions& options)
-      : Served(kGoldens / family, open_device(device, 2).value(), {}, options) {}
+  Served(const std::string& family, const std::string& device, const EngineOptions& options, DraftTokens draft = {})
+      : Served(kGoldens / family, open_device(device, 2).value(), {}, options, std::move(draft)) {}
 
   Served(const std::filesystem::path& path, std::unique_ptr<Device> device, const LoadOptions& load,
-         const EngineOptions& options)
+         const EngineOptions& options, DraftTokens draft = {})
       : checkpoint_(open_checkpoint(path).value()),
         device_(std::move(device)),
         model_(Model::load(*checkpoint_, *device_, load, progress_, {}).value()),
-        engine_(Engine::start(*model_, nullptr, options).value()) {}
+        engine_(Engine::start(*model_, nullptr, options, {}, std::move(draft)).value()) {}
 
   std::future<Outcome> submit(Request request) {
     auto outcome = std::make_shared<Outcome>();

@@ -31,6 +31,11 @@ inline std::string broken_promise(const Result<DecoderDescription>& description)
       broken = "a rope's size";
     }
   });
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    const auto* attention = std::get_if<AttentionConfig>(&c.layers[i].mixer);
+    if (attention != nullptr && attention->reads_layer.value_or(0) >= std::max<size_t>(i, 1)) broken = "a layer read";
+  }
+  if (c.layer_inputs && c.layer_inputs->all() == 0) broken = "layers' inputs";
   for (const LayerConfig& layer : c.layers) {
     const auto* latent = std::get_if<LatentAttentionConfig>(&layer.mixer);
     if (latent == nullptr) continue;
@@ -43,11 +48,6 @@ inline std::string broken_promise(const Result<DecoderDescription>& description)
       broken = "latent attention's rope";
     }
   }
-  for (size_t i = 0; i < c.layers.size(); ++i) {
-    const auto* attention = std::get_if<AttentionConfig>(&c.layers[i].mixer);
-    if (attention != nullptr && attention->reads_layer.value_or(0) >= std::max<size_t>(i, 1)) broken = "a layer read";
-  }
-  if (c.layer_inputs && c.layer_inputs->all() == 0) broken = "layers' inputs";
   if (!broken.empty()) return broken;
   for (const RopeSpec& rope : c.ropes) {
     if (rope.inverse_frequencies.empty()) return "a rope without pairs";
@@ -288,10 +288,10 @@ std::string describe_config(Choose&& choose) {
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
   static const char* const kArchitectures[] = {
-      "llama",     "qwen2",   "qwen3",      "gemma2",        "gemma3",     "gemma4",   "mistral3",   "phi3",
-      "olmo2",     "granite", "cohere2",    "seed_oss",      "smollm3",    "glm4",     "exaone4",    "hunyuan-dense",
-      "ernie4_5",  "arcee",   "starcoder2", "stablelm",      "qwen3moe",   "glm4moe",  "minimax-m2", "lfm2",
-      "qwen3next", "qwen35",  "qwen35moe",  "granitehybrid", "nemotron_h", "deepseek2"};
+      "llama",     "qwen2",   "qwen3",      "gemma2",        "gemma3",     "gemma4",    "mistral3",   "phi3",
+      "olmo2",     "granite", "cohere2",    "seed_oss",      "smollm3",    "glm4",      "exaone4",    "hunyuan-dense",
+      "ernie4_5",  "arcee",   "starcoder2", "stablelm",      "qwen3moe",   "glm4moe",   "minimax-m2", "lfm2",
+      "qwen3next", "qwen35",  "qwen35moe",  "granitehybrid", "nemotron_h", "deepseek2", "gpt-oss",    "llama4"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},
@@ -349,9 +349,10 @@ std::string describe_gguf(Choose&& choose) {
     if (of_latents && !has_latents) continue;
     const bool of_mixtures = key.contains("expert") || key.contains("dense_block") || key.contains("nextn");
     const bool has_mixtures = prefix.contains("next") || prefix.contains("moe") || prefix.contains("minimax") ||
-                              (prefix.contains("gemma4") && key.contains("expert"));
-    if (of_mixtures && !has_mixtures && !has_latents) continue;
+                              prefix.contains("gpt-oss") || prefix.contains("llama4");
     const bool of_gemma4 = key.contains("_swa") || key.contains("shared_kv") || key.contains("per_layer");
+    const bool gemma4_experts = prefix.contains("gemma4") && key.contains("expert");
+    if (of_mixtures && !has_mixtures && !has_latents && !gemma4_experts) continue;
     if (of_gemma4 && !key.contains("rope.freq") && !prefix.contains("gemma4")) continue;
     if (key.contains("shortconv") && !prefix.contains("lfm2")) continue;
     const bool of_states = key.contains("ssm.") || key.contains("full_attention_interval");

@@ -149,7 +149,9 @@ Result<void> measure_all(const AttentionBench& b) {
     fmt::print("tuning '{}'\n", tuning);
     for (const uint32_t context : b.contexts) {
       for (const uint32_t sequences : b.sequences) {
-        if (auto done = measure(**device, model, b, {sequences, 1, context}); !done) return done;
+        for (const uint32_t rows : b.rows) {
+          if (auto done = measure(**device, model, b, {sequences, rows, context}); !done) return done;
+        }
       }
     }
     for (const uint32_t prompt : b.prompts) {

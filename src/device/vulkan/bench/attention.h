@@ -13,6 +13,7 @@ struct AttentionBench {
   uint32_t repeat = 20;
   std::vector<uint32_t> contexts;   ///< before each decoded token, and before each prompt
   std::vector<uint32_t> sequences;  ///< decoding side by side
+  std::vector<uint32_t> rows;       ///< of each of them: 1 decodes, more verify drafts
   std::vector<uint32_t> prompts;    ///< tokens
   std::vector<std::string> tunings;
 };

@@ -226,6 +226,7 @@ struct Arguments {
   bool profile = false, statistics = false;
   std::vector<uint32_t> attention_contexts;  ///< not empty: attention alone
   uint32_t window = 0;
+  std::vector<uint32_t> rows = {1};
 };
 
 int run_attention(const Arguments& a) {
@@ -238,6 +239,7 @@ int run_attention(const Arguments& a) {
                               .repeat = a.repeat,
                               .contexts = a.attention_contexts,
                               .sequences = a.sequences,
+                              .rows = a.rows,
                               .prompts = a.prompts,
                               .tunings = a.tunings});
 }
@@ -335,6 +337,8 @@ int main(int argc, char** argv) {
   app.add_option("--start", a.start, "only make all pipelines, as before serving, and keep them in this folder");
   app.add_flag("--profile", a.profile, "times of each shader");
   app.add_option("--attention", a.attention_contexts, "times attention alone, decoding behind these contexts")
+      ->delimiter(',');
+  app.add_option("--rows", a.rows, "of --attention: tokens of each sequence, as when drafts are verified")
       ->delimiter(',');
   app.add_option("--window", a.window, "of --attention; 0 for none")->capture_default_str();
   CLI11_PARSE(app, argc, argv);

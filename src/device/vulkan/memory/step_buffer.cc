@@ -103,7 +103,7 @@ void StepBuffer::write_logit_rows(const StepInput& input) {
   }
 }
 
-Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uint32_t rows_before) {
+Result<void> StepBuffer::write(const StepInput& input, const StepTiles& most, uint32_t rows_before) {
   if (auto checked = check(input, rows_before); !checked) return checked;
   uint64_t entries = 0;
   for (const SequenceInput& sequence : input.sequences) {
@@ -116,7 +116,7 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
   std::memcpy(base + token_ids_, input.token_ids.data(), input.token_ids.size_bytes());
   write_logit_rows(input);
   // Single tokens' tiles come first.
-  const auto is_single = [&](const SequenceInput& s) { return tile_tokens == 1 || s.token_count == 1; };
+  const auto is_single = [&](const SequenceInput& s) { return s.token_count <= most.apart; };
   uint32_t singles = 0;
   for (const SequenceInput& sequence : input.sequences) singles += is_single(sequence) ? sequence.token_count : 0;
   uint32_t next_single = 0, next_tile = singles;
@@ -125,6 +125,7 @@ Result<void> StepBuffer::write(const StepInput& input, uint32_t tile_tokens, uin
     for (uint32_t i = 0; i < sequence.token_count; ++i) {
       uints(positions_)[sequence.first_token + i] = sequence.context_tokens + i;
     }
+    const uint32_t tile_tokens = is_single(sequence) ? 1 : most.tokens;
     const uint32_t tiles = (sequence.token_count + tile_tokens - 1) / tile_tokens;
     uint32_t& next = is_single(sequence) ? next_single : next_tile;
     for (uint32_t g = 0; g < cache_->groups(); ++g) {

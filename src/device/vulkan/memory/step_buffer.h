@@ -9,6 +9,12 @@
 
 namespace hearth::vulkan {
 
+/// How a step's sequences are cut into attention tiles.
+struct StepTiles {
+  uint32_t tokens = 1;  ///< of a tile at most
+  uint32_t apart = 1;   ///< sequences with so many tokens at most have a tile for each
+};
+
 /// A step's input on the device, in memory that the host writes directly. Everything has a fixed place for the
 /// program's limits but the block tables at the end, which may outgrow the buffer: then it moves, and what was recorded
 /// with its address must be recorded again (`generation` tells).
@@ -16,11 +22,10 @@ class StepBuffer {
  public:
   Result<void> create(const Gpu& gpu, const ProgramLimits& limits, const Cache& cache);
 
-  /// Copies a step in, cutting sequences into attention tiles of at most `tile_tokens` tokens; the tiles of sequences
-  /// that bring one token, or of all where `tile_tokens` is 1, stand first and count as singles. Rows of logits that
-  /// are wanted whole come first on the device. `rows_before` is how many rows of logits the step in flight has, whose
-  /// best candidates may be tokens of this one.
-  Result<void> write(const StepInput& input, uint32_t tile_tokens, uint32_t rows_before);
+  /// Copies a step in, cutting sequences into attention tiles; those of sequences whose tokens are apart stand first
+  /// and count as singles. Rows of logits that are wanted whole come first on the device. `rows_before` is how many
+  /// rows of logits the step in flight has, whose best candidates may be tokens of this one.
+  Result<void> write(const StepInput& input, const StepTiles& most, uint32_t rows_before);
 
   /// Says that there are so many rows and leaves the rest as it is: enough for operations that look at nothing else.
   void write_counts(uint32_t tokens, uint32_t logit_rows);

@@ -27,9 +27,14 @@ constexpr uint32_t kMostSplits = 32;
 constexpr uint32_t kWorkgroupsPerUnit = 4;
 constexpr uint32_t kUnknownUnits = 64;
 
+<<<<<<< HEAD
 /// Of a workgroup over latent rows.
 constexpr uint32_t kLatentHeads = 8;
 constexpr uint32_t kMostLatentThreads = 256;
+=======
+/// More tokens of a sequence are always cut into tiles.
+constexpr uint32_t kFewTokens = 8;
+>>>>>>> roles
 
 /// Whether `operation` reads `tensor`, other than an Attention as its query.
 bool reads(const Operation& operation, TensorId tensor) {
@@ -120,16 +125,33 @@ uint32_t AttentionPlan::tile_tokens(uint32_t bucket_tokens) const {
   }
 }
 
+uint32_t AttentionPlan::tokens_apart(const StepInput& input, uint32_t bucket_tokens) const {
+  if (path(bucket_tokens) == AttentionPath::few) return UINT32_MAX;
+  uint32_t singles = 0, few = 0;
+  bool has_prompts = false;
+  for (const SequenceInput& sequence : input.sequences) {
+    const bool is_few = sequence.token_count <= kFewTokens;
+    has_prompts = has_prompts || !is_few;
+    (sequence.token_count == 1 ? singles : few) += is_few ? sequence.token_count : 0;
+  }
+  // Beside prompts the grid has a place for each sequence and no more.
+  return few <= tuning_.attention_apart && (!has_prompts || singles + few <= sequences_) ? kFewTokens : 1;
+}
+
 Mix AttentionPlan::mix(const StepInput& input, uint32_t bucket_tokens) const {
-  const auto is_single = [](const SequenceInput& sequence) { return sequence.token_count == 1; };
-  if (std::ranges::all_of(input.sequences, is_single)) return Mix::single_tokens;
-  if (path(bucket_tokens) == AttentionPath::few) return Mix::prompts;
-  return std::ranges::any_of(input.sequences, is_single) ? Mix::both : Mix::prompts;
+  const auto has_at_most = [&](uint32_t tokens) {
+    return [tokens](const SequenceInput& sequence) { return sequence.token_count <= tokens; };
+  };
+  if (std::ranges::all_of(input.sequences, has_at_most(1))) return Mix::single_tokens;
+  const auto is_apart = has_at_most(tokens_apart(input, bucket_tokens));
+  if (std::ranges::all_of(input.sequences, is_apart)) return Mix::apart;
+  return std::ranges::any_of(input.sequences, is_apart) ? Mix::both : Mix::prompts;
 }
 
 uint32_t AttentionPlan::single_tiles(uint32_t bucket_tokens, Mix mix) const {
   if (mix == Mix::single_tokens) return std::min(bucket_tokens, sequences_);
   if (path(bucket_tokens) == AttentionPath::few) return bucket_tokens;
+  if (mix == Mix::apart) return std::min(bucket_tokens, sequences_ + tuning_.attention_apart);
   return mix == Mix::both ? std::min(bucket_tokens, sequences_) : 0;
 }
 

@@ -10,14 +10,15 @@
 
 namespace hearth::vulkan {
 
-/// What a step's sequences bring.
+/// How many tokens a step's sequences bring, which is all that matters of what they are there for.
 enum class Mix : uint8_t {
-  single_tokens,  ///< one token each
-  prompts,        ///< several tokens each; where path is `few`, anything else too
-  both,
+  single_tokens,  ///< one each
+  apart,          ///< few each, or many where path is `few`: each token attends by itself
+  prompts,        ///< many each
+  both,           ///< many in some, and tokens that attend by themselves
 };
 
-/// How the tokens of sequences with several of them attend.
+/// How the tokens of sequences with many of them attend.
 enum class AttentionPath : uint8_t {
   few = 1,       ///< each token by itself, as single tokens do (attention_few.comp)
   tiles = 2,     ///< tiles of tokens in float32 (attention_many.comp)
@@ -72,6 +73,10 @@ class AttentionPlan {
 
   /// Most tokens of a tile, the same for all layers.
   uint32_t tile_tokens(uint32_t bucket_tokens) const;
+
+  /// Sequences with at most so many tokens have each of them attend by itself: a tile of theirs would leave the whole
+  /// context to one workgroup for each KV head.
+  uint32_t tokens_apart(const StepInput& input, uint32_t bucket_tokens) const;
 
   Mix mix(const StepInput& input, uint32_t bucket_tokens) const;
 

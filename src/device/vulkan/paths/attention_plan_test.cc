@@ -91,14 +91,16 @@ void for_all(
   EXPECT_GT(planned, 400);
 }
 
-/// Sequences of a step within the limits, few or many tokens each.
+/// Sequences of a step within the limits, with one, few or many tokens each.
 std::vector<SequenceInput> random_sequences(std::mt19937& random) {
   const bool prompts = random() % 3 > 0, singles = random() % 3 > 0 || !prompts;
+  const uint32_t most_drafts = random() % 2 == 0 ? 0 : random() % 10;
   std::vector<SequenceInput> sequences;
   uint32_t next = 0;
   const uint32_t most = random() % kLimits.sequences + 1;
   while (sequences.size() < most) {
-    const uint32_t count = singles && (!prompts || random() % 2 == 0) ? 1 : 2 + random() % 150;
+    const bool is_answer = singles && (!prompts || random() % 2 == 0);
+    const uint32_t count = is_answer ? 1 + random() % (most_drafts + 1) : 2 + random() % 150;
     if (next + count > kLimits.tokens) break;
     sequences.push_back(
         {.first_token = next, .token_count = count, .context_tokens = static_cast<uint32_t>(random() % 5000)});
@@ -119,16 +121,18 @@ TEST(AttentionPlan, TilesOfEveryMixFitIntoTheGridsOfItsBucket) {
       const Mix mix = plan.mix({ids, sequences, {}, {}}, bucket);
       // As step_buffer.cc cuts sequences.
       const uint32_t tile_tokens = plan.tile_tokens(bucket);
+      const uint32_t apart = plan.tokens_apart({ids, sequences, {}, {}}, bucket);
       uint32_t singles = 0, tiles = 0;
       for (const SequenceInput& sequence : sequences) {
-        if (tile_tokens == 1 || sequence.token_count == 1) {
+        if (sequence.token_count <= apart) {
           singles += sequence.token_count;
         } else {
           tiles += divide_up(sequence.token_count, tile_tokens);
         }
       }
       ASSERT_LE(singles, plan.single_tiles(bucket, mix));
-      const bool has_tiles = mix != Mix::single_tokens && plan.path(bucket) != AttentionPath::few;
+      const bool has_tiles = mix == Mix::prompts || mix == Mix::both;
+      ASSERT_FALSE(has_tiles && plan.path(bucket) == AttentionPath::few);
       ASSERT_LE(tiles, has_tiles ? plan.token_tiles(bucket) : 0);
       ASSERT_LE(plan.token_tiles(bucket), bucket);
     }
@@ -141,13 +145,44 @@ TEST(AttentionPlan, TheMixIsWhatTheSequencesBring) {
     const auto sequences = random_sequences(random);
     const uint32_t tokens = sequences.back().first_token + sequences.back().token_count;
     const std::vector<int32_t> ids(tokens, 1);
-    const Mix mix = plan.mix({ids, sequences, {}, {}}, bucket_of(tokens));
-    const auto singles = std::ranges::count(sequences, 1U, &SequenceInput::token_count);
-    const bool all_single = singles == static_cast<long>(sequences.size());
+    const StepInput input = {ids, sequences, {}, {}};
+    const Mix mix = plan.mix(input, bucket_of(tokens));
+    const auto count_up_to = [&](uint32_t most) {
+      return std::ranges::count_if(
+          sequences, [most](uint32_t n) { return n <= most; }, &SequenceInput::token_count);
+    };
+    const auto all = static_cast<long>(sequences.size());
+    const bool all_single = count_up_to(1) == all;
+    const auto apart = count_up_to(plan.tokens_apart(input, bucket_of(tokens)));
     ASSERT_EQ(mix == Mix::single_tokens, all_single);
-    const bool has_tiles = !all_single && plan.path(bucket_of(tokens)) != AttentionPath::few;
-    ASSERT_EQ(mix == Mix::both, has_tiles && singles > 0);
-    ASSERT_EQ(plan.fuses(mix), all_single);
+    ASSERT_EQ(mix == Mix::apart, !all_single && apart == all);
+    ASSERT_EQ(mix == Mix::both, apart > 0 && apart < all);
+    ASSERT_EQ(plan.fuses(mix), all_single) << "tokens of one sequence would not wait for each other's K and V";
+  });
+}
+
+/// What verifies a few drafts is not left to one workgroup of each KV head, whatever else is in the step.
+TEST(AttentionPlan, FewTokensOfASequenceAreApartAsFarAsTheGridsReach) {
+  for_all([&](const auto&, const auto&, const Recording&, const AttentionPlan& plan) {
+    const auto mix_of = [&](const std::vector<uint32_t>& counts) {
+      std::vector<SequenceInput> sequences;
+      uint32_t next = 0;
+      for (const uint32_t count : counts) {
+        sequences.push_back({.first_token = next, .token_count = count, .context_tokens = 4000});
+        next += count;
+      }
+      const std::vector<int32_t> ids(next, 1);
+      return plan.mix({ids, sequences, {}, {}}, bucket_of(next));
+    };
+    for (const uint32_t rows : {2U, 5U, 8U}) {
+      ASSERT_EQ(mix_of({rows}), Mix::apart);
+      ASSERT_EQ(mix_of({rows, 1, rows, rows, 1}), Mix::apart);
+      ASSERT_EQ(mix_of(std::vector<uint32_t>(32 / rows, rows)), Mix::apart);
+      const bool all_apart = plan.path(512) == AttentionPath::few;
+      ASSERT_EQ(mix_of(std::vector<uint32_t>(32 / rows + 1, rows)),
+                plan.path(bucket_of((32 / rows + 1) * rows)) == AttentionPath::few ? Mix::apart : Mix::prompts);
+      ASSERT_EQ(mix_of({rows, 400, rows, 1}), all_apart ? Mix::apart : Mix::both);
+    }
   });
 }
 
@@ -227,7 +262,7 @@ TEST(AttentionPlan, BatchInvarianceLeavesOneWay) {
                   std::tie(first.heads, first.parts, first.rounds, first.subgroups, first.split_keys, first.splits));
         ASSERT_EQ(plan.path(tokens), AttentionPath::few);
       }
-      for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) ASSERT_FALSE(plan.fuses(mix));
+      for (const Mix mix : {Mix::single_tokens, Mix::apart, Mix::prompts, Mix::both}) ASSERT_FALSE(plan.fuses(mix));
     }
   }
 }

@@ -106,7 +106,10 @@ struct Tuning {
   uint32_t latent_subgroups = 4;  ///< of a workgroup
   uint32_t latent_heads = 0;      ///< most heads of a workgroup, in fours; 0 goes by the device
   // Attention of tiles of tokens: by matrix units (attention_matrix.comp), else in float32 (attention_many.comp).
-  uint32_t attention_path = 0;              ///< forces an AttentionPath; 0 leaves the choice
+  uint32_t attention_path = 0;  ///< forces an AttentionPath; 0 leaves the choice
+  /// Tokens of a step, of sequences that bring 2 to 8, which attend by themselves; more are cut into tiles. So many are
+  /// quicker apart behind 1000 and 8000 tokens alike (H200, 8 and 16 KV heads of 128).
+  uint32_t attention_apart = 32;
   uint32_t attention_matrix_subgroups = 4;  ///< at most
   uint32_t attention_matrix_keys = 32;      ///< in shared memory at once; a multiple of 32
   uint32_t attention_shared_queries = 0;    ///< 1 keeps queries in shared memory instead of registers

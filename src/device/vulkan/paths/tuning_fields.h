@@ -93,6 +93,7 @@ constexpr void visit_other_fields(T& t, Visit&& visit) {
   visit("latent_heads", t.latent_heads);
   visit("attention_separate_rope", t.attention_separate_rope);
   visit("attention_path", t.attention_path);
+  visit("attention_apart", t.attention_apart);
   visit("attention_matrix_subgroups", t.attention_matrix_subgroups);
   visit("attention_matrix_keys", t.attention_matrix_keys);
   visit("attention_shared_queries", t.attention_shared_queries);

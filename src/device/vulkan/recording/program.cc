@@ -64,7 +64,7 @@ Result<void> VulkanProgram::prepare_pipelines() {
   const Bucket most = {bucket_of(limits_.tokens), bucket_of(limits_.logit_rows)};
   for (Bucket bucket = {1, 0};; bucket = {std::min(bucket_of(bucket.tokens + 1), most.tokens),
                                           std::min(bucket_of(bucket.logit_rows + 1), most.logit_rows)}) {
-    for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) {
+    for (const Mix mix : {Mix::single_tokens, Mix::apart, Mix::prompts, Mix::both}) {
       auto listed = statistics(bucket.tokens, bucket.logit_rows, mix);
       if (!listed) return pass_on(listed);
       for (const Launch& launch : listed->launches) keys.insert(launch.key);
@@ -200,9 +200,10 @@ Result<RecordingStatistics> VulkanProgram::statistics(uint32_t tokens, uint32_t 
 Result<void> VulkanProgram::write_input(Slot& slot, const StepInput& input) {
   const uint32_t bucket_tokens = bucket_of(static_cast<uint32_t>(input.token_ids.size()));
   const size_t rows_before = in_flight_ == 0 ? 0 : oldest().candidates.size();
-  const uint32_t tile_tokens = attention_.tile_tokens(bucket_tokens);
+  const StepTiles tiles = {.tokens = attention_.tile_tokens(bucket_tokens),
+                           .apart = attention_.tokens_apart(input, bucket_tokens)};
   if (auto fits = check_activations(recording_, input); !fits) return fits;
-  if (auto written = slot.step.write(input, tile_tokens, static_cast<uint32_t>(rows_before)); !written) return written;
+  if (auto written = slot.step.write(input, tiles, static_cast<uint32_t>(rows_before)); !written) return written;
   slot.handover.write(recording_, input);
   slot.tokens = static_cast<uint32_t>(input.token_ids.size());
   slot.logit_rows = static_cast<uint32_t>(input.logit_rows.size());

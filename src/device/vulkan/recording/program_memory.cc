@@ -48,7 +48,7 @@ ScratchSizes scratch_sizes(const AttentionPlan& attention, const Tuning& tuning,
   uint64_t floats = 0, counters = 1;
   const uint32_t most = bucket_of(limits.tokens);
   for (uint32_t tokens = 1; tokens <= most; tokens = bucket_of(tokens + 1)) {
-    for (const Mix mix : {Mix::single_tokens, Mix::prompts, Mix::both}) {
+    for (const Mix mix : {Mix::single_tokens, Mix::apart, Mix::prompts, Mix::both}) {
       const uint32_t singles = attention.single_tiles(tokens, mix);
       for (const Operation& operation : recording.operations) {
         if (singles == 0) continue;

@@ -77,7 +77,8 @@ Result<void> StepRecorder::emit(const Attention& op) {
     if (auto done = attend_few(op, rope, singles); !done) return done;
   }
   const AttentionPath path = c_.attention.path(bucket_.tokens);
-  if (bucket_.mix != Mix::single_tokens && path != AttentionPath::few) {
+  const bool has_tiles = bucket_.mix == Mix::prompts || bucket_.mix == Mix::both;
+  if (has_tiles && path != AttentionPath::few) {
     if (auto done = attend_tiles(op, path, singles == 0); !done) return done;
   }
   return place(op.out).needs_bytes && !makes_bytes(op) ? quantize(op.out) : Result<void>{};
