@@ -27,14 +27,11 @@ constexpr uint32_t kMostSplits = 32;
 constexpr uint32_t kWorkgroupsPerUnit = 4;
 constexpr uint32_t kUnknownUnits = 64;
 
-<<<<<<< HEAD
 /// Of a workgroup over latent rows.
 constexpr uint32_t kLatentHeads = 8;
 constexpr uint32_t kMostLatentThreads = 256;
-=======
 /// More tokens of a sequence are always cut into tiles.
 constexpr uint32_t kFewTokens = 8;
->>>>>>> roles
 
 /// Whether `operation` reads `tensor`, other than an Attention as its query.
 bool reads(const Operation& operation, TensorId tensor) {
