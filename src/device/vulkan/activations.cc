@@ -7,6 +7,7 @@
 #include <set>
 
 #include "device/vulkan/fragment_path.h"
+#include "device/vulkan/shaders/layout.h"
 #include "device/vulkan/tuning.h"
 #include "device/vulkan/workgroup_matrix_path.h"
 
@@ -136,8 +137,12 @@ Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording
     total = std::max(total, place.end);
   }
   const auto add_halves = [&](uint64_t row_bytes) {
-    const uint64_t scales = total + align(most_rows * row_bytes);
-    const HalvesPlace place = {.halves = total, .scales = scales, .end = scales + align(most_rows * 4)};
+    const uint64_t scales = total + align(most_rows * row_bytes), numbers = align(most_rows * 4);
+    const HalvesPlace place = {
+        .halves = total,
+        .scales = scales,
+        .largest = scales + numbers,
+        .end = scales + numbers + align(most_rows * shared::kLargestStride * 4)};
     total = place.end;
     return place;
   };

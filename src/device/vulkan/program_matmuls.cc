@@ -71,9 +71,9 @@ Result<void> VulkanProgram::record_trial_inputs(const MatmulTrial& trial, VkComm
   const RecorderContext context = trial_context(tunings);
   StepRecorder recorder(context, bucket_of_trial(trial), untimed);
   for (const uint32_t operation : trial.operations) {
-    const auto& op = recording_.operations[operation];
-    if (filled.erase(activations_.place(product_of(op)->in).floats) == 0) continue;
-    if (auto done = recorder.record_input_of(op); !done) return done;
+    const TensorId in = product_of(recording_.operations[operation])->in;
+    if (filled.erase(activations_.place(in).floats) == 0) continue;
+    if (auto done = recorder.record_input_of(operation); !done) return done;
   }
   return {};
 }
@@ -86,7 +86,7 @@ Bucket VulkanProgram::bucket_of_trial(const MatmulTrial& trial) const {
 Result<void> VulkanProgram::record_trial(const MatmulTrial& trial, CommandRecorder& commands) {
   const MatmulTunings tunings(trial.tuning);
   const RecorderContext context = trial_context(tunings);
-  StepRecorder recorder(context, bucket_of_trial(trial), commands);
+  StepRecorder recorder(context, bucket_of_trial(trial), commands, true);
   for (const uint32_t operation : trial.operations) {
     if (auto done = recorder.record(operation, operation + 1); !done) return done;
   }

@@ -5,6 +5,7 @@
 const uint MATRICES = 2;
 layout(constant_id = 16) const uint ACTIVATION = 0;
 layout(constant_id = 17) const bool LOGIT_ROWS = false;
+layout(constant_id = 18) const bool KEEPS_LARGEST = false;  ///< for quantize.comp
 #include "fragment_tokens.glsl"
 #include "activation.glsl"
 
@@ -30,9 +31,18 @@ void main() {
   [[dont_unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
     share_sums(i);
     barrier();
-    for (uint e = thread_index(); e < ELEMENTS; e += THREADS) {
+    for (uint e = thread_index(); e < ELEMENTS; e += THREADS) {  // neighbouring lanes have neighbouring rows of a token
       const uint row = row_of(i, e), token = token_of(i, e);
-      if (token < tokens && row < a.rows) a.result.v[token * a.rows + row] = output_value(i, e);
+      float value = 0;
+      if (token < tokens && row < a.rows) {
+        value = output_value(i, e);
+        a.result.v[token * a.rows + row] = value;
+      }
+      if (!KEEPS_LARGEST) continue;
+      float largest = abs(value);
+      for (uint mask = 1; mask < min(M, SUBGROUP); mask <<= 1) largest = max(largest, subgroupShuffleXor(largest, mask));
+      if (e % min(M, SUBGROUP) != 0 || token >= tokens) continue;
+      atomicMax(a.largest.v[token * kLargestStride], floatBitsToUint(largest));
     }
     barrier();
   }
