@@ -13,7 +13,7 @@
 #include "device/open_device.h"
 #include "server/health.h"
 #ifdef HEARTH_VULKAN
-#include "device/vulkan/fault_injection.h"
+#include "device/vulkan/testing/fault_injection.h"
 #include "device/vulkan/vulkan_device.h"
 #endif
 

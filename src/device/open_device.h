@@ -21,7 +21,7 @@ namespace hearth {
 /// Behind the name of a Vulkan device stand options (device_name.h): "vulkan:0,memory=20000,tune=60" uses at most 20000
 /// MiB for weights and KV cache, and measures matmuls for at most 60 seconds at a first start. It keeps compiled
 /// pipelines and measured tuning in $XDG_CACHE_HOME/hearth/pipelines (or ~/.cache/...). For tests it heeds
-/// HEARTH_VULKAN_VALIDATION (any value: the validation layer is on), HEARTH_VULKAN_TUNING (vulkan/tuning.h), and
+/// HEARTH_VULKAN_VALIDATION (any value: the validation layer is on), HEARTH_VULKAN_TUNING (vulkan/paths/tuning.h), and
 /// HEARTH_VULKAN_TUNE and HEARTH_VULKAN_MEMORY_MB for the two options.
 Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads, bool batch_invariant = false);
 

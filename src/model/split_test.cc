@@ -20,9 +20,9 @@ namespace hearth {
 namespace {
 
 const std::vector<std::string> kFamilies = {
-    "llama",   "llama3_rope", "qwen2",    "qwen3", "mistral",    "gemma2",  "gemma3_text",      "cohere2",   "olmo2",
-    "apertus", "qwen3_moe",   "glm4_moe", "lfm2",  "qwen3_next", "qwen3_5", "granitemoehybrid", "nemotron_h",
-    "deepseek_v3"};
+    "llama",      "llama3_rope", "qwen2",     "qwen3",    "mistral", "gemma2",     "gemma3_text", "cohere2",
+    "olmo2",      "apertus",     "qwen3_moe", "glm4_moe", "lfm2",    "qwen3_next", "qwen3_5",     "granitemoehybrid",
+    "nemotron_h", "deepseek_v3"};
 
 /// A device of the golden tests, and from which layer on it is used.
 struct Part {

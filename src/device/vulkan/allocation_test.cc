@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "device/vulkan/fault_injection.h"
-#include "device/vulkan/test_model.h"
+#include "device/vulkan/testing/fault_injection.h"
+#include "device/vulkan/testing/test_model.h"
 #include "device/vulkan/vulkan_device.h"
 
 namespace hearth::vulkan {

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "device/vulkan/device_fixture.h"
-#include "device/vulkan/test_model.h"
+#include "device/vulkan/testing/device_fixture.h"
+#include "device/vulkan/testing/test_model.h"
 
 namespace hearth::vulkan {
 namespace {

@@ -9,8 +9,8 @@
 #include <numeric>
 #include <set>
 
-#include "device/vulkan/device_fixture.h"
-#include "device/vulkan/program.h"
+#include "device/vulkan/recording/program.h"
+#include "device/vulkan/testing/device_fixture.h"
 
 namespace hearth::vulkan {
 namespace {

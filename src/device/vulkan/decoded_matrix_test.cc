@@ -7,9 +7,9 @@
 #include <cmath>
 #include <tuple>
 
-#include "device/vulkan/device_fixture.h"
-#include "device/vulkan/matmul_search.h"
-#include "device/vulkan/test_model.h"
+#include "device/vulkan/measuring/matmul_search.h"
+#include "device/vulkan/testing/device_fixture.h"
+#include "device/vulkan/testing/test_model.h"
 
 namespace hearth::vulkan {
 namespace {

@@ -1,11 +1,11 @@
 // A device that runs out of memory at any call, or is lost: always an error, never a crash, a hang or a leak, and what
 // was not reached by the fault still works.
 
-#include "device/vulkan/fault_injection.h"
+#include "device/vulkan/testing/fault_injection.h"
 
 #include <gtest/gtest.h>
 
-#include "device/vulkan/test_model.h"
+#include "device/vulkan/testing/test_model.h"
 #include "device/vulkan/vulkan_device.h"
 
 namespace hearth::vulkan {

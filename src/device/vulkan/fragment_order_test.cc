@@ -1,5 +1,5 @@
-// Activations that are put into the order of lanes by whoever makes them, a layer from norm to norm, against the reference
-// device.
+// Activations that are put into the order of lanes by whoever makes them, a layer from norm to norm, against the
+// reference device.
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "device/vulkan/device_fixture.h"
-#include "device/vulkan/matmul_search.h"
-#include "device/vulkan/program.h"
-#include "device/vulkan/test_model.h"
+#include "device/vulkan/measuring/matmul_search.h"
+#include "device/vulkan/recording/program.h"
+#include "device/vulkan/testing/device_fixture.h"
+#include "device/vulkan/testing/test_model.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -62,8 +62,8 @@ class FragmentOrderTest : public DeviceTest {
                             .cache_layer = {0},
                             .out = mixed});
     ops.push_back(Linear{.in = mixed, .weight = q4_0(kHidden, width), .out = branch});
-    ops.push_back(AddNorm{
-        .residual = residual, .branch = branch, .norm = model.vector(kHidden, scale, scale), .out = inner});
+    ops.push_back(
+        AddNorm{.residual = residual, .branch = branch, .norm = model.vector(kHidden, scale, scale), .out = inner});
     ops.push_back(GateUp{.in = norms ? inner : branch,
                          .gate_up = model.gate_up_matrix(
                              {{NumberFormat::q4_0, feed_forward}, {NumberFormat::q4_0, feed_forward}}, kHidden),
@@ -89,7 +89,8 @@ class FragmentOrderTest : public DeviceTest {
     ASSERT_TRUE(result) << to_string(result.error());
     for (size_t row = 0; row < step.logit_rows.size(); ++row) {
       const auto of_row = [&](const auto& logits) { return logits.subspan(row * kHidden, kHidden); };
-      ASSERT_LT(relative_error(of_row(result->logits), of_row(expected->logits)), kTolerance) << what << ", row " << row;
+      ASSERT_LT(relative_error(of_row(result->logits), of_row(expected->logits)), kTolerance)
+          << what << ", row " << row;
     }
   }
 

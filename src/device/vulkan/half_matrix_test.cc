@@ -8,9 +8,9 @@
 #include <random>
 #include <tuple>
 
-#include "device/vulkan/device_fixture.h"
-#include "device/vulkan/program.h"
-#include "device/vulkan/test_model.h"
+#include "device/vulkan/recording/program.h"
+#include "device/vulkan/testing/device_fixture.h"
+#include "device/vulkan/testing/test_model.h"
 #include "tensor/float16.h"
 
 namespace hearth::vulkan {

@@ -6,10 +6,10 @@
 #include <map>
 #include <set>
 
-#include "device/vulkan/device_fixture.h"
-#include "device/vulkan/matmul_search.h"
-#include "device/vulkan/program.h"
-#include "device/vulkan/test_model.h"
+#include "device/vulkan/measuring/matmul_search.h"
+#include "device/vulkan/recording/program.h"
+#include "device/vulkan/testing/device_fixture.h"
+#include "device/vulkan/testing/test_model.h"
 
 namespace hearth::vulkan {
 namespace {

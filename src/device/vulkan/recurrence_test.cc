@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "device/testing/state_layer.h"
-#include "device/vulkan/device_fixture.h"
+#include "device/vulkan/testing/device_fixture.h"
 
 namespace hearth::vulkan {
 namespace {

@@ -5,12 +5,12 @@
 
 #include <algorithm>
 
-#include "device/vulkan/bandwidth.h"
-#include "device/vulkan/device_tunings.h"
-#include "device/vulkan/instance.h"
-#include "device/vulkan/learn_fragments.h"
-#include "device/vulkan/program.h"
-#include "device/vulkan/workgroup_matrix_path.h"
+#include "device/vulkan/gpu/cooperative_matrices.h"
+#include "device/vulkan/gpu/instance.h"
+#include "device/vulkan/measuring/bandwidth.h"
+#include "device/vulkan/measuring/device_tunings.h"
+#include "device/vulkan/measuring/learn_fragments.h"
+#include "device/vulkan/recording/program.h"
 
 namespace hearth {
 namespace vulkan {

@@ -13,7 +13,7 @@
 #include "device/vulkan/bench/attention.h"
 #include "device/vulkan/bench/report.h"
 #include "device/vulkan/bench/step.h"
-#include "device/vulkan/program.h"
+#include "device/vulkan/recording/program.h"
 #include "device/vulkan/vulkan_device.h"
 
 namespace hearth::vulkan {

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "device/vulkan/pipeline_statistics.h"
+#include "device/vulkan/pipelines/pipeline_statistics.h"
 
 namespace hearth::vulkan {
 namespace {

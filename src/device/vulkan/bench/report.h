@@ -1,7 +1,7 @@
 #pragma once
 
 #include "device/vulkan/bench/step.h"
-#include "device/vulkan/program.h"
+#include "device/vulkan/recording/program.h"
 
 namespace hearth::vulkan {
 

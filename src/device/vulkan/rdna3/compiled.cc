@@ -4,8 +4,8 @@
 
 #include <array>
 
-#include "device/vulkan/pipeline_name.h"
-#include "device/vulkan/pipeline_statistics.h"
+#include "device/vulkan/pipelines/pipeline_name.h"
+#include "device/vulkan/pipelines/pipeline_statistics.h"
 
 namespace hearth::vulkan {
 namespace {

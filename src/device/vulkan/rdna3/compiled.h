@@ -4,9 +4,9 @@
 #include <span>
 #include <string>
 
-#include "device/vulkan/command_recorder.h"
 #include "device/vulkan/rdna3/assembly.h"
 #include "device/vulkan/rdna3/table.h"
+#include "device/vulkan/recording/command_recorder.h"
 
 namespace hearth::vulkan {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "device/vulkan/pipeline_name.h"
+#include "device/vulkan/pipelines/pipeline_name.h"
 
 namespace hearth::vulkan {
 namespace {

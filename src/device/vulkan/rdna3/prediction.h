@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "device/vulkan/program.h"
 #include "device/vulkan/rdna3/compiled.h"
 #include "device/vulkan/rdna3/family.h"
+#include "device/vulkan/recording/program.h"
 
 namespace hearth::vulkan {
 

@@ -11,10 +11,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "device/vulkan/pipeline_name.h"
+#include "device/vulkan/memory/weight_layout.h"
+#include "device/vulkan/pipelines/pipeline_name.h"
 #include "device/vulkan/rdna3/prediction.h"
-#include "device/vulkan/test_decoder.h"
-#include "device/vulkan/weight_layout.h"
+#include "device/vulkan/testing/test_decoder.h"
 
 namespace hearth::vulkan {
 namespace {

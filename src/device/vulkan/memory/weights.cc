@@ -1,0 +1,169 @@
+#include "device/vulkan/memory/weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "device/vulkan/gpu/cooperative_matrices.h"
+#include "device/vulkan/memory/decoded_range.h"
+#include "tensor/quantize.h"
+
+namespace hearth::vulkan {
+namespace {
+
+/// Formats that no shader reads are held as f16, as is a matrix of gate and up that differ: GateUp reads both at once.
+NumberFormat format_on_device(const MatrixSpec& spec, const MatrixPart& part) {
+  const bool two_kinds = spec.role == MatrixRole::gate_up && spec.parts[0].format != spec.parts[1].format;
+  return encoding_of(part.format) && !two_kinds ? part.format : NumberFormat::f16;
+}
+
+struct RowRange {
+  uint32_t first = 0, rows = 0;
+  NumberFormat format = NumberFormat::f32;
+};
+
+bool fits(const RowRange& range, uint32_t cols, const Gpu& gpu) {
+  return layout_weights(*encoding_of(range.format), range.rows, cols).bytes <= Arena::largest_slice(gpu);
+}
+
+/// The runs of a matrix: parts of one format joined (Q, K and V are one launch), parts too large for a slice halved.
+/// Gate and up stay apart: their launch reads a row of each.
+std::vector<RowRange> split_rows(const MatrixSpec& spec, const Gpu& gpu) {
+  std::vector<RowRange> ranges;
+  uint32_t first = 0;
+  for (const MatrixPart& part : spec.parts) {
+    const RowRange whole = {first, part.rows, format_on_device(spec, part)};
+    first += part.rows;
+    if (!ranges.empty() && spec.role != MatrixRole::gate_up && ranges.back().format == whole.format &&
+        ranges.back().rows % Device::kRowGranularity == 0) {
+      const RowRange joined = {ranges.back().first, ranges.back().rows + whole.rows, whole.format};
+      if (fits(joined, spec.cols, gpu)) {
+        ranges.back() = joined;
+        continue;
+      }
+    }
+    RowRange piece = whole;
+    while (!fits(piece, spec.cols, gpu)) {
+      piece.rows = (piece.rows / 2 + Device::kRowGranularity - 1) / Device::kRowGranularity * Device::kRowGranularity;
+    }
+    for (uint32_t row = 0; row < whole.rows; row += piece.rows) {
+      ranges.push_back({whole.first + row, std::min(piece.rows, whole.rows - row), whole.format});
+    }
+  }
+  return ranges;
+}
+
+}  // namespace
+
+Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
+  Matrix matrix = {.spec = spec};
+  if (spec.role == MatrixRole::heads) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("{}: latent attention is not built for Vulkan", spec.parts.front().name),
+                "use --device cpu");
+  }
+  for (const MatrixPart& part : spec.parts) {
+    if (spec.cols % 32 != 0 || spec.cols % traits(part.format).block_values != 0) {
+      return fail(ErrorCode::unsupported,
+                  fmt::format("{}: {} columns; the Vulkan device takes multiples of 32 and whole blocks of {}",
+                              part.name, spec.cols, traits(part.format).name),
+                  "use --device cpu");
+    }
+  }
+  for (const RowRange& range : split_rows(spec, gpu_)) {
+    WeightRun run = {.first_row = range.first, .format = range.format};
+    run.layout = layout_weights(*encoding_of(range.format), range.rows, spec.cols);
+    matrix.bytes += run.layout.bytes;
+    matrix.rows += range.rows;
+    matrix.runs.push_back(run);
+  }
+  return matrix;
+}
+
+Result<uint64_t> Weights::declared_bytes(const MatrixSpec& spec) const {
+  auto matrix = lay_out(spec);
+  if (!matrix) return pass_on(matrix);
+  return matrix->bytes;
+}
+
+Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
+  auto matrix = lay_out(spec);
+  if (!matrix) return pass_on(matrix);
+  for (WeightRun& run : matrix->runs) run.slice = matrix_arena_.reserve(run.layout.bytes);
+  matrices_.push_back(std::move(*matrix));
+  return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
+}
+
+Result<void> Weights::commit() {
+  const std::scoped_lock lock(commit_mutex_);
+  return matrix_arena_.commit(gpu_, Placement::device, MemoryOwner::weights);
+}
+
+Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
+                                 std::span<const std::byte> rows_bytes) {
+  if (auto made = commit(); !made) return made;
+  Matrix& matrix = matrices_[id.index];
+  const NumberFormat format = matrix.spec.parts[part].format;
+  const size_t row_bytes = bytes_of(format, matrix.spec.cols);
+  const auto rows = static_cast<uint32_t>(rows_bytes.size() / row_bytes);
+  for (uint32_t p = 0; p < part; ++p) first_row += matrix.spec.parts[p].rows;
+  for (WeightRun& run : matrix.runs) {
+    const uint32_t begin = std::max(first_row, run.first_row);
+    const uint32_t end = std::min(first_row + rows, run.first_row + run.layout.rows);
+    if (begin >= end) continue;
+    const auto bytes = rows_bytes.subspan((begin - first_row) * row_bytes, (end - begin) * row_bytes);
+    if (auto written = write_to_run(run, format, begin - run.first_row, bytes); !written) return written;
+  }
+  return {};
+}
+
+Result<void> Weights::write_to_run(WeightRun& run, NumberFormat from, uint32_t first_row,
+                                   std::span<const std::byte> rows_bytes) {
+  std::vector<std::byte> converted;
+  if (from != run.format) {
+    const size_t row_bytes = bytes_of(from, run.layout.cols);
+    const size_t rows = rows_bytes.size() / row_bytes;
+    const size_t new_bytes = bytes_of(run.format, run.layout.cols);
+    converted.resize(rows * new_bytes);
+    std::vector<float> values(run.layout.cols);
+    for (size_t r = 0; r < rows; ++r) {
+      dequantize_row(from, rows_bytes.subspan(r * row_bytes, row_bytes), values);
+      quantize_row(run.format, values, std::span(converted).subspan(r * new_bytes, new_bytes));
+    }
+    rows_bytes = converted;
+  }
+  if (takes_halves(gpu_.properties()) && !can_be_halves(run.format, rows_bytes)) {
+    const std::scoped_lock lock(layout_mutex_);
+    run.layout.decodable = false;
+  }
+  for (const Plane& plane : pack_rows(run.layout, run.format, first_row, rows_bytes)) {
+    if (auto written = uploader_.write(slice(run), plane.offset, plane.bytes); !written) return written;
+  }
+  return {};
+}
+
+Result<VectorId> Weights::upload_vector(const std::string&, std::span<const float> values) {
+  const size_t number = vector_arena_.reserve(std::max<size_t>(values.size_bytes(), 1));
+  pending_vectors_.emplace_back(values.begin(), values.end());
+  float largest = 0;
+  for (const float value : values) largest = std::max(largest, std::abs(value));
+  largest_.push_back(largest);
+  return VectorId{static_cast<uint32_t>(number)};
+}
+
+Result<void> Weights::finish() {
+  if (auto made = commit(); !made) return made;
+  if (auto made = vector_arena_.commit(gpu_, Placement::device, MemoryOwner::weights); !made) return made;
+  const size_t first = vector_count_;
+  for (size_t i = 0; i < pending_vectors_.size(); ++i) {
+    const auto bytes = std::as_bytes(std::span(pending_vectors_[i]));
+    if (auto written = uploader_.write(vector_arena_.slice(first + i), 0, bytes); !written) return written;
+  }
+  vector_count_ += pending_vectors_.size();
+  pending_vectors_.clear();
+  return uploader_.finish();
+}
+
+}  // namespace hearth::vulkan
