@@ -53,6 +53,20 @@ def rows_taken(values, tensor):
     return ranges
 
 
+def columns_taken(values, tensor):
+    """How `values` are columns of the last dimension of `tensor`, all, a half or every second one, perhaps transposed."""
+    if tensor.ndim != values.ndim or tensor.ndim < 2:
+        return {}
+    for turned in (False, True):
+        turned_values = values.swapaxes(-1, -2) if turned else values
+        half = tensor.shape[-1] // 2
+        for columns in (slice(None), slice(0, None, 2), slice(1, None, 2), slice(half), slice(half, None)):
+            if (turned or columns != slice(None)) and numpy.array_equal(tensor[..., columns], turned_values):
+                first, end, step = columns.indices(tensor.shape[-1])
+                return {"every": [first, end, step], "transposed": turned}
+    return {}
+
+
 def source_of(values, tensors, heads):
     """Where a GGUF's tensor comes from; its own numbers where it comes from nowhere."""
     for name, tensor in tensors.items():
@@ -66,6 +80,9 @@ def source_of(values, tensors, heads):
             if tensor.shape == values.shape and tensor.shape[0] % (2 * count) == 0:
                 if numpy.array_equal(permuted(tensor, count), values):
                     return {"from": name, "permuted_heads": count}
+    for name, tensor in tensors.items():
+        if taken := columns_taken(values, tensor):
+            return {"from": name} | taken
     if values.ndim > 1:
         for name, tensor in tensors.items():
             if rows := rows_taken(values, tensor):

@@ -37,15 +37,18 @@ struct Embed {
 /// 1607.06450).
 enum class NormKind : uint8_t { rms, layer };
 
-/// residual += branch_scale * norm(branch, post_norm); out = norm(residual, norm, norm_bias).
-/// Without `branch` nothing is added; without `post_norm` the branch is added as it is; without `norm` (then `out` is
-/// not set either) the residual is only updated. `norm_bias` belongs to layer norms.
+/// residual = residual_scale * (residual + branch_scale * norm(branch, post_norm)); out = norm(residual, norm,
+/// norm_bias). Without `branch` the residual stays as it is; without `post_norm` the branch is added as it is; without
+/// `norm` (then `out` is not set either) the residual is only updated. `norm_bias` belongs to layer norms. Where there
+/// is a `part`, each row is several rows of so many values, one after another, and vectors are of that size.
 struct AddNorm {
   NormKind kind = NormKind::rms;
   TensorId residual;
   std::optional<TensorId> branch;
   std::optional<VectorId> post_norm;
   float branch_scale = 1.0F;
+  float residual_scale = 1.0F;
+  uint32_t part = 0;
   std::optional<VectorId> norm;
   std::optional<VectorId> norm_bias;
   std::optional<TensorId> out;
@@ -120,10 +123,13 @@ struct GateUp {
 /// with a weight [heads * head_dim].
 enum class HeadNorm : uint8_t { each_head, all_heads };
 
-/// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K (rms) where a weight is given; turns
-/// heads by `rope` (if any) at each token's position p, before the norm where `norm_after_rope`; multiplies Q by 1 +
-/// query_growth * ln(1 + floor(p / query_growth_positions)) where there is a growth; writes K and V of every token to
-/// `cache_layer` at its position; writes the Q heads to `out` [heads * head_dim].
+/// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K (rms) where a weight is given, and V
+/// without one where `v_norm`; turns Q and K by `rope` (if any) at each token's position p, before the norm where
+/// `norm_after_rope`; multiplies Q by 1 + query_growth * ln(1 + floor((p + query_growth_shift) /
+/// query_growth_positions)) where there is a growth; writes K and V of every token to `cache_layer` at its position;
+/// writes the Q heads to `out` [heads * head_dim]. Where `values_are_keys`, rows are [(heads + kv_heads) * head_dim]
+/// and V is K as it stands there. Without `kv_heads` there is only Q: nothing is written to the cache, which another
+/// layer fills.
 struct RopeAndStore {
   TensorId qkv;
   uint32_t heads = 0;
@@ -131,14 +137,20 @@ struct RopeAndStore {
   uint32_t head_dim = 0;
   std::optional<VectorId> q_norm;
   std::optional<VectorId> k_norm;
+  bool v_norm = false;
+  bool values_are_keys = false;
   HeadNorm head_norm = HeadNorm::each_head;
   bool norm_after_rope = false;
   float epsilon = 1e-6F;
   std::optional<RopeId> rope;
   float query_growth = 0.0F;
   uint32_t query_growth_positions = 1;
+  uint32_t query_growth_shift = 0;
   CacheLayerId cache_layer;
   TensorId out;
+
+  /// Heads of a row of qkv.
+  uint32_t row_heads() const { return heads + (values_are_keys ? 1 : 2) * kv_heads; }
 
   static constexpr std::string_view kName = "rope_and_store";
   template <class Use>
@@ -146,14 +158,15 @@ struct RopeAndStore {
     use(Reads{qkv});
     if (q_norm) use(NeedsVector{*q_norm});
     if (k_norm) use(NeedsVector{*k_norm});
-    use(WritesCache{cache_layer});
+    if (kv_heads > 0) use(WritesCache{cache_layer});
     use(Writes{out});
   }
 };
 
 /// Causal attention of each token over its own sequence in the paged cache. Query head h reads KV head
 /// h / (heads / kv_heads). score = scale * q.k, then softcap * tanh(score / softcap) when softcap > 0; a token at
-/// position p sees positions (p - window, p] when window > 0, else [0, p]. `sinks` [heads] adds exp(sink) to the
+/// position p sees positions (p - window, p] when window > 0, else [0, p]; where the window is `chunked`, those of its
+/// chunk, [p - p % window, p]. `sinks` [heads] adds exp(sink) to the
 /// softmax's denominator.
 struct Attention {
   TensorId query;
@@ -163,9 +176,16 @@ struct Attention {
   float scale = 1.0F;
   float softcap = 0.0F;
   uint32_t window = 0;
+  bool chunked = false;
   std::optional<VectorId> sinks;
   CacheLayerId cache_layer;
   TensorId out;
+
+  /// That the token at `position` sees.
+  uint32_t first_position(uint32_t position) const {
+    if (window == 0 || position < window) return 0;
+    return chunked ? position - position % window : position + 1 - window;
+  }
 
   static constexpr std::string_view kName = "attention";
   template <class Use>

@@ -65,7 +65,7 @@ class Costs {
 
   OperationCost of(const GatedNorm& op) const { return {"gated norm", 2 * values(op.in)}; }
 
-  OperationCost of(const Gate& op) const { return {"gate", values(op.in) + values(op.gate)}; }
+  OperationCost of(const Gate& op) const { return {"gate", values(op.out) + values(op.gate)}; }
 
   OperationCost of(const RopeAndStore& op) const { return {"rope and store", values(op.qkv)}; }
 

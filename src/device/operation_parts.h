@@ -43,10 +43,10 @@ struct RopeId {
 };
 
 /// silu(x) = x / (1 + e^-x); gelu(x) = x / 2 (1 + erf(x / sqrt 2)); gelu_tanh(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x +
-/// 0.044715 x^3))), which approximates it (arXiv 1606.08415); relu(x) = max(x, 0), and its square (arXiv 2109.08668);
-/// xielu is x (positive * x + linear) above 0, else negative * (e^min(x, bound) - 1 - x) + linear * x (arXiv
-/// 2411.13010); sigmoid(x) = 1 / (1 + e^-x).
-enum class Activation : uint8_t { silu, gelu, gelu_tanh, relu, relu_squared, xielu, sigmoid };
+/// 0.044715 x^3))) and quick_gelu(x) = x / (1 + e^(-1.702 x)), which approximate it (arXiv 1606.08415); relu(x) =
+/// max(x, 0), and its square (arXiv 2109.08668); xielu is x (positive * x + linear) above 0, else negative * (e^min(x,
+/// bound) - 1 - x) + linear * x (arXiv 2411.13010); sigmoid(x) = 1 / (1 + e^-x).
+enum class Activation : uint8_t { silu, gelu, gelu_tanh, quick_gelu, relu, relu_squared, xielu, sigmoid };
 
 /// The numbers of Activation::xielu.
 struct Xielu {

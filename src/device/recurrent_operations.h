@@ -119,10 +119,13 @@ struct GatedNorm {
   }
 };
 
-/// out = in * sigmoid(gate), where the gate has as many values as a row, or one for all of it.
+/// out = in * activation(gate), where the gate has as many values as a row of `out`, or one for all of it; `in` is read
+/// from column `first` on. Any activation but xielu.
 struct Gate {
   TensorId in;
+  uint32_t first = 0;
   TensorId gate;
+  Activation activation = Activation::sigmoid;
   TensorId out;
 
   static constexpr std::string_view kName = "gate";

@@ -106,15 +106,35 @@ INSTANTIATE_TEST_SUITE_P(Goldens, DeviceLaw,
                          testing::Combine(testing::Values("llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "cohere2",
                                                           "olmo2", "starcoder2", "hunyuan_v1_dense", "qwen3_moe",
                                                           "glm4_moe", "lfm2", "qwen3_next", "qwen3_5",
-                                                          "granitemoehybrid", "nemotron_h"),
+                                                          "granitemoehybrid", "nemotron_h", "gemma4_text_soft",
+                                                          "gemma4_moe_soft"),
                                           testing::Values("reference", "cpu")),
                          [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
 
 // The engine end to end against another implementation: greedy answers of float64 models (tests/golden).
 TEST(EngineOnGoldens, GreedyAnswersAreTheGoldenOnes) {
-  for (const std::string family :
-       {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "cohere2", "olmo2", "apertus", "smollm3",
-        "qwen3_moe", "glm4_moe", "lfm2", "qwen3_next", "qwen3_5", "qwen3_5_moe", "granitemoehybrid", "nemotron_h"}) {
+  for (const std::string family : {"llama",
+                                   "mistral",
+                                   "qwen2",
+                                   "qwen3",
+                                   "gemma2",
+                                   "gemma3_text",
+                                   "cohere2",
+                                   "olmo2",
+                                   "apertus",
+                                   "smollm3",
+                                   "qwen3_moe",
+                                   "glm4_moe",
+                                   "lfm2",
+                                   "qwen3_next",
+                                   "qwen3_5",
+                                   "qwen3_5_moe",
+                                   "granitemoehybrid",
+                                   "nemotron_h",
+                                   "gemma4_text",
+                                   "gemma4_moe",
+                                   "gemma4_text_soft",
+                                   "gemma4_moe_soft"}) {
     const auto golden = nlohmann::json::parse(read_whole_file(kGoldens / family / "golden.json").value());
     Served served(family, "reference", {.max_sequences = 2, .max_batched_tokens = 32});
     Request request{.prompt = golden["input_ids"], .sampling = {.temperature = 0.0F}, .ignore_end_tokens = true};

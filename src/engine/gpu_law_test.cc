@@ -118,7 +118,8 @@ TEST_P(GpuLaw, NeitherCompanyNorChunksNorACachedPrefixMoveLogits) {
 }
 
 // Of the families those that differ in most: a software GPU compiles for seconds what each of them needs.
-INSTANTIATE_TEST_SUITE_P(Goldens, GpuLaw, testing::Values("llama", "qwen3", "gemma3_text", "qwen3_5", "nemotron_h"),
+INSTANTIATE_TEST_SUITE_P(Goldens, GpuLaw,
+                         testing::Values("llama", "qwen3", "gemma3_text", "gemma4_text_soft", "qwen3_5", "nemotron_h"),
                          [](const auto& test) { return test.param; });
 
 /// $XDG_CACHE_HOME/hearth/models/... (tools/fetch_model).

@@ -20,6 +20,7 @@ struct Remembered {
 };
 
 std::optional<Remembered> remembered_by(const AttentionConfig& c) {
+  if (c.reads_layer) return {};
   return Remembered{KeysAndValues{c.kv_heads, c.head_dim}, c.window};
 }
 std::optional<Remembered> remembered_by(const LatentAttentionConfig& c) {

@@ -15,7 +15,8 @@ struct CacheGroup {
   uint64_t bytes_per_block = 0;  ///< of one block in all layers of the group
 };
 
-/// What the layers of a decoder remember of a sequence, in their order, and in which groups; without bytes.
+/// What the layers of a decoder remember of a sequence, in their order, and in which groups; without bytes. Layers that
+/// read another's K and V have none.
 struct CacheLayers {
   std::vector<CacheLayerSpec> layers;
   std::vector<CacheGroup> groups;  ///< in the order of first use

@@ -11,7 +11,7 @@
 // One decoder described by data: everything in which the supported families differ. Widths are in values.
 namespace hearth {
 
-/// Softmax attention over a sequence's own keys and values, all heads of one size.
+/// Softmax attention over a sequence's own keys and values, all heads of one size. Layers may differ in that size.
 struct AttentionConfig {
   uint32_t heads = 0;
   uint32_t kv_heads = 0;
@@ -19,12 +19,19 @@ struct AttentionConfig {
   float scale = 0.0F;                        ///< on q.k
   float softcap = 0.0F;                      ///< 0 is none
   uint32_t window = 0;                       ///< positions seen, the token itself included; 0 is all of them
+  bool chunked = false;                      ///< Attention, device/operation.h
   std::optional<uint32_t> rope;              ///< index into DecoderConfig::ropes; none leaves positions out
   HeadNorm head_norm = HeadNorm::each_head;  ///< this and what follows: RopeAndStore, device/operation.h
   bool norm_after_rope = false;
+  bool unweighted_norms = false;  ///< of Q's and K's heads, which need no tensors
+  bool v_norm = false;
+  bool values_are_keys = false;
   float query_growth = 0.0F;
   uint32_t query_growth_positions = 1;
+  uint32_t query_growth_shift = 0;
   bool gated = false;  ///< each value of a head is multiplied with the sigmoid of one that Q's projection gives besides
+  /// The earlier layer whose K and V are read, of the same heads and window; then there are none of its own.
+  std::optional<uint32_t> reads_layer;
 
   uint32_t q_width() const { return heads * head_dim; }
   uint32_t kv_width() const { return kv_heads * head_dim; }
@@ -115,6 +122,9 @@ struct ExpertsConfig {
   uint32_t chosen = 0;  ///< for each token
   uint32_t width = 0;   ///< of an expert
   Activation activation = Activation::silu;
+  float limit = 0.0F;  ///< this and the next: ExpertGateUp, device/expert_operations.h
+  float up_offset = 0.0F;
+  bool weighs_input = false;  ///< the router's weights are on what experts read instead of on what they give
   RouterKind router = RouterKind::softmax;
   uint32_t groups = 1;
   uint32_t chosen_groups = 1;
@@ -125,13 +135,31 @@ struct ExpertsConfig {
   bool shared_gated = false;  ///< the shared one's result is multiplied with the sigmoid of one value more
 };
 
+/// Both side by side, of the same residual and each between norms of its own: norm(dense(norm(x))) +
+/// norm(experts(norm(x))). The router sees the residual through a third norm.
+struct DenseAndExpertsConfig {
+  DenseConfig dense;
+  ExpertsConfig experts;
+};
+
 /// One layer of a decoder: a mixer that lets tokens see others, then a part that works on each token alone. Which norms
 /// it has is said by the names of its tensors.
 struct LayerConfig {
   std::variant<AttentionConfig, LatentAttentionConfig, ShortConvolutionConfig, GatedDeltaConfig, Mamba2Config, NoMixer>
       mixer;
-  std::variant<DenseConfig, ExpertsConfig, NoFeedForward> feed_forward;
+  std::variant<DenseConfig, ExpertsConfig, DenseAndExpertsConfig, NoFeedForward> feed_forward;
   bool parallel = false;  ///< both read the same normed residual
+};
+
+/// What each layer is told of a token beside the residual (per-layer embeddings): `width` values, made of the token's
+/// embedding and of a row of another table, for all layers at once. A layer adds norm(projection(activation(gate(x)) *
+/// its values)) behind its other parts.
+struct LayerInputsConfig {
+  uint32_t width = 0;
+  uint32_t layers = 0;  ///< that the tensors were made for
+  Activation activation = Activation::gelu_tanh;
+
+  uint32_t all() const { return width * layers; }
 };
 
 /// A rope for sequences that may become longer than a model was first trained for (arXiv 2402.13753).
@@ -150,6 +178,7 @@ struct DecoderConfig {
   std::vector<LayerConfig> layers;
   std::vector<RopeSpec> ropes;
   std::optional<LongRope> long_rope;
+  std::optional<LayerInputsConfig> layer_inputs;
 
   NormKind norm = NormKind::rms;
   float norm_epsilon = 1e-6F;

@@ -11,10 +11,11 @@
 namespace hearth {
 
 struct AttentionWeights {
-  MatrixId qkv;  ///< Q, K and V stacked
+  MatrixId qkv;  ///< Q, K and V stacked, those that the layer has
   std::optional<VectorId> qkv_bias;
   std::optional<VectorId> q_norm, k_norm;
-  std::optional<MatrixId> gate;  ///< a value for each of Q's
+  std::optional<VectorId> sinks;  ///< [heads]
+  std::optional<MatrixId> gate;   ///< a value for each of Q's
   MatrixId output;
   std::optional<VectorId> output_bias;
 };
@@ -84,9 +85,29 @@ struct ExpertsWeights {
   MatrixId router;
   std::optional<VectorId> router_bias;
   std::optional<VectorId> correction;
+  std::optional<VectorId> scales;
   MatrixId gate, up, down;  ///< rows of one expert after another
+  std::optional<VectorId> gate_bias, up_bias, down_bias;
   std::optional<DenseWeights> shared;
   std::optional<MatrixId> shared_gate;
+};
+
+struct DenseAndExpertsWeights {
+  DenseWeights dense;
+  ExpertsWeights experts;
+  VectorId router_norm, experts_norm, dense_post_norm, experts_post_norm;
+};
+
+struct LayerInputsWeights {
+  MatrixId embedding;   ///< [vocabulary, layers * width]
+  MatrixId projection;  ///< [layers * width, hidden]
+  VectorId norm;        ///< of each layer's part
+};
+/// A layer's own.
+struct LayerInputWeights {
+  MatrixId gate;
+  MatrixId projection;
+  VectorId post_norm;
 };
 
 struct NormWeights {
@@ -132,6 +153,10 @@ template <>
 struct WeightsOfConfig<ExpertsConfig> {
   using Type = ExpertsWeights;
 };
+template <>
+struct WeightsOfConfig<DenseAndExpertsConfig> {
+  using Type = DenseAndExpertsWeights;
+};
 template <class Config>
 using WeightsOf = typename WeightsOfConfig<Config>::Type;
 
@@ -143,11 +168,15 @@ struct LayerWeights {
       mixer;  ///< of LayerConfig::mixer's kind
   NormWeights feed_forward_norm;
   std::optional<VectorId> feed_forward_post_norm;
-  std::variant<DenseWeights, ExpertsWeights, NoWeights> feed_forward;  ///< of LayerConfig::feed_forward's kind
+  std::variant<DenseWeights, ExpertsWeights, DenseAndExpertsWeights, NoWeights>
+      feed_forward;  ///< of LayerConfig::feed_forward's kind
+  std::optional<LayerInputWeights> layer_input;
+  float scale = 1.0F;  ///< on the residual behind the layer
 };
 
 struct DecoderWeights {
   MatrixId embedding;
+  std::optional<LayerInputsWeights> layer_inputs;
   std::vector<LayerWeights> layers;
   NormWeights output_norm;
   MatrixId head;  ///< the embedding when they are tied

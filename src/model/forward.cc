@@ -2,9 +2,11 @@
 
 #include "model/layers/attention.h"
 #include "model/layers/dense.h"
+#include "model/layers/dense_and_experts.h"
 #include "model/layers/experts.h"
 #include "model/layers/gated_delta.h"
 #include "model/layers/latent_attention.h"
+#include "model/layers/layer_inputs.h"
 #include "model/layers/mamba2.h"
 #include "model/layers/short_convolution.h"
 #include "model/recorder.h"
@@ -14,11 +16,13 @@ namespace {
 
 class ForwardRecorder {
  public:
-  ForwardRecorder(const DecoderConfig& config, const DecoderWeights& weights) : c_(config), w_(weights) {}
+  ForwardRecorder(const DecoderConfig& config, const DecoderWeights& weights)
+      : c_(config), w_(weights), cache_layers_(weights.layers.size()) {}
 
   Recording record() {
     residual_ = r_.tensor("residual", c_.hidden);
     r_.emit(Embed{.table = w_.embedding, .scale = c_.embedding_scale, .out = residual_});
+    if (c_.layer_inputs) layer_inputs_ = record_layer_inputs(r_, c_, *w_.layer_inputs, residual_);
     in_ = norm(first_norm(0));
     for (uint32_t i = 0; i < w_.layers.size(); ++i) layer(i);
     const TensorId logits = r_.tensor("logits", c_.vocabulary);
@@ -43,14 +47,20 @@ class ForwardRecorder {
       residual_ = r_.select(residual_);
       if (mixed) mixed = r_.select(*mixed);
       if (parallel || !mixed) in_ = reads_residual ? residual_ : r_.select(in_);
+      if (w.layer_input) layer_inputs_ = r_.select(*layer_inputs_);
     }
+    const bool ends_with_parts = !w.layer_input;
+    const NormWeights behind = ends_with_parts ? next_norm(i) : NormWeights{};
+    const float scale = ends_with_parts ? w.scale : 1.0F;
     if (mixed && parallel) {
       add_and_norm(project(i, *mixed), w.mixer_post_norm, {});
+    } else if (mixed && has_feed_forward(i)) {
+      in_ = add_and_norm(project(i, *mixed), w.mixer_post_norm, w.feed_forward_norm);
     } else if (mixed) {
-      const NormWeights& next = has_feed_forward(i) ? w.feed_forward_norm : next_norm(i);
-      in_ = add_and_norm(project(i, *mixed), w.mixer_post_norm, next);
+      in_ = add_and_norm(project(i, *mixed), w.mixer_post_norm, behind, scale);
     }
-    if (has_feed_forward(i)) in_ = add_and_norm(feed_forward(i), w.feed_forward_post_norm, next_norm(i));
+    if (has_feed_forward(i)) in_ = add_and_norm(feed_forward(i), w.feed_forward_post_norm, behind, scale);
+    if (w.layer_input) in_ = add_and_norm(layer_input(i), w.layer_input->post_norm, next_norm(i), w.scale);
   }
 
   bool has_feed_forward(uint32_t i) const { return !std::holds_alternative<NoFeedForward>(c_.layers[i].feed_forward); }
@@ -69,10 +79,19 @@ class ForwardRecorder {
                                  [&](const auto& config) {
                                    using Weights = WeightsOf<std::decay_t<decltype(config)>>;
                                    const auto& weights = std::get<Weights>(w_.layers[i].mixer);
-                                   const CacheLayerId cache = {cache_layers_++};
+                                   const CacheLayerId cache = cache_layer(i, config);
                                    return std::optional(record_mixer(r_, config, weights, c_.norm_epsilon, cache, in_));
                                  }},
                       c_.layers[i].mixer);
+  }
+
+  /// A layer's own, or that of the layer whose K and V it reads.
+  template <class Config>
+  CacheLayerId cache_layer(uint32_t i, const Config& config) {
+    if constexpr (std::is_same_v<Config, AttentionConfig>) {
+      if (config.reads_layer) return cache_layers_[*config.reads_layer];
+    }
+    return cache_layers_[i] = {cache_layer_count_++};
   }
 
   TensorId project(uint32_t i, TensorId mixed) {
@@ -88,6 +107,10 @@ class ForwardRecorder {
   TensorId feed_forward(uint32_t i) {
     const TensorId branch = r_.tensor("branch", c_.hidden);
     std::visit(Overloaded{[](const NoFeedForward&) {},
+                          [&](const DenseAndExpertsConfig& config) {
+                            const auto& weights = std::get<DenseAndExpertsWeights>(w_.layers[i].feed_forward);
+                            record_feed_forward(r_, config, weights, c_.norm_epsilon, residual_, in_, branch);
+                          },
                           [&](const auto& config) {
                             using Weights = WeightsOf<std::decay_t<decltype(config)>>;
                             const auto& weights = std::get<Weights>(w_.layers[i].feed_forward);
@@ -97,8 +120,15 @@ class ForwardRecorder {
     return branch;
   }
 
+  TensorId layer_input(uint32_t i) {
+    const TensorId branch = r_.tensor("branch", c_.hidden);
+    record_layer_input(r_, *c_.layer_inputs, *w_.layers[i].layer_input, i, *layer_inputs_, residual_, branch);
+    return branch;
+  }
+
   /// What the next part reads: the normed residual, or the residual itself where there is no norm.
-  TensorId add_and_norm(std::optional<TensorId> branch, std::optional<VectorId> post_norm, const NormWeights& norm) {
+  TensorId add_and_norm(std::optional<TensorId> branch, std::optional<VectorId> post_norm, const NormWeights& norm,
+                        float residual_scale = 1.0F) {
     const TensorId normed = norm.weight ? r_.tensor("normed", c_.hidden) : residual_;
     if (branch || norm.weight) {
       r_.emit(AddNorm{.kind = c_.norm,
@@ -106,6 +136,7 @@ class ForwardRecorder {
                       .branch = branch,
                       .post_norm = post_norm,
                       .branch_scale = c_.branch_scale,
+                      .residual_scale = residual_scale,
                       .norm = norm.weight,
                       .norm_bias = norm.bias,
                       .out = norm.weight ? std::optional(normed) : std::nullopt,
@@ -120,7 +151,9 @@ class ForwardRecorder {
   Recorder r_;
   TensorId residual_;
   TensorId in_;  ///< what the next part of the decoder reads
-  uint32_t cache_layers_ = 0;
+  std::optional<TensorId> layer_inputs_;
+  std::vector<CacheLayerId> cache_layers_;  ///< of each layer that has its own
+  uint32_t cache_layer_count_ = 0;
 };
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +16,7 @@
 #include "model/model.h"
 #include "model/testing/golden_gguf.h"
 #include "model/testing/goldens.h"
+#include "model/testing/read_npy.h"
 
 namespace hearth {
 namespace {
@@ -28,16 +28,6 @@ struct Golden {
   size_t first_row = 0;       // the token that the first row of logits belongs to
   std::vector<float> logits;  // [input_ids from first_row on, vocabulary]
 };
-
-/// The numbers of a version 1 .npy file of float32.
-std::vector<float> read_npy(const std::filesystem::path& path) {
-  const std::string file = read_whole_file(path).value();
-  const size_t header = 10 + static_cast<unsigned char>(file[8]) + 256 * static_cast<unsigned char>(file[9]);
-  EXPECT_NE(file.substr(0, header).find("'<f4'"), std::string::npos);
-  std::vector<float> values((file.size() - header) / sizeof(float));
-  std::memcpy(values.data(), file.data() + header, values.size() * sizeof(float));
-  return values;
-}
 
 Golden read_golden(const std::filesystem::path& folder) {
   const auto json = nlohmann::json::parse(read_whole_file(folder / "golden.json").value());
@@ -167,6 +157,12 @@ std::vector<Case> without_vulkan(std::vector<Case> all) {
   return all;
 }
 
+std::vector<Case> on_reference(std::initializer_list<const char*> families) {
+  std::vector<Case> all = cases(families);
+  std::erase_if(all, [](const Case& each) { return each.device != "reference"; });
+  return all;
+}
+
 /// A GGUF differs in how it is read: what a device computes of it is tested with the other format.
 std::vector<Case> gguf_cases(std::initializer_list<const char*> families) {
   std::vector<Case> all;
@@ -180,42 +176,82 @@ std::vector<Case> gguf_cases(std::initializer_list<const char*> families) {
 const auto kName = [](const auto& test) {
   return test.param.family + "_" + test.param.device + (test.param.gguf ? "_gguf" : "");
 };
-INSTANTIATE_TEST_SUITE_P(Families, GoldenTest, testing::ValuesIn(cases({"llama",      "llama3_rope", "llama_bias",
-                                                                        "qwen2",      "qwen3",       "mistral",
-                                                                        "gemma2",     "gemma2_std",  "gemma3_text",
-                                                                        "gemma3_std", "ministral3",  "phi3",
-                                                                        "phi4_mini",  "olmo2",       "olmo3",
-                                                                        "granite",    "cohere2",     "seed_oss",
-                                                                        "smollm3",    "glm4",        "exaone4",
-                                                                        "arcee",      "ernie4_5",    "apertus",
-                                                                        "starcoder2", "stablelm",    "hunyuan_v1_dense",
-                                                                        "qwen3_moe",  "mixtral",     "glm4_moe",
-                                                                        "minimax_m2", "lfm2",        "qwen3_next",
-                                                                        "qwen3_5",    "qwen3_5_moe", "granitemoehybrid",
-                                                                        "nemotron_h"})),
+INSTANTIATE_TEST_SUITE_P(Families, GoldenTest,
+                         testing::ValuesIn(cases({"llama",
+                                                  "llama3_rope",
+                                                  "llama_bias",
+                                                  "qwen2",
+                                                  "qwen3",
+                                                  "mistral",
+                                                  "gemma2",
+                                                  "gemma2_std",
+                                                  "gemma3_text",
+                                                  "gemma3_std",
+                                                  "ministral3",
+                                                  "phi3",
+                                                  "phi4_mini",
+                                                  "olmo2",
+                                                  "olmo3",
+                                                  "granite",
+                                                  "cohere2",
+                                                  "seed_oss",
+                                                  "smollm3",
+                                                  "glm4",
+                                                  "exaone4",
+                                                  "arcee",
+                                                  "ernie4_5",
+                                                  "apertus",
+                                                  "starcoder2",
+                                                  "stablelm",
+                                                  "hunyuan_v1_dense",
+                                                  "qwen3_moe",
+                                                  "mixtral",
+                                                  "glm4_moe",
+                                                  "minimax_m2",
+                                                  "lfm2",
+                                                  "qwen3_next",
+                                                  "qwen3_5",
+                                                  "qwen3_5_moe",
+                                                  "granitemoehybrid",
+                                                  "nemotron_h",
+                                                  "gemma4_text_soft",
+                                                  "gemma4_moe_soft",
+                                                  "llama4_text"})),
                          kName);
+// Gemma 4 with random weights as transformers makes them: keys are as long as queries and nothing scales their product,
+// so scores spread by 6 to 9 and a softmax sees one or two tokens. Keys and values in f16, which the caches of the CPU
+// and of Vulkan hold, then change logits by up to 0.52, and by 0.56 in the mixture, where routes flip (numpy, float64
+// but for that rounding), whatever a device does right. So the device that keeps float32 answers for these. All three
+// answer for the soft ones above: the same architecture with keys an eighth as long, where f16 changes logits by 1.1e-3
+// and 0.8e-3; no route of the mixture's prompt hangs on less than a hundredth of a score. Their logits come from a
+// numpy float64 evaluation, which agrees with transformers' of these two, whose norms are in float32, within 8e-5.
+INSTANTIATE_TEST_SUITE_P(HardAttention, GoldenTest, testing::ValuesIn(on_reference({"gemma4_text", "gemma4_moe"})),
+                         kName);
+// Sharp scores, which an f16 cache moves more.
+INSTANTIATE_TEST_SUITE_P(GptOss, GoldenTest, testing::ValuesIn(cases({"gpt_oss"}, 8e-3)), kName);
 // Latent attention, which Vulkan has no operations for.
 INSTANTIATE_TEST_SUITE_P(Latent, GoldenTest, testing::ValuesIn(without_vulkan(cases({"deepseek_v3", "glm4_moe_lite"}))),
                          kName);
 INSTANTIATE_TEST_SUITE_P(Families, LongGoldenTest,
                          testing::ValuesIn(cases({"llama_long", "qwen3_yarn", "gemma3_long", "phi3_longrope"}, 8e-3)),
                          kName);
-INSTANTIATE_TEST_SUITE_P(Gguf, GoldenTest, testing::ValuesIn(gguf_cases({"llama",       "llama3_rope",
-                                                                         "qwen2",       "qwen3",
-                                                                         "gemma2_std",  "gemma3_std",
-                                                                         "ministral3",  "phi3",
-                                                                         "phi4_mini",   "olmo2",
-                                                                         "olmo3",       "granite",
-                                                                         "cohere2",     "seed_oss",
-                                                                         "smollm3",     "glm4",
-                                                                         "arcee",       "ernie4_5",
-                                                                         "apertus",     "starcoder2",
-                                                                         "stablelm",    "hunyuan_v1_dense",
-                                                                         "qwen3_moe",   "mixtral",
-                                                                         "glm4_moe",    "lfm2",
-                                                                         "qwen3_next",  "qwen3_5",
-                                                                         "qwen3_5_moe", "granitemoehybrid",
-                                                                         "nemotron_h"})),
+INSTANTIATE_TEST_SUITE_P(Gguf, GoldenTest, testing::ValuesIn(gguf_cases({"llama",           "llama3_rope",
+                                                                         "qwen2",           "qwen3",
+                                                                         "gemma2_std",      "gemma3_std",
+                                                                         "ministral3",      "phi3",
+                                                                         "phi4_mini",       "olmo2",
+                                                                         "olmo3",           "granite",
+                                                                         "cohere2",         "seed_oss",
+                                                                         "smollm3",         "glm4",
+                                                                         "arcee",           "ernie4_5",
+                                                                         "apertus",         "starcoder2",
+                                                                         "stablelm",        "hunyuan_v1_dense",
+                                                                         "qwen3_moe",       "mixtral",
+                                                                         "glm4_moe",        "lfm2",
+                                                                         "qwen3_next",      "qwen3_5",
+                                                                         "qwen3_5_moe",     "granitemoehybrid",
+                                                                         "nemotron_h",      "gemma4_text_soft",
+                                                                         "gemma4_moe_soft", "gpt_oss"})),
                          kName);
 INSTANTIATE_TEST_SUITE_P(Gguf, LongGoldenTest,
                          testing::ValuesIn(gguf_cases({"llama_long", "qwen3_yarn", "phi3_longrope"})), kName);

@@ -57,6 +57,7 @@ class Planner {
       const uint64_t limit = std::min(left, part_of(device.usable_bytes, rest ? 1.0 : part));
       uint32_t count = 0;
       while (count < most && device.bytes_of(next, count + 1) <= limit) ++count;
+      if (next + count < layers()) count = std::min(count, device.whole_from - std::min(next, device.whole_from));
       used[device.pool] += device.bytes_of(next, count);
       next += count;
       if (rest) on_processor -= count;
@@ -106,6 +107,14 @@ Result<LayerPlan> plan_layers(std::span<const PlannedDevice> devices, std::optio
     }
     if (*gpu_layers < layers && !planner.has_processor()) {
       return fail(ErrorCode::invalid_argument, "layers are left for the processor, which is not among the devices");
+    }
+    const uint32_t whole = devices.front().whole_from;
+    if (whole<layers&& * gpu_layers> 0 && *gpu_layers < layers - whole) {
+      return fail(
+          ErrorCode::invalid_argument,
+          fmt::format("layers {} to {} share keys and values, so {} of them cannot be on a GPU without the rest", whole,
+                      layers - 1, *gpu_layers),
+          fmt::format("use --gpu-layers {} or more, or 0", layers - whole));
     }
   }
   const uint32_t most_on_processor = planner.has_gpu() && planner.has_processor() ? layers : 0;

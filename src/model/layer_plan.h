@@ -22,6 +22,7 @@ struct PlannedDevice {
   uint64_t head_bytes = 0;            ///< where the last layer is, unless it is an embedding that is there already
   bool tied = false;                  ///< head and embedding are one matrix
   uint64_t step_bytes = 0;            ///< activations and whatever else steps need, where any layer is
+  uint32_t whole_from = UINT32_MAX;   ///< this layer and all behind it go to one device, as later ones read its K and V
 
   /// Of `count` consecutive layers.
   uint64_t bytes_of(uint32_t first, uint32_t count) const;
@@ -34,7 +35,7 @@ using LayerPlan = std::vector<uint32_t>;
 /// where there is no GPU, the devices share all of them so. `gpu_layers` says how many layers GPUs take (all that there
 /// are, if it is more).
 /// Errors: out_of_memory (it fits nowhere, with the numbers and what would fit), invalid_argument (`gpu_layers` with
-/// no GPU, or with no processor for the rest).
+/// no GPU, with no processor for the rest, or where it parts layers that stay together).
 Result<LayerPlan> plan_layers(std::span<const PlannedDevice> devices, std::optional<uint32_t> gpu_layers);
 
 }  // namespace hearth

@@ -93,6 +93,23 @@ TEST(LayerPlan, LayersOnTheGpuCanBeChosen) {
   EXPECT_EQ(plan_layers(std::vector{gpu(10000)}, 3).error().code, ErrorCode::invalid_argument);
 }
 
+TEST(LayerPlan, LayersWhoseKeysOthersReadStayTogether) {
+  const auto whole = [](std::vector<PlannedDevice> devices) {
+    for (PlannedDevice& one : devices) one.whole_from = 4;
+    return devices;
+  };
+  EXPECT_THAT(plan(whole({cpu(10000), gpu(1249)})), ElementsAre(2, 8)) << "as without";
+  EXPECT_THAT(plan(whole({cpu(10000), gpu(950)})), ElementsAre(4, 6));
+  EXPECT_THAT(plan(whole({cpu(10000), gpu(949)})), ElementsAre(10, 0)) << "six layers do not fit";
+  EXPECT_THAT(plan(whole({gpu(1400, 1), gpu(1400, 2)})), ElementsAre(4, 6));
+  EXPECT_THAT(plan(whole({cpu(10000), gpu(10000)}), 6), ElementsAre(4, 6));
+  const auto parted = plan_layers(whole({cpu(10000), gpu(10000)}), 5);
+  ASSERT_FALSE(parted);
+  EXPECT_EQ(parted.error().code, ErrorCode::invalid_argument);
+  EXPECT_THAT(parted.error().message, HasSubstr("layers 4 to 9"));
+  EXPECT_THAT(parted.error().hint, HasSubstr("--gpu-layers 6"));
+}
+
 TEST(LayerPlan, RefusesWithNumbersWhatFitsNowhere) {
   std::vector<PlannedDevice> devices = {cpu(400), gpu(500)};
   for (PlannedDevice& one : devices) {

@@ -2,9 +2,11 @@
 
 #include "model/layers/attention.h"
 #include "model/layers/dense.h"
+#include "model/layers/dense_and_experts.h"
 #include "model/layers/experts.h"
 #include "model/layers/gated_delta.h"
 #include "model/layers/latent_attention.h"
+#include "model/layers/layer_inputs.h"
 #include "model/layers/mamba2.h"
 #include "model/layers/short_convolution.h"
 #include "model/weight_plan.h"
@@ -43,6 +45,8 @@ LayerWeights plan_layer(WeightPlan& plan, const DecoderConfig& c, const TensorNa
   LayerWeights w;
   std::visit([&](const auto& config) { plan_mixer(plan, config, n, place, w); }, layer.mixer);
   std::visit([&](const auto& config) { plan_feed_forward(plan, config, n, place, w); }, layer.feed_forward);
+  if (c.layer_inputs) w.layer_input = plan_weights(plan, *c.layer_inputs, n, place);
+  if (!n.layer_scale.empty()) w.scale = plan.scalar(in_layer(n.layer_scale, i));
   return w;
 }
 
@@ -53,6 +57,7 @@ DecoderWeights plan_decoder(WeightPlan& plan, const DecoderDescription& descript
   const auto last = static_cast<uint32_t>(c.layers.size() - 1);
   const std::vector<uint32_t> readers = c.tied_embeddings ? std::vector<uint32_t>{0, last} : std::vector<uint32_t>{0};
   w.embedding = plan.matrix(MatrixRole::embedding, {{n.embedding, c.vocabulary}}, c.hidden, readers);
+  if (c.layer_inputs) w.layer_inputs = plan_layer_inputs(plan, c, n);
   for (uint32_t i = 0; i < c.layers.size() && !plan.error(); ++i) w.layers.push_back(plan_layer(plan, c, n, i));
   w.output_norm = plan_norm(plan, n.output_norm, n.output_norm_bias, {.hidden = c.hidden, .layer = last});
   w.head = c.tied_embeddings ? w.embedding : plan.matrix(MatrixRole::head, {{n.head, c.vocabulary}}, c.hidden, {last});

@@ -15,6 +15,13 @@ namespace {
 
 constexpr uint32_t kUsualContext = 4096;
 
+/// The first layer whose K and V another reads.
+uint32_t first_read_layer(const DecoderConfig& config) {
+  uint32_t first = UINT32_MAX;
+  config.for_each_attention([&](const AttentionConfig& c) { first = std::min(first, c.reads_layer.value_or(first)); });
+  return first;
+}
+
 Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& list, const Device& device,
                                const PlaceOptions& options) {
   const DeviceMemory memory = device.memories().front();
@@ -27,6 +34,7 @@ Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& li
   auto steps = device.program_bytes(record_forward(config, list.weights), list.matrices, options.limits);
   if (!steps) return pass_on(steps);
   planned.step_bytes = *steps;
+  planned.whole_from = first_read_layer(config);
   for (const MatrixSpec& matrix : list.matrices) {
     auto bytes = device.declared_bytes(matrix);
     if (!bytes) return pass_on(bytes);

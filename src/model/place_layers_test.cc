@@ -41,6 +41,12 @@ TEST_F(PlaceLayersTest, CountsTheCacheAndTheStepsThatMustFit) {
   }
 }
 
+TEST_F(PlaceLayersTest, KeepsLayersThatReadOthersKeysWithThem) {
+  const auto gemma = open_checkpoint(source_folder() / "tests/golden/gemma4_text_soft").value();
+  const LayerPlan shared = plan_layers_of(*gemma, devices("cpu+reference"), {}).value();
+  EXPECT_LE(shared[0] % 6, 2U) << "layers 2 and 3 are read by 4 and 5";
+}
+
 TEST_F(PlaceLayersTest, JoinsOnlyDevicesThatTakeLayers) {
   EXPECT_EQ(join_devices(devices("cpu+reference"), {0, 4}).value()->info().kind, "reference");
   EXPECT_EQ(join_devices(devices("cpu+reference"), {4, 0}).value()->info().kind, "cpu");

@@ -14,6 +14,12 @@ std::vector<float> rope_inverse_frequencies(double theta, uint32_t rotary_dim) {
   return frequencies;
 }
 
+std::vector<float> proportional_inverse_frequencies(double theta, uint32_t head_dim, uint32_t pairs) {
+  std::vector<float> frequencies = rope_inverse_frequencies(theta, head_dim);
+  std::fill(frequencies.begin() + std::min<ptrdiff_t>(pairs, std::ssize(frequencies)), frequencies.end(), 0.0F);
+  return frequencies;
+}
+
 void scale_linear(RopeSpec& rope, double factor) {
   for (float& frequency : rope.inverse_frequencies) frequency = static_cast<float>(frequency / factor);
 }

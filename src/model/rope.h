@@ -4,6 +4,10 @@
 
 namespace hearth {
 
+/// Frequencies theta^(-2i/head_dim) for the first `pairs` pairs of a head, and 0 for the others, which do not turn: the
+/// pairs stay half a head apart (Gemma 4's proportional rope).
+std::vector<float> proportional_inverse_frequencies(double theta, uint32_t head_dim, uint32_t pairs);
+
 /// Linear interpolation of positions: all frequencies divided by `factor` (arXiv 2306.15595).
 void scale_linear(RopeSpec& rope, double factor);
 

@@ -17,6 +17,7 @@ struct TensorNames {
   std::string qkv;  ///< instead of these where they are one tensor
   std::string q_bias, k_bias, v_bias;
   std::string q_norm, k_norm;
+  std::string sinks;
   std::string q_a, q_a_bias, q_a_norm, kv_a, kv_a_bias, kv_a_norm;  ///< of latent attention
   std::string kv_b;                                                 ///< each head's key rows, then its value rows
   std::string k_b, v_b;  ///< instead: [heads, latent, key] and [heads, value, latent]
@@ -44,6 +45,18 @@ struct TensorNames {
   std::string shared_router;    ///< one value that gates the shared part
   std::string expert_gate_up;   ///< instead of experts' gate and up where all are one tensor
   std::string expert_down_all;  ///< that goes with it where expert_down is something else
+  std::string expert_gate_bias, expert_up_bias, expert_gate_up_bias, expert_down_bias;  ///< [experts, outputs]
+  std::string expert_scales;  ///< on the chosen experts' weights
+  // of experts beside a dense part
+  std::string router_scale;  ///< of the norm before the router, but for 1 / sqrt(hidden)
+  std::string experts_norm, experts_post_norm, dense_post_norm;
+  // of what layers are told of a token beside the residual
+  std::string layer_inputs_embedding, layer_inputs_projection, layer_inputs_norm;
+  std::string layer_input_gate, layer_input_projection, layer_input_post_norm;
+  std::string layer_scale;  ///< one number on the residual behind a layer
+  // how the tensors of experts lie
+  bool expert_columns = false;   ///< what is computed are columns, [experts, inputs, outputs], but for blocks
+  bool gates_alternate = false;  ///< in expert_gate_up: gate, up, gate, up ...; else all gates, then all ups
 };
 
 /// All members, for what holds for every name.
@@ -62,6 +75,7 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::v_bias,
                                                                 &TensorNames::q_norm,
                                                                 &TensorNames::k_norm,
+                                                                &TensorNames::sinks,
                                                                 &TensorNames::q_a,
                                                                 &TensorNames::q_a_bias,
                                                                 &TensorNames::q_a_norm,
@@ -117,7 +131,23 @@ inline constexpr std::string TensorNames::*kAllTensorNames[] = {&TensorNames::em
                                                                 &TensorNames::shared_gate_up,
                                                                 &TensorNames::shared_router,
                                                                 &TensorNames::expert_gate_up,
-                                                                &TensorNames::expert_down_all};
+                                                                &TensorNames::expert_down_all,
+                                                                &TensorNames::expert_gate_bias,
+                                                                &TensorNames::expert_up_bias,
+                                                                &TensorNames::expert_gate_up_bias,
+                                                                &TensorNames::expert_down_bias,
+                                                                &TensorNames::expert_scales,
+                                                                &TensorNames::router_scale,
+                                                                &TensorNames::experts_norm,
+                                                                &TensorNames::experts_post_norm,
+                                                                &TensorNames::dense_post_norm,
+                                                                &TensorNames::layer_inputs_embedding,
+                                                                &TensorNames::layer_inputs_projection,
+                                                                &TensorNames::layer_inputs_norm,
+                                                                &TensorNames::layer_input_gate,
+                                                                &TensorNames::layer_input_projection,
+                                                                &TensorNames::layer_input_post_norm,
+                                                                &TensorNames::layer_scale};
 
 /// The name of a layer's tensor: `{}` replaced by the layer's number.
 std::string in_layer(const std::string& name, uint32_t layer);

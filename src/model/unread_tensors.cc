@@ -13,16 +13,30 @@
 namespace hearth {
 namespace {
 
+/// K and V of a layer that reads another's: some checkpoints have them all the same.
+bool is_replaced(const DecoderDescription& description, std::string_view name) {
+  const TensorNames& n = description.names;
+  for (uint32_t i = 0; i < description.config.layers.size(); ++i) {
+    const auto* attention = std::get_if<AttentionConfig>(&description.config.layers[i].mixer);
+    if (attention == nullptr || !attention->reads_layer) continue;
+    for (const std::string& own : {n.k, n.v, n.k_norm}) {
+      if (name == in_layer(own, i)) return true;
+    }
+  }
+  return false;
+}
+
 /// Tensors beside the decoder, or that repeat what its configuration says.
 bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& description, std::string_view name) {
   const size_t layers = description.config.layers.size();
   for (size_t i = layers; i < layers + description.extra_layers; ++i) {
     if (name.contains(fmt::format(".{}.", i))) return true;
   }
+  if (is_replaced(description, name)) return true;
   // Applied with the ropes.
   if (checkpoint.kind() == CheckpointKind::gguf)
     return name == "rope_freqs.weight" || std::ranges::find(description.applied, name) != description.applied.end();
-  constexpr std::array<std::string_view, 12> kVision = {"vision_tower.",
+  constexpr std::array<std::string_view, 13> kVision = {"vision_tower.",
                                                         "vision_model.",
                                                         "visual.",
                                                         "multi_modal_projector.",
@@ -33,7 +47,8 @@ bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& descrip
                                                         "audio_tower.",
                                                         "model.audio_tower.",
                                                         "vision_language_adapter.",
-                                                        "model.embed_vision."};
+                                                        "model.embed_vision.",
+                                                        "model.embed_audio."};
   const bool is_vision =
       std::ranges::any_of(kVision, [&](std::string_view prefix) { return name.starts_with(prefix); });
   // A head beside a tied embedding: families/family.cc has found them equal.

@@ -18,6 +18,18 @@ std::vector<int64_t> without_ones(std::vector<int64_t> shape) {
   return shape;
 }
 
+/// Rows of each expert of a tensor [experts * tensor_rows, ..].
+std::vector<TensorRows> rows_of_experts(const TensorRows& of_each, uint32_t experts) {
+  std::vector<TensorRows> rows(experts, of_each);
+  for (uint32_t e = 0; e < experts; ++e) rows[e].first += e * of_each.of_tensor();
+  return rows;
+}
+
+/// Blocks lie along rows, so that columns have none.
+NumberFormat format_of_columns(const TensorInfo& tensor) {
+  return traits(tensor.format).block_values == 1 ? tensor.format : NumberFormat::f16;
+}
+
 }  // namespace
 
 MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& parts, uint32_t cols,
@@ -25,8 +37,7 @@ MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& part
   MatrixSpec spec{.role = role, .parts = {}, .cols = cols, .layers = std::move(layers)};
   std::vector<TensorInfo> tensors;
   for (const TensorRows& part : parts) {
-    const uint32_t tensor_rows = part.tensor_rows > 0 ? part.tensor_rows : part.rows;
-    const auto tensor = find(part.name, {tensor_rows, cols});
+    const auto tensor = find(part.name, {part.of_tensor(), cols});
     if (!tensor) return {};
     spec.parts.push_back({tensor->name, tensor->format, part.rows});
     tensors.push_back(*tensor);
@@ -44,22 +55,67 @@ MatrixId WeightPlan::declare(MatrixSpec spec, std::vector<TensorInfo> tensors, c
   }
   const int layer = static_cast<int>(spec.layers.front());
   for (uint32_t i = 0; i < tensors.size(); ++i) {
-    sources_.push_back({std::move(tensors[i]), *matrix, i, parts[i].first, parts[i].rows, layer});
+    sources_.push_back({std::move(tensors[i]), *matrix, i, parts[i].first, parts[i].rows, parts[i].step, layer});
   }
   return *matrix;
 }
 
-MatrixId WeightPlan::experts(const std::string& name, uint32_t experts, uint32_t rows, uint32_t cols, uint32_t layer) {
+MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
   constexpr std::string_view kExpert = "{e}";
-  if (const size_t at = name.find(kExpert); at != name.npos) {
-    std::vector<TensorRows> parts;
-    for (uint32_t e = 0; e < experts; ++e) {
-      std::string own = name;
-      parts.push_back({own.replace(at, kExpert.size(), std::to_string(e)), rows});
-    }
+  if (const size_t at = of_each.name.find(kExpert); at != of_each.name.npos) {
+    std::vector<TensorRows> parts(experts, of_each);
+    for (uint32_t e = 0; e < experts; ++e) parts[e].name.replace(at, kExpert.size(), std::to_string(e));
     return matrix(MatrixRole::experts, parts, cols, {layer});
   }
-  return bank(MatrixRole::experts, name, experts, rows, cols, layer);
+  if (is_codes(of_each.name)) return expert_codes(of_each, experts, cols, layer);
+  if (of_each.is_all()) return bank(MatrixRole::experts, of_each.name, experts, of_each.rows, cols, layer);
+  const auto tensor = find(of_each.name, {experts, of_each.tensor_rows, cols});
+  if (!tensor) return {};
+  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
+  spec.parts.assign(experts, {tensor->name, tensor->format, of_each.rows});
+  return declare(std::move(spec), std::vector<TensorInfo>(experts, *tensor), rows_of_experts(of_each, experts));
+}
+
+MatrixId WeightPlan::expert_columns(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
+  if (is_codes(of_each.name)) return expert_codes(of_each, experts, cols, layer);
+  const auto tensor = find(of_each.name, {experts, cols, of_each.of_tensor()});
+  if (!tensor) return {};
+  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
+  spec.parts.assign(experts, {tensor->name, format_of_columns(*tensor), of_each.rows});
+  const std::vector<TensorRows> rows = rows_of_experts({of_each.name, cols}, experts);
+  const size_t first = sources_.size();
+  const MatrixId matrix = declare(std::move(spec), std::vector<TensorInfo>(experts, *tensor), rows);
+  for (Source& source : std::span(sources_).subspan(first)) {
+    source.transposed = {of_each.first, of_each.rows, of_each.step};
+  }
+  return matrix;
+}
+
+std::optional<WeightPlan::Codes> WeightPlan::find_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols) {
+  constexpr uint32_t kBlock = 32;
+  const uint32_t rows = of_each.of_tensor();
+  auto codes = find(of_each.name + "_blocks", {experts, rows, cols / kBlock, kBlock / 2});
+  auto exponents = find(of_each.name + "_scales", {experts, rows, cols / kBlock});
+  if (!codes || !exponents) return {};
+  if (codes->format != NumberFormat::u8 || exponents->format != NumberFormat::u8 || cols % kBlock != 0) {
+    error_ = Error{ErrorCode::unsupported, fmt::format("tensor {} and its scales are no mxfp4", codes->name), ""};
+    return {};
+  }
+  codes->shape = {experts, rows, cols / 2};
+  exponents->shape = {experts, rows, cols / kBlock};
+  return Codes{*codes, *exponents};
+}
+
+MatrixId WeightPlan::expert_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
+  const auto found = find_codes(of_each, experts, cols);
+  if (!found) return {};
+  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
+  spec.parts.assign(experts, {found->codes.name, NumberFormat::mxfp4, of_each.rows});
+  const size_t first = sources_.size();
+  const std::vector<TensorInfo> tensors(experts, found->codes);
+  const MatrixId matrix = declare(std::move(spec), tensors, rows_of_experts(of_each, experts));
+  for (Source& source : std::span(sources_).subspan(first)) source.exponents = found->exponents;
+  return matrix;
 }
 
 MatrixId WeightPlan::bank(MatrixRole role, const std::string& name, uint32_t count, uint32_t rows, uint32_t cols,
@@ -77,26 +133,13 @@ MatrixId WeightPlan::transposed_heads(const std::vector<TensorRows>& parts, uint
   for (const TensorRows& part : parts) {
     const auto tensor = find(part.name, {part.tensor_rows, tensor_cols});
     if (!tensor) return {};
-    const bool is_plain = traits(tensor->format).block_values == 1;
-    spec.parts.push_back({tensor->name, is_plain ? tensor->format : NumberFormat::f16, tensor_cols});
+    spec.parts.push_back({tensor->name, format_of_columns(*tensor), tensor_cols});
     tensors.push_back(*tensor);
   }
   const size_t first = sources_.size();
   const MatrixId matrix = declare(std::move(spec), std::move(tensors), parts);
-  for (Source& source : std::span(sources_).subspan(first)) source.transposed = true;
+  for (Source& source : std::span(sources_).subspan(first)) source.transposed = {.count = tensor_cols};
   return matrix;
-}
-
-MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
-  const auto tensor = find(of_each.name, {experts, of_each.tensor_rows, cols});
-  if (!tensor) return {};
-  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
-  std::vector<TensorRows> parts;
-  for (uint32_t e = 0; e < experts; ++e) {
-    spec.parts.push_back({tensor->name, tensor->format, of_each.rows});
-    parts.push_back({tensor->name, of_each.rows, e * of_each.tensor_rows + of_each.first});
-  }
-  return declare(std::move(spec), std::vector<TensorInfo>(experts, *tensor), parts);
 }
 
 std::optional<VectorId> WeightPlan::norm(const std::string& name, uint32_t size, uint32_t layer) {
@@ -120,6 +163,20 @@ std::optional<VectorId> WeightPlan::bias(const std::vector<TensorRows>& parts, u
   return upload(parts.front().name, values, layer);
 }
 
+std::optional<VectorId> WeightPlan::expert_bias(const TensorRows& of_each, uint32_t experts, uint32_t layer) {
+  if (of_each.name.empty()) return {};
+  const uint32_t all = of_each.of_tensor();
+  return vector(of_each.name, {{experts, all}}, layer, [&](std::vector<float>& values) {
+    std::vector<float> taken;
+    for (uint32_t e = 0; e < experts; ++e) {
+      for (uint32_t i = 0; i < of_each.rows; ++i) {
+        taken.push_back(values[size_t{e} * all + of_each.first + size_t{i} * of_each.step]);
+      }
+    }
+    values = std::move(taken);
+  });
+}
+
 VectorId WeightPlan::vector(const std::string& name, const std::vector<std::vector<int64_t>>& shapes, uint32_t layer,
                             const Change& change) {
   names_.insert(name);
@@ -139,6 +196,10 @@ VectorId WeightPlan::vector(const std::string& name, const std::vector<std::vect
   std::vector<float> values = read_vector(*tensor);
   if (change && !values.empty()) change(values);
   return upload(name, values, layer).value_or(VectorId{});
+}
+
+VectorId WeightPlan::ones(uint32_t size, uint32_t layer) {
+  return upload("ones", std::vector<float>(size, 1.0F), layer).value_or(VectorId{});
 }
 
 float WeightPlan::scalar(const std::string& name) {

@@ -12,12 +12,16 @@
 
 namespace hearth {
 
-/// Rows of a tensor of the checkpoint [tensor_rows, columns]: all, or those from `first` on.
+/// Rows of a tensor of the checkpoint [tensor_rows, columns]: all, or those from `first` on, `step` apart.
 struct TensorRows {
   std::string name;
   uint32_t rows = 0;
   uint32_t first = 0;
   uint32_t tensor_rows = 0;  ///< 0 is as many as `rows`
+  uint32_t step = 1;
+
+  uint32_t of_tensor() const { return tensor_rows > 0 ? tensor_rows : rows; }
+  bool is_all() const { return of_tensor() == rows; }
 };
 
 /// Declares a decoder's tensors on a device and remembers where their rows come from; without a device it only lists
@@ -25,6 +29,12 @@ struct TensorRows {
 /// the first look at `error`. Errors name the tensor: not_found, corrupt (shape), unsupported, io, out_of_memory.
 class WeightPlan {
  public:
+  struct Columns {
+    uint32_t first = 0;
+    uint32_t count = 0;
+    uint32_t step = 1;
+  };
+
   /// A part of a declared matrix, and the tensor it comes from.
   struct Source {
     TensorInfo tensor;
@@ -32,8 +42,10 @@ class WeightPlan {
     uint32_t part = 0;
     uint32_t first_row = 0;  ///< of the tensor
     uint32_t rows = 0;
+    uint32_t row_step = 1;
     int layer = 0;
-    bool transposed = false;  ///< the rows of the tensor are the part's columns
+    std::optional<Columns> transposed = {};  ///< the rows of the tensor are the part's columns, these columns its rows
+    std::optional<TensorInfo> exponents = {};  ///< of mxfp4 in two tensors, of which `tensor` has the codes
   };
 
   /// `norm_offset` is added to every norm's weight. `device` may be null.
@@ -43,12 +55,15 @@ class WeightPlan {
   /// A matrix whose parts are stacked; `layers` are those that use it.
   MatrixId matrix(MatrixRole role, const std::vector<TensorRows>& parts, uint32_t cols, std::vector<uint32_t> layers);
 
-  /// The weights of all experts, [experts * rows, cols], from one tensor [experts, rows, cols], or from one for each
-  /// expert where `name` has `{e}` in place of its number.
-  MatrixId experts(const std::string& name, uint32_t experts, uint32_t rows, uint32_t cols, uint32_t layer);
-
-  /// Of each expert `rows` rows from `first` on, where all are one tensor [experts, tensor_rows, cols].
+  /// The weights of all experts, [experts * rows, cols], from one tensor [experts, tensor_rows, cols], or from one for
+  /// each expert where the name has `{e}` in place of its number. Where there is no such tensor but two, whose names go
+  /// on with _blocks and _scales, they are mxfp4's codes, [.., cols / 32, 16] with neighbours in one byte, and
+  /// exponents.
   MatrixId experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
+  /// The same where the tensor is [experts, cols, tensor_rows], unless it is mxfp4.
+  MatrixId expert_columns(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
+  /// [experts * rows] of a tensor [experts, tensor_rows]; empty names as for other biases.
+  std::optional<VectorId> expert_bias(const TensorRows& of_each, uint32_t experts, uint32_t layer);
 
   /// Whether the checkpoint has this tensor, for names of which one or another is there.
   bool has(const std::string& name) const { return checkpoint_.find(name).has_value(); }
@@ -71,6 +86,8 @@ class WeightPlan {
   using Change = std::function<void(std::vector<float>& values)>;
   VectorId vector(const std::string& name, const std::vector<std::vector<int64_t>>& shapes, uint32_t layer,
                   const Change& change = {});
+  /// The weight of a norm that has none.
+  VectorId ones(uint32_t size, uint32_t layer);
   /// A number that steers an operation; 0 without a device.
   float scalar(const std::string& name);
 
@@ -81,6 +98,14 @@ class WeightPlan {
   const std::set<std::string, std::less<>>& names() const { return names_; }
 
  private:
+  /// mxfp4 in two tensors, as one of codes [experts, rows, bytes] and one of exponents.
+  struct Codes {
+    TensorInfo codes, exponents;
+  };
+  bool is_codes(const std::string& name) const { return !has(name) && has(name + "_blocks"); }
+  std::optional<Codes> find_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols);
+  MatrixId expert_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
+
   MatrixId bank(MatrixRole role, const std::string& name, uint32_t count, uint32_t rows, uint32_t cols, uint32_t layer);
   MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);
   /// Dimensions of 1 may be there or not.

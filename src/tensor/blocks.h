@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace hearth {
 
@@ -40,6 +42,19 @@ struct BlockQ8_0 {
   int8_t values[32];
 };
 
+struct BlockMxfp4 {
+  uint8_t exponent;  // 255 is not a number
+  uint8_t nibbles[16];
+};
+
+/// Twice the e2m1 numbers, which are integers: a nibble is a sign, two bits of exponent and one of mantissa.
+inline constexpr int8_t kDoubledE2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/// What those are multiplied with: 2^(exponent - 128).
+inline float scale_of_doubled_e2m1(uint8_t exponent) {
+  return exponent == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0F, exponent - 128);
+}
+
 /// 8 parts of 32 values; value = scale * part_scale * q - minimum * part_minimum. Parts 2i and 2i+1 share nibbles
 /// [32i, 32i + 32): low nibbles are the even part, high nibbles the odd one.
 struct BlockQ4_K {
@@ -69,8 +84,8 @@ struct BlockQ6_K {
 };
 
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24);
-static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_K) == 144 && sizeof(BlockQ5_K) == 176 &&
-              sizeof(BlockQ6_K) == 210);
+static_assert(sizeof(BlockMxfp4) == 17 && sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_K) == 144 &&
+              sizeof(BlockQ5_K) == 176 && sizeof(BlockQ6_K) == 210);
 
 /// One part's 6-bit scale and 6-bit minimum in q4_k and q5_k.
 struct PartScale {

@@ -31,11 +31,13 @@ void dequantize_q4_1(std::span<const std::byte> bytes, std::span<float> values);
 void dequantize_q5_0(std::span<const std::byte> bytes, std::span<float> values);
 void dequantize_q5_1(std::span<const std::byte> bytes, std::span<float> values);
 void dequantize_q8_0(std::span<const std::byte> bytes, std::span<float> values);
+void dequantize_mxfp4(std::span<const std::byte> bytes, std::span<float> values);
 void quantize_q4_0(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q4_1(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q5_0(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q5_1(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q8_0(std::span<const float> values, std::span<std::byte> bytes);
+void quantize_mxfp4(std::span<const float> values, std::span<std::byte> bytes);
 
 // encodings_k.cc
 void dequantize_q4_k(std::span<const std::byte> bytes, std::span<float> values);

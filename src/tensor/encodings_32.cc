@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "tensor/blocks.h"
 #include "tensor/encodings.h"
@@ -67,7 +70,46 @@ AffineBits encode_affine(std::span<const float, kBlock> values, int highest, Cod
   return bits;
 }
 
+/// The code of the nearest e2m1 number to `x` / `scale`.
+uint8_t nearest_e2m1(float x, float scale) {
+  uint8_t best = 0;
+  for (uint8_t code = 1; code < 16; ++code) {
+    const auto error = [&](uint8_t of) { return std::abs(x - scale * static_cast<float>(kDoubledE2m1[of])); };
+    if (error(code) < error(best)) best = code;
+  }
+  return best;
+}
+
+/// With this exponent: the codes and the sum of squared errors.
+double encode_mxfp4(std::span<const float, kBlock> values, uint8_t exponent, Codes& codes) {
+  const float scale = scale_of_doubled_e2m1(exponent);
+  double squares = 0;
+  for (size_t i = 0; i < kBlock; ++i) {
+    codes[i] = nearest_e2m1(values[i], scale);
+    const double error = double{values[i]} - scale * static_cast<float>(kDoubledE2m1[codes[i]]);
+    squares += error * error;
+  }
+  return squares;
+}
+
+/// The exponent at which the largest number of all fits between 4 and 8, of which 6 is the last that there is; 0 for
+/// zeros.
+int usual_exponent(std::span<const float, kBlock> values) {
+  float largest = 0;
+  for (const float value : values) {
+    if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
+  }
+  return largest > 0 ? std::ilogb(largest) - 2 + 127 : 0;
+}
+
 }  // namespace
+
+void dequantize_mxfp4(std::span<const std::byte> bytes, std::span<float> values) {
+  for_each_block<BlockMxfp4, kBlock>(bytes, values, [](const BlockMxfp4& block, std::span<float, kBlock> out) {
+    const float scale = scale_of_doubled_e2m1(block.exponent);
+    for (size_t i = 0; i < kBlock; ++i) out[i] = scale * static_cast<float>(kDoubledE2m1[code(block.nibbles, i)]);
+  });
+}
 
 void dequantize_q4_0(std::span<const std::byte> bytes, std::span<float> values) {
   for_each_block<BlockQ4_0, kBlock>(bytes, values, [](const BlockQ4_0& block, std::span<float, kBlock> out) {
@@ -157,6 +199,25 @@ void quantize_q8_0(std::span<const float> values, std::span<std::byte> bytes) {
     // -128 stays unused: kernels may negate a value within eight bits.
     block.scale = encode_symmetric(in, -127, 127, codes);
     for (size_t i = 0; i < kBlock; ++i) block.values[i] = static_cast<int8_t>(codes[i] - 127);
+    return block;
+  });
+}
+
+void quantize_mxfp4(std::span<const float> values, std::span<std::byte> bytes) {
+  make_each_block<BlockMxfp4, kBlock>(values, bytes, [](std::span<const float, kBlock> in) {
+    BlockMxfp4 block;
+    double least = std::numeric_limits<double>::infinity();
+    const int usual = usual_exponent(in);
+    // One more where losing the largest costs more than rounding all others coarser.
+    for (int exponent = usual; exponent <= usual + 1; ++exponent) {
+      Codes codes;
+      const auto stored = static_cast<uint8_t>(std::clamp(exponent, 0, 252));
+      const double squares = encode_mxfp4(in, stored, codes);
+      if (exponent > usual && !(squares < least)) continue;
+      least = squares;
+      block.exponent = stored;
+      store(codes, block.nibbles);
+    }
     return block;
   });
 }

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
 
 #include "base/printable.h"
 #include "tensor/blocks.h"
+#include "tensor/quantize.h"
 
 namespace hearth {
 namespace {
@@ -50,6 +52,18 @@ std::optional<size_t> find_in_blocks(std::span<const std::byte> bytes, size_t bl
   return std::nullopt;
 }
 
+/// The first block of mxfp4 with a value that is not finite: an exponent above 252 makes some so.
+std::optional<size_t> find_mxfp4(std::span<const std::byte> bytes) {
+  constexpr size_t kBytes = sizeof(BlockMxfp4);
+  float values[32];
+  for (size_t block = 0; block < bytes.size() / kBytes; ++block) {
+    if (std::to_integer<unsigned>(bytes[block * kBytes]) <= 252) continue;
+    dequantize_row(NumberFormat::mxfp4, bytes.subspan(block * kBytes, kBytes), values);
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) return block;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<size_t> find_non_finite(NumberFormat format, std::span<const std::byte> bytes) {
@@ -76,6 +90,8 @@ std::optional<size_t> find_non_finite(NumberFormat format, std::span<const std::
       return find_in_blocks(bytes, block_bytes, {0, 2});
     case NumberFormat::q6_k:
       return find_in_blocks(bytes, block_bytes, {offsetof(BlockQ6_K, scale)});
+    case NumberFormat::mxfp4:
+      return find_mxfp4(bytes);
   }
   return std::nullopt;
 }

@@ -29,7 +29,8 @@ class Finite : public testing::TestWithParam<NumberFormat> {};
 INSTANTIATE_TEST_SUITE_P(All, Finite,
                          testing::Values(NumberFormat::f32, NumberFormat::f16, NumberFormat::bf16, NumberFormat::q4_0,
                                          NumberFormat::q4_1, NumberFormat::q5_0, NumberFormat::q5_1, NumberFormat::q8_0,
-                                         NumberFormat::q4_k, NumberFormat::q5_k, NumberFormat::q6_k),
+                                         NumberFormat::q4_k, NumberFormat::q5_k, NumberFormat::q6_k,
+                                         NumberFormat::mxfp4),
                          [](const auto& tested) { return std::string(traits(tested.param).name); });
 
 /// The oracle is dequantize_row: overwrite each two bytes of a block with the bits of an infinity, and the block is bad

@@ -22,8 +22,9 @@ constexpr std::array<FormatTraits, kNumberFormatCount> kTraits = {{
     {"q4_k", 256, 144},
     {"q5_k", 256, 176},
     {"q6_k", 256, 210},
+    {"mxfp4", 32, 17},
 }};
-static_assert(static_cast<int>(NumberFormat::q6_k) == kNumberFormatCount - 1);
+static_assert(static_cast<int>(NumberFormat::mxfp4) == kNumberFormatCount - 1);
 
 }  // namespace
 

@@ -23,9 +23,11 @@ enum class NumberFormat : uint8_t {
   q4_k,  ///< 256 values: f16 scale and minimum over 8 pairs of 6-bit (scale, minimum), 128 bytes of nibbles
   q5_k,  ///< as q4_k with 32 bytes of fifth bits
   q6_k,  ///< 256 values: 128 + 64 bytes of 4 + 2 bits, 16 signed byte scales, f16 scale; value = scale * s * (q - 32)
+  /// 32 values: an exponent, 16 bytes of nibbles; value = 2^(exponent - 127) * e2m1(q) (OCP Microscaling Formats 1.0)
+  mxfp4,
 };
 
-inline constexpr int kNumberFormatCount = 14;
+inline constexpr int kNumberFormatCount = 15;
 
 /// Values in a block, bytes of a block, and the name as files and people spell it ("q4_0").
 struct FormatTraits {

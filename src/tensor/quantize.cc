@@ -29,6 +29,7 @@ constexpr std::array<Encoding, kNumberFormatCount> kEncodings = {{
     {encodings::dequantize_q4_k, encodings::quantize_q4_k},
     {encodings::dequantize_q5_k, encodings::quantize_q5_k},
     {encodings::dequantize_q6_k, encodings::quantize_q6_k},
+    {encodings::dequantize_mxfp4, encodings::quantize_mxfp4},
 }};
 
 }  // namespace

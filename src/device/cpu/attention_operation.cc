@@ -18,6 +18,7 @@ struct AttentionShape {
         scale(op.scale),
         softcap(op.softcap),
         window(op.window),
+        chunked(op.chunked),
         sinks(op.sinks) {}
 
   /// All heads read the same rows: they are shared out so that there is work for threads.
@@ -47,6 +48,7 @@ struct AttentionShape {
   float scale;
   float softcap = 0.0F;
   uint32_t window = 0;
+  bool chunked = false;
   std::optional<VectorId> sinks;
 };
 
@@ -130,7 +132,7 @@ class AttentionRun {
   }
 
   uint32_t first_visible(uint32_t position) const {
-    return op_.window > 0 && position + 1 > op_.window ? position + 1 - op_.window : 0;
+    return Attention{.window = op_.window, .chunked = op_.chunked}.first_position(position);
   }
 
   void make_tiles() {

@@ -21,6 +21,15 @@ void multiply(const StepContext& step, const PackedMatrix& matrix, const Batch& 
   multiply_tile(step, part, before + tile, panels, first, end, out, kTileRows);
 }
 
+/// Of an expert's rows from `row` on; null where there is no bias.
+const float* bias_of(const StepContext& step, const std::optional<VectorId>& bias, size_t row) {
+  return bias ? step.storage.vectors[bias->index].data() + row : nullptr;
+}
+
+void add(float* values, const float* bias, size_t count) {
+  for (size_t i = 0; bias != nullptr && i < count; ++i) values[i] += bias[i];
+}
+
 class ExpertGateUpOperation : public CpuOperation {
  public:
   ExpertGateUpOperation(const ExpertGateUp& op, ExpertBatches& batches) : op_(op), batches_(batches) {}
@@ -46,12 +55,29 @@ class ExpertGateUpOperation : public CpuOperation {
         const auto [row, route] = batch.routes[i];
         const size_t at = (i - first) * kTileRows;
         float* const to = out.row(row) + size_t{route} * width + column;
+        const size_t first_row = size_t{batch.expert} * width + column;
+        if (op_.weighs_input) {
+          const float weight = step.activations.tensor(op_.routes).row(row)[op_.chosen + route];
+          step.kernels().scale_and_cap(gated + at, count, weight, 0.0F);
+          step.kernels().scale_and_cap(upped + at, count, weight, 0.0F);
+        }
+        add(gated + at, bias_of(step, op_.gate_bias, first_row), count);
+        add(upped + at, bias_of(step, op_.up_bias, first_row), count);
+        limit(gated + at, upped + at, count);
         step.kernels().activate(op_.activation, gated + at, upped + at, to, count);
       }
     });
   }
 
  private:
+  void limit(float* gate, float* up, size_t count) const {
+    for (size_t i = 0; op_.limit > 0 && i < count; ++i) {
+      gate[i] = std::min(gate[i], op_.limit);
+      up[i] = std::clamp(up[i], -op_.limit, op_.limit);
+    }
+    for (size_t i = 0; op_.up_offset != 0 && i < count; ++i) up[i] += op_.up_offset;
+  }
+
   ExpertGateUp op_;
   ExpertBatches& batches_;
 };
@@ -65,6 +91,7 @@ class ExpertLinearOperation : public CpuOperation {
         weight_(op.weight),
         experts_(op.experts),
         chosen_(op.chosen),
+        bias_(op.bias),
         out_(op.out),
         batches_(batches) {}
   ExpertLinearOperation(const HeadLinear& op, ExpertBatches& batches)
@@ -92,7 +119,9 @@ class ExpertLinearOperation : public CpuOperation {
       const size_t column = size_t{tile} * kTileRows, count = std::min<size_t>(kTileRows, width - column);
       for (size_t i = first; i < end; ++i) {
         const auto [row, route] = batch.routes[i];
-        std::copy_n(products + (i - first) * kTileRows, count, out.row(row) + route * out_share + column);
+        float* const to = out.row(row) + route * out_share + column;
+        std::copy_n(products + (i - first) * kTileRows, count, to);
+        add(to, bias_of(step, bias_, size_t{batch.expert} * width + column), count);
       }
     });
   }
@@ -102,6 +131,7 @@ class ExpertLinearOperation : public CpuOperation {
   std::optional<TensorId> routes_;
   MatrixId weight_;
   uint32_t experts_, chosen_;
+  std::optional<VectorId> bias_;
   TensorId out_;
   ExpertBatches& batches_;
 };
@@ -121,7 +151,8 @@ class CombineExpertsOperation : public CpuOperation {
       }
       const float* weights = step.activations.tensor(op_.routes).row(row) + op_.chosen;
       for (uint32_t r = 0; r < op_.chosen; ++r) {
-        step.kernels().add_scaled(out.row(row), in.row(row) + r * out.width, weights[r], out.width);
+        const float weight = op_.weighted ? weights[r] : 1.0F;
+        step.kernels().add_scaled(out.row(row), in.row(row) + r * out.width, weight, out.width);
       }
     });
   }

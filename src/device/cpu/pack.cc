@@ -30,7 +30,8 @@ struct RowInBlock {
 
   void low(unsigned plane, uint32_t word) const { store_word(block + plane * 64 + row * 4, word); }
   void high(unsigned plane, uint32_t word) const { store_word(block + kLayout.low_bytes + plane * 64 + row * 4, word); }
-  void f16_scale(unsigned index, uint16_t half) const {
+  /// Of f16 or bf16.
+  void half_scale(unsigned index, uint16_t half) const {
     std::memcpy(scales() + (index * kTileRows + row) * sizeof(half), &half, sizeof(half));
   }
   void byte_scale(unsigned index, uint8_t byte) const { scales()[index * kTileRows + row] = std::byte{byte}; }
@@ -66,35 +67,41 @@ void pack_nibbles(const auto& from, const auto& to) {
 void pack_block(const BlockQ4_0& from, unsigned row, std::byte* group) {
   const RowInBlock<TileEncoding::q4> to{group, row};
   pack_nibbles(from, to);
-  to.f16_scale(0, from.scale);
+  to.half_scale(0, from.scale);
 }
 
 void pack_block(const BlockQ4_1& from, unsigned row, std::byte* group) {
   const RowInBlock<TileEncoding::q4_min> to{group, row};
   pack_nibbles(from, to);
-  to.f16_scale(0, from.scale);
-  to.f16_scale(1, from.minimum);
+  to.half_scale(0, from.scale);
+  to.half_scale(1, from.minimum);
 }
 
 void pack_block(const BlockQ5_0& from, unsigned row, std::byte* group) {
   const RowInBlock<TileEncoding::q5> to{group, row};
   pack_nibbles(from, to);
   to.high(0, spread_fifth_bits(load_word(from.fifth_bits, 0)));
-  to.f16_scale(0, from.scale);
+  to.half_scale(0, from.scale);
 }
 
 void pack_block(const BlockQ5_1& from, unsigned row, std::byte* group) {
   const RowInBlock<TileEncoding::q5_min> to{group, row};
   pack_nibbles(from, to);
   to.high(0, spread_fifth_bits(load_word(from.fifth_bits, 0)));
-  to.f16_scale(0, from.scale);
-  to.f16_scale(1, from.minimum);
+  to.half_scale(0, from.scale);
+  to.half_scale(1, from.minimum);
 }
 
 void pack_block(const BlockQ8_0& from, unsigned row, std::byte* group) {
   const RowInBlock<TileEncoding::q8> to{group, row};
   for (unsigned q = 0; q < kQuadsPerBlock; ++q) to.low(q, load_word(from.values, q) ^ 0x80808080);
-  to.f16_scale(0, from.scale);
+  to.half_scale(0, from.scale);
+}
+
+void pack_block(const BlockMxfp4& from, unsigned row, std::byte* group) {
+  const RowInBlock<TileEncoding::e2m1> to{group, row};
+  pack_nibbles(from, to);
+  to.half_scale(0, f32_to_bf16(scale_of_doubled_e2m1(from.exponent)));
 }
 
 /// Header, nibbles and scales of q4_k and q5_k; `extra(part, to)` adds what else a part has.
@@ -186,6 +193,7 @@ unsigned stored_weight(const TileLayout& layout, const std::byte* block, unsigne
   const auto at = [&](unsigned offset) { return std::to_integer<unsigned>(block[offset + byte]); };
   if (layout.bits == 8) return at(quad * 64);
   unsigned w = at(quad % 4 * 64) >> (quad / 4 * 4) & 15;
+  if (layout.is_e2m1()) return static_cast<unsigned>(kDoubledE2m1[w] + static_cast<int>(layout.zero));
   if (layout.bits == 5) w |= (at(layout.low_bytes) >> quad & 1) << 4;
   if (layout.bits == 6) w |= (at(layout.low_bytes + quad / 4 * 64) >> (quad % 4 * 2) & 3) << 4;
   return w;
@@ -204,6 +212,11 @@ RowFactors row_factors(const TileLayout& layout, const std::byte* group, const s
     case ScaleKind::f16_min: {
       const float scale = load_f16(scales, row);
       return {{scale, scale}, layout.has_minimum() ? load_f16(scales, kTileRows + row) : 0.0F};
+    }
+    case ScaleKind::bf16: {
+      uint16_t bits;
+      std::memcpy(&bits, scales + row * sizeof(bits), sizeof(bits));
+      return {{bf16_to_f32(bits), bf16_to_f32(bits)}, 0.0F};
     }
     case ScaleKind::k_min: {
       const float scale = load_f16(group, row) * static_cast<float>(byte(0));
@@ -259,6 +272,8 @@ std::optional<TileEncoding> tile_encoding(NumberFormat format) {
       return TileEncoding::q5_k;
     case NumberFormat::q6_k:
       return TileEncoding::q6_k;
+    case NumberFormat::mxfp4:
+      return TileEncoding::e2m1;
     case NumberFormat::i8:
     case NumberFormat::u8:
     case NumberFormat::i32:
@@ -295,6 +310,8 @@ void pack_tile(NumberFormat format, std::span<const std::byte> rows, size_t cols
       return pack_blocks<BlockQ5_K>(rows, row_bytes, group_bytes, tile);
     case NumberFormat::q6_k:
       return pack_blocks<BlockQ6_K>(rows, row_bytes, group_bytes, tile);
+    case NumberFormat::mxfp4:
+      return pack_blocks<BlockMxfp4>(rows, row_bytes, group_bytes, tile);
     case NumberFormat::i8:
     case NumberFormat::u8:
     case NumberFormat::i32:

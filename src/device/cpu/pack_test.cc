@@ -11,7 +11,7 @@ namespace {
 
 constexpr NumberFormat kFormats[] = {NumberFormat::f32,  NumberFormat::f16,  NumberFormat::bf16, NumberFormat::q4_0,
                                      NumberFormat::q4_1, NumberFormat::q5_0, NumberFormat::q5_1, NumberFormat::q8_0,
-                                     NumberFormat::q4_k, NumberFormat::q5_k, NumberFormat::q6_k};
+                                     NumberFormat::q4_k, NumberFormat::q5_k, NumberFormat::q6_k, NumberFormat::mxfp4};
 
 /// Random bytes reach every bit of every field, which quantised numbers would not. Numbers of the file's own, and the
 /// places where scales lie, are kept finite by clearing an exponent bit.

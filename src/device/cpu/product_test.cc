@@ -9,7 +9,7 @@ namespace {
 
 constexpr NumberFormat kFormats[] = {NumberFormat::f32,  NumberFormat::f16,  NumberFormat::bf16, NumberFormat::q4_0,
                                      NumberFormat::q4_1, NumberFormat::q5_0, NumberFormat::q5_1, NumberFormat::q8_0,
-                                     NumberFormat::q4_k, NumberFormat::q5_k, NumberFormat::q6_k};
+                                     NumberFormat::q4_k, NumberFormat::q5_k, NumberFormat::q6_k, NumberFormat::mxfp4};
 constexpr uint32_t kTokens[] = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 33, 64};
 constexpr uint32_t kTableRows = 70;
 
@@ -239,7 +239,9 @@ TEST_P(Product, LogitsAreScaledAndCapped) {
 struct RouterCase {
   RouterKind kind;
   uint32_t groups, chosen_groups;
-  bool normalise, correction;
+  bool normalise, correction, clamped = false;
+  bool scales = false;
+  bool weighs_input = false;
 };
 
 /// Router, experts and their sum. `experts_apart` makes a part of each expert; without it all are in one.
@@ -270,22 +272,34 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
                       .scale = 1.5F,
                       .out = {2}};
   if (c.correction) route.correction = add_vector(device, random_values(kExperts, 3));
+  if (c.scales) route.expert_scales = add_vector(device, random_values(kExperts, 4));
   r.operations.push_back(route);
-  r.operations.push_back(ExpertGateUp{.in = {0},
-                                      .routes = {2},
-                                      .gate = bank(kWidth, kHidden, 10),
-                                      .up = bank(kWidth, kHidden, 30),
-                                      .experts = kExperts,
-                                      .chosen = kChosen,
-                                      .out = {3}});
-  r.operations.push_back(ExpertLinear{.in = {3},
-                                      .routes = {2},
-                                      .weight = bank(kHidden, kWidth, 50),
-                                      .experts = kExperts,
-                                      .chosen = kChosen,
-                                      .out = {4}});
-  r.operations.push_back(
-      CombineExperts{.in = {4}, .routes = {2}, .chosen = kChosen, .shared = TensorId{0}, .out = {5}});
+  ExpertGateUp gate_up{.in = {0},
+                       .routes = {2},
+                       .gate = bank(kWidth, kHidden, 10),
+                       .up = bank(kWidth, kHidden, 30),
+                       .experts = kExperts,
+                       .chosen = kChosen,
+                       .out = {3}};
+  ExpertLinear down{.in = {3},
+                    .routes = {2},
+                    .weight = bank(kHidden, kWidth, 50),
+                    .experts = kExperts,
+                    .chosen = kChosen,
+                    .out = {4}};
+  if (c.clamped) {  // as gpt-oss has it
+    gate_up.gate_bias = add_vector(device, random_values(kExperts * kWidth, 60));
+    gate_up.up_bias = add_vector(device, random_values(kExperts * kWidth, 61));
+    gate_up.activation = Activation::quick_gelu;
+    gate_up.limit = 0.75F;
+    gate_up.up_offset = 1.0F;
+    down.bias = add_vector(device, random_values(kExperts * kHidden, 62));
+  }
+  gate_up.weighs_input = c.weighs_input;
+  r.operations.push_back(gate_up);
+  r.operations.push_back(down);
+  r.operations.push_back(CombineExperts{
+      .in = {4}, .routes = {2}, .chosen = kChosen, .weighted = !c.weighs_input, .shared = TensorId{0}, .out = {5}});
   r.logits = {5};
   return r;
 }
@@ -293,11 +307,14 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
 TEST_P(Product, ExpertsAreTheReferences) {
   const RouterCase cases[] = {{RouterKind::softmax, 1, 1, false, false},
                               {RouterKind::softmax, 1, 1, true, false},
+                              {RouterKind::softmax, 1, 1, true, false, false, true},
                               {RouterKind::sigmoid, 1, 1, true, true},
                               {RouterKind::sigmoid, 4, 2, true, true},
-                              {RouterKind::softmax_of_chosen, 1, 1, false, false}};
+                              {RouterKind::softmax_of_chosen, 1, 1, false, false},
+                              {RouterKind::softmax_of_chosen, 1, 1, false, false, true},
+                              {RouterKind::sigmoid_of_chosen, 1, 1, false, false, false, false, true}};
   for (const RouterCase& c : cases) {
-    for (const NumberFormat format : {NumberFormat::f32, NumberFormat::q8_0}) {
+    for (const NumberFormat format : {NumberFormat::f32, NumberFormat::q8_0, NumberFormat::mxfp4}) {
       for (const bool apart : {false, true}) {
         const auto cpu = open_cpu(GetParam(), 2);
         const auto reference = open_reference_device(1);

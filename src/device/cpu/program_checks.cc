@@ -20,9 +20,10 @@ class OperationCheck {
   }
 
   Result<void> operator()(const AddNorm& op) const {
-    const uint32_t w = width(op.residual);
-    if (op.branch && width(*op.branch) != w) return misfit("a branch", width(*op.branch), w);
-    if (op.out && width(*op.out) != w) return misfit("a norm's output", width(*op.out), w);
+    const uint32_t whole = width(op.residual), w = op.part > 0 ? op.part : whole;
+    if (whole % w != 0) return misfit("a residual in parts", whole, w);
+    if (op.branch && width(*op.branch) != whole) return misfit("a branch", width(*op.branch), whole);
+    if (op.out && width(*op.out) != whole) return misfit("a norm's output", width(*op.out), whole);
     if (auto ok = vector("a post-norm", op.post_norm, w); !ok) return ok;
     if (auto ok = vector("a norm's bias", op.norm_bias, w); !ok) return ok;
     return vector("a norm", op.norm, w);
@@ -53,6 +54,7 @@ class OperationCheck {
     const bool fits = op.chosen > 0 && op.chosen <= op.experts && op.groups > 0 && op.experts % op.groups == 0 &&
                       op.chosen_groups > 0 && op.chosen_groups <= op.groups;
     if (!fits) return fail(ErrorCode::internal, "a router chooses more than there is");
+    if (auto ok = vector("experts' scales", op.expert_scales, op.experts); !ok) return ok;
     return vector("a router's correction", op.correction, op.experts);
   }
 
@@ -61,6 +63,10 @@ class OperationCheck {
     const uint32_t rows = op.experts * (width(op.out) / op.chosen);
     if (auto ok = experts("experts' gates", op.gate, width(op.in), rows, op.experts); !ok) return ok;
     if (auto ok = experts("experts' ups", op.up, width(op.in), rows, op.experts); !ok) return ok;
+    if (op.gate_bias.has_value() != op.up_bias.has_value())
+      return fail(ErrorCode::internal, "gates or ups have a bias");
+    if (auto ok = vector("a bias of experts' gates", op.gate_bias, rows); !ok) return ok;
+    if (auto ok = vector("a bias of experts' ups", op.up_bias, rows); !ok) return ok;
     // One gathering of the input serves both.
     return is_integer(op.gate) == is_integer(op.up) ? Result<void>{} : mixed_experts();
   }
@@ -68,6 +74,7 @@ class OperationCheck {
   Result<void> operator()(const ExpertLinear& op) const {
     if (op.chosen == 0 || width(op.out) % op.chosen != 0) return misfit("experts' rows", width(op.out), op.chosen);
     const uint32_t rows = op.experts * (width(op.out) / op.chosen);
+    if (auto ok = vector("a bias of experts", op.bias, rows); !ok) return ok;
     return experts("experts' weights", op.weight, width(op.in) / op.chosen, rows, op.experts);
   }
 
@@ -120,13 +127,14 @@ class OperationCheck {
   }
 
   Result<void> operator()(const Gate& op) const {
-    if (width(op.in) != width(op.out)) return misfit("gated rows", width(op.out), width(op.in));
+    if (op.first + width(op.out) > width(op.in)) return misfit("gated rows", width(op.in), op.first + width(op.out));
+    if (op.activation == Activation::xielu) return fail(ErrorCode::internal, "xielu gates nothing");
     if (width(op.gate) == width(op.out) || width(op.gate) == 1) return {};
     return misfit("a gate", width(op.gate), width(op.out));
   }
 
   Result<void> operator()(const RopeAndStore& op) const {
-    const uint32_t rows = (op.heads + 2 * op.kv_heads) * op.head_dim;
+    const uint32_t rows = op.row_heads() * op.head_dim;
     if (width(op.qkv) != rows) return misfit("Q, K and V", width(op.qkv), rows);
     if (op.rope) {
       const uint32_t turned = 2 * static_cast<uint32_t>(recording_.ropes[op.rope->index].inverse_frequencies.size());
@@ -135,6 +143,7 @@ class OperationCheck {
     const bool each = op.head_norm == HeadNorm::each_head;
     if (auto ok = vector("a query norm", op.q_norm, (each ? 1 : op.heads) * op.head_dim); !ok) return ok;
     if (auto ok = vector("a key norm", op.k_norm, (each ? 1 : op.kv_heads) * op.head_dim); !ok) return ok;
+    if (op.kv_heads == 0) return queries(op.heads, op.head_dim, width(op.out));
     return heads(op.heads, op.kv_heads, op.head_dim, op.cache_layer.index, width(op.out));
   }
 
@@ -235,17 +244,21 @@ class OperationCheck {
     return fail(ErrorCode::internal, fmt::format("layer {} keeps no state of {} values", id.index, first + values));
   }
 
-  Result<void> heads(uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t cache_layer,
-                     uint32_t out_width) const {
+  static Result<void> queries(uint32_t heads, uint32_t head_dim, uint32_t out_width) {
     if (head_dim == 0 || head_dim % 16 != 0) {
       return fail(ErrorCode::unsupported,
                   fmt::format("attention heads of {} dimensions: the CPU takes multiples of 16", head_dim),
                   "use --device reference");
     }
+    return out_width == heads * head_dim ? Result<void>{} : misfit("attention's rows", out_width, heads * head_dim);
+  }
+
+  Result<void> heads(uint32_t heads, uint32_t kv_heads, uint32_t head_dim, uint32_t cache_layer,
+                     uint32_t out_width) const {
     if (kv_heads == 0 || heads % kv_heads != 0) {
       return fail(ErrorCode::unsupported, fmt::format("{} query heads cannot share {} KV heads", heads, kv_heads));
     }
-    if (out_width != heads * head_dim) return misfit("attention's rows", out_width, heads * head_dim);
+    if (auto ok = queries(heads, head_dim, out_width); !ok) return ok;
     if (cache_layer >= storage_.cache.layer_count()) {
       return fail(ErrorCode::internal, fmt::format("the KV cache has no layer {}", cache_layer));
     }

@@ -195,12 +195,13 @@ class GateOperation : public CpuOperation {
     const ActivationTensor& out = step.activations.tensor(op_.out);
     const ActivationTensor& gates = step.activations.tensor(op_.gate);
     step.for_rows(step.rows(out), [&](size_t row, float*) {
-      const float* const in = step.activations.tensor(op_.in).row(row);
+      const float* const in = step.activations.tensor(op_.in).row(row) + op_.first;
       const float* const gate = gates.row(row);
       if (gates.width == out.width) {
-        return step.kernels().activate(Activation::sigmoid, gate, in, out.row(row), out.width);
+        return step.kernels().activate(op_.activation, gate, in, out.row(row), out.width);
       }
-      const float factor = sigmoid(*gate);
+      float factor = 0;
+      step.kernels().activate_alone(op_.activation, {}, gate, &factor, 1);
       std::transform(in, in + out.width, out.row(row), [&](float x) { return x * factor; });
     });
   }

@@ -8,14 +8,14 @@ namespace {
 
 class RopeOperation : public CpuOperation {
  public:
-  explicit RopeOperation(const RopeAndStore& op) : op_(op) {}
+  explicit RopeOperation(const RopeAndStore& op) : op_(op), ones_(op.v_norm ? op.head_dim : 0, 1.0F) {}
 
-  size_t scratch_floats() const override { return size_t{op_.kv_heads} * op_.head_dim; }
+  size_t scratch_floats() const override { return size_t{op_.kv_heads + 1} * op_.head_dim; }
 
   void run(const StepContext& step) override {
     step.for_rows(step.places.size(), [&](size_t token, float* scratch) {
       turn_queries(step, token);
-      store_keys_and_values(step, token, scratch);
+      if (op_.kv_heads > 0) store_keys_and_values(step, token, scratch);
     });
   }
 
@@ -46,14 +46,16 @@ class RopeOperation : public CpuOperation {
     float* const to = step.activations.tensor(op_.out).row(token);
     make_heads(step, token, op_.heads, op_.q_norm, step.activations.tensor(op_.qkv).row(token), to);
     if (op_.query_growth == 0) return;
-    const uint32_t periods = step.places[token].position / op_.query_growth_positions;
+    const uint32_t position = step.places[token].position + op_.query_growth_shift;
+    const uint32_t periods = position / op_.query_growth_positions;
     const auto grown = static_cast<float>(1.0 + op_.query_growth * std::log1p(periods));
     step.kernels().scale_and_cap(to, size_t{op_.heads} * op_.head_dim, grown, 0.0F);
   }
 
   void store_keys_and_values(const StepContext& step, size_t token, float* scratch) const {
     const float* keys = step.activations.tensor(op_.qkv).row(token) + size_t{op_.heads} * op_.head_dim;
-    const float* values = keys + size_t{op_.kv_heads} * op_.head_dim;
+    const float* values = keys + (op_.values_are_keys ? 0 : size_t{op_.kv_heads} * op_.head_dim);
+    float* const value = scratch + size_t{op_.kv_heads} * op_.head_dim;
     make_heads(step, token, op_.kv_heads, op_.k_norm, keys, scratch);
     const PagedCache& cache = step.storage.cache;
     const TokenPlace place = step.places[token];
@@ -64,12 +66,14 @@ class RopeOperation : public CpuOperation {
       const size_t head = size_t{h} * op_.head_dim;
       step.kernels().narrow(scratch + head, op_.head_dim, cache.keys(op_.cache_layer.index, block, h) + slot,
                             kBlockTokens);
-      step.kernels().narrow(values + head, op_.head_dim,
+      if (op_.v_norm) step.kernels().rms_norm(values + head, ones_.data(), op_.epsilon, op_.head_dim, value);
+      step.kernels().narrow(op_.v_norm ? value : values + head, op_.head_dim,
                             cache.values(op_.cache_layer.index, block, h) + slot * op_.head_dim, 1);
     }
   }
 
   RopeAndStore op_;
+  std::vector<float> ones_;  ///< the weight of V's norm
 };
 
 }  // namespace

@@ -16,6 +16,10 @@ void softmax(std::span<float> x) {
   for (float& value : x) value /= sum;
 }
 
+void squash(std::span<float> x) {
+  for (float& value : x) value = 1 / (1 + std::exp(-value));
+}
+
 /// The place of the largest, of equals the first; it will not be taken again.
 size_t take_largest(std::span<float> values) {
   const auto found = std::ranges::max_element(values);
@@ -41,9 +45,7 @@ class RouteOperation : public CpuOperation {
     const std::span weights(scratch, op_.experts), merit(scratch + op_.experts, op_.experts);
     std::copy_n(scores, op_.experts, weights.begin());
     if (op_.kind == RouterKind::softmax) softmax(weights);
-    if (op_.kind == RouterKind::sigmoid) {
-      for (float& weight : weights) weight = 1 / (1 + std::exp(-weight));
-    }
+    if (op_.kind == RouterKind::sigmoid) squash(weights);
     std::ranges::copy(weights, merit.begin());
     if (op_.correction) {
       const std::vector<float>& correction = step.storage.vectors[op_.correction->index];
@@ -57,8 +59,12 @@ class RouteOperation : public CpuOperation {
     }
     const std::span chosen(out + op_.chosen, op_.chosen);
     if (op_.kind == RouterKind::softmax_of_chosen) softmax(chosen);
+    if (op_.kind == RouterKind::sigmoid_of_chosen) squash(chosen);
     const float sum = op_.normalise ? std::accumulate(chosen.begin(), chosen.end(), 1e-20F) : 1.0F;
     for (float& weight : chosen) weight *= op_.scale / sum;
+    if (!op_.expert_scales) return;
+    const std::vector<float>& scales = step.storage.vectors[op_.expert_scales->index];
+    for (uint32_t r = 0; r < op_.chosen; ++r) chosen[r] *= scales[static_cast<size_t>(out[r])];
   }
 
   void keep_groups(std::span<float> merit, std::span<float> groups) const {

@@ -34,44 +34,48 @@ class EmbedOperation : public CpuOperation {
 class AddNormOperation : public CpuOperation {
  public:
   AddNormOperation(const AddNorm& op, uint32_t width, const TensorForms& residual, const TensorForms& out)
-      : op_(op), width_(width), residual_forms_(residual), out_forms_(out) {}
+      : op_(op), width_(width), part_(op.part > 0 ? op.part : width), residual_forms_(residual), out_forms_(out) {}
 
   size_t scratch_floats() const override { return width_; }
 
   void run(const StepContext& step) override {
-    step.for_rows(step.rows(step.activations.tensor(op_.residual)),
-                  [&](size_t row, float* scratch) { add_and_norm(step, row, scratch); });
+    step.for_rows(step.rows(step.activations.tensor(op_.residual)), [&](size_t row, float* scratch) {
+      if (op_.branch) add(step, row, scratch);
+      if (op_.norm && op_.out) write_norm(step, row, scratch);
+    });
   }
 
  private:
-  void add_and_norm(const StepContext& step, size_t row, float* scratch) const {
+  void add(const StepContext& step, size_t row, float* scratch) const {
     const Kernels& k = step.kernels();
-    const auto weight = [&](VectorId id) { return step.storage.vectors[id.index].data(); };
     const ActivationTensor& tensor = step.activations.tensor(op_.residual);
     float* const residual = tensor.row(row);
-    if (op_.branch) {
-      const float* branch = step.activations.tensor(*op_.branch).row(row);
-      if (op_.post_norm) {
-        norm(k, branch, weight(*op_.post_norm), nullptr, scratch);
-        branch = scratch;
-      }
-      k.add_scaled(residual, branch, op_.branch_scale, width_);
-      fill_row(step, tensor, residual_forms_, row, residual);
+    const float* const branch = step.activations.tensor(*op_.branch).row(row);
+    for (size_t i = 0; i < width_; i += part_) {
+      if (op_.post_norm) norm(step, branch + i, *op_.post_norm, {}, scratch);
+      k.add_scaled(residual + i, op_.post_norm ? scratch : branch + i, op_.branch_scale, part_);
     }
-    if (!op_.norm || !op_.out) return;
+    if (op_.residual_scale != 1.0F) k.scale_and_cap(residual, width_, op_.residual_scale, 0.0F);
+    fill_row(step, tensor, residual_forms_, row, residual);
+  }
+
+  void write_norm(const StepContext& step, size_t row, float* scratch) const {
     const ActivationTensor& out = step.activations.tensor(*op_.out);
+    const float* const residual = step.activations.tensor(op_.residual).row(row);
     float* const normed = out_forms_.values ? out.row(row) : scratch;
-    norm(k, residual, weight(*op_.norm), op_.norm_bias ? weight(*op_.norm_bias) : nullptr, normed);
+    for (size_t i = 0; i < width_; i += part_) norm(step, residual + i, *op_.norm, op_.norm_bias, normed + i);
     fill_row(step, out, out_forms_, row, normed);
   }
 
-  void norm(const Kernels& k, const float* x, const float* weight, const float* bias, float* to) const {
-    if (op_.kind == NormKind::rms) return k.rms_norm(x, weight, op_.epsilon, width_, to);
-    k.layer_norm(x, weight, bias, op_.epsilon, width_, to);
+  void norm(const StepContext& step, const float* x, VectorId weight, std::optional<VectorId> bias, float* to) const {
+    const auto values = [&](VectorId id) { return step.storage.vectors[id.index].data(); };
+    if (op_.kind == NormKind::rms) return step.kernels().rms_norm(x, values(weight), op_.epsilon, part_, to);
+    step.kernels().layer_norm(x, values(weight), bias ? values(*bias) : nullptr, op_.epsilon, part_, to);
   }
 
   AddNorm op_;
   size_t width_;
+  size_t part_;  ///< values of what is normed by itself
   TensorForms residual_forms_;
   TensorForms out_forms_;
 };

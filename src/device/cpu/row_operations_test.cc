@@ -18,6 +18,8 @@ struct NormCase {
   float branch_scale;
   NormKind kind = NormKind::rms;
   bool bias = false;
+  float residual_scale = 1.0F;
+  uint32_t part = 0;
 };
 
 /// Two embeddings, a residual and a branch, through AddNorm; the result is the norm's output or the residual.
@@ -29,11 +31,17 @@ Recording record_add_norm(Device& device, const NormCase& c) {
   };
   r.operations.push_back(Embed{.table = table(1), .scale = 3.0F, .out = {0}});
   r.operations.push_back(Embed{.table = table(2), .out = {1}});
-  AddNorm op{.kind = c.kind, .residual = {0}, .branch_scale = c.branch_scale, .epsilon = 1e-5F};
+  AddNorm op{.kind = c.kind,
+             .residual = {0},
+             .branch_scale = c.branch_scale,
+             .residual_scale = c.residual_scale,
+             .part = c.part,
+             .epsilon = 1e-5F};
+  const uint32_t width = c.part > 0 ? c.part : c.width;
   if (c.branch) op.branch = TensorId{1};
-  if (c.post_norm) op.post_norm = add_vector(device, random_values(c.width, 3));
-  if (c.norm) op.norm = add_vector(device, random_values(c.width, 4));
-  if (c.bias) op.norm_bias = add_vector(device, random_values(c.width, 5));
+  if (c.post_norm) op.post_norm = add_vector(device, random_values(width, 3));
+  if (c.norm) op.norm = add_vector(device, random_values(width, 4));
+  if (c.bias) op.norm_bias = add_vector(device, random_values(width, 5));
   if (c.norm) op.out = TensorId{2};
   r.operations.push_back(op);
   r.logits = {c.norm ? 2U : 0U};
@@ -42,10 +50,14 @@ Recording record_add_norm(Device& device, const NormCase& c) {
 
 TEST_P(RowOperations, AddNormIsTheReferences) {
   for (const uint32_t width : {32U, 576U, 45U, 7U}) {
+    const uint32_t part = width % 3 == 0 ? width / 3 : width;
     for (const NormCase& c : {NormCase{width, true, true, true, 1.0F}, NormCase{width, true, false, true, 0.25F},
                               NormCase{width, false, false, true, 1.0F}, NormCase{width, true, true, false, 1.0F},
                               NormCase{width, true, true, true, 1.0F, NormKind::layer},
-                              NormCase{width, false, false, true, 1.0F, NormKind::layer, true}}) {
+                              NormCase{width, false, false, true, 1.0F, NormKind::layer, true},
+                              NormCase{width, true, true, true, 1.0F, NormKind::rms, false, 0.7F},
+                              NormCase{width, true, true, false, 0.5F, NormKind::rms, false, 1.0F, part},
+                              NormCase{width, true, true, true, 1.0F, NormKind::rms, false, 0.7F, part}}) {
       const auto cpu = open_cpu(GetParam(), 2);
       const auto reference = open_reference_device(1);
       const auto program = compile(*cpu, record_add_norm(*cpu, c));
@@ -61,8 +73,9 @@ TEST_P(RowOperations, AddNormIsTheReferences) {
   }
 }
 
-constexpr Activation kActivations[] = {Activation::silu, Activation::gelu,         Activation::gelu_tanh,
-                                       Activation::relu, Activation::relu_squared, Activation::xielu};
+constexpr Activation kActivations[] = {Activation::silu,       Activation::gelu, Activation::gelu_tanh,
+                                       Activation::quick_gelu, Activation::relu, Activation::relu_squared,
+                                       Activation::xielu};
 
 TEST_P(RowOperations, ActivateIsTheReferences) {
   constexpr uint32_t kWidth = 45;
@@ -83,6 +96,33 @@ TEST_P(RowOperations, ActivateIsTheReferences) {
     EXPECT_LT(worst_error(run(*cpu, record(*cpu), step.input()), run(*reference, record(*reference), step.input())),
               2e-6)
         << static_cast<int>(activation);
+  }
+}
+
+/// A part of the rows of one tensor, gated by rows of another, or by a number for each row.
+TEST_P(RowOperations, GateIsTheReferences) {
+  constexpr uint32_t kWidth = 45, kFirst = 31;
+  for (const uint32_t gates : {kWidth, 1U}) {
+    for (const Activation activation : {Activation::sigmoid, Activation::gelu_tanh, Activation::silu}) {
+      const auto record = [&](Device& device) {
+        Recording r;
+        r.tensors = {{"x", Rows::tokens, 2 * kWidth}, {"gate", Rows::tokens, gates}, {"out", Rows::tokens, kWidth}};
+        const auto table = [&](uint32_t width, uint32_t seed) {
+          return add_table(device, random_values(size_t{kRows} * width, seed), width);
+        };
+        r.operations.push_back(Embed{.table = table(2 * kWidth, 7), .out = {0}});
+        r.operations.push_back(Embed{.table = table(gates, 8), .scale = 3.0F, .out = {1}});
+        r.operations.push_back(Gate{.in = {0}, .first = kFirst, .gate = {1}, .activation = activation, .out = {2}});
+        r.logits = {2};
+        return r;
+      };
+      const auto cpu = open_cpu(GetParam(), 2);
+      const auto reference = open_reference_device(1);
+      const PlainStep step(first_ids(kRows));
+      EXPECT_LT(worst_error(run(*cpu, record(*cpu), step.input()), run(*reference, record(*reference), step.input())),
+                2e-6)
+          << gates << " gates, activation " << static_cast<int>(activation);
+    }
   }
 }
 

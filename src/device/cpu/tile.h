@@ -13,14 +13,15 @@ inline constexpr unsigned kTileRows = 16;
 inline constexpr unsigned kBlockCols = 32;
 inline constexpr unsigned kQuadsPerBlock = kBlockCols / 4;
 
-enum class TileEncoding : uint8_t { q4, q4_min, q5, q5_min, q8, q4_k, q5_k, q6_k, f16, bf16, f32 };
-inline constexpr unsigned kTileEncodingCount = 11;
+enum class TileEncoding : uint8_t { q4, q4_min, q5, q5_min, q8, e2m1, q4_k, q5_k, q6_k, f16, bf16, f32 };
+inline constexpr unsigned kTileEncodingCount = 12;
 
 /// Where the factors of a block come from.
 enum class ScaleKind : uint8_t {
   none,     ///< plain floats
   f16,      ///< f16 scale[16]
   f16_min,  ///< f16 scale[16], f16 minimum[16]
+  bf16,     ///< bf16 scale[16], where nibbles are codes of e2m1 numbers
   k_min,    ///< u8 scale[16], u8 minimum[16]; the group's header has their f16 factors [16] each
   k_half,   ///< s8 scale[16] of the first 16 columns, s8 scale[16] of the others; the header has the f16 factor [16]
 };
@@ -33,7 +34,7 @@ enum class ScaleKind : uint8_t {
 ///   8 bits       64 bytes for each quad: byte 4 * row + i is column 4q + i, plus 128
 ///   floats       16 rows for each column
 struct TileLayout {
-  unsigned bits;  ///< of an integer weight; of a float otherwise
+  unsigned bits;  ///< of an integer weight, for e2m1 of twice the number plus `zero`; of a float otherwise
   ScaleKind scale;
   unsigned zero;  ///< what an integer weight of value 0 is stored as
   unsigned group_blocks;
@@ -45,6 +46,7 @@ struct TileLayout {
   constexpr unsigned block_bytes() const { return low_bytes + high_bytes + scale_bytes; }
   constexpr unsigned group_bytes() const { return header_bytes + group_blocks * block_bytes(); }
   constexpr unsigned group_cols() const { return group_blocks * kBlockCols; }
+  constexpr bool is_e2m1() const { return scale == ScaleKind::bf16; }
   constexpr bool is_integer() const { return scale != ScaleKind::none; }
   constexpr bool has_minimum() const { return scale == ScaleKind::f16_min || scale == ScaleKind::k_min; }
 };
@@ -61,6 +63,8 @@ constexpr TileLayout tile_layout(TileEncoding encoding) {
       return {5, ScaleKind::f16_min, 0, 1, 0, 256, 64, 64};
     case TileEncoding::q8:
       return {8, ScaleKind::f16, 128, 1, 0, 512, 0, 32};
+    case TileEncoding::e2m1:
+      return {5, ScaleKind::bf16, 16, 1, 0, 256, 0, 32};
     case TileEncoding::q4_k:
       return {4, ScaleKind::k_min, 0, 8, 64, 256, 0, 32};
     case TileEncoding::q5_k:

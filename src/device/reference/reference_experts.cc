@@ -50,6 +50,10 @@ void for_each_route(const Step& step, TensorId routes, uint32_t chosen, F&& f) {
   });
 }
 
+double bias_of(const Step& step, const std::optional<VectorId>& bias, uint32_t row) {
+  return bias ? step.storage.vectors[bias->index][row] : 0;
+}
+
 }  // namespace
 
 void run(const Step& step, const ChooseExperts& op) {
@@ -69,11 +73,15 @@ void run(const Step& step, const ChooseExperts& op) {
     std::vector<double> chosen;
     for (const uint32_t e : experts) chosen.push_back(weights[e]);
     if (op.kind == RouterKind::softmax_of_chosen) chosen = softmax(chosen);
+    if (op.kind == RouterKind::sigmoid_of_chosen) {
+      for (double& weight : chosen) weight = 1 / (1 + std::exp(-weight));
+    }
     const double sum = op.normalise ? std::accumulate(chosen.begin(), chosen.end(), 1e-20) : 1;
     const auto out = step.row(op.out, t);
     for (uint32_t r = 0; r < op.chosen; ++r) {
       out[r] = static_cast<float>(experts[r]);
-      out[op.chosen + r] = static_cast<float>(chosen[r] / sum * op.scale);
+      const float own = op.expert_scales ? step.storage.vectors[op.expert_scales->index][experts[r]] : 1.0F;
+      out[op.chosen + r] = static_cast<float>(chosen[r] / sum * op.scale * own);
     }
   }
 }
@@ -82,14 +90,18 @@ void run(const Step& step, const ExpertGateUp& op) {
   const Matrix& gate = step.storage.matrices[op.gate.index];
   const Matrix& up = step.storage.matrices[op.up.index];
   const uint32_t width = gate.rows() / op.experts;
+  const double limit = op.limit > 0 ? op.limit : INFINITY;
   for_each_route(step, op.routes, op.chosen, [&](uint32_t t, uint32_t r, uint32_t expert) {
     std::vector<float> row(gate.cols());
     const auto in = step.row(op.in, t), out = step.row(op.out, t);
+    const double weight = op.weighs_input ? step.row(op.routes, t)[op.chosen + r] : 1;
     for (uint32_t i = 0; i < width; ++i) {
-      gate.read_row(expert * width + i, row);
-      const double gated = activate(op.activation, dot(in, row));
-      up.read_row(expert * width + i, row);
-      out[static_cast<size_t>(r) * width + i] = static_cast<float>(gated * dot(in, row));
+      const uint32_t at = expert * width + i;
+      gate.read_row(at, row);
+      const double g = std::min(weight * dot(in, row) + bias_of(step, op.gate_bias, at), limit);
+      up.read_row(at, row);
+      const double u = std::clamp(weight * dot(in, row) + bias_of(step, op.up_bias, at), -limit, limit);
+      out[static_cast<size_t>(r) * width + i] = static_cast<float>(activate(op.activation, g) * (u + op.up_offset));
     }
   });
 }
@@ -103,7 +115,8 @@ void run(const Step& step, const ExpertLinear& op) {
     const auto out = step.row(op.out, t);
     for (uint32_t i = 0; i < width; ++i) {
       weight.read_row(expert * width + i, row);
-      out[static_cast<size_t>(r) * width + i] = static_cast<float>(dot(in, row));
+      const double bias = bias_of(step, op.bias, expert * width + i);
+      out[static_cast<size_t>(r) * width + i] = static_cast<float>(dot(in, row) + bias);
     }
   });
 }
@@ -114,7 +127,8 @@ void run(const Step& step, const CombineExperts& op) {
     for (size_t i = 0; i < out.size(); ++i) {
       double sum = op.shared ? step.row(*op.shared, t)[i] : 0;
       for (uint32_t r = 0; r < op.chosen; ++r) {
-        sum += static_cast<double>(routes[op.chosen + r]) * in[r * out.size() + i];
+        const double weight = op.weighted ? routes[op.chosen + r] : 1;
+        sum += weight * in[r * out.size() + i];
       }
       out[i] = static_cast<float>(sum);
     }

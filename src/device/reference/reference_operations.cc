@@ -48,7 +48,7 @@ void attend(const Step& step, const Attention& op, std::span<const int32_t> bloc
   const auto value = [&](uint32_t p) {
     return cache.values(layer, slot_of(block_table, p)).subspan(begin, op.head_dim);
   };
-  const uint32_t first = op.window > 0 && position + 1 > op.window ? position + 1 - op.window : 0;
+  const uint32_t first = op.first_position(position);
   const double sink = op.sinks ? step.storage.vectors[op.sinks->index][head] : -INFINITY;
   reference::attend(first, position + 1, sink, score, value, out);
 }
@@ -93,6 +93,8 @@ double activate(Activation activation, double x, const Xielu& parameters) {
       return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
     case Activation::gelu_tanh:
       return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::quick_gelu:
+      return x / (1.0 + std::exp(-1.702 * x));
     case Activation::relu:
       return x < 0 ? 0 : x;
     case Activation::relu_squared:
@@ -128,16 +130,20 @@ void run(const Step& step, const AddNorm& op) {
     if (op.kind == NormKind::rms) return rms_norm(x, w, op.epsilon, out);
     layer_norm(x, w, bias ? step.storage.vectors[bias->index] : std::vector<float>(), op.epsilon, out);
   };
-  std::vector<float> branch(step.width(op.residual));
-  for (uint32_t t = 0; t < step.rows(op.residual); ++t) {
-    const auto residual = step.row(op.residual, t);
+  const uint32_t width = op.part > 0 ? op.part : step.width(op.residual), parts = step.width(op.residual) / width;
+  std::vector<float> branch(width);
+  for (uint32_t i = 0; i < step.rows(op.residual) * parts; ++i) {
+    const auto row = [&](TensorId tensor) { return step.row(tensor, i / parts).subspan(i % parts * width, width); };
+    const auto residual = row(op.residual);
     if (op.branch) {
-      const auto source = step.row(*op.branch, t);
+      const auto source = row(*op.branch);
       branch.assign(source.begin(), source.end());
       if (op.post_norm) norm(branch, *op.post_norm, {}, branch);
-      for (size_t i = 0; i < residual.size(); ++i) residual[i] += op.branch_scale * branch[i];
+      for (size_t j = 0; j < width; ++j) {
+        residual[j] = op.residual_scale * (residual[j] + op.branch_scale * branch[j]);
+      }
     }
-    if (op.norm) norm(residual, *op.norm, op.norm_bias, step.row(*op.out, t));
+    if (op.norm) norm(residual, *op.norm, op.norm_bias, row(*op.out));
   }
 }
 
@@ -179,6 +185,7 @@ void run(const Step& step, const GateUp& op) {
 void run(const Step& step, const RopeAndStore& op) {
   Cache& cache = step.storage.cache;
   const uint32_t group = cache.group(op.cache_layer.index);
+  const std::vector<float> ones(op.head_dim, 1.0F);
   const auto norm = [&](std::span<float> heads, const std::optional<VectorId>& weight) {
     if (!weight) return;
     const size_t width = op.head_norm == HeadNorm::each_head ? op.head_dim : heads.size();
@@ -196,14 +203,21 @@ void run(const Step& step, const RopeAndStore& op) {
     const size_t kv_width = static_cast<size_t>(op.kv_heads) * op.head_dim;
     const auto queries = qkv.first(static_cast<size_t>(op.heads) * op.head_dim);
     const auto keys = qkv.subspan(queries.size(), kv_width);
-    const auto values = qkv.subspan(queries.size() + kv_width, kv_width);
+    const auto projected = qkv.subspan(queries.size() + (op.values_are_keys ? 0 : kv_width), kv_width);
+    std::vector<float> values(projected.begin(), projected.end());
+    for (size_t i = 0; op.v_norm && i < kv_width; i += op.head_dim) {
+      const auto head = std::span(values).subspan(i, op.head_dim);
+      rms_norm(head, ones, op.epsilon, head);
+    }
     if (op.norm_after_rope) turn(queries, position), turn(keys, position);
     norm(queries, op.q_norm);
     norm(keys, op.k_norm);
     if (!op.norm_after_rope) turn(queries, position), turn(keys, position);
-    const double grown = 1.0 + op.query_growth * std::log1p(position / op.query_growth_positions);
+    const double grown =
+        1.0 + op.query_growth * std::log1p((position + op.query_growth_shift) / op.query_growth_positions);
     std::ranges::transform(queries, step.row(op.out, t).begin(),
                            [&](float q) { return static_cast<float>(q * grown); });
+    if (op.kv_heads == 0) return;
     const uint64_t slot = slot_of(sequence.block_tables[group], position);
     std::ranges::copy(keys, cache.keys(op.cache_layer.index, slot).begin());
     std::ranges::copy(values, cache.values(op.cache_layer.index, slot).begin());

@@ -139,7 +139,8 @@ void run(const Step& step, const Gate& op) {
   for (uint32_t t = 0; t < step.rows(op.out); ++t) {
     const auto in = step.row(op.in, t), gate = step.row(op.gate, t), out = step.row(op.out, t);
     for (size_t i = 0; i < out.size(); ++i) {
-      out[i] = static_cast<float>(in[i] * sigmoid(gate[gate.size() == 1 ? 0 : i]));
+      const double factor = activate(op.activation, gate[gate.size() == 1 ? 0 : i]);
+      out[i] = static_cast<float>(in[op.first + i] * factor);
     }
   }
 }

@@ -79,6 +79,7 @@ class Cutter {
       emit(add);
       op.branch.reset();
       op.post_norm.reset();
+      op.residual_scale = 1;  // it is done
     }
     if (op.norm) use(*op.norm);
     emit(op);

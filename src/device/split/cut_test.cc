@@ -61,6 +61,14 @@ TEST(CutRecording, OnlyTheResidualCrossesBetweenLayers) {
   EXPECT_EQ(normed.norm->index, 0U) << "the second device's own number";
 }
 
+TEST(CutRecording, WhatIsScaledBeforeACutIsNotScaledBehindIt) {
+  TwoLayers model;
+  std::get<AddNorm>(model.recording.operations[3]).residual_scale = 0.5F;
+  const auto parts = cut_recording(model.recording, model.places, 2).value();
+  EXPECT_EQ(std::get<AddNorm>(parts[0].recording.operations.back()).residual_scale, 0.5F);
+  EXPECT_EQ(std::get<AddNorm>(parts[1].recording.operations.front()).residual_scale, 1.0F);
+}
+
 TEST(CutRecording, LogitsAreTheLastDevices) {
   const TwoLayers model;
   const auto parts = cut_recording(model.recording, model.places, 2).value();

@@ -23,6 +23,7 @@ struct Shape {
   std::string name;
   uint32_t heads, kv_heads, head_dim;
   uint32_t window = 0;
+  bool chunked = false;
   float softcap = 0;
   bool sinks = false, norms = false, interleaved = false;
   bool quantized = false;         ///< a matmul over bytes follows
@@ -30,6 +31,8 @@ struct Shape {
   HeadNorm head_norm = HeadNorm::each_head;
   bool norm_after_rope = false;
   float query_growth = 0;
+  bool v_norm = false, values_are_keys = false;
+  bool read_twice = false;  ///< by a second layer that has only queries
 };
 
 const std::vector<Shape> kShapes = {
@@ -38,6 +41,7 @@ const std::vector<Shape> kShapes = {
     {.name = "window", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .sinks = true},
     {.name = "interleaved", .heads = 6, .kv_heads = 2, .head_dim = 80, .interleaved = true},
     {.name = "partial_rope", .heads = 4, .kv_heads = 2, .head_dim = 24, .turned_percent = 50},
+    {.name = "chunks", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .chunked = true},
     {.name = "one_kv_head", .heads = 12, .kv_heads = 1, .head_dim = 64, .window = 40},
     {.name = "group_of_sixteen", .heads = 32, .kv_heads = 2, .head_dim = 48, .window = 1, .norms = true},
     {.name = "wide_heads", .heads = 2, .kv_heads = 1, .head_dim = 256},
@@ -50,6 +54,9 @@ const std::vector<Shape> kShapes = {
      .head_norm = HeadNorm::all_heads},
     {.name = "norm_after_rope", .heads = 4, .kv_heads = 2, .head_dim = 64, .norms = true, .norm_after_rope = true},
     {.name = "growing_queries", .heads = 4, .kv_heads = 2, .head_dim = 64, .query_growth = 0.1F},
+    {.name = "normed_values", .heads = 4, .kv_heads = 2, .head_dim = 64, .norms = true, .v_norm = true},
+    {.name = "keys_for_values", .heads = 4, .kv_heads = 1, .head_dim = 64, .v_norm = true, .values_are_keys = true},
+    {.name = "read_twice", .heads = 4, .kv_heads = 2, .head_dim = 32, .window = 24, .norms = true, .read_twice = true},
     {.name = "to_bytes", .heads = 4, .kv_heads = 2, .head_dim = 64, .quantized = true},
     {.name = "to_bytes_small_heads", .heads = 4, .kv_heads = 4, .head_dim = 40, .quantized = true},
 };
@@ -57,7 +64,7 @@ const std::vector<Shape> kShapes = {
 /// Norms, rope, cache and attention of random rows of Q, K and V.
 TestModel attention_model(const Shape& s) {
   TestModel model(9);
-  const TensorId qkv = model.input((s.heads + 2 * s.kv_heads) * s.head_dim);
+  const TensorId qkv = model.input((s.heads + (s.values_are_keys ? 1 : 2) * s.kv_heads) * s.head_dim);
   const TensorId query = model.tensor(Rows::tokens, s.heads * s.head_dim);
   const TensorId mixed = model.tensor(Rows::tokens, s.heads * s.head_dim);
   RopeSpec rope = {.magnitude = s.norm_after_rope ? 1.0F : 1.1F, .interleaved = s.interleaved};
@@ -80,6 +87,9 @@ TestModel attention_model(const Shape& s) {
   store.norm_after_rope = s.norm_after_rope;
   store.query_growth = s.query_growth;
   store.query_growth_positions = 7;
+  store.query_growth_shift = 1;
+  store.v_norm = s.v_norm;
+  store.values_are_keys = s.values_are_keys;
   operations.push_back(store);
   Attention attention = {.query = query,
                          .heads = s.heads,
@@ -88,11 +98,21 @@ TestModel attention_model(const Shape& s) {
                          .scale = 2.0F / std::sqrt(static_cast<float>(s.head_dim)),
                          .softcap = s.softcap,
                          .window = s.window,
+                         .chunked = s.chunked,
                          .cache_layer = {1},
                          .out = mixed};
   if (s.sinks) attention.sinks = model.vector(s.heads, 1.0F);
   operations.push_back(attention);
   TensorId out = mixed;
+  if (s.read_twice) {
+    store.qkv = model.input(s.heads * s.head_dim);
+    store.kv_heads = 0;
+    store.k_norm.reset();
+    store.out = attention.query = model.tensor(Rows::tokens, s.heads * s.head_dim);
+    out = attention.out = model.tensor(Rows::tokens, s.heads * s.head_dim);
+    operations.push_back(store);
+    operations.push_back(attention);
+  }
   if (s.quantized) {
     out = model.tensor(Rows::tokens, 64);
     const MatrixId weight = model.matrix({{NumberFormat::q8_0, 64}}, s.heads * s.head_dim);
@@ -159,8 +179,8 @@ std::vector<Case> cases() {
     }
   };
   add("chosen", "", {});
-  add("few", "attention_path=1,attention_separate_rope=1,attention_rounds=8,attention_heads=8", {"window"});
-  add("tiles", "attention_path=2", {"grouped", "window"});
+  add("few", "attention_path=1,attention_separate_rope=1,attention_rounds=8,attention_heads=8", {"window", "chunks"});
+  add("tiles", "attention_path=2", {"grouped", "window", "chunks"});
   add("matrices", "attention_path=3", {});
   // Stretches of 16 keys, three subgroups, two query heads: everything that can be cut is.
   add("splits",
@@ -168,7 +188,7 @@ std::vector<Case> cases() {
       {"grouped", "to_bytes"});
   add("matrices_otherwise",
       "attention_path=3,attention_matrix_subgroups=3,attention_shared_queries=1,attention_transpose_values=1",
-      {"window"});
+      {"window", "chunks"});
   return all;
 }
 

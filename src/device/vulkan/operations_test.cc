@@ -8,24 +8,15 @@
 
 #include "device/vulkan/measuring/matmul_search.h"
 #include "device/vulkan/recording/program.h"
-#include "device/vulkan/testing/device_fixture.h"
-#include "device/vulkan/testing/test_model.h"
+#include "device/vulkan/testing/operations_fixture.h"
 
 namespace hearth::vulkan {
 namespace {
 
-/// Activations as signed bytes in blocks of 32 move a dot product by about half a percent; f16 in the cache by up to
-/// 0.1 %.
-constexpr double kByteTolerance = 1e-2;
-constexpr double kHalfTolerance = 2e-3;
-constexpr double kFloatTolerance = 1e-5;
-
 const std::vector<NumberFormat> kPlain = {NumberFormat::f32, NumberFormat::f16, NumberFormat::bf16};
 const std::vector<NumberFormat> kBlocks = {NumberFormat::q8_0, NumberFormat::q4_0, NumberFormat::q4_1,
                                            NumberFormat::q5_0, NumberFormat::q5_1, NumberFormat::q4_k,
-                                           NumberFormat::q5_k, NumberFormat::q6_k};
-/// Single tokens, more than one, the last few-token bucket, and tiles that are filled in part.
-const std::vector<uint32_t> kTokenCounts = {1, 16, 70};
+                                           NumberFormat::q5_k, NumberFormat::q6_k, NumberFormat::mxfp4};
 
 std::vector<NumberFormat> all_formats() {
   auto all = kPlain;
@@ -36,47 +27,6 @@ std::vector<NumberFormat> all_formats() {
 bool is_plain(NumberFormat format) { return traits(format).block_values == 1; }
 uint32_t columns(NumberFormat format) { return traits(format).block_values == 256 ? 768 : 416; }
 double tolerance(NumberFormat format) { return is_plain(format) ? kFloatTolerance : kByteTolerance; }
-
-class OperationsTest : public DeviceTest {
- protected:
-  void TearDown() override {
-    program_.reset();
-    DeviceTest::TearDown();
-  }
-
-  void compile(const TestModel& model, const ProgramLimits& limits) {
-    auto program = model.compile(*device_, limits);
-    ASSERT_TRUE(program) << to_string(program.error());
-    program_ = std::move(*program);
-    reference_program_ = model.compile(*reference_, limits).value();
-  }
-
-  /// Runs a step on both and compares each row of the result.
-  void compare(const TestSteps::Step& step, double allowed, const std::string& what) {
-    const auto expected = reference_program_->run(step.input());
-    const auto result = program_->run(step.input());
-    ASSERT_TRUE(result) << to_string(result.error());
-    ASSERT_EQ(result->logits.size(), expected->logits.size());
-    const size_t width = expected->logits.size() / step.logit_rows.size();
-    for (size_t row = 0; row < step.logit_rows.size(); ++row) {
-      const double error =
-          relative_error(result->logits.subspan(row * width, width), expected->logits.subspan(row * width, width));
-      ASSERT_LT(error, allowed) << what << ", row " << row << " of " << step.logit_rows.size();
-    }
-  }
-
-  /// A model without a cache over several token counts.
-  void compare_token_counts(const TestModel& model, double allowed, const std::string& what,
-                            const std::vector<uint32_t>& counts = kTokenCounts) {
-    compile(model, {.tokens = 128, .logit_rows = 128, .sequences = 1});
-    TestSteps steps(1, 0, 0, 7);
-    for (const uint32_t count : counts) {
-      compare(steps.next({count}, 64), allowed, fmt::format("{}, {} tokens", what, count));
-    }
-  }
-
-  std::unique_ptr<Program> program_, reference_program_;
-};
 
 TEST_F(OperationsTest, EmbedWidensEveryEncoding) {
   for (const NumberFormat format : all_formats()) {
@@ -287,6 +237,8 @@ struct NormCase {
   bool branch, post_norm, norm;
   NormKind kind = NormKind::rms;
   bool bias = false;
+  float residual_scale = 1;
+  bool parts = false;  ///< of 32 values
 };
 
 TEST_F(OperationsTest, AddNormInAllItsForms) {
@@ -295,19 +247,28 @@ TEST_F(OperationsTest, AddNormInAllItsForms) {
                            {true, true, true},
                            {true, true, false},
                            {true, true, true, NormKind::layer},
-                           {false, false, true, NormKind::layer, true}}) {
+                           {false, false, true, NormKind::layer, true},
+                           {true, true, true, NormKind::rms, false, 0.6F},
+                           {true, true, false, NormKind::rms, false, 1.0F, true},
+                           {true, true, true, NormKind::rms, false, 0.6F, true}}) {
     for (const uint32_t width : {64U, 416U, 5376U}) {
       TestModel model(8);
+      const uint32_t normed = c.parts ? 32 : width;
       const TensorId residual = model.input(width);
-      AddNorm op = {.kind = c.kind, .residual = residual, .branch_scale = 0.7F, .epsilon = 1e-6F};
+      AddNorm op = {.kind = c.kind,
+                    .residual = residual,
+                    .branch_scale = 0.7F,
+                    .residual_scale = c.residual_scale,
+                    .part = c.parts ? normed : 0,
+                    .epsilon = 1e-6F};
       if (c.branch) {
         op.branch = model.input(width);
       }
-      if (c.post_norm) op.post_norm = model.vector(width, 0.1F, 1.0F);
+      if (c.post_norm) op.post_norm = model.vector(normed, 0.1F, 1.0F);
       TensorId out = residual;
       if (c.norm) {
-        op.norm = model.vector(width, 0.1F, 1.0F);
-        if (c.bias) op.norm_bias = model.vector(width, 0.5F);
+        op.norm = model.vector(normed, 0.1F, 1.0F);
+        if (c.bias) op.norm_bias = model.vector(normed, 0.5F);
         out = model.tensor(Rows::tokens, width);
         op.out = out;
       }
@@ -329,28 +290,13 @@ TEST_F(OperationsTest, WhatReadsBytesMayReadTheResidualItself) {
   compare_token_counts(model, kByteTolerance, "residual");
 }
 
-TEST_F(OperationsTest, ActivateTakesValueByValue) {
-  for (const Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::relu,
-                                      Activation::relu_squared, Activation::xielu}) {
-    TestModel model(13);
-    const TensorId in = model.input(416), activated = model.tensor(Rows::tokens, 416);
-    const TensorId out = model.tensor(Rows::tokens, 77);
-    const Xielu xielu = {.positive = 0.7F, .negative = 1.3F, .linear = 0.4F, .bound = -1e-6F};
-    model.recording.operations.push_back(
-        Activate{.in = in, .activation = activation, .xielu = xielu, .out = activated});
-    model.recording.operations.push_back(
-        Linear{.in = activated, .weight = model.matrix({{NumberFormat::q8_0, 77}}, 416), .out = out});
-    model.result(out);
-    compare_token_counts(model, kByteTolerance, fmt::format("activation {}", static_cast<int>(activation)), {1, 20});
-  }
-}
-
 class ExpertsTest : public OperationsTest, public testing::WithParamInterface<NumberFormat> {};
 
 TEST_P(ExpertsTest, AgreeWithTheReference) {
   constexpr uint32_t kExperts = 8, kChosen = 3, kWidth = 512;
   const NumberFormat format = GetParam();
-  for (const RouterKind kind : {RouterKind::softmax, RouterKind::sigmoid, RouterKind::softmax_of_chosen}) {
+  for (const RouterKind kind :
+       {RouterKind::softmax, RouterKind::sigmoid, RouterKind::softmax_of_chosen, RouterKind::sigmoid_of_chosen}) {
     TestModel model(14);
     const uint32_t hidden = 768;
     const TensorId in = model.input(hidden), scores = model.tensor(Rows::tokens, kExperts);
@@ -371,13 +317,25 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                       .normalise = kind != RouterKind::softmax,
                       .scale = 1.5F,
                       .correction = grouped ? std::optional(model.vector(kExperts, 0.5F)) : std::nullopt,
+                      .expert_scales = grouped ? std::nullopt : std::optional(model.vector(kExperts, 0.5F, 1.0F)),
                       .out = routes});
+    const bool weighs_input = kind == RouterKind::sigmoid_of_chosen;  // as Llama 4 has it
+    const bool clamped = kind == RouterKind::softmax_of_chosen;       // as gpt-oss has it
+    const auto bias = [&](uint32_t rows) {
+      return clamped ? std::optional(model.vector(kExperts * rows, 0.5F)) : std::nullopt;
+    };
     operations.push_back(ExpertGateUp{.in = in,
                                       .routes = routes,
                                       .gate = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
                                       .up = model.matrix({{format, kExperts * kWidth}}, hidden, MatrixRole::experts),
                                       .experts = kExperts,
                                       .chosen = kChosen,
+                                      .gate_bias = bias(kWidth),
+                                      .up_bias = bias(kWidth),
+                                      .activation = clamped ? Activation::quick_gelu : Activation::silu,
+                                      .limit = clamped ? 0.5F : 0.0F,
+                                      .up_offset = clamped ? 1.0F : 0.0F,
+                                      .weighs_input = weighs_input,
                                       .out = activated});
     operations.push_back(
         ExpertLinear{.in = activated,
@@ -385,15 +343,18 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
                      .weight = model.matrix({{format, kExperts * hidden}}, kWidth, MatrixRole::experts),
                      .experts = kExperts,
                      .chosen = kChosen,
+                     .bias = bias(hidden),
                      .out = outputs});
-    operations.push_back(CombineExperts{.in = outputs, .routes = routes, .chosen = kChosen, .shared = in, .out = out});
+    operations.push_back(CombineExperts{
+        .in = outputs, .routes = routes, .chosen = kChosen, .weighted = !weighs_input, .shared = in, .out = out});
     model.result(out);
     compare_token_counts(model, kFloatTolerance, "experts", {1, 5, 17});
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Encodings, ExpertsTest,
-                         testing::Values(NumberFormat::f16, NumberFormat::q4_0, NumberFormat::q6_k),
+                         testing::Values(NumberFormat::f16, NumberFormat::q4_0, NumberFormat::q6_k,
+                                         NumberFormat::mxfp4),
                          [](const auto& test) { return std::string(traits(test.param).name); });
 
 }  // namespace

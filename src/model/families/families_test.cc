@@ -47,8 +47,13 @@ TEST(Families, TheActivationIsTheOneThatIsNamed) {
   for (const std::string family : kFamilies) {
     const char* key = family.starts_with("gemma") ? "hidden_activation" : "hidden_act";
     const std::pair<const char*, Activation> named[] = {
-        {"silu", Activation::silu},          {"swish", Activation::silu}, {"gelu", Activation::gelu},
-        {"gelu_new", Activation::gelu_tanh}, {"relu", Activation::relu},  {"gelu_pytorch_tanh", Activation::gelu_tanh},
+        {"silu", Activation::silu},
+        {"swish", Activation::silu},
+        {"gelu", Activation::gelu},
+        {"gelu_new", Activation::gelu_tanh},
+        {"relu", Activation::relu},
+        {"gelu_pytorch_tanh", Activation::gelu_tanh},
+        {"quick_gelu", Activation::quick_gelu},
         {"relu2", Activation::relu_squared},
     };
     for (const auto& [name, activation] : named) {
@@ -93,6 +98,14 @@ TEST(Families, AValueThatIsNotHonouredIsRefusedByName) {
       {"gemma3_text", "use_bidirectional_attention", true},
       {"gemma3_text", "layer_types", {"chunked_attention"}},
       {"gemma3_text", "num_kv_shared_layers", 10},
+      {"gemma4_text", "use_bidirectional_attention", "all"},
+      {"gemma4_text", "vocab_size_per_layer_input", 300},
+      {"gemma4_text", "num_kv_shared_layers", 12},
+      {"gemma4_text", "per_layer_config", {{"3", {{"head_dim", 64}, {"intermediate_size", 32}}}}},
+      {"gemma4_text", "per_layer_config", {{"12", {{"head_dim", 64}}}}},
+      {"gemma4_moe_soft",
+       "rope_parameters",
+       {{"full_attention", {{"rope_type", "proportional"}, {"rope_theta", 1e6}}}}},
       {"deepseek_v3", "num_key_value_heads", 2},
       {"deepseek_v3", "topk_method", "group_limited_greedy"},
       {"deepseek_v3", "scoring_func", "softmax"},

@@ -44,18 +44,6 @@ RopeSpec windowed_rope(fields::HuggingFaceFields& f, uint32_t head_dim) {
                                       {.theta = theta, .head_dim = head_dim});
 }
 
-/// Those of one kind of layer each; a rope for all is of another family, and transformers would pass over it.
-void refuse_other_parameters(fields::HuggingFaceFields& f) {
-  const nlohmann::json& all = f.value("rope_parameters");
-  if (!all.is_null() && !all.is_object()) return f.fail("rope_parameters are not an object");
-  for (const auto& [key, value] : all.items()) {
-    if (key != "full_attention" && key != "sliding_attention") {
-      f.fail("rope_parameters has " + key.substr(0, 40) + " beside full_attention and sliding_attention",
-             ErrorCode::unsupported);
-    }
-  }
-}
-
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "gemma3_text",
@@ -81,7 +69,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::set_windows(f, f.u32("sliding_window", 4096, 0), c,
                       [&](uint32_t layer) { return (layer + 1) % pattern != 0; });
 
-  refuse_other_parameters(f);
+  fields::refuse_ropes_of_other_layers(f, {"full_attention", "sliding_attention"});
   const uint32_t head_dim = f.u32("head_dim", 256);
   set_ropes(c, full_rope(f, head_dim), windowed_rope(f, head_dim));
 

@@ -160,9 +160,11 @@ void branch_norms_only(TensorNames& names) {
 
 namespace {
 
-/// A number that all layers share, those apart that have 0 because they lack what it counts.
+/// A number that all layers share, those apart that have 0 because they lack what it counts; the first layer's where
+/// they may differ.
 uint32_t number_of_layers(GgufFields& fields, const GgufDefaults& defaults, const std::string& key, uint32_t layers,
                           std::optional<uint32_t> otherwise) {
+  if (defaults.layers_differ && layers > 0) return fields.u32_of_layers(key, layers, otherwise.value_or(0)).front();
   if (!defaults.has_parts_by_layer) return otherwise ? fields.u32(key, *otherwise) : fields.u32(key);
   const std::vector<uint32_t> all = fields.u32_of_layers(key, layers, otherwise.value_or(0));
   uint32_t number = 0;
@@ -206,7 +208,7 @@ DecoderDescription common(GgufFields& fields, const GgufDefaults& defaults) {
   c.end_tokens = end_tokens(fields.gguf().metadata());
   const auto bos = fields.gguf().metadata().get_u32("tokenizer.ggml.bos_token_id");
   if (bos && *bos <= INT32_MAX) c.bos_token = static_cast<int32_t>(*bos);
-  c.ropes = {scaled_rope(fields, attention.head_dim, c.context_length, defaults.interleaved_rope)};
+  c.ropes = {scaled_rope(fields, attention.head_dim, c.context_length, defaults)};
   description.names = usual_names();
   if (!defaults.gated) description.names.gate.clear();
   add_biases(fields.gguf(), description.names);

@@ -54,11 +54,13 @@ struct GgufDefaults {
   std::string family;
   /// llama.cpp's converter permutes Q and K of what it takes for a Llama, whose ropes are therefore interleaved.
   bool interleaved_rope = false;
+  bool whole_yarn_dimensions = true;  ///< YarnScaling::whole_dimensions, model/rope.h
   Activation activation = Activation::silu;
   bool gated = true;  ///< the feed-forward part
   NormKind norm = NormKind::rms;
   bool has_feed_forward_length = true;  ///< false where no layer has a dense part
   bool has_parts_by_layer = false;      ///< KV heads or a feed-forward length of 0 say that a layer has no such part
+  bool layers_differ = false;           ///< in these numbers, and the family's file reads them
 };
 
 /// The fields that every architecture here has, the usual tensor names, one rope.
@@ -93,8 +95,9 @@ void set_windows(GgufFields& fields, uint32_t window, DecoderConfig& config, F&&
 
 /// gguf_rope.cc: a rope without scaling, and the one that rope.scaling.* and rope_freqs.weight stretch. Empty after an
 /// error.
-RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim);
-RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved);
+RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim,
+                    const std::string& dimensions_key = "rope.dimension_count");
+RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, const GgufDefaults& defaults);
 /// A float32 for each of `count` pairs of a head; empty after an error.
 std::vector<float> frequency_factors(GgufFields& fields, const std::string& tensor, size_t count);
 

@@ -40,7 +40,7 @@ double scaling_factor(GgufFields& fields) {
   return factor;
 }
 
-void scale(GgufFields& fields, uint32_t context_length, double theta, RopeSpec& rope) {
+void scale(GgufFields& fields, uint32_t context_length, double theta, bool whole_dimensions, RopeSpec& rope) {
   // llama.cpp writes no type for linear scaling.
   const std::string scaling = fields.string("rope.scaling.type", "linear");
   const double factor = scaling_factor(fields);
@@ -51,7 +51,8 @@ void scale(GgufFields& fields, uint32_t context_length, double theta, RopeSpec& 
                             .original_context = original,
                             .magnitude = positive(fields, "rope.scaling.attn_factor", 1.0F) *
                                          positive(fields, "rope.scaling.yarn_attn_factor", 1.0F) *
-                                         yarn_magnitude(factor)};
+                                         yarn_magnitude(factor),
+                            .whole_dimensions = whole_dimensions};
   const float extrapolated = fields.f32("rope.scaling.yarn_ext_factor", 1.0F);
   if (fields.error()) return;
   if (scaling == "linear") {
@@ -85,18 +86,19 @@ std::vector<float> frequency_factors(GgufFields& fields, const std::string& tens
   return std::ranges::all_of(factors, is_positive) ? factors : fail("has a factor that is not positive");
 }
 
-RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim) {
+RopeSpec plain_rope(GgufFields& fields, const std::string& theta_key, double default_theta, uint32_t head_dim,
+                    const std::string& dimensions_key) {
   RopeSpec rope;
   const double theta = positive(fields, theta_key, static_cast<float>(default_theta));
-  const uint32_t turned = rotary_dim(fields, "rope.dimension_count", head_dim);
+  const uint32_t turned = rotary_dim(fields, dimensions_key, head_dim);
   if (!fields.error()) rope.inverse_frequencies = rope_inverse_frequencies(theta, turned);
   return rope;
 }
 
-RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, bool interleaved) {
+RopeSpec scaled_rope(GgufFields& fields, uint32_t head_dim, uint32_t context_length, const GgufDefaults& defaults) {
   RopeSpec rope = plain_rope(fields, "rope.freq_base", 10000.0, head_dim);
-  rope.interleaved = interleaved;
-  scale(fields, context_length, fields.f32("rope.freq_base", 10000.0F), rope);
+  rope.interleaved = defaults.interleaved_rope;
+  scale(fields, context_length, fields.f32("rope.freq_base", 10000.0F), defaults.whole_yarn_dimensions, rope);
   if (!fields.error()) apply_frequency_factors(fields, rope);
   return rope;
 }

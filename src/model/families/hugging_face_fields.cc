@@ -90,7 +90,7 @@ struct NamedActivation {
   Activation activation;
 };
 /// As transformers names them (activations.py); gelu_fast and gelu_accurate are the one by tanh, written otherwise.
-constexpr std::array<NamedActivation, 12> kActivations = {{{"silu", Activation::silu},
+constexpr std::array<NamedActivation, 13> kActivations = {{{"silu", Activation::silu},
                                                            {"swish", Activation::silu},
                                                            {"gelu", Activation::gelu},
                                                            {"gelu_python", Activation::gelu},
@@ -99,6 +99,7 @@ constexpr std::array<NamedActivation, 12> kActivations = {{{"silu", Activation::
                                                            {"gelu_new", Activation::gelu_tanh},
                                                            {"gelu_fast", Activation::gelu_tanh},
                                                            {"gelu_accurate", Activation::gelu_tanh},
+                                                           {"quick_gelu", Activation::quick_gelu},
                                                            {"relu", Activation::relu},
                                                            {"relu2", Activation::relu_squared},
                                                            {"xielu", Activation::xielu}}};

@@ -56,6 +56,15 @@ double yarn_magnitude_of(HuggingFaceFields& rope, double factor) {
                                  : yarn_magnitude(factor);
 }
 
+/// A share of the pairs turns; the others are there, and stand still.
+void make_proportional(HuggingFaceFields& rope, double theta, uint32_t head_dim, RopeSpec& spec) {
+  const double partial = rope.f32("partial_rotary_factor", 1.0F);
+  if (!(partial > 0 && partial <= 1)) return rope.fail(fmt::format("partial_rotary_factor is {}", partial));
+  const auto pairs = static_cast<uint32_t>(partial * head_dim / 2);
+  spec.inverse_frequencies = proportional_inverse_frequencies(theta, head_dim, pairs);
+  scale_linear(spec, positive(rope, "factor", rope.f32("factor", 1.0F)));
+}
+
 void scale(HuggingFaceFields& fields, HuggingFaceFields& rope, const std::string& type, double theta,
            uint32_t rotary_dim, RopeSpec& spec) {
   if (type == "linear") {
@@ -102,14 +111,29 @@ RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& p
   const double theta = positive(rope, "rope_theta", rope.f32("rope_theta", static_cast<float>(defaults.theta)));
   const uint32_t head_dim = defaults.head_dim;
   if (head_dim == 0 || head_dim > kMostHeadDim) rope.fail(fmt::format("a head has {} dimensions", head_dim));
-  const uint32_t turned = rope.error() ? 0 : rotary_dim(fields, rope, defaults);
   spec.interleaved = defaults.interleaved;
-  if (!rope.error()) {
-    spec.inverse_frequencies = rope_inverse_frequencies(theta, turned);
-    scale(fields, rope, rope.string("rope_type", rope.string("type", "default")), theta, turned, spec);
+  const std::string type = rope.string("rope_type", rope.string("type", "default"));
+  if (type == "proportional" && !rope.error()) {
+    make_proportional(rope, theta, head_dim, spec);
+  } else {
+    const uint32_t turned = rope.error() ? 0 : rotary_dim(fields, rope, defaults);
+    if (!rope.error()) {
+      spec.inverse_frequencies = rope_inverse_frequencies(theta, turned);
+      scale(fields, rope, type, theta, turned, spec);
+    }
   }
   if (rope.error()) fields.fail("rope parameters: " + rope.error()->message, rope.error()->code);
   return spec;
+}
+
+void refuse_ropes_of_other_layers(HuggingFaceFields& fields, std::pair<std::string_view, std::string_view> kinds) {
+  const nlohmann::json& all = fields.value("rope_parameters");
+  if (!all.is_null() && !all.is_object()) return fields.fail("rope_parameters are not an object");
+  for (const auto& [key, value] : all.items()) {
+    if (key == kinds.first || key == kinds.second) continue;
+    fields.fail(fmt::format("rope_parameters has {} beside {} and {}", key.substr(0, 40), kinds.first, kinds.second),
+                ErrorCode::unsupported);
+  }
 }
 
 nlohmann::json single_rope_parameters(HuggingFaceFields& fields) {

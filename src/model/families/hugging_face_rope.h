@@ -14,10 +14,15 @@ struct RopeDefaults {
   bool interleaved = false;
 };
 
-/// A rope as transformers writes it: {"rope_type", "rope_theta", "factor", ...}. Kinds default, linear, llama3, yarn.
+/// A rope as transformers writes it: {"rope_type", "rope_theta", "factor", ...}. Kinds default, linear, llama3, yarn,
+/// proportional.
 /// Checks every number before anything is allocated; a key that is not known is an error.
 RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters,
                               const RopeDefaults& defaults);
+
+/// Fails for rope_parameters of other kinds of layers than these two; a rope for all is of another family, and
+/// transformers would pass over it.
+void refuse_ropes_of_other_layers(HuggingFaceFields& fields, std::pair<std::string_view, std::string_view> kinds);
 
 /// Fails for keys of a rope that no kind of rope reads.
 void refuse_unknown_rope_keys(HuggingFaceFields& fields, HuggingFaceFields& rope);

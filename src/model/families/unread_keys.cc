@@ -38,7 +38,8 @@ constexpr std::array kMatter = {
     // other shapes of a decoder
     Key{"num_experts"}, Key{"num_local_experts"}, Key{"n_routed_experts"}, Key{"moe_intermediate_size"},
     Key{"parallel_attn"}, Key{"use_parallel_residual"}, Key{"per_layer_config"}, Key{"is_encoder_decoder"},
-    Key{"add_cross_attention"}, Key{"num_attention_heads_per_layer"}, Key{"compression_config"}};
+    Key{"add_cross_attention"}, Key{"num_attention_heads_per_layer"}, Key{"compression_config"},
+    Key{"quantization_config"}, Key{"swiglu_limit"}};
 
 /// Keys without a part in what a decoder computes from tokens.
 constexpr std::array<std::string_view, 38> kHarmless = {

@@ -22,19 +22,27 @@ AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const 
   AttentionWeights w;
   const uint32_t q = c.q_width(), kv = c.kv_width(), all = q + 2 * kv;
   const std::string fused = name(n.qkv);
-  std::vector<TensorRows> parts = {{name(n.q), q}, {name(n.k), kv}, {name(n.v), kv}};
+  std::vector<TensorRows> parts = {{name(n.q), q}}, biases = {{name(n.q_bias), q}};
   if (c.gated) {
-    parts.erase(parts.begin());
-    const std::vector<TensorRows> queries = rows_of_heads(c, name(n.q), 0);
-    parts.insert(parts.begin(), queries.begin(), queries.end());
+    parts = rows_of_heads(c, name(n.q), 0);
     w.gate = plan.matrix(MatrixRole::stacked, rows_of_heads(c, name(n.q), c.head_dim), place.hidden, {i});
+  }
+  if (!c.reads_layer) {
+    parts.push_back({name(n.k), kv});
+    biases.push_back({name(n.k_bias), kv});
+  }
+  if (!c.reads_layer && !c.values_are_keys) {
+    parts.push_back({name(n.v), kv});
+    biases.push_back({name(n.v_bias), kv});
   }
   if (!fused.empty()) parts = {{fused, q, 0, all}, {fused, kv, q, all}, {fused, kv, q + kv, all}};
   w.qkv = plan.matrix(MatrixRole::stacked, parts, place.hidden, {i});
-  w.qkv_bias = plan.bias({{name(n.q_bias), q}, {name(n.k_bias), kv}, {name(n.v_bias), kv}}, i);
+  w.qkv_bias = plan.bias(biases, i);
   const bool each_head = c.head_norm == HeadNorm::each_head;
   w.q_norm = plan.norm(name(n.q_norm), each_head ? c.head_dim : q, i);
-  w.k_norm = plan.norm(name(n.k_norm), each_head ? c.head_dim : kv, i);
+  if (c.unweighted_norms) w.q_norm = w.k_norm = plan.ones(c.head_dim, i);
+  if (!c.reads_layer && !c.unweighted_norms) w.k_norm = plan.norm(name(n.k_norm), each_head ? c.head_dim : kv, i);
+  if (!n.sinks.empty()) w.sinks = plan.vector(name(n.sinks), {{c.heads}}, i);
   w.output = plan.matrix(MatrixRole::stacked, {{name(n.output), place.hidden}}, c.q_width(), {i});
   w.output_bias = plan.bias({{name(n.output_bias), place.hidden}}, i);
   return w;
@@ -42,24 +50,28 @@ AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const 
 
 TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeights& w, float norm_epsilon,
                       CacheLayerId cache, TensorId in) {
-  const TensorId qkv = r.tensor("qkv", c.q_width() + 2 * c.kv_width());
+  RopeAndStore rope = {.heads = c.heads,
+                       .kv_heads = c.reads_layer ? 0 : c.kv_heads,
+                       .head_dim = c.head_dim,
+                       .q_norm = w.q_norm,
+                       .k_norm = w.k_norm,
+                       .v_norm = c.v_norm,
+                       .values_are_keys = c.values_are_keys,
+                       .head_norm = c.head_norm,
+                       .norm_after_rope = c.norm_after_rope,
+                       .epsilon = norm_epsilon,
+                       .rope = c.rope ? std::optional(RopeId{*c.rope}) : std::nullopt,
+                       .query_growth = c.query_growth,
+                       .query_growth_positions = c.query_growth_positions,
+                       .query_growth_shift = c.query_growth_shift,
+                       .cache_layer = cache};
+  const TensorId qkv = r.tensor("qkv", rope.row_heads() * c.head_dim);
   const TensorId query = r.tensor("query", c.q_width());
   const TensorId mixed = r.tensor("mixed", c.q_width());
   r.emit(Linear{.in = in, .weight = w.qkv, .bias = w.qkv_bias, .out = qkv});
-  r.emit(RopeAndStore{.qkv = qkv,
-                      .heads = c.heads,
-                      .kv_heads = c.kv_heads,
-                      .head_dim = c.head_dim,
-                      .q_norm = w.q_norm,
-                      .k_norm = w.k_norm,
-                      .head_norm = c.head_norm,
-                      .norm_after_rope = c.norm_after_rope,
-                      .epsilon = norm_epsilon,
-                      .rope = c.rope ? std::optional(RopeId{*c.rope}) : std::nullopt,
-                      .query_growth = c.query_growth,
-                      .query_growth_positions = c.query_growth_positions,
-                      .cache_layer = cache,
-                      .out = query});
+  rope.qkv = qkv;
+  rope.out = query;
+  r.emit(rope);
   r.emit(Attention{.query = query,
                    .heads = c.heads,
                    .kv_heads = c.kv_heads,
@@ -67,6 +79,8 @@ TensorId record_mixer(Recorder& r, const AttentionConfig& c, const AttentionWeig
                    .scale = c.scale,
                    .softcap = c.softcap,
                    .window = c.window,
+                   .chunked = c.chunked,
+                   .sinks = w.sinks,
                    .cache_layer = cache,
                    .out = mixed});
   if (!w.gate) return mixed;

@@ -7,6 +7,40 @@ namespace {
 
 DenseConfig shared_config(const ExpertsConfig& c) { return {.width = c.shared_width, .activation = c.activation}; }
 
+/// Of a tensor of gates (0) and ups (1) the one or the other.
+TensorRows half_of(const ExpertsConfig& c, const TensorNames& n, const std::string& name, uint32_t half) {
+  return {.name = name,
+          .rows = c.width,
+          .first = n.gates_alternate ? half : half * c.width,
+          .tensor_rows = 2 * c.width,
+          .step = n.gates_alternate ? 2U : 1U};
+}
+
+/// Whether gates and ups are one tensor, where a family has both ways.
+bool is_fused(const WeightPlan& plan, const TensorNames& n, const std::string& gate_up) {
+  return n.expert_gate.empty() || (!gate_up.empty() && plan.has(gate_up));
+}
+
+void plan_experts(WeightPlan& plan, const ExpertsConfig& c, const TensorNames& n, const LayerPlace& place,
+                  ExpertsWeights& w) {
+  const uint32_t i = place.layer, hidden = place.hidden;
+  const auto name = [&](const std::string& pattern) { return in_layer(pattern, i); };
+  const auto bank = [&](const TensorRows& rows, uint32_t cols) {
+    return n.expert_columns ? plan.expert_columns(rows, c.experts, cols, i) : plan.experts(rows, c.experts, cols, i);
+  };
+  const std::string gate_up = name(n.expert_gate_up), gate_up_bias = name(n.expert_gate_up_bias);
+  const bool fused = is_fused(plan, n, gate_up);
+  w.gate = bank(fused ? half_of(c, n, gate_up, 0) : TensorRows{name(n.expert_gate), c.width}, hidden);
+  w.up = bank(fused ? half_of(c, n, gate_up, 1) : TensorRows{name(n.expert_up), c.width}, hidden);
+  const std::string& down = fused && !n.expert_down_all.empty() ? n.expert_down_all : n.expert_down;
+  w.down = bank({name(down), hidden}, c.width);
+  const bool fused_bias = !gate_up_bias.empty();
+  const TensorRows gate_bias{name(n.expert_gate_bias), c.width}, up_bias{name(n.expert_up_bias), c.width};
+  w.gate_bias = plan.expert_bias(fused_bias ? half_of(c, n, gate_up_bias, 0) : gate_bias, c.experts, i);
+  w.up_bias = plan.expert_bias(fused_bias ? half_of(c, n, gate_up_bias, 1) : up_bias, c.experts, i);
+  w.down_bias = plan.expert_bias({name(n.expert_down_bias), hidden}, c.experts, i);
+}
+
 }  // namespace
 
 ExpertsWeights plan_weights(WeightPlan& plan, const ExpertsConfig& c, const TensorNames& n, const LayerPlace& place) {
@@ -16,17 +50,8 @@ ExpertsWeights plan_weights(WeightPlan& plan, const ExpertsConfig& c, const Tens
   w.router = plan.matrix(MatrixRole::stacked, {{name(n.router), c.experts}}, hidden, {i});
   w.router_bias = plan.bias({{name(n.router_bias), c.experts}}, i);
   w.correction = plan.bias({{name(n.router_correction), c.experts}}, i);
-  const std::string gate_up = name(n.expert_gate_up);
-  const bool fused = n.expert_gate.empty() || (!gate_up.empty() && plan.has(gate_up));
-  if (fused) {
-    w.gate = plan.experts({gate_up, c.width, 0, 2 * c.width}, c.experts, hidden, i);
-    w.up = plan.experts({gate_up, c.width, c.width, 2 * c.width}, c.experts, hidden, i);
-  } else {
-    w.gate = plan.experts(name(n.expert_gate), c.experts, c.width, hidden, i);
-    w.up = plan.experts(name(n.expert_up), c.experts, c.width, hidden, i);
-  }
-  const std::string& down = fused && !n.expert_down_all.empty() ? n.expert_down_all : n.expert_down;
-  w.down = plan.experts(name(down), c.experts, hidden, c.width, i);
+  w.scales = plan.bias({{name(n.expert_scales), c.experts}}, i);
+  plan_experts(plan, c, n, place, w);
   if (c.shared_width > 0) {
     TensorNames shared;
     shared.gate = n.shared_gate;
@@ -40,11 +65,16 @@ ExpertsWeights plan_weights(WeightPlan& plan, const ExpertsConfig& c, const Tens
 }
 
 void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w, TensorId in, TensorId branch) {
+  record_experts(r, c, w, in, in, branch);
+}
+
+void record_experts(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w, TensorId router_in, TensorId in,
+                    TensorId branch) {
   const uint32_t hidden = r.width(branch);
   const TensorId scores = r.tensor("router_scores", c.experts), routes = r.tensor("routes", 2 * c.chosen);
   const TensorId activated = r.tensor("expert_activated", c.chosen * c.width);
   const TensorId mixed = r.tensor("expert_outputs", c.chosen * hidden);
-  r.emit(Linear{.in = in, .weight = w.router, .bias = w.router_bias, .out = scores});
+  r.emit(Linear{.in = router_in, .weight = w.router, .bias = w.router_bias, .out = scores});
   r.emit(ChooseExperts{.scores = scores,
                        .kind = c.router,
                        .experts = c.experts,
@@ -55,6 +85,7 @@ void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeigh
                        .normalise = c.normalise,
                        .scale = c.scale,
                        .correction = w.correction,
+                       .expert_scales = w.scales,
                        .out = routes});
   r.emit(ExpertGateUp{.in = in,
                       .routes = routes,
@@ -62,10 +93,20 @@ void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeigh
                       .up = w.up,
                       .experts = c.experts,
                       .chosen = c.chosen,
+                      .gate_bias = w.gate_bias,
+                      .up_bias = w.up_bias,
                       .activation = c.activation,
+                      .limit = c.limit,
+                      .up_offset = c.up_offset,
+                      .weighs_input = c.weighs_input,
                       .out = activated});
-  r.emit(ExpertLinear{
-      .in = activated, .routes = routes, .weight = w.down, .experts = c.experts, .chosen = c.chosen, .out = mixed});
+  r.emit(ExpertLinear{.in = activated,
+                      .routes = routes,
+                      .weight = w.down,
+                      .experts = c.experts,
+                      .chosen = c.chosen,
+                      .bias = w.down_bias,
+                      .out = mixed});
   std::optional<TensorId> shared;
   if (w.shared) {
     shared = r.tensor("shared", hidden);
@@ -77,7 +118,8 @@ void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeigh
       shared = gated;
     }
   }
-  r.emit(CombineExperts{.in = mixed, .routes = routes, .chosen = c.chosen, .shared = shared, .out = branch});
+  r.emit(CombineExperts{
+      .in = mixed, .routes = routes, .chosen = c.chosen, .weighted = !c.weighs_input, .shared = shared, .out = branch});
 }
 
 }  // namespace hearth

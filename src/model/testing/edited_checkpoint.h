@@ -53,17 +53,7 @@ class EditedCheckpoint {
     });
   }
 
-  const std::filesystem::path& path() const { return path_; }
-
-  Result<std::unique_ptr<Model>> load(LoadOptions options = {}, std::stop_token stop = {}) {
-    checkpoint_ = open_checkpoint(path_).value();
-    device_ = open_device("reference", 2).value();
-    return Model::load(*checkpoint_, *device_, options, progress_, std::move(stop));
-  }
-
-  LatestProgress progress_;
-
- private:
+  /// Changes the header and the bytes behind it.
   void edit_weights(const std::function<void(nlohmann::json& header, std::string& data)>& edit) {
     const std::string file = read_whole_file(path_ / kWeights).value();
     uint64_t length = 0;
@@ -79,6 +69,17 @@ class EditedCheckpoint {
     out << text << data;
   }
 
+  const std::filesystem::path& path() const { return path_; }
+
+  Result<std::unique_ptr<Model>> load(LoadOptions options = {}, std::stop_token stop = {}) {
+    checkpoint_ = open_checkpoint(path_).value();
+    device_ = open_device("reference", 2).value();
+    return Model::load(*checkpoint_, *device_, options, progress_, std::move(stop));
+  }
+
+  LatestProgress progress_;
+
+ private:
   static constexpr const char* kWeights = "model.safetensors";
   inline static int count_ = 0;
   std::filesystem::path path_;

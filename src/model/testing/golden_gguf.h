@@ -5,12 +5,16 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "formats/checkpoint.h"
+#include "formats/gguf_types.h"
 #include "formats/test_files.h"
+#include "tensor/quantize.h"
 
 namespace hearth {
 
@@ -18,8 +22,10 @@ namespace hearth {
 /// file (gguf.json, by tests/describe_gguf.py).
 class GoldenGguf {
  public:
-  explicit GoldenGguf(const std::filesystem::path& golden)
-      : source_(open_checkpoint(golden).value()),
+  /// `of_experts` is the format of their weights where it is not the file's.
+  explicit GoldenGguf(const std::filesystem::path& golden, std::optional<NumberFormat> of_experts = {})
+      : of_experts_(of_experts),
+        source_(open_checkpoint(golden).value()),
         description_(nlohmann::json::parse(read_whole_file(golden / "gguf.json").value())),
         file_(build()),
         checkpoint_(open_checkpoint(file_.path()).value()) {}
@@ -35,9 +41,23 @@ class GoldenGguf {
     for (const Json& tensor : description_["tensors"]) {
       std::vector<uint64_t> innermost_first = tensor["shape"];
       std::ranges::reverse(innermost_first);
-      gguf.tensor(tensor["name"].get<std::string>(), tensor["type"], innermost_first, bytes_of(tensor));
+      const std::string name = tensor["name"];
+      const bool other = of_experts_ && name.ends_with("_exps.weight");
+      if (other) {
+        gguf.tensor(name, *gguf_tensor_type_of(*of_experts_), innermost_first, narrowed(bytes_of(tensor)));
+      } else {
+        gguf.tensor(name, tensor["type"], innermost_first, bytes_of(tensor));
+      }
     }
     return gguf.build();
+  }
+
+  /// bf16 in the experts' format.
+  std::string narrowed(const std::string& bf16) const {
+    const std::vector<float> values = widened(bf16, 0.0F);
+    std::string bytes(hearth::bytes_of(*of_experts_, values.size()), ' ');
+    quantize_row(*of_experts_, values, std::as_writable_bytes(std::span(bytes)));
+    return bytes;
   }
 
   static void add(test_files::GgufBuilder& gguf, const std::string& key, const Json& field) {
@@ -70,6 +90,7 @@ class GoldenGguf {
       if (!read) return {};
       if (tensor.contains("rows")) bytes = taken(bytes, tensor["rows"], 1, info.shape.back());
       if (tensor.contains("columns")) bytes = taken(bytes, tensor["columns"], info.shape[0], 1);
+      if (tensor.contains("every")) bytes = every(bytes, info, tensor["every"], tensor["transposed"]);
       if (tensor.contains("permuted_heads")) bytes = permuted(bytes, info, tensor["permuted_heads"]);
       if (tensor["type"] == 30) return bytes;
       values = widened(bytes, tensor.value("plus", 0.0F));
@@ -113,6 +134,22 @@ class GoldenGguf {
     return out;
   }
 
+  /// The columns first, first + step ... before end of a bf16 tensor, as the rows of each matrix where it is
+  /// `transposed`.
+  static std::string every(const std::string& bytes, const TensorInfo& info, const Json& columns, bool transposed) {
+    const auto cols = static_cast<size_t>(info.shape.back());
+    const size_t rows = info.shape.size() > 2 ? static_cast<size_t>(info.shape[info.shape.size() - 2]) : 1;
+    const size_t first = columns[0], end = columns[1], step = columns[2], taken = (end - first + step - 1) / step;
+    std::string out;
+    for (size_t begin = 0; begin < bytes.size(); begin += 2 * rows * cols) {
+      for (size_t i = 0; i < rows * taken; ++i) {
+        const size_t row = transposed ? i % rows : i / taken, column = transposed ? i / rows : i % taken;
+        out += bytes.substr(begin + 2 * (row * cols + first + column * step), 2);
+      }
+    }
+    return out;
+  }
+
   /// Rows whose pairs lie half a head apart, as neighbours.
   static std::string permuted(const std::string& bytes, const TensorInfo& info, size_t heads) {
     const auto rows = static_cast<size_t>(info.shape[0]);
@@ -126,6 +163,7 @@ class GoldenGguf {
     return out;
   }
 
+  std::optional<NumberFormat> of_experts_;
   std::unique_ptr<Checkpoint> source_;
   Json description_;
   test_files::MemoryFile file_;

@@ -31,6 +31,11 @@ inline std::string broken_promise(const Result<DecoderDescription>& description)
       broken = "a rope's size";
     }
   });
+  for (size_t i = 0; i < c.layers.size(); ++i) {
+    const auto* attention = std::get_if<AttentionConfig>(&c.layers[i].mixer);
+    if (attention != nullptr && attention->reads_layer.value_or(0) >= std::max<size_t>(i, 1)) broken = "a layer read";
+  }
+  if (c.layer_inputs && c.layer_inputs->all() == 0) broken = "layers' inputs";
   if (!broken.empty()) return broken;
   for (const RopeSpec& rope : c.ropes) {
     if (rope.inverse_frequencies.empty()) return "a rope without pairs";
@@ -79,7 +84,8 @@ inline const std::vector<nlohmann::json>& values() {
                                                       {1, -1},
                                                       {{"rope_type", "yarn"}, {"factor", 2}},
                                                       {{"rope_type", "linear"}},
-                                                      {{"full_attention", {{"factor", 1e30}}}}};
+                                                      {{"full_attention", {{"factor", 1e30}}}},
+                                                      {{"1", {{"head_dim", 64}}}}};
   return kValues;
 }
 
@@ -92,6 +98,7 @@ std::string describe_config(Choose&& choose) {
                                        "qwen3",
                                        "gemma2",
                                        "gemma3_text",
+                                       "gemma4_text",
                                        "ministral3",
                                        "phi3",
                                        "olmo2",
@@ -112,6 +119,8 @@ std::string describe_config(Choose&& choose) {
                                        "mixtral",
                                        "glm4_moe",
                                        "minimax_m2",
+                                       "gpt_oss",
+                                       "llama4_text",
                                        "lfm2",
                                        "qwen3_next",
                                        "qwen3_5_text",
@@ -173,6 +182,15 @@ std::string describe_config(Choose&& choose) {
                                                  "block_ffn_dim_multiplier",
                                                  "block_multiple_of",
                                                  "full_attn_idxs",
+                                                 "per_layer_config",
+                                                 "global_head_dim",
+                                                 "num_global_key_value_heads",
+                                                 "num_kv_shared_layers",
+                                                 "attention_k_eq_v",
+                                                 "hidden_size_per_layer_input",
+                                                 "use_double_wide_mlp",
+                                                 "enable_moe_block",
+                                                 "top_k_experts",
                                                  "num_experts",
                                                  "num_local_experts",
                                                  "n_routed_experts",
@@ -224,8 +242,12 @@ std::string describe_config(Choose&& choose) {
                            {"num_key_value_heads", 2},
                            {"head_dim", 32},
                            {"vocab_size", 384},
+                           {"vocab_size_per_layer_input", 384},
                            {"num_hidden_layers", 2},
                            {"max_position_embeddings", 256}};
+  if (config["model_type"] == "gemma4_text") {
+    config.update({{"num_experts", 4}, {"top_k_experts", 2}, {"moe_intermediate_size", 32}});
+  }
   for (size_t edits = 1 + choose(4); edits > 0; --edits) {
     const nlohmann::json& value = values()[choose(values().size())];
     if (choose(3) > 0) {
@@ -244,10 +266,10 @@ std::string describe_config(Choose&& choose) {
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
   static const char* const kArchitectures[] = {
-      "llama",         "qwen2",    "qwen3",     "gemma2",     "gemma3",    "mistral3",      "phi3",
-      "olmo2",         "granite",  "cohere2",   "seed_oss",   "smollm3",   "glm4",          "exaone4",
-      "hunyuan-dense", "ernie4_5", "arcee",     "starcoder2", "stablelm",  "qwen3moe",      "glm4moe",
-      "minimax-m2",    "lfm2",     "qwen3next", "qwen35",     "qwen35moe", "granitehybrid", "nemotron_h"};
+      "llama",     "qwen2",   "qwen3",      "gemma2",        "gemma3",    "gemma4",  "mistral3",   "phi3",
+      "olmo2",     "granite", "cohere2",    "seed_oss",      "smollm3",   "glm4",    "exaone4",    "hunyuan-dense",
+      "ernie4_5",  "arcee",   "starcoder2", "stablelm",      "qwen3moe",  "glm4moe", "minimax-m2", "lfm2",
+      "qwen3next", "qwen35",  "qwen35moe",  "granitehybrid", "nemotron_h"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},
@@ -267,6 +289,10 @@ std::string describe_gguf(Choose&& choose) {
                                                                         {"rope.scaling.yarn_beta_fast", 32},
                                                                         {"attention.sliding_window", 16},
                                                                         {"attention.sliding_window_pattern", 6},
+                                                                        {"attention.key_length_swa", 16},
+                                                                        {"attention.shared_kv_layers", 1},
+                                                                        {"embedding_length_per_layer_input", 32},
+                                                                        {"rope.dimension_count_swa", 16},
                                                                         {"shortconv.l_cache", 3},
                                                                         {"ssm.time_step_rank", 4},
                                                                         {"ssm.group_count", 2},
@@ -291,7 +317,11 @@ std::string describe_gguf(Choose&& choose) {
   for (size_t i = 0; i < kCounts.size(); ++i) {
     const std::string key = prefix + kCounts[i].first;
     const bool of_mixtures = key.contains("expert") || key.contains("dense_block") || key.contains("nextn");
-    if (of_mixtures && !prefix.contains("next") && !prefix.contains("moe") && !prefix.contains("minimax")) continue;
+    if (of_mixtures && !prefix.contains("next") && !prefix.contains("moe") && !prefix.contains("minimax") &&
+        !(prefix.contains("gemma4") && key.contains("expert")))
+      continue;
+    const bool of_gemma4 = key.contains("_swa") || key.contains("shared_kv") || key.contains("per_layer");
+    if (of_gemma4 && !key.contains("rope.freq") && !prefix.contains("gemma4")) continue;
     if (key.contains("shortconv") && !prefix.contains("lfm2")) continue;
     const bool of_states = key.contains("ssm.") || key.contains("full_attention_interval");
     const bool has_states = prefix.contains("qwen35") || prefix.contains("next") || prefix.contains("hybrid");

@@ -17,10 +17,11 @@ import gguf
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
-BLOCKS = {"q4_0": 24, "q4_1": 24, "q5_0": 24, "q5_1": 24, "q8_0": 24, "q4_k": 6, "q5_k": 6, "q6_k": 6}
+BLOCKS = {"q4_0": 24, "q4_1": 24, "q5_0": 24, "q5_1": 24, "q8_0": 24, "q4_k": 6, "q5_k": 6, "q6_k": 6,
+          "mxfp4": 24}
 # Where a block keeps its f16 factors.
 SCALES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0], "q4_k": [0, 2], "q5_k": [0, 2],
-          "q6_k": [208]}
+          "q6_k": [208], "mxfp4": []}
 ROW = 256 * 64  # values of the quantizers' contest
 
 
@@ -49,6 +50,9 @@ def random_blocks(name, random):
         factors[1] = np.float16(3e-7)  # a subnormal
         factors[2] = np.float16(-65504)
         blocks[:, place:place + 2] = factors.view(np.uint8).reshape(-1, 2)
+    if name == "mxfp4":  # up to the largest exponent whose numbers are all finite
+        blocks[:, 0] = random.integers(0, 253, BLOCKS[name])
+        blocks[:3, 0] = [0, 1, 252]
     return blocks
 
 
@@ -99,10 +103,13 @@ def main():
         goldens["formats"][name] = {"encoded_bytes": blocks.size, "values": len(decoded)}
     values = pseudo_normal(ROW)
     goldens["pseudo_normal"] = {"count": ROW, "sum": float(values.astype(np.float64).sum())}
+    # The package's quantizer of mxfp4 is ggml's.
+    mxfp4_error = error_of(gguf.quants.quantize(values, kind("mxfp4")), "mxfp4", values)
     if options.ggml:
         goldens["ggml_rms_error"] = ggml_errors(options.ggml, values)
     elif (HERE / "goldens.json").exists():
         goldens["ggml_rms_error"] = json.loads((HERE / "goldens.json").read_text()).get("ggml_rms_error", {})
+    goldens["ggml_rms_error"]["mxfp4"] = mxfp4_error
     (HERE / "goldens.json").write_text(json.dumps(goldens, indent=1) + "\n")
 
 

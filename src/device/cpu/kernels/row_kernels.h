@@ -19,6 +19,9 @@ void activate(Activation activation, const float* gate, const float* up, float* 
     case Activation::gelu_tanh:
       return map2<S>(
           gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(gelu_tanh<S>(g), u); });
+    case Activation::quick_gelu:
+      return map2<S>(
+          gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(quick_gelu<S>(g), u); });
     case Activation::relu:
       return map2<S>(
           gate, up, out, count, [](F g, F u) __attribute__((always_inline)) { return S::mul(relu<S>(g), u); });
@@ -44,6 +47,8 @@ void activate_alone(Activation activation, const Xielu& parameters, const float*
       return each([](F v) __attribute__((always_inline)) { return gelu<S>(v); });
     case Activation::gelu_tanh:
       return each([](F v) __attribute__((always_inline)) { return gelu_tanh<S>(v); });
+    case Activation::quick_gelu:
+      return each([](F v) __attribute__((always_inline)) { return quick_gelu<S>(v); });
     case Activation::relu:
       return each([](F v) __attribute__((always_inline)) { return relu<S>(v); });
     case Activation::relu_squared:

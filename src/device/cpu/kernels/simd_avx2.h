@@ -88,6 +88,11 @@ struct Avx2 {
   HEARTH_INLINE B load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   HEARTH_INLINE B low_nibbles(B a) { return _mm256_and_si256(a, _mm256_set1_epi8(0x0f)); }
   HEARTH_INLINE B high_nibbles(B a) { return low_nibbles(_mm256_srli_epi16(a, 4)); }
+  HEARTH_INLINE B doubled_e2m1_plus_16(B codes) {
+    return _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4)),
+        codes);
+  }
   template <int kShift, char kMask>
   HEARTH_INLINE B or_shifted(B a, B bits) {
     if constexpr (kShift >= 0) bits = _mm256_slli_epi16(bits, kShift);

@@ -85,6 +85,10 @@ struct Avx512 {
   HEARTH_INLINE B load_bytes(const void* p) { return _mm512_loadu_si512(p); }
   HEARTH_INLINE B low_nibbles(B a) { return _mm512_and_si512(a, _mm512_set1_epi8(0x0f)); }
   HEARTH_INLINE B high_nibbles(B a) { return low_nibbles(_mm512_srli_epi16(a, 4)); }
+  HEARTH_INLINE B doubled_e2m1_plus_16(B codes) {
+    return _mm512_shuffle_epi8(
+        _mm512_broadcast_i32x4(_mm_setr_epi8(16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4)), codes);
+  }
   template <int kShift>
   HEARTH_INLINE B shifted(B a) {
     if constexpr (kShift >= 0) return _mm512_slli_epi16(a, kShift);

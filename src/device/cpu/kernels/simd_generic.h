@@ -106,6 +106,13 @@ struct Generic {
   }
   HEARTH_INLINE B low_nibbles(B a) { return a & 0x0f; }
   HEARTH_INLINE B high_nibbles(B a) { return a >> 4; }
+  /// Of each byte, a code of an e2m1 number, twice that number plus 16 (tensor/blocks.h).
+  HEARTH_INLINE B doubled_e2m1_plus_16(B codes) {
+    constexpr uint8_t kTable[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
+    B out;
+    for (unsigned i = 0; i < sizeof(B); ++i) out[i] = kTable[codes[i]];
+    return out;
+  }
   /// a | (bits << kShift & kMask) in each byte; a negative kShift shifts right.
   template <int kShift, char kMask>
   HEARTH_INLINE B or_shifted(B a, B bits) {

@@ -42,6 +42,7 @@ struct BlockReader {
       B w;
       if constexpr (kQuad < 4) w = S::low_nibbles(pair);
       if constexpr (kQuad >= 4) w = S::high_nibbles(pair);
+      if constexpr (kLayout.is_e2m1()) return S::doubled_e2m1_plus_16(w);
       const std::byte* high = rows + kLayout.low_bytes;
       if constexpr (kLayout.bits == 5) {
         w = S::template or_shifted<4 - static_cast<int>(kQuad), 0x10>(w, S::load_bytes(high));
@@ -80,6 +81,9 @@ struct BlockReader {
     Scales s{};
     if constexpr (kLayout.scale == ScaleKind::f16 || kLayout.scale == ScaleKind::f16_min) {
       s.scale = S::load_f16(reinterpret_cast<const uint16_t*>(p) + row);
+    }
+    if constexpr (kLayout.scale == ScaleKind::bf16) {
+      s.scale = S::load_bf16(reinterpret_cast<const uint16_t*>(p) + row);
     }
     if constexpr (kLayout.scale == ScaleKind::f16_min) {
       s.minimum = S::load_f16(reinterpret_cast<const uint16_t*>(p) + kTileRows + row);

@@ -61,6 +61,11 @@ HEARTH_INLINE typename S::F gelu_tanh(typename S::F x) {
   return S::div(x, S::add(S::set(1.0F), exp<S>(S::mul(inner, S::set(-1.5957691216F)))));
 }
 
+template <class S>
+HEARTH_INLINE typename S::F quick_gelu(typename S::F x) {
+  return S::div(x, S::add(S::set(1.0F), exp<S>(S::mul(x, S::set(-1.702F)))));
+}
+
 /// As device/operation.h has it. e^x - 1 loses digits near 0, where linear * x outweighs it.
 template <class S>
 HEARTH_INLINE typename S::F xielu(const Xielu& p, typename S::F x) {

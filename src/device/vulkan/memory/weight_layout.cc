@@ -46,7 +46,7 @@ uint32_t extra_bytes_of_block(uint32_t encoding) {
 }
 
 bool is_k(uint32_t encoding) { return encoding >= kEncodingQ4_K; }
-bool has_grouped_scale(uint32_t encoding) { return encoding >= kEncodingQ8_0 && encoding <= kEncodingQ5_1; }
+bool has_grouped_scale(uint32_t encoding) { return encoding >= kEncodingQ8_0 && encoding <= kEncodingMxfp4; }
 bool has_grouped_minimum(uint32_t encoding) { return encoding == kEncodingQ4_1 || encoding == kEncodingQ5_1; }
 
 template <class T>
@@ -181,6 +181,11 @@ void pack_block(RowPacker& packer, uint32_t row, uint32_t block, const BlockQ8_0
   packer.set_scale(row, block, from.scale);
 }
 
+void pack_block(RowPacker& packer, uint32_t row, uint32_t block, const BlockMxfp4& from) {
+  std::memcpy(packer.unit(row, 0, block), from.nibbles, 16);
+  packer.set_scale(row, block, f32_to_bf16(scale_of_doubled_e2m1(from.exponent)));
+}
+
 /// Nibbles of part `part` of a k block, in the order of a block of 32.
 void pack_part_nibbles(std::byte* unit, const uint8_t (&nibbles)[128], uint32_t part) {
   const uint8_t* from = nibbles + part / 2 * 32;
@@ -281,6 +286,8 @@ std::optional<uint32_t> encoding_of(NumberFormat format) {
       return kEncodingQ5_K;
     case NumberFormat::q6_k:
       return kEncodingQ6_K;
+    case NumberFormat::mxfp4:
+      return kEncodingMxfp4;
     case NumberFormat::i8:
     case NumberFormat::u8:
     case NumberFormat::i32:
@@ -334,6 +341,9 @@ std::vector<Plane> pack_rows(const WeightLayout& layout, NumberFormat format, ui
       break;
     case kEncodingQ5_1:
       pack_blocks<BlockQ5_1>(packer, rows, blocks, bytes);
+      break;
+    case kEncodingMxfp4:
+      pack_blocks<BlockMxfp4>(packer, rows, blocks, bytes);
       break;
     case kEncodingQ4_K:
       pack_blocks<BlockQ4_K>(packer, rows, blocks / 8, bytes);

@@ -14,7 +14,9 @@ namespace hearth::vulkan {
 namespace {
 
 /// Formats that no shader reads are held as f16, as is a matrix of gate and up that differ: GateUp reads both at once.
+/// mxfp4 is for experts, and what it holds is exact in bf16.
 NumberFormat format_on_device(const MatrixSpec& spec, const MatrixPart& part) {
+  if (part.format == NumberFormat::mxfp4 && spec.role != MatrixRole::experts) return NumberFormat::bf16;
   const bool two_kinds = spec.role == MatrixRole::gate_up && spec.parts[0].format != spec.parts[1].format;
   return encoding_of(part.format) && !two_kinds ? part.format : NumberFormat::f16;
 }

@@ -43,7 +43,8 @@ bool is_fusable(const Recording& recording) {
     const auto* rope = std::get_if<RopeAndStore>(&ops[i]);
     if (rope == nullptr) continue;
     const auto* next = i + 1 < ops.size() ? std::get_if<Attention>(&ops[i + 1]) : nullptr;
-    const bool is_plain = rope->head_norm == HeadNorm::each_head && !rope->norm_after_rope && rope->query_growth == 0;
+    const bool is_plain = rope->head_norm == HeadNorm::each_head && !rope->norm_after_rope && !rope->v_norm &&
+                          !rope->values_are_keys && rope->query_growth == 0;
     if (!is_plain || next == nullptr || next->query.index != rope->out.index ||
         next->cache_layer.index != rope->cache_layer.index || next->heads != rope->heads ||
         next->kv_heads != rope->kv_heads || next->head_dim != rope->head_dim ||

@@ -115,10 +115,12 @@ Result<void> StepRecorder::emit(const Embed& op) {
 }
 
 Result<void> StepRecorder::emit(const AddNorm& op) {
-  const uint32_t quads = width(op.residual) / 4;
-  if (width(op.residual) % 32 != 0) {
+  const uint32_t row_width = op.part > 0 ? op.part : width(op.residual), parts = width(op.residual) / row_width;
+  const uint32_t quads = row_width / 4;
+  if (row_width % 32 != 0) {
     return fail(ErrorCode::unsupported,
-                fmt::format("a residual of {} values; the Vulkan device takes multiples of 32", width(op.residual)));
+                fmt::format("a norm over {} values; the Vulkan device takes multiples of 32", row_width),
+                "use --device cpu");
   }
   const uint32_t lanes = c_.gpu.properties().subgroup_size;
   const uint32_t most_threads = std::min(c_.tuning.norm_threads, c_.gpu.properties().max_workgroup_threads);
@@ -140,15 +142,17 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
                                               .fragments = arena + halves.halves,
                                               .scales = arena + halves.scales,
                                               .largest = arena + halves.largest,
-                                              .width = width(op.residual),
+                                              .width = row_width,
                                               .branch_scale = op.branch_scale,
                                               .epsilon = op.epsilon,
+                                              .residual_scale = op.residual_scale,
+                                              .parts = parts,
                                               .power = order ? power_of_norm(op) : 1.0F};
   PipelineKey key = {Shader::add_norm,
                      threads,
                      {per_thread, op.branch.has_value(), op.post_norm.has_value(), op.norm.has_value(),
                       op.out && place(*op.out).needs_floats, wants_bytes, is_logits(op.residual),
-                      op.kind == NormKind::layer, op.norm_bias.has_value()}};
+                      op.kind == NormKind::layer, op.norm_bias.has_value(), parts > 1, op.residual_scale != 1}};
   if (order) add_order(*order, key.constants);
   std::vector<Access> reads = {access(op.residual)};
   std::vector<Access> writes;
@@ -158,7 +162,7 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
   }
   if (op.norm) writes.push_back(access(*op.out));
   if (order) writes.push_back(access(halves));
-  if (auto done = commands_.dispatch(key, arguments, {rows(op.residual)}, reads, writes); !done) return done;
+  if (auto done = commands_.dispatch(key, arguments, {rows(op.residual) * parts}, reads, writes); !done) return done;
   // Where no norm stands before a part, that reads the residual itself.
   return op.branch && place(op.residual).needs_bytes ? quantize(op.residual) : Result<void>{};
 }

@@ -25,28 +25,33 @@ Result<void> StepRecorder::emit(const RopeAndStore& op) {
     return fail(ErrorCode::unsupported, "a norm behind a rope that stretches heads is not built for Vulkan",
                 "use --device cpu");
   }
-  const shared::RopeAndStoreArguments arguments = {.step = c_.step.header(),
-                                                   .qkv = floats(op.qkv),
-                                                   .positions = c_.step.positions(),
-                                                   .slots = c_.step.slots(c_.cache.group(op.cache_layer.index)),
-                                                   .q_norm = vector_address(op.q_norm),
-                                                   .k_norm = vector_address(op.k_norm),
-                                                   .rope = rope.table,
-                                                   .cache = c_.cache.layer(op.cache_layer.index).address(),
-                                                   .query = floats(op.out),
-                                                   .heads = op.heads,
-                                                   .kv_heads = op.kv_heads,
-                                                   .pairs = rope.pairs,
-                                                   .epsilon = op.epsilon,
-                                                   .query_growth = op.query_growth,
-                                                   .query_growth_positions = op.query_growth_positions};
+  const bool stores = op.kv_heads > 0;
+  const shared::RopeAndStoreArguments arguments = {
+      .step = c_.step.header(),
+      .qkv = floats(op.qkv),
+      .positions = c_.step.positions(),
+      .slots = stores ? c_.step.slots(c_.cache.group(op.cache_layer.index)) : 0,
+      .q_norm = vector_address(op.q_norm),
+      .k_norm = vector_address(op.k_norm),
+      .rope = rope.table,
+      .cache = stores ? c_.cache.layer(op.cache_layer.index).address() : 0,
+      .query = floats(op.out),
+      .heads = op.heads,
+      .kv_heads = op.kv_heads,
+      .pairs = rope.pairs,
+      .epsilon = op.epsilon,
+      .query_growth = op.query_growth,
+      .query_growth_positions = op.query_growth_positions,
+      .query_growth_shift = op.query_growth_shift};
   constexpr uint32_t kSubgroups = 4;
-  const PipelineKey key = {Shader::rope_and_store,
-                           kSubgroups * c_.gpu.properties().subgroup_size,
-                           {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), is_interleaved(op),
-                            op.head_norm == HeadNorm::all_heads, op.norm_after_rope, op.query_growth != 0}};
+  const PipelineKey key = {
+      Shader::rope_and_store,
+      kSubgroups * c_.gpu.properties().subgroup_size,
+      {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), is_interleaved(op),
+       op.head_norm == HeadNorm::all_heads, op.norm_after_rope, op.query_growth != 0, op.v_norm, op.values_are_keys}};
   const std::array reads = {access(op.qkv)};
-  const std::array writes = {access(op.out), cache_access(op.cache_layer.index)};
+  std::vector<Access> writes = {access(op.out)};
+  if (stores) writes.push_back(cache_access(op.cache_layer.index));
   return commands_.dispatch(key, arguments, {rows(op.out), divide_up(op.heads + 2 * op.kv_heads, kSubgroups)}, reads,
                             writes);
 }
@@ -94,7 +99,7 @@ shared::AttentionArguments StepRecorder::attention_arguments(const Attention& op
           .kv_heads = op.kv_heads,
           .scale = op.scale,
           .softcap = op.softcap,
-          .window = op.window,
+          .window = op.window | (op.chunked ? shared::kWindowIsChunk : 0),
           .splits = 1,
           .fragments = distance(result, c_.activations.address() + c_.activations.halved_bytes().halves, 8),
           .fragment_scales = distance(result, c_.activations.address() + c_.activations.halved_bytes().scales, 4)};

@@ -20,6 +20,8 @@ uint32_t kind_constant(RouterKind kind) {
       return shared::kRouterSigmoid;
     case RouterKind::softmax_of_chosen:
       return shared::kRouterSoftmaxOfChosen;
+    case RouterKind::sigmoid_of_chosen:
+      return shared::kRouterSigmoidOfChosen;
   }
   return shared::kRouterSoftmax;
 }
@@ -44,14 +46,15 @@ Result<void> StepRecorder::emit(const ChooseExperts& op) {
   const shared::RouteArguments arguments = {.step = c_.step.header(),
                                             .scores = floats(op.scores),
                                             .correction = vector_address(op.correction),
+                                            .expert_scales = vector_address(op.expert_scales),
                                             .routes = floats(op.out),
                                             .experts = op.experts,
                                             .chosen_groups = op.chosen_groups,
                                             .scale = op.scale};
-  const PipelineKey key = {
-      Shader::route,
-      c_.gpu.properties().subgroup_size,
-      {kind_constant(op.kind), op.chosen, op.groups, op.correction.has_value(), op.normalise, is_logits(op.scores)}};
+  const PipelineKey key = {Shader::route,
+                           c_.gpu.properties().subgroup_size,
+                           {kind_constant(op.kind), op.chosen, op.groups, op.correction.has_value(), op.normalise,
+                            is_logits(op.scores), op.expert_scales.has_value()}};
   const std::array reads = {access(op.scores)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.out)}, reads, writes);
@@ -72,14 +75,19 @@ Result<void> StepRecorder::emit(const ExpertGateUp& op) {
                                                    .step = c_.step.header(),
                                                    .x = floats(op.in),
                                                    .routes = floats(op.routes),
+                                                   .gate_bias = vector_address(op.gate_bias),
+                                                   .up_bias = vector_address(op.up_bias),
                                                    .result = floats(op.out),
                                                    .width = expert_width,
                                                    .blocks = layout.blocks(),
                                                    .padded_rows = layout.padded_rows,
-                                                   .chosen = op.chosen};
+                                                   .chosen = op.chosen,
+                                                   .limit = op.limit,
+                                                   .up_offset = op.up_offset};
+  const uint32_t activation = function_constant(op.activation) | (op.gate_bias ? shared::kActivationBias : 0);
   const PipelineKey key = {Shader::expert_gate_up,
                            kSubgroups * c_.gpu.properties().subgroup_size,
-                           {layout.encoding, function_constant(op.activation), is_logits(op.in)}};
+                           {layout.encoding, activation, op.weighs_input, is_logits(op.in)}};
   const std::array reads = {access(op.in), access(op.routes)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.in) * op.chosen, divide_up(expert_width, kSubgroups)}, reads,
@@ -95,13 +103,15 @@ Result<void> StepRecorder::emit(const ExpertLinear& op) {
                                                    .step = c_.step.header(),
                                                    .x = floats(op.in),
                                                    .routes = floats(op.routes),
+                                                   .bias = vector_address(op.bias),
                                                    .result = floats(op.out),
                                                    .width = expert_width,
                                                    .blocks = layout.blocks(),
                                                    .padded_rows = layout.padded_rows,
                                                    .chosen = op.chosen};
-  const PipelineKey key = {
-      Shader::expert_linear, kSubgroups * c_.gpu.properties().subgroup_size, {layout.encoding, is_logits(op.in)}};
+  const PipelineKey key = {Shader::expert_linear,
+                           kSubgroups * c_.gpu.properties().subgroup_size,
+                           {layout.encoding, op.bias.has_value(), is_logits(op.in)}};
   const std::array reads = {access(op.in), access(op.routes)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.in) * op.chosen, divide_up(expert_width, kSubgroups)}, reads,
@@ -116,7 +126,8 @@ Result<void> StepRecorder::emit(const CombineExperts& op) {
                                                      .result = floats(op.out),
                                                      .width = width(op.out)};
   constexpr uint32_t kThreads = 128;
-  const PipelineKey key = {Shader::combine_experts, kThreads, {op.chosen, op.shared.has_value(), is_logits(op.out)}};
+  const PipelineKey key = {
+      Shader::combine_experts, kThreads, {op.chosen, op.shared.has_value(), op.weighted, is_logits(op.out)}};
   std::vector<Access> reads = {access(op.in), access(op.routes)};
   if (op.shared) reads.push_back(access(*op.shared));
   const std::array writes = {access(op.out)};

@@ -41,7 +41,7 @@ std::optional<size_t> StepRecorder::maker_of(size_t operation, TensorId tensor) 
 }
 
 bool StepRecorder::can_order(const Operation& operation, size_t index) const {
-  if (const auto* norm = std::get_if<AddNorm>(&operation)) return norm->norm.has_value();
+  if (const auto* norm = std::get_if<AddNorm>(&operation)) return norm->norm.has_value() && norm->part == 0;
   if (const auto* attention = std::get_if<Attention>(&operation)) {
     return bucket_.mix == Mix::single_tokens && makes_bytes(*attention);
   }

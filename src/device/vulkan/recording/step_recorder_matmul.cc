@@ -64,6 +64,8 @@ uint32_t function_constant(Activation activation) {
       return shared::kActivationGelu;
     case Activation::gelu_tanh:
       return shared::kActivationGeluTanh;
+    case Activation::quick_gelu:
+      return shared::kActivationQuickGelu;
     case Activation::relu:
       return shared::kActivationRelu;
     case Activation::relu_squared:

@@ -98,9 +98,12 @@ Result<void> StepRecorder::emit(const Gate& op) {
                                            .source = floats(op.in),
                                            .gates = floats(op.gate),
                                            .result = floats(op.out),
-                                           .width = width(op.out)};
+                                           .width = width(op.out),
+                                           .source_width = width(op.in),
+                                           .first = op.first};
   constexpr uint32_t kThreads = 128;
-  const PipelineKey key = {Shader::gate, kThreads, {width(op.gate) != width(op.out), is_logits(op.out)}};
+  const PipelineKey key = {
+      Shader::gate, kThreads, {width(op.gate) != width(op.out), is_logits(op.out), function_constant(op.activation)}};
   const std::array reads = {access(op.in), access(op.gate)};
   const std::array writes = {access(op.out)};
   const Groups groups = {rows(op.out), divide_up(width(op.out), kThreads)};

@@ -18,6 +18,7 @@ float gelu(float x) {
 float activate(float x) {
   if (FUNCTION == kActivationSilu) return x / (1 + exp(-x));
   if (FUNCTION == kActivationSigmoid) return 1 / (1 + exp(-x));
+  if (FUNCTION == kActivationQuickGelu) return x / (1 + exp(-1.702 * x));
   if (FUNCTION == kActivationGelu) return gelu(x);
   if (FUNCTION == kActivationRelu) return x < 0 ? 0 : x;
   if (FUNCTION == kActivationReluSquared) return x < 0 ? 0 : x * x;

@@ -11,13 +11,15 @@ layout(constant_id = 7) const bool QUANTIZED_RESULT = true;
 layout(constant_id = 8) const bool LOGIT_ROWS = false;
 layout(constant_id = 9) const bool LAYER_NORM = false;
 layout(constant_id = 10) const bool HAS_NORM_BIAS = false;
-layout(constant_id = 11) const uint FRAGMENT_N = 0;  ///< and what follows: fragment_order.glsl
-layout(constant_id = 12) const uint FRAGMENT_K = 16;
-layout(constant_id = 13) const uint FRAGMENT_CLASSES = 4;
-layout(constant_id = 14) const uint FRAGMENT_LANES = 32;
-layout(constant_id = 15) const uint OF_TOKEN = 0;
-layout(constant_id = 16) const uint OF_CLASS = 0;
-layout(constant_id = 17) const uint OF_POSITION = 0;
+layout(constant_id = 11) const bool IN_PARTS = false;  ///< several rows of these are one of the tensors
+layout(constant_id = 12) const bool SCALES_RESIDUAL = false;
+layout(constant_id = 13) const uint FRAGMENT_N = 0;  ///< and what follows: fragment_order.glsl
+layout(constant_id = 14) const uint FRAGMENT_K = 16;
+layout(constant_id = 15) const uint FRAGMENT_CLASSES = 4;
+layout(constant_id = 16) const uint FRAGMENT_LANES = 32;
+layout(constant_id = 17) const uint OF_TOKEN = 0;
+layout(constant_id = 18) const uint OF_CLASS = 0;
+layout(constant_id = 19) const uint OF_POSITION = 0;
 #include "fragment_order.glsl"
 #include "halves.glsl"
 #include "quantize.glsl"
@@ -70,7 +72,7 @@ void main() {
     if (HAS_NORM) norm[i] = a.norm.v[safe];
     if (HAS_NORM_BIAS) norm_bias[i] = a.norm_bias.v[safe];
   }
-  if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens)) return;
+  if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens) * (IN_PARTS ? a.parts : 1)) return;
 
   if (HAS_BRANCH) {
     float factor = 1;
@@ -80,6 +82,7 @@ void main() {
       vec4 value = branch[i];
       if (HAS_POST_NORM) value *= factor * post_norm[i];
       residual[i] += a.branch_scale * value;
+      if (SCALES_RESIDUAL) residual[i] *= a.residual_scale;
       if (quad < quads) a.residual.v[row * quads + quad] = residual[i];
     }
   }

@@ -35,7 +35,11 @@ uint key_row(AttentionTile tile, uint kv_head, uint key) {
 float capped(float score) { return a.softcap > 0 ? soft_cap(score, a.softcap) : score; }
 
 /// The first position that the token at `position` sees.
-uint first_seen(uint position) { return a.window > 0 && position + 1 > a.window ? position + 1 - a.window : 0; }
+uint first_seen(uint position) {
+  const uint window = a.window & ~kWindowIsChunk;
+  if (window == 0 || position < window) return 0;
+  return (a.window & kWindowIsChunk) != 0 ? position - position % window : position + 1 - window;
+}
 
 /// What sums relative to the score `top` are multiplied by.
 float normalization(float top, float denominator, uint head) {

@@ -36,7 +36,7 @@ void load_queries(AttentionTile tile, uint kv_head) {
 
 bool sees(AttentionTile tile, uint n, uint key) {
   const uint position = tile.first_position + n / GROUP;
-  return key <= position && (a.window == 0 || position - key < a.window);
+  return key <= position && key >= first_seen(position);
 }
 
 void score_keys(AttentionTile tile, uint kv_head, Span span) {

@@ -4,7 +4,8 @@
 #include "common.glsl"
 layout(constant_id = 2) const uint CHOSEN = 1;
 layout(constant_id = 3) const bool HAS_SHARED = false;
-layout(constant_id = 4) const bool LOGIT_ROWS = false;
+layout(constant_id = 4) const bool WEIGHTED = true;
+layout(constant_id = 5) const bool LOGIT_ROWS = false;
 
 layout(push_constant) uniform Arguments { CombineExpertsArguments a; };
 
@@ -14,7 +15,8 @@ void main() {
   if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens) || i >= a.width) return;
   float sum = HAS_SHARED ? a.shared_rows.v[row * a.width + i] : 0;
   [[unroll]] for (uint r = 0; r < CHOSEN; ++r) {
-    sum += a.routes.v[row * 2 * CHOSEN + CHOSEN + r] * a.source.v[(row * CHOSEN + r) * a.width + i];
+    const float weight = WEIGHTED ? a.routes.v[row * 2 * CHOSEN + CHOSEN + r] : 1;
+    sum += weight * a.source.v[(row * CHOSEN + r) * a.width + i];
   }
   a.result.v[row * a.width + i] = sum;
 }

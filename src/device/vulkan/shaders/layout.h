@@ -23,11 +23,12 @@ using uint = uint32_t;
 //   f16, bf16  4 units: unit u is values 8u .. 8u+7; scales [rows] of f32: a power of two for each row that makes its
 //         largest weight one between 2^14 and 2^15 (at most 2^15 for f16), for products of f16
 //   q8_0  2 units: unit u is values 16u .. 16u+15; scales [rows/4][blocks][4] of f16
-//   q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k  1 unit: byte i holds value i in its low and value i+16 in its high nibble
-//   q4_0  in two's complement, so that they are signed bytes when moved to the upper half of a byte
-//   q4_0, q5_0  scales as q8_0; q4_1, q5_1  scales as q8_0, then minimums likewise
-//   q4_k, q5_k  scales [rows][blocks/8] of 16 bytes: GGUF's header (f16 scale, f16 minimum, 12 bytes of part scales)
-//   q6_k  scales [rows][blocks/8] of 16 bytes of signed part scales, then [rows][blocks/8] of f32 (GGUF's f16, widened)
+//   q4_0, q4_1, q5_0, q5_1, mxfp4, q4_k, q5_k, q6_k  1 unit: byte i holds value i in its low and value i+16 in its high
+//   nibble q4_0  in two's complement, so that they are signed bytes when moved to the upper half of a byte q4_0, q5_0
+//   scales as q8_0; q4_1, q5_1  scales as q8_0, then minimums likewise mxfp4  scales as q8_0, of bf16, for twice the
+//   numbers that the nibbles are codes of q4_k, q5_k  scales [rows][blocks/8] of 16 bytes: GGUF's header (f16 scale,
+//   f16 minimum, 12 bytes of part scales) q6_k  scales [rows][blocks/8] of 16 bytes of signed part scales, then
+//   [rows][blocks/8] of f32 (GGUF's f16, widened)
 // Fifth bits: bit (8 i + m) belongs to byte i of word m, where words 0-3 are the low and 4-7 the high nibbles of the
 // four 32-bit words. Upper bits of q6_k: bits 8 i + 2 (m % 4) of word m / 4 likewise.
 HEARTH_CONSTANT kEncodingF32 = 0;
@@ -38,9 +39,10 @@ HEARTH_CONSTANT kEncodingQ4_0 = 4;
 HEARTH_CONSTANT kEncodingQ4_1 = 5;
 HEARTH_CONSTANT kEncodingQ5_0 = 6;
 HEARTH_CONSTANT kEncodingQ5_1 = 7;
-HEARTH_CONSTANT kEncodingQ4_K = 8;
-HEARTH_CONSTANT kEncodingQ5_K = 9;
-HEARTH_CONSTANT kEncodingQ6_K = 10;
+HEARTH_CONSTANT kEncodingMxfp4 = 8;  // of experts alone
+HEARTH_CONSTANT kEncodingQ4_K = 9;
+HEARTH_CONSTANT kEncodingQ5_K = 10;
+HEARTH_CONSTANT kEncodingQ6_K = 11;
 
 HEARTH_CONSTANT kBlockValues = 32;
 HEARTH_CONSTANT kRowPadding = 16;
@@ -65,9 +67,11 @@ HEARTH_CONSTANT kActivationRelu = 3;
 HEARTH_CONSTANT kActivationReluSquared = 4;
 HEARTH_CONSTANT kActivationXielu = 5;
 HEARTH_CONSTANT kActivationSigmoid = 6;
+HEARTH_CONSTANT kActivationQuickGelu = 7;
 HEARTH_CONSTANT kRouterSoftmax = 0;
 HEARTH_CONSTANT kRouterSigmoid = 1;
 HEARTH_CONSTANT kRouterSoftmaxOfChosen = 2;
+HEARTH_CONSTANT kRouterSigmoidOfChosen = 3;
 HEARTH_CONSTANT kActivationBias = 16;
 
 /// Most candidates of a row of logits (device/step.h).
@@ -166,6 +170,8 @@ struct AddNormArguments {
   uint width;
   float branch_scale;
   float epsilon;
+  float residual_scale;
+  uint parts;  ///< of such a width in a row of the tensors
   float power;  ///< of two, for every row
 };
 
@@ -259,7 +265,11 @@ struct RopeAndStoreArguments {
   float epsilon;
   float query_growth;
   uint query_growth_positions;
+  uint query_growth_shift;
 };
+
+/// Added to AttentionArguments::window.
+HEARTH_CONSTANT kWindowIsChunk = 0x80000000;
 
 /// Places inside a buffer are counted from its address in the units of what lies there, so that the arguments stay
 /// small.
@@ -281,7 +291,7 @@ struct AttentionArguments {
   uint kv_heads;
   float scale;
   float softcap;
-  uint window;
+  uint window;  ///< with kWindowIsChunk of chunks
   uint splits;  ///< most parts of a context
   uint pairs;   ///< that rope turns
   float epsilon;
@@ -306,6 +316,7 @@ struct RouteArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(FloatsIn) scores;  ///< [rows][experts]
   HEARTH_ADDRESS(FloatsIn) correction;
+  HEARTH_ADDRESS(FloatsIn) expert_scales;
   HEARTH_ADDRESS(Floats) routes;
   uint experts;
   uint chosen_groups;
@@ -319,11 +330,15 @@ struct ExpertGateUpArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(FloatsIn) x;
   HEARTH_ADDRESS(FloatsIn) routes;
+  HEARTH_ADDRESS(FloatsIn) gate_bias;  ///< [experts][width], with kActivationBias
+  HEARTH_ADDRESS(FloatsIn) up_bias;
   HEARTH_ADDRESS(Floats) result;
   uint width;
   uint blocks;
   uint padded_rows;
   uint chosen;
+  float limit;  ///< 0 is none
+  float up_offset;
 };
 
 /// result [rows][chosen][width] of x [rows][chosen][blocks * 32].
@@ -332,6 +347,7 @@ struct ExpertLinearArguments {
   HEARTH_ADDRESS(StepRef) step;
   HEARTH_ADDRESS(FloatsIn) x;
   HEARTH_ADDRESS(FloatsIn) routes;
+  HEARTH_ADDRESS(FloatsIn) bias;  ///< [experts][width]
   HEARTH_ADDRESS(Floats) result;
   uint width;
   uint blocks;

@@ -68,6 +68,8 @@ struct GateArguments {
   HEARTH_ADDRESS(FloatsIn) gates;  ///< [rows][width], or [rows]
   HEARTH_ADDRESS(Floats) result;
   uint width;
+  uint source_width;
+  uint first;
 };
 
 #ifdef __cplusplus

@@ -9,6 +9,8 @@ layout(constant_id = 5) const bool INTERLEAVED = false;
 layout(constant_id = 6) const bool ALL_HEADS = false;  ///< a norm goes over all heads together
 layout(constant_id = 7) const bool NORM_LAST = false;  ///< behind the rope, which changes no head's length
 layout(constant_id = 8) const bool GROWTH = false;     ///< of the queries
+layout(constant_id = 9) const bool V_NORM = false;     ///< by head, without a weight
+layout(constant_id = 10) const bool VALUES_ARE_KEYS = false;
 #include "rope.glsl"
 
 layout(push_constant) uniform Arguments { RopeAndStoreArguments a; };
@@ -23,11 +25,13 @@ void main() {
   const uint index = min(gl_WorkGroupID.y * SUBGROUPS + gl_SubgroupID, a.heads + 2 * a.kv_heads - 1);
   const bool is_query = index < a.heads;
   const bool is_value = index >= a.heads + a.kv_heads;
-  const uint row = token * (a.heads + 2 * a.kv_heads) * HEAD_DIM;
-  const uint from = row + index * HEAD_DIM;
+  const uint row = token * (a.heads + (VALUES_ARE_KEYS ? 1 : 2) * a.kv_heads) * HEAD_DIM;
+  const uint from = row + (VALUES_ARE_KEYS && is_value ? index - a.kv_heads : index) * HEAD_DIM;
   const uint head = ALL_HEADS ? (is_query ? index : index - a.heads) * HEAD_DIM : 0;  // its place in the weight
   float factor = 1;
-  if (ALL_HEADS && (Q_NORM || K_NORM)) {
+  if (V_NORM && is_value) {
+    factor = norm_factor(a.qkv, from, a.epsilon);
+  } else if (ALL_HEADS && (Q_NORM || K_NORM)) {
     const uint width = (is_query ? a.heads : a.kv_heads) * HEAD_DIM;
     factor = norm_factor_of(a.qkv, is_query ? row : row + a.heads * HEAD_DIM, width, a.epsilon);
   } else if (Q_NORM || K_NORM) {
@@ -41,10 +45,11 @@ void main() {
     vec2 weight = vec2(1);
     if (Q_NORM && is_query) weight = factor * vec2(a.q_norm.v[head + at.x], a.q_norm.v[head + at.y]);
     if (K_NORM && !is_query && !is_value) weight = factor * vec2(a.k_norm.v[head + at.x], a.k_norm.v[head + at.y]);
+    if (V_NORM && is_value) weight = vec2(factor);
     if (!NORM_LAST) pair *= weight;
     if (!is_value && i < a.pairs) pair = turn(pair, a.rope, position, a.pairs, i);
     if (NORM_LAST) pair *= weight;
-    if (GROWTH && is_query) pair *= 1 + a.query_growth * log(1 + float(position / a.query_growth_positions));
+    if (GROWTH && is_query) pair *= 1 + a.query_growth * log(1 + float((position + a.query_growth_shift) / a.query_growth_positions));
     head_values[base + at.x] = pair.x;
     head_values[base + at.y] = pair.y;
   }

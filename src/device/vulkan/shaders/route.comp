@@ -8,6 +8,7 @@ layout(constant_id = 4) const uint GROUPS = 1;
 layout(constant_id = 5) const bool HAS_CORRECTION = false;
 layout(constant_id = 6) const bool NORMALISE = false;
 layout(constant_id = 7) const bool LOGIT_ROWS = false;
+layout(constant_id = 8) const bool HAS_EXPERT_SCALES = false;
 
 layout(push_constant) uniform Arguments { RouteArguments a; };
 
@@ -98,10 +99,14 @@ void main() {
     for (uint r = 0; r < CHOSEN; ++r) all += weights[r] = exp(weights[r] - most);
     for (uint r = 0; r < CHOSEN; ++r) weights[r] /= all;
   }
+  if (KIND == kRouterSigmoidOfChosen) {
+    for (uint r = 0; r < CHOSEN; ++r) weights[r] = 1 / (1 + exp(-weights[r]));
+  }
   for (uint r = 0; r < CHOSEN; ++r) sum += weights[r];
   if (gl_SubgroupInvocationID != 0) return;
   for (uint r = 0; r < CHOSEN; ++r) {
     a.routes.v[row * 2 * CHOSEN + r] = float(experts[r]);
-    a.routes.v[row * 2 * CHOSEN + CHOSEN + r] = weights[r] * a.scale / (NORMALISE ? sum : 1);
+    const float own = HAS_EXPERT_SCALES ? a.expert_scales.v[experts[r]] : 1;
+    a.routes.v[row * 2 * CHOSEN + CHOSEN + r] = weights[r] * a.scale / (NORMALISE ? sum : 1) * own;
   }
 }

@@ -41,29 +41,30 @@ struct ByteBlock {
   float offset;
 };
 
-uint half_at(UintsIn halves, uint index) {
-  const uint word = halves.v[index >> 1];
-  return (index & 1) != 0 ? word >> 16 : word & 0xffffu;
+/// Two grouped scales, or minimums.
+vec2 unpack_scales(uint word) {
+  if (ENCODING == kEncodingMxfp4) return uintBitsToFloat(uvec2(word << 16, word & 0xffff0000u));
+  return unpackHalf2x16(word);
 }
 
 float load_grouped(WeightMatrix m, uint row, uint block, uint first_group) {
   const uint index = ((first_group + (row >> 2)) * m.blocks + block) * 4 + (row & 3);
-  return unpackHalf2x16(half_at(m.at.scales, index)).x;
+  return unpack_scales(m.at.scales.v[index >> 1])[index & 1];
 }
 
 /// Four consecutive rows' scales; `row` is a multiple of 4.
 vec4 load_grouped4(WeightMatrix m, uint row, uint block, uint first_group) {
   const uvec2 packed = Uvec2sIn(m.at.scales).v[(first_group + (row >> 2)) * m.blocks + block];
-  return vec4(unpackHalf2x16(packed.x), unpackHalf2x16(packed.y));
+  return vec4(unpack_scales(packed.x), unpack_scales(packed.y));
 }
 
 /// Two consecutive rows' scales; `row` is even.
 vec2 load_grouped2(WeightMatrix m, uint row, uint block, uint first_group) {
   const uint index = ((first_group + (row >> 2)) * m.blocks + block) * 2 + ((row >> 1) & 1);
-  return unpackHalf2x16(m.at.scales.v[index]);
+  return unpack_scales(m.at.scales.v[index]);
 }
 
-const bool HAS_GROUPED_SCALE = ENCODING >= kEncodingQ8_0 && ENCODING <= kEncodingQ5_1;
+const bool HAS_GROUPED_SCALE = ENCODING >= kEncodingQ8_0 && ENCODING <= kEncodingMxfp4;
 const bool HAS_GROUPED_MINIMUM = ENCODING == kEncodingQ4_1 || ENCODING == kEncodingQ5_1;
 
 BlockPlace place_block(WeightMatrix m, uint row, uint block) {
@@ -106,7 +107,7 @@ RawBlock load_words(WeightMatrix m, BlockPlace at) {
 
 void split_words(inout RawBlock raw, uint row) {
   const uint half_of = row & 1;
-  if (HAS_GROUPED_SCALE) raw.scale = unpackHalf2x16(raw.words.x)[half_of];
+  if (HAS_GROUPED_SCALE) raw.scale = unpack_scales(raw.words.x)[half_of];
   if (HAS_GROUPED_MINIMUM) raw.minimum = unpackHalf2x16(raw.words.y)[half_of];
 }
 
@@ -122,6 +123,17 @@ vec2 part_scale(uvec4 header, uint part) {
   const uint first = header.y >> shift, second = header.z >> shift, third = header.w >> shift;
   if (part < 4) return vec2(first & 63u, second & 63u);
   return vec2((third & 15u) | ((first >> 2) & 48u), ((third >> 4) & 15u) | ((second >> 2) & 48u));
+}
+
+/// Four codes of e2m1 numbers as signed bytes, twice the numbers. Without the sign 0 to 3 are 0 to 3, and above, with the
+/// two lower bits x of a code, 4 + 2 x and 2 more for 7.
+uint doubled_e2m1(uint codes) {
+  const uint size = codes & 0x07070707u, is_above = (size >> 2) & 0x01010101u;
+  const uint x = size & (is_above * 3);
+  const uint value = size + x + ((x & (x >> 1) & 0x01010101u) << 1);
+  const uint negative = ((codes >> 3) & 0x01010101u) * 255;
+  // positive - negative, no borrow across bytes
+  return (((value & ~negative) | 0x80808080u) - (value & negative)) ^ 0x80808080u;
 }
 
 /// Not for the plain encodings.
@@ -143,6 +155,9 @@ ByteBlock unpack_bytes(RawBlock raw, uint block) {
       result.words[m] = raw.units[0][m] & 0x0f0f0f0fu;
       result.words[m + 4] = (raw.units[0][m] >> 4) & 0x0f0f0f0fu;
     }
+  }
+  if (ENCODING == kEncodingMxfp4) {
+    [[unroll]] for (uint m = 0; m < 8; ++m) result.words[m] = doubled_e2m1(result.words[m]);
   }
   if (ENCODING == kEncodingQ5_0 || ENCODING == kEncodingQ5_1 || ENCODING == kEncodingQ5_K) {
     [[unroll]] for (uint m = 0; m < 8; ++m) result.words[m] |= ((raw.extra.x >> m) & 0x01010101u) << 4;

@@ -8,6 +8,8 @@ use crate::tokenizer::{Tokenizer, control_table, end_ids, looks_like_control};
 use ahash::AHashMap;
 use tokenizers::models::bpe::{BPE, Merges};
 use tokenizers::normalizers::{NFC, NormalizerWrapper, Prepend, Replace, Sequence};
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::tokenizer::SplitDelimiterBehavior;
 
 /// `tokenizer.ggml.token_type`.
 const NORMAL: i32 = 1;
@@ -22,7 +24,7 @@ const MAX_MERGED_BYTES: usize = 1024;
 
 /// The metadata under `tokenizer.ggml`, borrowed from the caller.
 pub struct Vocabulary<'a> {
-    /// `model`: "gpt2" or "llama".
+    /// `model`: "gpt2", "llama" or "gemma4".
     pub kind: &'a str,
     /// `pre`; only byte-level vocabularies have a choice.
     pub pre: &'a str,
@@ -40,12 +42,17 @@ pub struct Vocabulary<'a> {
     pub add_space_prefix: Option<bool>,
 }
 
+fn is_several_lines(token: &str) -> bool {
+    token.len() > 1 && token.bytes().all(|byte| byte == b'\n')
+}
+
 impl Vocabulary<'_> {
     pub fn build(&self) -> Result<Tokenizer> {
         self.check()?;
         match self.kind {
             "gpt2" => self.build_byte_level(),
             "llama" => self.build_sentencepiece(),
+            "gemma4" => self.build_gemma4(),
             other => Err(unsupported(format!("the vocabulary's model '{other}' is not known"))),
         }
     }
@@ -80,22 +87,7 @@ impl Vocabulary<'_> {
     fn build_byte_level(&self) -> Result<Tokenizer> {
         let pre_tokenizer = pre_tokenizers::by_name(self.pre)?;
         let vocabulary = self.model_vocabulary();
-        let mut merges = Merges::with_capacity(self.merges.len());
-        let mut merged = String::new();
-        for (rank, merge) in self.merges.iter().enumerate() {
-            // The first character may be a space in vocabularies that are not spelled by GPT-2's table.
-            let first = merge.chars().next().map_or(0, char::len_utf8);
-            let Some(space) = merge[first..].find(' ') else {
-                return Err(corrupt(format!("merge {rank} of the vocabulary is not two tokens: '{merge}'")));
-            };
-            let (left, right) = (&merge[..first + space], &merge[first + space + 1..]);
-            merged.clear();
-            merged.push_str(left);
-            merged.push_str(right);
-            if [left, right, &merged].iter().all(|&part| vocabulary.contains_key(part)) {
-                merges.push((left.to_owned(), right.to_owned()));
-            }
-        }
+        let merges = self.merges_of_file(&vocabulary)?;
         let model = BPE::builder()
             .vocab_and_merges(vocabulary, merges)
             .ignore_merges(pre_tokenizer.ignore_merges)
@@ -117,12 +109,7 @@ impl Vocabulary<'_> {
         }
         let vocabulary = self.model_vocabulary();
         let merges = self.merges_from_scores(&vocabulary);
-        let mut builder = BPE::builder().vocab_and_merges(vocabulary, merges).byte_fallback(true).fuse_unk(true);
-        if let Some(unknown) = self.unknown {
-            builder = builder.unk_token(self.tokens[unknown as usize].to_owned());
-        }
-        let model = builder.build().map_err(|error| corrupt(format!("the vocabulary cannot be used: {error}")))?;
-        let mut pipeline = tokenizers::Tokenizer::new(model);
+        let mut pipeline = self.pipeline_with_byte_fallback(vocabulary, merges)?;
         let add_space_prefix = self.add_space_prefix.unwrap_or(true);
         let mut steps: Vec<NormalizerWrapper> = Vec::new();
         if add_space_prefix {
@@ -137,6 +124,58 @@ impl Vocabulary<'_> {
             ..Spelling::default()
         };
         self.assemble(pipeline, spelling, true)
+    }
+
+    /// Gemma 4's: spelled as SentencePiece spells, with merges of its own. Texts are cut at runs of line feeds, which
+    /// merges do not cross; such a run is one token where there is one (llama.cpp's LLAMA_VOCAB_PRE_TYPE_GEMMA4).
+    fn build_gemma4(&self) -> Result<Tokenizer> {
+        let vocabulary = self.model_vocabulary();
+        let merges = self.merges_of_file(&vocabulary)?;
+        let mut pipeline = self.pipeline_with_byte_fallback(vocabulary, merges)?;
+        pipeline.with_normalizer(Some(Replace::new(" ", META_SPACE).map_err(internal)?)).map_err(internal)?;
+        let lines = SplitPattern::Regex(r"\n+".to_owned());
+        pipeline
+            .with_pre_tokenizer(Some(Split::new(lines, SplitDelimiterBehavior::Isolated, false).map_err(internal)?));
+        let spelling = Spelling {
+            byte_fallback: true,
+            replacements: vec![(META_SPACE.to_owned(), " ".to_owned())],
+            ..Spelling::default()
+        };
+        self.assemble(pipeline, spelling, true)
+    }
+
+    fn pipeline_with_byte_fallback(
+        &self,
+        vocabulary: AHashMap<String, u32>,
+        merges: Merges,
+    ) -> Result<tokenizers::Tokenizer> {
+        let mut builder = BPE::builder().vocab_and_merges(vocabulary, merges).byte_fallback(true).fuse_unk(true);
+        if let Some(unknown) = self.unknown {
+            builder = builder.unk_token(self.tokens[unknown as usize].to_owned());
+        }
+        let model = builder.build().map_err(|error| corrupt(format!("the vocabulary cannot be used: {error}")))?;
+        Ok(tokenizers::Tokenizer::new(model))
+    }
+
+    /// The file's merges of tokens that the model may produce.
+    fn merges_of_file(&self, vocabulary: &AHashMap<String, u32>) -> Result<Merges> {
+        let mut merges = Merges::with_capacity(self.merges.len());
+        let mut merged = String::new();
+        for (rank, merge) in self.merges.iter().enumerate() {
+            // The first character may be a space in vocabularies that are not spelled by GPT-2's table.
+            let first = merge.chars().next().map_or(0, char::len_utf8);
+            let Some(space) = merge[first..].find(' ') else {
+                return Err(corrupt(format!("merge {rank} of the vocabulary is not two tokens: '{merge}'")));
+            };
+            let (left, right) = (&merge[..first + space], &merge[first + space + 1..]);
+            merged.clear();
+            merged.push_str(left);
+            merged.push_str(right);
+            if [left, right, &merged].iter().all(|&part| vocabulary.contains_key(part)) {
+                merges.push((left.to_owned(), right.to_owned()));
+            }
+        }
+        Ok(merges)
     }
 
     /// The tokens that the model may produce: all but the control tokens, which no text can reach.
@@ -197,6 +236,7 @@ impl Vocabulary<'_> {
                     normalized.push(AddedToken { text: token.replace(' ', META_SPACE), ..added });
                 }
                 USER_DEFINED => literal.push(added),
+                NORMAL if self.kind == "gemma4" && is_several_lines(token) => literal.push(added),
                 _ => continue,
             }
             id_of_added.entry((*token).to_owned()).or_insert(id as u32);
