@@ -16,6 +16,8 @@ layout(push_constant) uniform Arguments { AttentionArguments a; };
 const uint QUADS = HEAD_DIM / 4;
 const uint CHUNKS = HEAD_DIM / 8;  ///< of 8 dimensions, 16 bytes of f16
 const float NOTHING = -1e30;       ///< score of a key that is not seen
+/// Of results as halves: they lie between values, which are f16, and a scale that was rounded up must not bring one beyond.
+const float ATTENDED_POWER = 0.5;
 
 struct QuantizedQuad {
   uint bytes;

@@ -33,8 +33,6 @@ layout(constant_id = 21) const uint OF_POSITION = 0;
 #include "last_workgroup.glsl"
 
 const uint SUBGROUPS = THREADS / SUBGROUP;
-/// Results lie between values, which are f16, and a scale that was rounded up must not bring one beyond.
-const float ATTENDED_POWER = 0.5;
 const uint PARTS = (GROUP + HEADS - 1) / HEADS;
 const uint STRIPES = SUBGROUP / KEY_LANES;
 const uint BATCH = STRIPES * ROUNDS;
