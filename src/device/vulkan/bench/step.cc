@@ -10,7 +10,7 @@ namespace hearth::vulkan {
 namespace {
 
 /// GPUs raise their clocks only under load.
-constexpr double kWarmUpSeconds = 0.3;
+constexpr double kWarmUpSeconds = 0.6;
 
 }  // namespace
 

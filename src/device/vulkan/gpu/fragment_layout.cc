@@ -93,6 +93,17 @@ std::optional<FragmentLayout> fragment_layout(uint32_t m, uint32_t n, uint32_t k
   layout.b_lane = fields(b_bits->lane, b_field);
   layout.b_component = fields(b_bits->component, b_field);
 
+  const auto note = [&](uint32_t bit, uint32_t place) {
+    const uint32_t field = b_field(bit), kind = field >> 3;
+    uint32_t& of = kind == kInRow ? layout.of_token : kind == kInClass ? layout.of_class : layout.of_position;
+    of |= place << (4 * (field & 7));
+  };
+  constexpr uint32_t kOfComponent = 8;
+  for (uint32_t b = 0; b < b_bits->lane.size(); ++b) {
+    if (b_bits->lane[b] != 0) note(b_bits->lane[b], b);
+  }
+  for (uint32_t b = 0; b < b_bits->component.size(); ++b) note(b_bits->component[b], kOfComponent | b);
+
   // Lanes that hold the same of B must be its last ones; a piece of eight halves must be whole components of a block.
   for (size_t bit = b_bits->lane.size(); bit > 0 && b_bits->lane[bit - 1] == 0; --bit) layout.x_lanes /= 2;
   const bool whole = layout.x_components() >= 2 && (8 % layout.x_components() == 0 || layout.x_components() % 8 == 0);

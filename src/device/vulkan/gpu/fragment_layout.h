@@ -16,6 +16,9 @@ struct FragmentLayout {
   uint32_t slots = 1;    ///< rows of A of which a lane has elements
   uint32_t x_lanes = 0;  ///< with different elements of B, the first ones of a subgroup
   uint32_t a_lane = 0, a_component = 0, a_slot = 0, b_lane = 0, b_component = 0;
+  /// The other way round, for those who write B's elements (shaders/fragment_order.glsl): which bit of a lane's or a
+  /// component's number each bit of a token's, a class's and a position's is.
+  uint32_t of_token = 0, of_class = 0, of_position = 0;
 
   uint32_t x_components() const { return k * n / x_lanes; }  ///< of a lane in B
   bool operator==(const FragmentLayout&) const = default;

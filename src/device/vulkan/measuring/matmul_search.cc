@@ -1,5 +1,7 @@
 #include "device/vulkan/measuring/matmul_search.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <concepts>
 
@@ -62,8 +64,9 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
   }
   if (path == MatmulPath::tiled) return {};
   if (path == MatmulPath::fragments) {
-    std::vector<TuningAxis> axes = {{"fragments.strips", {1, 2, 4}},
-                                    {"fragments.teams", {4, 8, 12, 16}},
+    const std::string many = tokens > 64 ? "many_" : "";
+    std::vector<TuningAxis> axes = {{fmt::format("fragments.{}strips", many), {1, 2, 4}},
+                                    {fmt::format("fragments.{}teams", many), {2, 4, 6, 8, 12, 16}},
                                     {"fragments.row_parts", {1, 2, 4}},
                                     {"fragments.ahead", {0, 1}}};
     if (tokens > 8) axes.push_back({"fragments.matrix_tokens", {8, 16}});

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <future>
 #include <limits>
 #include <optional>
 #include <set>
@@ -82,6 +83,7 @@ class MatmulTuner {
   MatmulTrial trial(const TuningTarget& target, uint32_t tokens, const TuningChanges& changes) const;
   Result<void> prepare();
   Result<void> warm_up();
+  Result<void> compile(const std::set<PipelineKey>& keys);
   Result<void> step(std::vector<Work>& works);
   Result<std::vector<size_t>> choose_new(Work& work, std::set<PipelineKey>& keys);
   Result<void> measure(Work& work, const std::vector<size_t>& chosen);
@@ -111,6 +113,10 @@ std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint3
   starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
   starts.push_back(force_path(MatmulPath::matrix));
   if (tokens >= kLeastFragmentTokens) starts.push_back(force_path(MatmulPath::fragments));
+  if (tokens >= kLeastFragmentTokens && tokens <= MatmulTunings::kLastOwnKernel) {  // quicker where rows are many
+    starts.push_back(force_path(MatmulPath::fragments));
+    starts.back()["fragments.strips"] = 2, starts.back()["fragments.teams"] = 4;
+  }
   if (!few) {
     starts.push_back(force_path(MatmulPath::decoded_matrix));
     starts.push_back(force_path(MatmulPath::workgroup_matrix));
@@ -213,7 +219,7 @@ Result<void> MatmulTuner::step(std::vector<Work>& works) {
     if (!candidates) return pass_on(candidates);
     chosen.push_back(std::move(*candidates));
   }
-  if (auto made = pipelines_->prepare(keys); !made) return made;
+  if (auto made = compile(keys); !made) return made;
   // However short the time, the first step is taken whole: every start gets further than the one before.
   const bool first = std::exchange(is_first_step_, false);
   for (size_t i = 0; i < works.size() && (first || !late()); ++i) {
@@ -233,6 +239,17 @@ Result<void> MatmulTuner::prepare() {
   if (auto warm = warm_up(); !warm) return warm;
   begin_ = Clock::now();
   return {};
+}
+
+/// The GPU goes on working meanwhile: one that idles for a second while drivers compile is slow for the next.
+Result<void> MatmulTuner::compile(const std::set<PipelineKey>& keys) {
+  if (gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return pipelines_->prepare(keys);
+  const std::array trials = {trial(targets_.front(), 1, {})};
+  auto made = std::async(std::launch::async, [&] { return pipelines_->prepare(keys); });
+  while (made.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    if (auto ran = timer_->time(trials, 16, 0); !ran) return made.wait(), pass_on(ran);
+  }
+  return made.get();
 }
 
 Result<void> MatmulTuner::warm_up() {

@@ -84,9 +84,9 @@ Result<void> TrialTimer::record_inputs(const MatmulTrial& trial, VkCommandBuffer
   const RecorderContext context = program_->context(tunings);
   StepRecorder recorder(context, bucket, untimed);
   for (const uint32_t operation : trial.operations) {
-    const auto& op = recording.operations[operation];
-    if (filled.erase(activations.place(product_of(op)->in).floats) == 0) continue;
-    if (auto done = recorder.record_input_of(op); !done) return done;
+    const TensorId in = product_of(recording.operations[operation])->in;
+    if (filled.erase(activations.place(in).floats) == 0) continue;
+    if (auto done = recorder.record_input_of(operation); !done) return done;
   }
   return {};
 }

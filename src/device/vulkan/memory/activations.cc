@@ -8,6 +8,7 @@
 
 #include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/gpu/divide_up.h"
+#include "device/vulkan/shaders/layout.h"
 
 namespace hearth::vulkan {
 namespace {
@@ -139,8 +140,11 @@ Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording
     total = std::max(total, place.end);
   }
   const auto add_halves = [&](uint64_t row_bytes) {
-    const uint64_t scales = total + align(most_rows * row_bytes);
-    const HalvesPlace place = {.halves = total, .scales = scales, .end = scales + align(most_rows * 4)};
+    const uint64_t scales = total + align(most_rows * row_bytes), numbers = align(most_rows * 4);
+    const HalvesPlace place = {.halves = total,
+                               .scales = scales,
+                               .largest = scales + numbers,
+                               .end = scales + numbers + align(most_rows * shared::kLargestStride * 4)};
     total = place.end;
     return place;
   };

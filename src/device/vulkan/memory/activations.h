@@ -22,7 +22,7 @@ struct ActivationPlace {
 /// Where the input of the matmul at hand lies as halves (shaders/layout.h), sums of two or made from bytes: made by the
 /// matmul itself, so that all share one place of each kind.
 struct HalvesPlace {
-  uint64_t halves = 0, scales = 0, end = 0;  ///< offsets in the arena
+  uint64_t halves = 0, scales = 0, largest = 0, end = 0;  ///< offsets in the arena; the last but one for quantize.comp
 };
 
 /// Likewise as floats where rows are not whole blocks.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "device/vulkan/gpu/cooperative_matrices.h"
@@ -167,6 +168,9 @@ Result<void> Weights::write_to_run(WeightRun& run, NumberFormat from, uint32_t f
 Result<VectorId> Weights::upload_vector(const std::string&, std::span<const float> values) {
   const size_t number = vector_arena_.reserve(std::max<size_t>(values.size_bytes(), 1));
   pending_vectors_.emplace_back(values.begin(), values.end());
+  float largest = 0;
+  for (const float value : values) largest = std::max(largest, std::abs(value));
+  largest_.push_back(largest);
   return VectorId{static_cast<uint32_t>(number)};
 }
 

@@ -48,6 +48,8 @@ class Weights {
   std::span<const Matrix> matrices() const { return matrices_; }
   const Slice& slice(const WeightRun& run) const { return matrix_arena_.slice(run.slice); }
   const Slice& vector(VectorId id) const { return vector_arena_.slice(id.index); }
+  /// The largest of a vector's values, without their signs.
+  float largest(VectorId id) const { return largest_[id.index]; }
   BufferPool& pool() const { return pool_; }
   uint64_t bytes() const { return matrix_arena_.reserved_bytes() + vector_arena_.reserved_bytes(); }
 
@@ -63,6 +65,7 @@ class Weights {
   Gpu& gpu_;
   std::vector<Matrix> matrices_;
   std::vector<std::vector<float>> pending_vectors_;  // not yet on the device
+  std::vector<float> largest_;                       // of each vector
   size_t vector_count_ = 0;                          // on the device
   std::mutex commit_mutex_, layout_mutex_;
   Arena matrix_arena_, vector_arena_;

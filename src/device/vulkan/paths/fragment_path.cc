@@ -7,10 +7,12 @@ namespace hearth::vulkan {
 namespace {
 
 /// Sums of a lane in registers, beside two groups of weights.
-constexpr uint32_t kMostSums = 64;
+constexpr uint32_t kMostSums = 128;
 constexpr uint32_t kMostTileTokens = 64;
+/// That strips leave beyond so many tokens: two and more for each processor of a large card (H200).
+constexpr uint32_t kLeastWorkgroups = 512;
 /// Blocks of a lane in a group, of each of two groups.
-constexpr uint32_t kMostBlocks = 8;
+constexpr uint32_t kMostBlocks = 16;
 
 uint32_t padded(uint32_t tokens, uint32_t n) { return divide_up(tokens, n) * n; }
 
@@ -48,11 +50,17 @@ std::optional<FragmentPlan> plan_fragments(const GpuProperties& gpu, const Tunin
   FragmentTuning& t = plan.tuning;
   const uint32_t m = fragments->m, n = fragments->n, lanes = gpu.subgroup_size;
   const uint32_t most_subgroups = gpu.max_workgroup_threads / lanes;
+  const bool many = tokens > kMostTileTokens;
+  if (many) t.strips = t.many_strips, t.teams = t.many_teams;
   t.tile_tokens = std::clamp(std::min(t.tile_tokens, padded(tokens, n)), n, kMostTileTokens);
   plan.token_tiles = t.tile_tokens / n;
   const auto sums = [&] { return matrices * t.strips * m * plan.token_tiles * n / lanes; };
   t.strips = std::max(t.strips, 1U);
   while (t.strips > 1 && (sums() > kMostSums || matrices * t.strips * fragments->slots > kMostBlocks)) t.strips /= 2;
+  const auto workgroups = [&] {
+    return divide_up(layout.rows, t.strips * m) * divide_up(tokens, plan.token_tiles * n);
+  };
+  while (many && t.strips > 1 && workgroups() < kLeastWorkgroups) t.strips /= 2;
   while (plan.token_tiles > 1 && sums() > kMostSums) plan.token_tiles = divide_up(plan.token_tiles, 2);
   const uint32_t groups = fragment_groups(*fragments, layout.blocks());
   t.teams = std::clamp(t.teams / matrices, 1U, std::min(groups, most_subgroups));

@@ -55,6 +55,8 @@ constexpr void visit_fields(T& t, Visit&& visit) {
   visit("ahead", t.ahead);
   visit("matrix_tokens", t.matrix_tokens);
   visit("tile_tokens", t.tile_tokens);
+  visit("many_teams", t.many_teams);
+  visit("many_strips", t.many_strips);
 }
 
 /// Those that decide how matmuls run, which are measured for each shape.

@@ -20,7 +20,7 @@ Result<void> VulkanProgram::record_operations(std::span<const uint32_t> operatio
                                               const Tuning& matmuls, CommandRecorder& commands) {
   const MatmulTunings tunings(matmuls);
   const RecorderContext context = this->context(tunings);
-  StepRecorder recorder(context, bucket_of_rows(rows), commands);
+  StepRecorder recorder(context, bucket_of_rows(rows), commands, true);
   for (const uint32_t operation : operations) {
     if (auto done = recorder.record(operation, operation + 1); !done) return done;
   }

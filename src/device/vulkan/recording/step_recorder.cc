@@ -13,6 +13,7 @@ namespace hearth::vulkan {
 Result<void> StepRecorder::record(size_t first, size_t end) {
   const auto& operations = c_.recording.operations;
   for (size_t i = first; i < end; ++i) {
+    now_ = i;
     commands_.begin_operation(static_cast<uint32_t>(i));
     const uint32_t rows = rows_of(c_.recording, operations[i]) == Rows::logits ? bucket_.logit_rows : bucket_.tokens;
     if (rows == 0) continue;
@@ -40,16 +41,23 @@ Access StepRecorder::cache_access(uint32_t layer) const {
   return {slice.address(), slice.address() + slice.bytes};
 }
 
-Result<void> StepRecorder::quantize(TensorId tensor) {
+Result<void> StepRecorder::quantize(TensorId tensor, const std::optional<FragmentLayout>& order) {
+  const HalvesPlace& to = c_.activations.halved_bytes();
+  const VkDeviceAddress arena = c_.activations.address();
   const shared::QuantizeArguments arguments = {.step = c_.step.header(),
                                                .source = floats(tensor),
                                                .quants = quants(tensor),
                                                .pairs = pairs(tensor),
+                                               .fragments = arena + to.halves,
+                                               .scales = arena + to.scales,
+                                               .largest = arena + to.largest,
                                                .width = width(tensor)};
   constexpr uint32_t kThreads = 128;
-  const PipelineKey key = {Shader::quantize, kThreads, {is_logits(tensor)}};
-  const std::array touched = {access(tensor)};
-  return commands_.dispatch(key, arguments, {rows(tensor), divide_up(width(tensor) / 4, kThreads)}, touched, touched);
+  PipelineKey key = {Shader::quantize, kThreads, {is_logits(tensor)}};
+  if (order) add_order(*order, key.constants);
+  const std::array touched = {access(tensor), access(to)};
+  const auto used = std::span(touched).first(order ? 2 : 1);
+  return commands_.dispatch(key, arguments, {rows(tensor), divide_up(width(tensor) / 4, kThreads)}, used, used);
 }
 
 StepRecorder::WholeBlocks StepRecorder::whole_blocks(TensorId tensor) const {
@@ -146,6 +154,9 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
   const uint32_t per_thread = divide_up(quads, most_threads);
   const uint32_t threads = divide_up(divide_up(quads, per_thread), lanes) * lanes;
   const bool wants_bytes = op.out && place(*op.out).needs_bytes;
+  const auto order = fragments_beside();
+  const HalvesPlace& halves = c_.activations.halved_bytes();
+  const VkDeviceAddress arena = c_.activations.address();
   const shared::AddNormArguments arguments = {.step = c_.step.header(),
                                               .residual = floats(op.residual),
                                               .branch = op.branch ? floats(*op.branch) : 0,
@@ -155,16 +166,21 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
                                               .result = op.out ? floats(*op.out) : 0,
                                               .result_quants = wants_bytes ? quants(*op.out) : 0,
                                               .result_pairs = wants_bytes ? pairs(*op.out) : 0,
+                                              .fragments = arena + halves.halves,
+                                              .scales = arena + halves.scales,
+                                              .largest = arena + halves.largest,
                                               .width = row_width,
                                               .branch_scale = op.branch_scale,
                                               .epsilon = op.epsilon,
                                               .residual_scale = op.residual_scale,
-                                              .parts = parts};
-  const PipelineKey key = {Shader::add_norm,
-                           threads,
-                           {per_thread, op.branch.has_value(), op.post_norm.has_value(), op.norm.has_value(),
-                            op.out && place(*op.out).needs_floats, wants_bytes, is_logits(op.residual),
-                            op.kind == NormKind::layer, op.norm_bias.has_value(), parts > 1, op.residual_scale != 1}};
+                                              .parts = parts,
+                                              .power = order ? power_of_norm(op) : 1.0F};
+  PipelineKey key = {Shader::add_norm,
+                     threads,
+                     {per_thread, op.branch.has_value(), op.post_norm.has_value(), op.norm.has_value(),
+                      op.out && place(*op.out).needs_floats, wants_bytes, is_logits(op.residual),
+                      op.kind == NormKind::layer, op.norm_bias.has_value(), parts > 1, op.residual_scale != 1}};
+  if (order) add_order(*order, key.constants);
   std::vector<Access> reads = {access(op.residual)};
   std::vector<Access> writes;
   if (op.branch) {
@@ -172,6 +188,7 @@ Result<void> StepRecorder::emit(const AddNorm& op) {
     writes.push_back(access(op.residual));
   }
   if (op.norm) writes.push_back(access(*op.out));
+  if (order) writes.push_back(access(halves));
   if (auto done = commands_.dispatch(key, arguments, {rows(op.residual) * parts}, reads, writes); !done) return done;
   // Where no norm stands before a part, that reads the residual itself.
   return op.branch && place(op.residual).needs_bytes ? quantize(op.residual) : Result<void>{};

@@ -80,14 +80,15 @@ uint32_t function_constant(Activation activation);
 /// Records the operations of one bucket. One file for matmuls, one for attention, one for candidates, one for the rest.
 class StepRecorder {
  public:
-  StepRecorder(const RecorderContext& context, const Bucket& bucket, CommandRecorder& commands)
-      : c_(context), bucket_(bucket), commands_(commands) {}
+  /// `alone`: operations are recorded without those that make what they read; record_input_of takes their place.
+  StepRecorder(const RecorderContext& context, const Bucket& bucket, CommandRecorder& commands, bool alone = false)
+      : c_(context), bucket_(bucket), commands_(commands), alone_(alone) {}
 
   /// Puts the recording's inputs, whose floats are in place, into the other forms that operations read.
   Result<void> record_inputs();
 
-  /// Puts the input of a matmul, whose floats are in place, into bytes if it is read as such.
-  Result<void> record_input_of(const Operation& operation);
+  /// Puts the input of matmul `operation`, whose floats are in place, into the forms that it finds in a step.
+  Result<void> record_input_of(size_t operation);
 
   /// Records the operations [first, end) of the recording.
   Result<void> record(size_t first, size_t end);
@@ -101,7 +102,8 @@ class StepRecorder {
   Result<void> emit(const AddNorm& op);
   Result<void> emit(const Activate& op);
   Result<void> emit(const SelectRows& op);
-  Result<void> quantize(TensorId tensor);
+  /// With `order` also to halves, by the largest values that gate and up have left.
+  Result<void> quantize(TensorId tensor, const std::optional<FragmentLayout>& order = {});
   /// A matmul's input as float32 rows of whole blocks, which pad_rows makes where the tensor's are not.
   struct WholeBlocks {
     VkDeviceAddress floats = 0;
@@ -114,6 +116,20 @@ class StepRecorder {
   Result<void> split(TensorId tensor);
   Result<void> halve_bytes(TensorId tensor);
   Result<void> make_fragments(TensorId tensor, const Tuning& tuning);
+
+  // step_recorder_fragments.cc
+  /// What the operation at hand makes beside its result: the same in the order of lanes for the matmul that reads it
+  /// next. Nothing where that reads something else, or the operation cannot make it.
+  std::optional<FragmentLayout> fragments_beside() const { return alone_ ? std::nullopt : fragments_beside(now_); }
+  std::optional<FragmentLayout> fragments_beside(size_t operation) const;
+  /// Whether an earlier operation has put the input of matmul `operation` into the order of lanes.
+  bool has_fragments(size_t operation) const;
+  std::optional<FragmentLayout> fragments_of_product(size_t operation) const;
+  std::optional<size_t> maker_of(size_t operation, TensorId tensor) const;
+  bool can_order(const Operation& operation, size_t index) const;
+  /// The power of two that keeps a norm's results within f16's range, whatever it reads.
+  float power_of_norm(const AddNorm& op) const;
+  static void add_order(const FragmentLayout& layout, std::vector<uint32_t>& constants);
 
   // step_recorder_experts.cc
   Result<void> emit(const ChooseExperts& op);
@@ -213,6 +229,8 @@ class StepRecorder {
   const RecorderContext& c_;
   Bucket bucket_;
   CommandRecorder& commands_;
+  const bool alone_;
+  size_t now_ = 0;  ///< the operation at hand
 };
 
 }  // namespace hearth::vulkan

@@ -101,7 +101,9 @@ shared::AttentionArguments StepRecorder::attention_arguments(const Attention& op
           .scale = op.scale,
           .softcap = op.softcap,
           .window = op.window | (op.chunked ? shared::kWindowIsChunk : 0),
-          .splits = 1};
+          .splits = 1,
+          .fragments = distance(result, c_.activations.address() + c_.activations.halved_bytes().halves, 8),
+          .fragment_scales = distance(result, c_.activations.address() + c_.activations.halved_bytes().scales, 4)};
 }
 
 /// The first constants of every attention shader, then `more`.
@@ -137,11 +139,13 @@ Result<void> StepRecorder::attend_few(const Attention& op, const RopeAndStore* r
     writes.push_back({c_.scratch.partials, c_.scratch.partials + c_.scratch.partial_bytes});
     writes.push_back(c_.scratch.counter_access());
   }
-  const PipelineKey key = {
-      Shader::attention_few, few.subgroups * c_.gpu.properties().subgroup_size,
-      attention_constants(
-          op, {few.heads, few.key_lanes, few.rounds, few.split_keys, rope != nullptr, rope != nullptr && rope->q_norm,
-               rope != nullptr && rope->k_norm, rope != nullptr && is_interleaved(*rope)})};
+  const auto order = fragments_beside();
+  if (order) writes.push_back(access(c_.activations.halved_bytes()));
+  PipelineKey key = {Shader::attention_few, few.subgroups * c_.gpu.properties().subgroup_size,
+                     attention_constants(op, {few.heads, few.key_lanes, few.rounds, few.split_keys, rope != nullptr,
+                                              rope != nullptr && rope->q_norm, rope != nullptr && rope->k_norm,
+                                              rope != nullptr && is_interleaved(*rope)})};
+  if (order) add_order(*order, key.constants);
   return commands_.dispatch(key, arguments, {singles, op.kv_heads * few.parts, few.splits}, reads, writes);
 }
 

@@ -37,8 +37,10 @@ std::vector<uint32_t> workgroup_matrix_constants(const WorkgroupMatrixPlan& plan
 std::vector<uint32_t> fragment_constants(const FragmentPlan& plan, uint32_t encoding) {
   const FragmentTuning& t = plan.tuning;
   const FragmentLayout& l = plan.layout;
-  return {encoding, t.strips,  plan.token_tiles, t.teams,   t.ahead,  l.m,           l.n,
-          l.k,      l.classes, l.slots,          l.x_lanes, l.a_lane, l.a_component, l.a_slot};
+  // Four rows at once in the end are quicker, but for several matrices of 8 tokens (H200).
+  const uint32_t width = l.m % 4 == 0 && (l.n >= 16 || plan.token_tiles == 1) ? 4 : 1;
+  return {encoding,  t.strips, plan.token_tiles, t.teams,  t.ahead,       l.m,      l.n,  l.k,
+          l.classes, l.slots,  l.x_lanes,        l.a_lane, l.a_component, l.a_slot, width};
 }
 
 /// The shaders of one kind of matmul for many tokens.
@@ -87,9 +89,13 @@ StepRecorder::Multiplication StepRecorder::multiplication(const Linear& op) cons
           .bias = op.bias};
 }
 
-Result<void> StepRecorder::record_input_of(const Operation& operation) {
-  const TensorId in = product_of(operation)->in;
-  return place(in).needs_bytes ? quantize(in) : Result<void>{};
+Result<void> StepRecorder::record_input_of(size_t operation) {
+  const TensorId in = product_of(c_.recording.operations[operation])->in;
+  if (place(in).needs_bytes) {
+    if (auto done = quantize(in); !done) return done;
+  }
+  if (!fragments_of_product(operation) || !has_fragments(operation)) return {};
+  return make_fragments(in, c_.matmuls.of(shape(c_.recording.operations[operation]), rows(in)));
 }
 
 Result<void> StepRecorder::emit(const Linear& op) {
@@ -135,7 +141,7 @@ StepRecorder::InputForm StepRecorder::input_form(TensorId in, Form form) const {
 }
 
 Result<void> StepRecorder::make_form(TensorId in, Form form, const Tuning& tuning) {
-  if (form == Form::fragments) return make_fragments(in, tuning);
+  if (form == Form::fragments) return has_fragments(now_) ? Result<void>{} : make_fragments(in, tuning);
   if (form == Form::split) return split(in);
   return form == Form::halved_bytes ? halve_bytes(in) : Result<void>{};
 }
@@ -271,9 +277,12 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   const std::array reads = {in.access};
   const std::array writes = {access(op.out)};
   if (rows(op.in) > tuning.few_tokens_limit || form == Form::fragments) {
-    const MatmulLaunch launch = many_tokens_launch(tuning, layout, 2, op.in, activation);
+    MatmulLaunch launch = many_tokens_launch(tuning, layout, 2, op.in, activation);
+    const auto order = fragments_beside();
+    if (form == Form::fragments) launch.key.constants.push_back(order.has_value());
+    arguments.largest = c_.activations.address() + c_.activations.halved_bytes().largest;
     if (auto done = commands_.dispatch(launch.key, arguments, launch.groups, reads, writes); !done) return done;
-    return wants_bytes ? quantize(op.out) : Result<void>{};
+    return wants_bytes ? quantize(op.out, order) : Result<void>{};
   }
 
   const uint32_t tokens = workgroup_tokens(tuning, rows(op.in));

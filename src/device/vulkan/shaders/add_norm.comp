@@ -13,6 +13,15 @@ layout(constant_id = 9) const bool LAYER_NORM = false;
 layout(constant_id = 10) const bool HAS_NORM_BIAS = false;
 layout(constant_id = 11) const bool IN_PARTS = false;  ///< several rows of these are one of the tensors
 layout(constant_id = 12) const bool SCALES_RESIDUAL = false;
+layout(constant_id = 13) const uint FRAGMENT_N = 0;  ///< and what follows: fragment_order.glsl
+layout(constant_id = 14) const uint FRAGMENT_K = 16;
+layout(constant_id = 15) const uint FRAGMENT_CLASSES = 4;
+layout(constant_id = 16) const uint FRAGMENT_LANES = 32;
+layout(constant_id = 17) const uint OF_TOKEN = 0;
+layout(constant_id = 18) const uint OF_CLASS = 0;
+layout(constant_id = 19) const uint OF_POSITION = 0;
+#include "fragment_order.glsl"
+#include "halves.glsl"
 #include "quantize.glsl"
 
 layout(push_constant) uniform Arguments { AddNormArguments a; };
@@ -79,6 +88,10 @@ void main() {
   }
   if (!HAS_NORM) return;
 
+  if (FRAGMENT_N > 0 && thread_index() == 0) {
+    a.scales.v[row] = inverse_of_power(a.power);
+    a.largest.v[row * kLargestStride] = 0;
+  }
   const float factor = norm_factor(residual, 2);
   [[unroll]] for (uint i = 0; i < QUADS; ++i) {
     const uint quad = i * THREADS + thread_index();
@@ -91,6 +104,7 @@ void main() {
       if (quad < quads) {
         a.result_quants.v[row * quads + quad] = bytes;
         if (quad % 8 == 0) a.result_pairs.v[(row * quads + quad) / 8] = pair;
+        if (FRAGMENT_N > 0) store_bytes_in_order(a.fragments, 0, row, quads / 8, quad, bytes, pair.x * a.power);
       }
     }
   }

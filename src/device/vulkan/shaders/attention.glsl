@@ -16,6 +16,13 @@ layout(push_constant) uniform Arguments { AttentionArguments a; };
 const uint QUADS = HEAD_DIM / 4;
 const uint CHUNKS = HEAD_DIM / 8;  ///< of 8 dimensions, 16 bytes of f16
 const float NOTHING = -1e30;       ///< score of a key that is not seen
+/// Of results as halves: they lie between values, which are f16, and a scale that was rounded up must not bring one beyond.
+const float ATTENDED_POWER = 0.5;
+
+struct QuantizedQuad {
+  uint bytes;
+  float scale;
+};
 
 vec4 wide(uint low, uint high) { return vec4(unpackHalf2x16(low), unpackHalf2x16(high)); }
 
@@ -45,16 +52,19 @@ float normalization(float top, float denominator, uint head) {
   return factor / (denominator * factor + exp(sink - higher));
 }
 
-/// Eight neighbouring lanes hold a block of 32 values and call this together.
-void write_quad(bool exists, uint token, uint head, uint quad, vec4 value) {
+/// Eight neighbouring lanes hold a block of 32 values and call this together. Returns the bytes, if there are any.
+QuantizedQuad write_quad(bool exists, uint token, uint head, uint quad, vec4 value) {
   const uint at = (token * a.kv_heads * GROUP + head) * QUADS + quad;
   if (FLOAT_RESULT && exists) Vec4s(a.result).v[at] = value;
+  QuantizedQuad quad_of = QuantizedQuad(0, 0);
   if (QUANTIZED_RESULT) {
     vec2 pair;
     const uint bytes = quantize_quad(value, pair);
+    quad_of = QuantizedQuad(bytes, pair.x);
     if (exists) {
       Uints(a.result).v[a.result_quants + at] = bytes;
       if (at % 8 == 0) Vec2s(a.result).v[a.result_pairs + at / 8] = pair;
     }
   }
+  return quad_of;
 }

@@ -20,6 +20,15 @@ layout(constant_id = 11) const bool FUSED = false;
 layout(constant_id = 12) const bool Q_NORM = false;
 layout(constant_id = 13) const bool K_NORM = false;
 layout(constant_id = 14) const bool INTERLEAVED = false;
+layout(constant_id = 15) const uint FRAGMENT_N = 0;  ///< and what follows: fragment_order.glsl
+layout(constant_id = 16) const uint FRAGMENT_K = 16;
+layout(constant_id = 17) const uint FRAGMENT_CLASSES = 4;
+layout(constant_id = 18) const uint FRAGMENT_LANES = 32;
+layout(constant_id = 19) const uint OF_TOKEN = 0;
+layout(constant_id = 20) const uint OF_CLASS = 0;
+layout(constant_id = 21) const uint OF_POSITION = 0;
+#include "fragment_order.glsl"
+#include "halves.glsl"
 #include "rope.glsl"
 #include "last_workgroup.glsl"
 
@@ -325,7 +334,13 @@ void write_result(AttentionTile tile, uint kv_head, uint part) {
     const bool exists = i < quads && part * HEADS + h < GROUP;
     const uint head = kv_head * GROUP + min(part * HEADS + h, GROUP - 1);
     const Sum sum = combine(h, quad);
-    write_quad(exists, tile.first_row, head, quad, sum.value * normalization(sum.top, sum.denominator, head));
+    const QuantizedQuad quantized =
+        write_quad(exists, tile.first_row, head, quad, sum.value * normalization(sum.top, sum.denominator, head));
+    if (FRAGMENT_N == 0 || !exists) continue;
+    const uint blocks = a.kv_heads * GROUP * HEAD_DIM / 32;
+    store_bytes_in_order(Uvec2s(a.result), a.fragments, tile.first_row, blocks, head * QUADS + quad, quantized.bytes,
+                         quantized.scale * ATTENDED_POWER);
+    if (head == 0 && quad == 0) a.result.v[a.fragment_scales + tile.first_row] = 1 / ATTENDED_POWER;
   }
 }
 

@@ -27,6 +27,7 @@ layout(constant_id = 12) const uint X_LANES = 32;  ///< with different elements 
 layout(constant_id = 13) const uint A_LANE = 0;
 layout(constant_id = 14) const uint A_COMPONENT = 0;
 layout(constant_id = 15) const uint A_SLOT = 0;  ///< rows of a lane
+layout(constant_id = 16) const uint WIDTH = 4;   ///< neighbouring rows of a token that a thread adds up at once: 1 or 4
 const bool FIXED_ORDER = false;
 
 #include "fragment_layout.glsl"
@@ -51,7 +52,9 @@ const bool PAIRS = (A_COMPONENT & 31) == IN_POSITION << 3;
 #define Vectors coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB>
 #define Sums coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 
-shared float scratch[MATRICES * SUBGROUPS * M * N];
+const uint SCRATCH = MATRICES * SUBGROUPS * M * N;
+shared vec4 scratch_quads[WIDTH == 4 ? SCRATCH / 4 : 1];
+shared float scratch[WIDTH == 4 ? 1 : SCRATCH];
 
 Sums sums[ROW_TILES * TOKEN_TILES];
 RawBlock group_blocks[2 * BLOCKS];  ///< of two groups in turn
@@ -187,32 +190,60 @@ void multiply_fragments(WeightMatrix m[MATRICES], Uvec4sIn x_fragments) {
   }
 }
 
-/// Elements of the workgroup's results, one strip and tile of tokens of each of its row parts after another: hands the sums on
-/// through shared memory. Call them from every thread, between barriers.
-const uint ELEMENTS = ROW_PARTS * M * N;
+/// The workgroup's results, one strip and tile of tokens of each of its row parts after another, WIDTH rows of a token each:
+/// hands the sums on through shared memory. Call them from every thread, between barriers.
+const uint TOKEN_RESULTS = M / WIDTH;
+const uint TILE_RESULTS = TOKEN_RESULTS * N;
+const uint RESULTS = ROW_PARTS * TILE_RESULTS;
 
 /// An index that no compiler knows would have the sums lie in memory from the start, so each is asked for by its own.
 void share_sums(uint strip_and_tile) {
   [[unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
     if (i != strip_and_tile) continue;
     [[unroll]] for (uint matrix = 0; matrix < MATRICES; ++matrix) {
-      coopMatStore(sums[matrix * STRIPS * TOKEN_TILES + i], scratch, (matrix * SUBGROUPS + gl_SubgroupID) * M * N, M,
-                   gl_CooperativeMatrixLayoutColumnMajor);
+      const uint first = (matrix * SUBGROUPS + gl_SubgroupID) * TILE_RESULTS;
+      if (WIDTH == 4) {
+        coopMatStore(sums[matrix * STRIPS * TOKEN_TILES + i], scratch_quads, first, TOKEN_RESULTS,
+                     gl_CooperativeMatrixLayoutColumnMajor);
+      } else {
+        coopMatStore(sums[matrix * STRIPS * TOKEN_TILES + i], scratch, first, TOKEN_RESULTS,
+                     gl_CooperativeMatrixLayoutColumnMajor);
+      }
     }
   }
 }
 
-float whole_sum(uint matrix, uint element) {
-  const uint first = matrix * SUBGROUPS + element / (M * N) * TEAMS;
-  float sum = 0;
-  for (uint team = 0; team < TEAMS; ++team) sum += scratch[(first + team) * M * N + element % (M * N)];
+/// The first WIDTH are meant.
+vec4 whole_sums(uint matrix, uint result) {
+  const uint first = matrix * SUBGROUPS + result / TILE_RESULTS * TEAMS;
+  vec4 sum = vec4(0);
+  for (uint team = 0; team < TEAMS; ++team) {
+    const uint at = (first + team) * TILE_RESULTS + result % TILE_RESULTS;
+    if (WIDTH == 4) {
+      sum += scratch_quads[at];
+    } else {
+      sum.x += scratch[at];
+    }
+  }
   return sum * (1 / DECODED_POWER);
 }
 
-uint row_of(uint strip_and_tile, uint element) {
-  return first_row_of(element / (M * N)) + strip_and_tile / TOKEN_TILES * M + element % M;
+/// The first row of a result.
+uint row_of(uint strip_and_tile, uint result) {
+  return first_row_of(result / TILE_RESULTS) + strip_and_tile / TOKEN_TILES * M + result % TOKEN_RESULTS * WIDTH;
 }
 
-uint token_of(uint strip_and_tile, uint element) {
-  return (gl_WorkGroupID.x * TOKEN_TILES + strip_and_tile % TOKEN_TILES) * N + element % (M * N) / M;
+uint token_of(uint strip_and_tile, uint result) {
+  return (gl_WorkGroupID.x * TOKEN_TILES + strip_and_tile % TOKEN_TILES) * N + result % TILE_RESULTS / TOKEN_RESULTS;
+}
+
+/// Values from `at` on, of which `count` exist; four at once where all begin at a multiple of 4.
+void store_values(Floats result, uint at, uint count, bool aligned, vec4 value) {
+  if (WIDTH == 4 && aligned) {
+    Vec4s(result).v[at / 4] = value;
+    return;
+  }
+  [[unroll]] for (uint n = 0; n < WIDTH; ++n) {
+    if (n < count) result.v[at + n] = value[n];
+  }
 }

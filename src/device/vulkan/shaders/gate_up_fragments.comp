@@ -3,22 +3,32 @@
 // GateUp on cooperative matrices of f16 filled in registers, for weights in blocks: a subgroup has both sums of an output.
 #include "common.glsl"
 const uint MATRICES = 2;
-layout(constant_id = 16) const uint ACTIVATION = 0;
-layout(constant_id = 17) const bool LOGIT_ROWS = false;
+layout(constant_id = 17) const uint ACTIVATION = 0;
+layout(constant_id = 18) const bool LOGIT_ROWS = false;
+layout(constant_id = 19) const bool KEEPS_LARGEST = false;  ///< for quantize.comp
 #include "fragment_tokens.glsl"
 #include "activation.glsl"
 
 layout(push_constant) uniform Arguments { GateUpArguments a; };
 
-float output_value(uint strip_and_tile, uint element) {
-  const uint row = row_of(strip_and_tile, element);
-  const float scale = FloatsIn(a.x_pairs).v[token_of(strip_and_tile, element)];
-  float gate = whole_sum(0, element) * scale, up = whole_sum(1, element) * scale;
-  if (HAS_BIAS) {
-    gate += a.bias.v[row];
-    up += a.bias.v[a.rows + row];
+/// Neighbouring lanes whose results are rows of one token.
+const uint LANES_OF_TOKEN = TOKEN_RESULTS < SUBGROUP ? TOKEN_RESULTS : SUBGROUP;
+
+/// Of WIDTH rows.
+vec4 output_values(uint row, uint token, uint r) {
+  const float scale = FloatsIn(a.x_pairs).v[token];
+  const vec4 gates = whole_sums(0, r) * scale, ups = whole_sums(1, r) * scale;
+  vec4 values = vec4(0);
+  [[unroll]] for (uint n = 0; n < WIDTH; ++n) {
+    float gate = gates[n], up = ups[n];
+    if (HAS_BIAS) {
+      const uint safe = min(row + n, a.rows - 1);
+      gate += a.bias.v[safe];
+      up += a.bias.v[a.rows + safe];
+    }
+    values[n] = row + n < a.rows ? activate(gate) * up : 0;
   }
-  return activate(gate) * up;
+  return values;
 }
 
 void main() {
@@ -30,9 +40,19 @@ void main() {
   [[dont_unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
     share_sums(i);
     barrier();
-    for (uint e = thread_index(); e < ELEMENTS; e += THREADS) {
-      const uint row = row_of(i, e), token = token_of(i, e);
-      if (token < tokens && row < a.rows) a.result.v[token * a.rows + row] = output_value(i, e);
+    for (uint r = thread_index(); r < RESULTS; r += THREADS) {
+      const uint row = row_of(i, r), token = token_of(i, r);
+      vec4 value = vec4(0);
+      if (token < tokens && row < a.rows) {
+        value = output_values(row, token, r);
+        store_values(a.result, token * a.rows + row, a.rows - row, a.rows % 4 == 0, value);
+      }
+      if (!KEEPS_LARGEST) continue;
+      const vec4 size = abs(value);
+      float largest = max(max(size.x, size.y), max(size.z, size.w));
+      for (uint mask = 1; mask < LANES_OF_TOKEN; mask <<= 1) largest = max(largest, subgroupShuffleXor(largest, mask));
+      if (r % LANES_OF_TOKEN != 0 || token >= tokens) continue;
+      atomicMax(a.largest.v[token * kLargestStride], floatBitsToUint(largest));
     }
     barrier();
   }

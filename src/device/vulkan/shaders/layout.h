@@ -164,11 +164,15 @@ struct AddNormArguments {
   HEARTH_ADDRESS(Vec4s) result;
   HEARTH_ADDRESS(Uints) result_quants;
   HEARTH_ADDRESS(Vec2s) result_pairs;
+  HEARTH_ADDRESS(Uvec2s) fragments;  ///< the result as halves in the order of lanes, where FRAGMENT_N is not 0
+  HEARTH_ADDRESS(Floats) scales;     ///< of these
+  HEARTH_ADDRESS(Uints) largest;     ///< made 0 for gate and up, which may come next
   uint width;
   float branch_scale;
   float epsilon;
   float residual_scale;
   uint parts;  ///< of such a width in a row of the tensors
+  float power;  ///< of two, for every row
 };
 
 struct QuantizeArguments {
@@ -176,6 +180,9 @@ struct QuantizeArguments {
   HEARTH_ADDRESS(Vec4sIn) source;
   HEARTH_ADDRESS(Uints) quants;
   HEARTH_ADDRESS(Vec2s) pairs;
+  HEARTH_ADDRESS(Uvec2s) fragments;  ///< halves in the order of lanes, where FRAGMENT_N is not 0
+  HEARTH_ADDRESS(Floats) scales;     ///< of these
+  HEARTH_ADDRESS(UintsIn) largest;   ///< bits of each row's largest value
   uint width;
 };
 
@@ -208,6 +215,8 @@ struct HalveBytesArguments {
 HEARTH_CONSTANT kMostFragmentLanes = 64;
 HEARTH_CONSTANT kMostFragmentComponents = 32;
 HEARTH_CONSTANT kMostFragmentElements = 256;
+/// Words from one row's largest value to the next's: workgroups that meet in a row's word do not wait for those in others.
+HEARTH_CONSTANT kLargestStride = 32;
 /// Pieces of eight halves that a thread of make_fragments.comp makes.
 HEARTH_CONSTANT kFragmentPieces = 2;
 
@@ -243,6 +252,7 @@ struct GateUpArguments {
   HEARTH_ADDRESS(Uints) result_quants;
   HEARTH_ADDRESS(Vec2s) result_pairs;
   HEARTH_ADDRESS(FloatsIn) bias;
+  HEARTH_ADDRESS(Uints) largest;  ///< of each token's results the bits of the largest, 0 before
   uint rows;
   uint blocks;
 };
@@ -293,6 +303,8 @@ struct AttentionArguments {
   uint splits;  ///< most parts of a context
   uint pairs;   ///< that rope turns
   float epsilon;
+  uint fragments;        ///< uvec2s from `result`: it as halves in the order of lanes, where FRAGMENT_N is not 0
+  uint fragment_scales;  ///< floats from `result`
 };
 
 /// result = activation(source), value by value.
