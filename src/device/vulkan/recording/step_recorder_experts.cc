@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "device/vulkan/recording/step_recorder.h"
-#include "device/vulkan/shaders/layout.h"
+#include "device/vulkan/shaders/expert_layout.h"
 
 // Mixtures of experts, each route by itself: right on every device, without batches of an expert's rows.
 namespace hearth::vulkan {

@@ -2,6 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 // CombineExperts: value by value, routes in their order.
 #include "common.glsl"
+#include "expert_layout.h"
 layout(constant_id = 2) const uint CHOSEN = 1;
 layout(constant_id = 3) const bool HAS_SHARED = false;
 layout(constant_id = 4) const bool WEIGHTED = true;

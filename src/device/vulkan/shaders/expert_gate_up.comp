@@ -2,6 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 // ExpertGateUp: a subgroup for each output of a route.
 #include "common.glsl"
+#include "expert_layout.h"
 layout(constant_id = 2) const uint ENCODING = 1;
 layout(constant_id = 3) const uint ACTIVATION = 0;
 layout(constant_id = 4) const bool WEIGHS_INPUT = false;

@@ -2,6 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 // ExpertLinear: a subgroup for each output of a route.
 #include "common.glsl"
+#include "expert_layout.h"
 layout(constant_id = 2) const uint ENCODING = 1;
 layout(constant_id = 3) const bool HAS_BIAS = false;
 layout(constant_id = 4) const bool LOGIT_ROWS = false;

@@ -2,6 +2,7 @@
 #extension GL_GOOGLE_include_directive : require
 // ChooseExperts: a subgroup for each row, whose lanes share the experts out.
 #include "common.glsl"
+#include "expert_layout.h"
 layout(constant_id = 2) const uint KIND = 0;
 layout(constant_id = 3) const uint CHOSEN = 1;
 layout(constant_id = 4) const uint GROUPS = 1;
