@@ -29,7 +29,7 @@ struct RowRange {
 /// Columns that a matrix has on the device: whole blocks, the last ones zeros where it is plain and what multiplies it
 /// reads its input as whole blocks, too.
 uint32_t padded_cols(const MatrixSpec& spec) {
-  const bool is_padded = spec.role == MatrixRole::stacked || spec.role == MatrixRole::heads;
+  const bool is_padded = (spec.role == MatrixRole::stacked && spec.cols > 32) || spec.role == MatrixRole::heads;
   const bool is_plain =
       std::ranges::all_of(spec.parts, [](const MatrixPart& part) { return traits(part.format).block_values == 1; });
   return is_padded && is_plain ? (spec.cols + 31) / 32 * 32 : spec.cols;
