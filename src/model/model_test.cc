@@ -42,6 +42,18 @@ TEST(Model, ATensorOfAnotherShapeIsNamedWithBothShapes) {
   EXPECT_THAT(model.error().message, HasSubstr("[192, 64]"));
 }
 
+TEST(Model, WidthsThatVulkanDoesNotTakeAreNamed) {
+  const auto device = open_device("vulkan", 1);
+  if (!device && device.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(device.error());
+  const auto checkpoint = open_checkpoint(goldens() / "gemma4_text").value();  // layers' inputs of 16 values
+  LatestProgress progress;
+  const auto model = Model::load(*checkpoint, **device, {}, progress, {});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::unsupported);
+  EXPECT_THAT(model.error().message, HasSubstr("per_layer_projection.weight: 16 columns"));
+  EXPECT_THAT(model.error().hint, HasSubstr("--device cpu"));
+}
+
 TEST(Model, AMissingTensorIsNamed) {
   EditedCheckpoint checkpoint("llama", [](Json& config) { config["num_hidden_layers"] = 9; });
   const auto model = checkpoint.load();
