@@ -16,6 +16,7 @@
 #include "model/evaluate.h"
 #include "model/model.h"
 #include "model/testing/golden_gguf.h"
+#include "model/testing/golden_logits.h"
 #include "model/testing/goldens.h"
 #include "model/testing/read_npy.h"
 
@@ -33,17 +34,6 @@ struct Golden {
 Golden read_golden(const std::filesystem::path& folder) {
   const auto json = nlohmann::json::parse(read_whole_file(folder / "golden.json").value());
   return {json["input_ids"], json["greedy"], json["greedy_margin"], json["first_row"], read_npy(folder / "logits.npy")};
-}
-
-/// |a - b| / |b| in the Euclidean norm.
-double relative_error(std::span<const float> a, std::span<const float> b) {
-  double difference = 0;
-  double size = 0;
-  for (size_t i = 0; i < b.size(); ++i) {
-    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    size += std::pow(static_cast<double>(b[i]), 2);
-  }
-  return std::sqrt(difference / size);
 }
 
 struct Case {

@@ -2,12 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <span>
 
-#include "model/evaluate.h"
 #include "model/testing/edited_checkpoint.h"
 #include "model/testing/golden_gguf.h"
+#include "model/testing/golden_logits.h"
 #include "model/testing/read_npy.h"
 
 namespace hearth {
@@ -17,33 +16,13 @@ using Json = nlohmann::json;
 
 const std::string kFamily = "llama4_text";
 
-std::vector<float> logits_of(const Checkpoint& checkpoint, const char* device_name = "reference") {
-  const auto device = open_device(device_name, 2).value();
-  LatestProgress progress;
-  const auto model = Model::load(checkpoint, *device, {}, progress, {});
-  if (!model) return ADD_FAILURE() << to_string(model.error()), std::vector<float>();
-  const Json golden = Json::parse(read_whole_file(goldens() / kFamily / "golden.json").value());
-  const std::vector<int32_t> tokens = golden["input_ids"];
-  auto sequence = SingleSequence::create(**model, static_cast<uint32_t>(tokens.size()), 64);
-  if (!sequence) return ADD_FAILURE() << to_string(sequence.error()), std::vector<float>();
-  std::vector<float> all;
-  const auto keep = [&](size_t, std::span<const float> logits) { all.insert(all.end(), logits.begin(), logits.end()); };
-  EXPECT_TRUE(sequence->append(tokens, keep));
-  return all;
+std::vector<float> logits_of(const Checkpoint& checkpoint, const char* device = "reference") {
+  return golden_logits(kFamily, checkpoint, *open_device(device, 2).value());
 }
 
 std::vector<float> logits_of_edited(const std::function<void(Json&)>& edit, const char* device = "reference") {
   const EditedCheckpoint edited(kFamily, edit);
   return logits_of(*open_checkpoint(edited.path()).value(), device);
-}
-
-double relative_error(std::span<const float> a, std::span<const float> b) {
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < b.size(); ++i) {
-    difference += std::pow(double{a[i]} - b[i], 2);
-    size += std::pow(double{b[i]}, 2);
-  }
-  return std::sqrt(difference / size);
 }
 
 // growing.npy: the last eight tokens by a numpy float64 evaluation, which agrees with the golden within 2e-6.

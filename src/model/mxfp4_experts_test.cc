@@ -4,13 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <utility>
 
 #include "formats/gguf_types.h"
-#include "model/evaluate.h"
 #include "model/testing/edited_checkpoint.h"
 #include "model/testing/golden_gguf.h"
+#include "model/testing/golden_logits.h"
 #include "tensor/blocks.h"
 #include "tensor/quantize.h"
 
@@ -115,22 +114,8 @@ std::unique_ptr<EditedCheckpoint> golden_in(NumberFormat format) {
   return checkpoint;
 }
 
-std::vector<float> logits_of(const Checkpoint& checkpoint, Device& device) {
-  LatestProgress progress;
-  const auto model = Model::load(checkpoint, device, {}, progress, {});
-  if (!model) return ADD_FAILURE() << to_string(model.error()), std::vector<float>();
-  const Json golden = Json::parse(read_whole_file(goldens() / kFamily / "golden.json").value());
-  const std::vector<int32_t> tokens = golden["input_ids"];
-  auto sequence = SingleSequence::create(**model, static_cast<uint32_t>(tokens.size()), 64);
-  if (!sequence) return ADD_FAILURE() << to_string(sequence.error()), std::vector<float>();
-  std::vector<float> all;
-  const auto keep = [&](size_t, std::span<const float> logits) { all.insert(all.end(), logits.begin(), logits.end()); };
-  EXPECT_TRUE(sequence->append(tokens, keep));
-  return all;
-}
-
 std::vector<float> logits_of(const Checkpoint& checkpoint) {
-  return logits_of(checkpoint, *open_device("reference", 2).value());
+  return golden_logits(kFamily, checkpoint, *open_device("reference", 2).value());
 }
 
 struct OnDevice {
@@ -150,16 +135,11 @@ TEST_P(Mxfp4Experts, AreTheNumbersThatTheirCodesStandFor) {
   }
   ASSERT_TRUE(device) << to_string(device.error());
   const auto packed = golden_in(NumberFormat::mxfp4), plain = golden_in(NumberFormat::bf16);
-  const auto ours = logits_of(*open_checkpoint(packed->path()).value(), **device);
+  const auto ours = golden_logits(kFamily, *open_checkpoint(packed->path()).value(), **device);
   const auto expected = logits_of(*open_checkpoint(plain->path()).value());
   ASSERT_EQ(ours.size(), expected.size());
   ASSERT_FALSE(ours.empty());
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < ours.size(); ++i) {
-    difference += std::pow(double{ours[i]} - expected[i], 2);
-    size += std::pow(double{expected[i]}, 2);
-  }
-  EXPECT_LE(std::sqrt(difference / size), GetParam().tolerance);
+  EXPECT_LE(relative_error(ours, expected), GetParam().tolerance);
 }
 
 TEST(Mxfp4, GgufsBlocksAreTheSame) {
