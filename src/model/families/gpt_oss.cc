@@ -21,14 +21,17 @@ ExpertsConfig clamped(ExpertsConfig experts, float limit) {
   return experts;
 }
 
-/// What transformers takes where the configuration has no rope.
-const nlohmann::json kUsualRope = {
-    {"rope_type", "yarn"}, {"rope_theta", 150000.0}, {"factor", 32.0},   {"original_max_position_embeddings", 4096},
-    {"beta_fast", 32.0},   {"beta_slow", 1.0},       {"truncate", false}};
+/// With the rope that transformers takes where the configuration has none.
+nlohmann::json with_rope(nlohmann::json config) {
+  if (config.contains("rope_parameters") || config.contains("rope_scaling")) return config;
+  config["rope_parameters"] = {
+      {"rope_type", "yarn"}, {"rope_theta", 150000.0}, {"factor", 32.0},   {"original_max_position_embeddings", 4096},
+      {"beta_fast", 32.0},   {"beta_slow", 1.0},       {"truncate", false}};
+  return config;
+}
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& given) {
-  nlohmann::json config = given;
-  if (!config.contains("rope_parameters") && !config.contains("rope_scaling")) config["rope_parameters"] = kUsualRope;
+  const nlohmann::json config = with_rope(given);
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "gpt_oss",
                                             .rope_theta = 150000.0,
@@ -39,15 +42,11 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& given) {
   if (f.string("hidden_act", "silu") != "silu") f.fail("hidden_act is not silu", ErrorCode::unsupported);
   fields::set_windows(f, f.u32("sliding_window", 128), d.config, is_sliding);
   const ExpertsConfig experts = {.experts = f.u32("num_local_experts", 128),
-                                 .chosen = f.u32("num_experts_per_tok", f.u32("experts_per_token", 4))};
-  fields::make_experts_of_dense(d.config, experts);
-  const float limit = f.f32("swiglu_limit", 7.0F);
-  for (LayerConfig& layer : d.config.layers) {
-    layer.feed_forward = clamped(std::get<ExpertsConfig>(layer.feed_forward), limit);
-  }
-  f.value("experts_per_token");           // another name of num_experts_per_tok
+                                 .chosen = f.u32("num_experts_per_tok", f.u32("experts_per_token", 4)),
+                                 .width = f.u32("intermediate_size")};
+  fields::set_experts(d.config, clamped(experts, f.f32("swiglu_limit", 7.0F)), [](uint32_t) { return true; });
   f.pass_over("initial_context_length");  // the rope's original_max_position_embeddings
-  f.value("quantization_config");         // mxfp4, as the experts' tensors say themselves
+  f.pass_over("quantization_config");     // mxfp4, as the experts' tensors say themselves
   fields::add_attention_biases(f, d.names, true);
   TensorNames& n = d.names;
   const std::string mlp = "model.layers.{}.mlp.";
