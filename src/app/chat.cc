@@ -13,6 +13,7 @@
 #include "app/line_editor.h"
 #include "app/load_text.h"
 #include "app/open_model.h"
+#include "app/terminal_progress.h"
 #include "engine/engine_loop.h"
 
 namespace hearth::app {

@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
+#include "app/terminal_progress.h"
 #include "device/open_device.h"
 
 namespace hearth::app {
@@ -54,7 +53,7 @@ Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, De
   if (!devices) return pass_on(devices);
   auto plan = plan_layers_of(checkpoint, *devices, place);
   const bool only_gpus = std::ranges::all_of(*devices, [](const auto& device) { return device->info().is_gpu; });
-  if (!plan && only_gpus) {
+  if (!plan && only_gpus && options.may_spill) {
     auto processor = open_device("cpu", options.threads);
     if (!processor) return pass_on(processor);
     devices->insert(devices->begin(), std::move(*processor));
@@ -87,34 +86,6 @@ Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOpti
   if (!checkpoint) return pass_on(checkpoint);
   TerminalProgress progress;
   return open_model(**checkpoint, options, load, place, progress);
-}
-
-TerminalProgress::TerminalProgress() : terminal_(isatty(STDERR_FILENO) == 1) {}
-
-TerminalProgress::~TerminalProgress() {
-  if (terminal_ && shown_ >= 0) std::fputs("\r\033[K", stderr);
-}
-
-void TerminalProgress::report(const Progress& progress) {
-  std::lock_guard lock(mutex_);
-  if (progress.total_bytes == 0) return;
-  const int percent = static_cast<int>(progress.fraction() * 100);
-  const int step = terminal_ ? 1 : 10;
-  if (progress.stage == stage_ && percent / step == shown_ / step) return;
-  stage_ = progress.stage;
-  shown_ = percent;
-  draw(progress, percent);
-}
-
-void TerminalProgress::draw(const Progress& progress, int percent) {
-  const double megabytes = static_cast<double>(progress.total_bytes) / 1e6;
-  if (!terminal_) {
-    std::fprintf(stderr, "%s: %3d %% of %.0f MB\n", stage_.c_str(), percent, megabytes);
-    return;
-  }
-  constexpr int kWidth = 40;
-  std::fprintf(stderr, "\r%s [%-*.*s] %3d %% of %.0f MB", stage_.c_str(), kWidth, percent * kWidth / 100,
-               "########################################", percent, megabytes);
 }
 
 }  // namespace hearth::app

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
@@ -21,6 +20,7 @@ struct DeviceOptions {
   std::string device = "auto";
   uint32_t threads = 0;  ///< 0 is one for each usable core
   std::optional<uint32_t> gpu_layers;
+  bool may_spill = true;         ///< onto the processor, what GPUs do not hold; else that is out_of_memory
   bool batch_invariant = false;  ///< open_device.h
 };
 
@@ -49,21 +49,5 @@ Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& 
 /// The same from a path, with loading shown on the terminal.
 Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load,
                              PlaceOptions place);
-
-/// Shows loading on stderr: a bar that is redrawn on a terminal, else a line for each tenth.
-class TerminalProgress final : public ProgressSink {
- public:
-  TerminalProgress();
-  ~TerminalProgress() override;
-  void report(const Progress& progress) override;
-
- private:
-  void draw(const Progress& progress, int percent);
-
-  const bool terminal_;
-  std::mutex mutex_;
-  std::string stage_;
-  int shown_ = -1;
-};
 
 }  // namespace hearth::app

@@ -1,9 +1,16 @@
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <thread>
 
 #include "app/commands.h"
+#include "app/model_directory.h"
+#include "app/model_host.h"
 #include "app/served_name.h"
 #include "app/serving_model.h"
 #include "app/serving_signals.h"
@@ -15,7 +22,8 @@ namespace hearth::app {
 namespace {
 
 struct Options {
-  std::string model;
+  std::vector<std::string> models;
+  std::string model_dir;
   std::string chat_template;
   DeviceOptions device;
   EngineOptions engine = {.larger_steps = true};
@@ -23,6 +31,9 @@ struct Options {
   uint32_t cache_mb = 0;
   uint32_t request_timeout_s = 600;
   uint32_t drain_timeout_s = 30;
+  uint32_t load_wait_s = 300;
+  uint32_t keep_alive_s = 0;
+  uint32_t max_loaded = 0;
   std::vector<std::string> names;
   uint32_t max_layers = 0;
 };
@@ -55,44 +66,122 @@ bool serve_until_the_end(Server& server, ServingSignals& signals) {
   }
 }
 
+/// What clients call the models that were named, in their order.
+Result<std::vector<FoundModel>> named_models(const Options& options) {
+  if (!options.names.empty() && options.models.size() != 1) {
+    return fail(ErrorCode::invalid_argument, "--served-model-name names one model",
+                fmt::format("{} are served", options.models.size()));
+  }
+  std::vector<FoundModel> named;
+  for (const std::string& model : options.models) named.push_back({model, served_name(model)});
+  for (FoundModel& model : named) {
+    if (std::ranges::count(named, model.name, &FoundModel::name) > 1) model.name = printable(model.path.native(), 1024);
+  }
+  return named;
+}
+
+/// Makes models for a host: all with the same options, each with its own device.
+class Hosting {
+ public:
+  Hosting(const Options& options, ModelHost& host) : options_(options), host_(host) {}
+
+  HostedModel hosted(const FoundModel& model, std::vector<std::string> aliases = {}) {
+    auto served = std::make_shared<ServedModel>(model.name, std::move(aliases));
+    std::lock_guard lock(mutex_);
+    paths_.insert(model.path);
+    return {.served = served, .make = [this, served, path = model.path](bool may_spill) {
+              return std::make_unique<ServingModel>(serving_options(path, served, may_spill), *served);
+            }};
+  }
+
+  /// Those of the directory that have no model yet.
+  std::vector<HostedModel> find_new() {
+    std::vector<HostedModel> found;
+    if (options_.model_dir.empty()) return found;
+    for (const FoundModel& model : find_models(options_.model_dir)) {
+      if (!is_known(model.path)) found.push_back(hosted(model));
+    }
+    return found;
+  }
+
+ private:
+  ServingModel::Options serving_options(const std::filesystem::path& path, const std::shared_ptr<ServedModel>& served,
+                                        bool may_spill) const {
+    DeviceOptions device = options_.device;
+    device.may_spill = may_spill;
+    EngineOptions engine = options_.engine;
+    engine.leave_bytes = largest_other(path);
+    return {.path = path,
+            .chat_template = options_.chat_template,
+            .load = {.max_layers = options_.max_layers},
+            .engine = engine,
+            .open_device =
+                [device, engine, max_layers = options_.max_layers](const Checkpoint& checkpoint) mutable {
+                  return open_device_for(checkpoint, device,
+                                         {.max_layers = max_layers,
+                                          .context_tokens = engine.context_length,
+                                          .limits = program_limits(engine)});
+                },
+            .on_failure = [this, served](const Error& error) { host_.lost(*served, error); }};
+  }
+
+  bool is_known(const std::filesystem::path& path) const {
+    std::lock_guard lock(mutex_);
+    return paths_.contains(path);
+  }
+
+  uint64_t largest_other(const std::filesystem::path& path) const {
+    std::lock_guard lock(mutex_);
+    uint64_t largest = 0;
+    for (const std::filesystem::path& other : paths_) {
+      if (other != path) largest = std::max(largest, model_file_bytes(other));
+    }
+    return largest;
+  }
+
+  const Options& options_;
+  ModelHost& host_;
+  mutable std::mutex mutex_;
+  std::set<std::filesystem::path> paths_;  // of all that were made so far
+};
+
 Result<void> run(Options options) {
   options.engine.cache_bytes = uint64_t{options.cache_mb} << 20;
   options.server.request_timeout = std::chrono::seconds(options.request_timeout_s);
-  if (options.names.empty()) options.names = {served_name(options.model)};
+  options.server.load_wait = std::chrono::seconds(options.load_wait_s);
   for (std::string& name : options.names) name = printable(name, 1024);
+  auto named = named_models(options);
+  if (!named) return pass_on(named);
+  if (!options.names.empty()) named->front().name = options.names.front();
 
   ServingSignals signals(!options.server.api_key_file.empty());
-  const auto served = std::make_shared<ServedModel>(
-      options.names.front(), std::vector<std::string>(options.names.begin() + 1, options.names.end()));
-  ServingModel serving({.path = options.model,
-                        .chat_template = options.chat_template,
-                        .load = {.max_layers = options.max_layers},
-                        .engine = options.engine,
-                        .open_device =
-                            [&options](const Checkpoint& checkpoint) {
-                              return open_device_for(checkpoint, options.device,
-                                                     {.max_layers = options.max_layers,
-                                                      .context_tokens = options.engine.context_length,
-                                                      .limits = program_limits(options.engine)});
-                            },
-                        .on_failure = [&signals](const Error& error) { signals.fail(error); }},
-                       *served);
-  auto server = Server::start(options.server, served);
+  std::optional<Hosting> hosting;
+  const bool is_only_one = named->size() == 1 && options.model_dir.empty();
+  ModelHost host({.max_loaded = options.max_loaded,
+                  .keep = std::chrono::seconds(options.keep_alive_s),
+                  .find_new = [&hosting] { return hosting->find_new(); },
+                  .on_failure =
+                      [&signals, is_only_one](const Error& error) {
+                        if (is_only_one) signals.fail(error);
+                      }});
+  hosting.emplace(options, host);
+  for (const FoundModel& model : *named) {
+    const bool has_aliases = &model == &named->front() && !options.names.empty();
+    host.add(hosting->hosted(
+        model, has_aliases ? std::vector(options.names.begin() + 1, options.names.end()) : std::vector<std::string>()));
+  }
+  auto server = Server::start(options.server, host.models());
   if (!server) return pass_on(server);
   spdlog::info("listening on {}", (*server)->addresses());
 
-  std::jthread loader([&](const std::stop_token& stop) {
-    if (auto loaded = serving.load(stop); !loaded) {
-      served->set_failed(loaded.error());
-      signals.fail(loaded.error());
-    }
-  });
+  host.look_for_models();
+  host.start();
+  if (!named->empty()) host.load(*host.models()->find(""));
   const bool asked_to_end = serve_until_the_end(**server, signals);
-  loader.request_stop();
-  loader.join();
+  host.stop();
   if (!asked_to_end) return std::unexpected(signals.failure());
   drain(**server, signals, std::chrono::seconds(options.drain_timeout_s));
-  server->reset();  // before the engine that its requests point to
+  server->reset();  // before the engines that its requests point to
   return {};
 }
 
@@ -138,18 +227,35 @@ void add_server_options(CLI::App& command, Options& options) {
       ->capture_default_str();
 }
 
+void add_model_options(CLI::App& command, Options& options) {
+  command.add_option("--model-dir", options.model_dir, "serve what lies in this folder, too, each when asked for")
+      ->check(CLI::ExistingDirectory);
+  command.add_option("--max-loaded", options.max_loaded, "models in memory at once; 0 is as many as fit");
+  command.add_option("--keep-alive", options.keep_alive_s,
+                     "seconds that a model stays when nobody uses it; 0 is until others need the memory");
+  command
+      .add_option("--load-wait", options.load_wait_s,
+                  "seconds that a request waits for a model that is being loaded; beyond, 503")
+      ->capture_default_str();
+}
+
 }  // namespace
 
 void add_serve(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("serve", "Serve a model over the OpenAI API");
-  command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  command->add_option("model", options->models,
+                      "GGUF files or Hugging Face directories; the first is loaded at once, others when asked for");
+  add_model_options(*command, *options);
   add_server_options(*command, *options);
   add_engine_options(*command, *options);
   add_device_options(*command, options->device);
   command->add_option("--max-layers", options->max_layers, "load only the first layers (a smoke test)");
   command->footer("Example: hearth serve model.gguf --port 8080 --max-sequences 16");
-  command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+  command->callback([options, &chosen] {
+    if (options->models.empty() && options->model_dir.empty()) throw CLI::RequiredError("model or --model-dir");
+    chosen = [options] { return run(*options); };
+  });
 }
 
 }  // namespace hearth::app

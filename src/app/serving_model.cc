@@ -7,6 +7,8 @@
 #include <future>
 #include <mutex>
 
+#include "app/terminal_progress.h"
+
 namespace hearth::app {
 namespace {
 
@@ -68,6 +70,7 @@ Result<void> ServingModel::load(const std::stop_token& stop) {
 }
 
 Result<void> ServingModel::open_weights(const Checkpoint& checkpoint, const std::stop_token& stop) {
+  served_.report({.stage = "plan"});
   auto device = options_.open_device(checkpoint);
   if (!device) return pass_on(device);
   weights_.device = std::move(*device);

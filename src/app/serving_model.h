@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/load_text.h"
+#include "app/model_host.h"
 #include "app/open_model.h"
 #include "engine/engine.h"
 #include "server/served_model.h"
@@ -22,7 +23,7 @@ std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, s
 
 /// Everything behind a served model: device, weights, text and engine. Loads them and tells the server; when the device
 /// is lost, opens it again and loads the weights anew, while the engine, the text and the server stay.
-class ServingModel {
+class ServingModel final : public LoadableModel {
  public:
   struct Options {
     std::filesystem::path path;
@@ -39,8 +40,8 @@ class ServingModel {
 
   ServingModel(Options options, ServedModel& served) : options_(std::move(options)), served_(served) {}
 
-  /// Once. Weights and text are loaded side by side.
-  Result<void> load(const std::stop_token& stop);
+  /// Weights and text are loaded side by side.
+  Result<void> load(const std::stop_token& stop) override;
 
  private:
   Result<void> open_weights(const Checkpoint& checkpoint, const std::stop_token& stop);

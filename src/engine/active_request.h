@@ -26,6 +26,7 @@ struct ActiveRequest {
   std::vector<int32_t> end_tokens;             ///< ids that end this request
   uint32_t max_size = 0;                       ///< tokens of prompt and answer at most
   std::vector<TokenLogprobs> prompt_logprobs;  ///< gathered until the first event
+  bool lost_a_device = false;                  ///< and was computed again, which happens once
 
   TimePoint submitted;
   std::optional<TimePoint> admitted;

@@ -28,6 +28,7 @@ struct EngineOptions {
   /// come within this time, and the most efficient size within it (engine/step_size.h). 0 sets no limit.
   double inter_token_target_ms = 150;
   uint64_t cache_bytes = 0;  ///< of the KV cache; 0 chooses by the memory that is free
+  uint64_t leave_bytes = 0;  ///< of GPU memory, to other models, up to half of what a chosen cache would take
   bool prefix_cache = true;
 };
 
@@ -54,9 +55,9 @@ class Engine {
   /// empty and stop strings are refused. The tokenizer must outlive the engine, and the model the program that it
   /// compiled.
   ///
-  /// When the device is lost, the requests on their way fail with that error, and the engine goes on with what
-  /// `rebuild` gives; requests that come meanwhile wait. If it gives an error, or there is no `rebuild`, all further
-  /// ones fail. Without `draft` nothing is guessed.
+  /// When the device is lost, the engine goes on with what `rebuild` gives; requests on their way are computed again
+  /// from their tokens, but fail if that happens to them a second time, and those that come meanwhile wait. If it gives
+  /// an error, or there is no `rebuild`, all fail. Without `draft` nothing is guessed.
   static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
                                                RebuildProgram rebuild = {}, DraftTokens draft = {});
 

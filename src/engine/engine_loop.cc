@@ -134,11 +134,12 @@ void EngineLoop::fail_all(const Error& error) {
   while (!requests_.empty()) fail_request(*requests_.begin()->second, error);
 }
 
-/// What the lost device knew is gone: the requests' K and V, and the prefixes that the cache remembers.
+/// What the lost device knew is gone: the requests' K and V, and the prefixes that the cache remembers. Requests are
+/// computed again from their tokens.
 void EngineLoop::replace_program(const Error& lost) {
-  fail_all(lost);
-  deliver_events();
   in_flight_.clear();
+  send_back_requests(lost);
+  deliver_events();
   program_.reset();
   cache_ = KvCache(parts_.cache_groups, parts_.plan.blocks_per_group);
   update_metrics();
@@ -147,6 +148,14 @@ void EngineLoop::replace_program(const Error& lost) {
     program_ = std::move(*rebuilt);
   } else {
     lost_ = std::move(rebuilt.error());
+  }
+}
+
+/// A request that loses a second device may be what takes them away, so it fails.
+void EngineLoop::send_back_requests(const Error& lost) {
+  for (Sequence* sequence : scheduler_.forget_computed()) {
+    ActiveRequest& active = *requests_.at(sequence->arrival);
+    if (std::exchange(active.lost_a_device, true)) fail_request(active, lost);
   }
 }
 

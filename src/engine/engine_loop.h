@@ -91,6 +91,7 @@ class EngineLoop final : public Engine {
   bool may_run_ahead() const;
   void take_results();
   void replace_program(const Error& lost);
+  void send_back_requests(const Error& lost);
   void fail_all(const Error& error);
   void come_to_rest();
   void postprocess(const ScheduledSequence& scheduled, RowResults results);

@@ -297,13 +297,24 @@ Scheduler::Admission Scheduler::admit(Sequence& sequence) {
 }
 
 void Scheduler::preempt(Sequence& sequence) {
+  send_back(sequence);
+  ++preemptions_;
+}
+
+std::vector<Sequence*> Scheduler::forget_computed() {
+  const std::vector<Sequence*> ran = running_;
+  for (Sequence* sequence : ran) send_back(*sequence);
+  return ran;
+}
+
+/// To those that wait, without its blocks.
+void Scheduler::send_back(Sequence& sequence) {
   std::erase(running_, &sequence);
   --sequence.share->running;
   cache_.release(sequence.blocks);
   sequence.computed = 0;
   sequence.is_decoding = false;
   insert_by_arrival(waiting_, sequence);
-  ++preemptions_;
 }
 
 uint32_t Scheduler::chunk_tokens(const Sequence& sequence) const {

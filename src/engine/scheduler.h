@@ -85,6 +85,9 @@ class Scheduler {
   /// missing. Valid until the next call.
   const std::vector<ScheduledSequence>& schedule_ahead(std::span<const ScheduledSequence> in_flight);
 
+  /// All that was computed is lost: what runs waits again, to be computed from its tokens. Gives those that ran.
+  std::vector<Sequence*> forget_computed();
+
   /// The step's rows of this sequence are computed, and what they gave is appended to its tokens: those that belong to
   /// it are in the cache, and the prefix cache may know of them. Drafts belong to it as far as they were appended.
   void commit(const ScheduledSequence& scheduled);
@@ -121,6 +124,7 @@ class Scheduler {
   bool may_be_admitted(const Sequence& sequence) const;
   Admission admit(Sequence& sequence);
   void preempt(Sequence& sequence);
+  void send_back(Sequence& sequence);
   uint32_t chunk_tokens(const Sequence& sequence) const;
   uint32_t chunk_to_keep(const Sequence& sequence, uint32_t tokens) const;
   bool comes_from_another(const Sequence& sequence, uint32_t cached) const;

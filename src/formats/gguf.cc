@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <charconv>
 #include <limits>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 
 #include "base/printable.h"
 #include "formats/gguf_reader.h"
+#include "formats/gguf_split_name.h"
 #include "formats/gguf_types.h"
 
 namespace hearth {
@@ -176,33 +176,6 @@ std::string why_unsupported(uint32_t type) {
                : fmt::format("its type {} is not known", type);
 }
 
-/// name-00002-of-00005.gguf → {"name", 2, 5}.
-struct SplitName {
-  std::string prefix;
-  uint32_t number;
-  uint32_t count;
-};
-
-std::optional<SplitName> parse_split_name(std::string_view file_name) {
-  constexpr std::string_view kSuffix = "-00001-of-00001.gguf";
-  if (file_name.size() < kSuffix.size()) return std::nullopt;
-  const std::string_view suffix = file_name.substr(file_name.size() - kSuffix.size());
-  if (suffix[0] != '-' || suffix.substr(6, 4) != "-of-" || suffix.substr(15) != ".gguf") return std::nullopt;
-  const auto digits = [](std::string_view text) -> std::optional<uint32_t> {
-    uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return value;
-  };
-  const auto number = digits(suffix.substr(1, 5)), count = digits(suffix.substr(10, 5));
-  if (!number || !count) return std::nullopt;
-  return SplitName{std::string(file_name.substr(0, file_name.size() - kSuffix.size())), *number, *count};
-}
-
-std::string split_name(const SplitName& first, uint32_t number) {
-  return fmt::format("{}-{:05}-of-{:05}.gguf", first.prefix, number, first.count);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Gguf>> Gguf::open(const std::filesystem::path& path) {
@@ -255,15 +228,15 @@ Result<void> Gguf::read_other_splits() {
     return fail(ErrorCode::corrupt,
                 fmt::format("{}: one of {} files of a split model: {}", shown(path()), *count, why));
   };
-  const auto name = parse_split_name(path().filename().native());
+  const auto name = GgufSplitName::parse(path().filename().native());
   if (!name || name->count != *count) return failure("its name does not end with -00001-of-0000N.gguf for that number");
   if (name->number != 1) {
     return fail(ErrorCode::invalid_argument,
                 fmt::format("{}: file {} of the {} of a split model", shown(path()), name->number, *count),
-                fmt::format("give the first one, {}", printable(split_name(*name, 1), 1024)));
+                fmt::format("give the first one, {}", printable(name->of(1), 1024)));
   }
   for (uint32_t number = 2; number <= *count; ++number) {
-    const auto other = path().parent_path() / split_name(*name, number);
+    const auto other = path().parent_path() / name->of(number);
     GgufMetadata metadata;
     if (auto read = read_file(other, metadata); !read) return read;
     auto its_number = metadata.get_u32("split.no"), its_count = metadata.get_u32("split.count");

@@ -93,7 +93,7 @@ TEST_F(GenerationLifetimeTest, StreamsThatWaitAreKeptAlive) {
   engine.locked([&] { engine.paused = false; });
   const TestResponse response = client.read();
   EXPECT_EQ(response.status, 200U);
-  EXPECT_EQ(streamed_text(response.body), FakeEngine::text(0, 2));
+  EXPECT_EQ(streamed_text(response.body), LetterEngine::text(0, 2));
   EXPECT_TRUE(response.body.starts_with(": keep-alive\n\n"));
 
   // Once comments have been sent, errors can only come as events.
@@ -129,7 +129,7 @@ TEST_F(GenerationLifetimeTest, SixtyFourStreamsAtOnce) {
   for (int i = 0; i < kClients; ++i) {
     const TestResponse response = clients[i]->read();
     EXPECT_TRUE(response.complete) << i;
-    EXPECT_EQ(streamed_text(response.body), FakeEngine::text(i, kTokens)) << i;
+    EXPECT_EQ(streamed_text(response.body), LetterEngine::text(i, kTokens)) << i;
   }
 }
 
@@ -149,9 +149,9 @@ TEST_F(GenerationLifetimeTest, DrainLetsRequestsFinish) {
   EXPECT_TRUE(idle.is_closed_by_server());
   EXPECT_FALSE(TestClient(server->port()).connected()) << "the port is closed";
   engine.locked([&] { engine.paused = false; });
-  EXPECT_EQ(streamed_text(stream.read().body), FakeEngine::text(0, 5));
+  EXPECT_EQ(streamed_text(stream.read().body), LetterEngine::text(0, 5));
   const TestResponse response = whole.read();
-  EXPECT_EQ(response.json()["choices"][0]["message"]["content"], FakeEngine::text(0, 5));
+  EXPECT_EQ(response.json()["choices"][0]["message"]["content"], LetterEngine::text(0, 5));
   EXPECT_EQ(response.header("Connection"), "close");
   EXPECT_TRUE(drained.get());
 }

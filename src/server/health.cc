@@ -1,33 +1,45 @@
 #include "server/health.h"
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
-#include <variant>
+#include <vector>
 
-#include "base/progress.h"
+#include "server/model_state.h"
 
 namespace hearth {
+namespace {
 
-HttpResponse health(const ServedModel& model) {
-  const ServedModel::State state = model.state();
-  nlohmann::ordered_json body;
+using nlohmann::ordered_json;
+
+/// The state that stands for all: the best for a client that wants any of them.
+const ServedModel::State& best_of(const std::vector<ServedModel::State>& states) {
+  // By the alternatives of State: what is not loaded is loaded when it is asked for.
+  constexpr std::array<int, 4> kRank = {/*not loaded*/ 2, /*loading*/ 1, /*ready*/ 0, /*failed*/ 3};
+  return *std::ranges::min_element(states, {}, [&](const auto& state) { return kRank[state.index()]; });
+}
+
+}  // namespace
+
+HttpResponse health(const ServedModels& models) {
+  const auto all = models.all();
+  std::vector<ServedModel::State> states;
+  for (const auto& model : all) states.push_back(model->state());
+  if (states.empty()) states.emplace_back(NotLoaded{});
+
   HttpResponse response;
-  if (const auto* progress = std::get_if<Progress>(&state)) {
-    response.status = 503;
-    response.headers = {{"Retry-After", "1"}};
-    body = {{"status", "loading"}, {"stage", progress->stage}, {"fraction", progress->fraction()}};
-    if (progress->total_bytes > 0) {
-      body["done_bytes"] = progress->done_bytes;
-      body["total_bytes"] = progress->total_bytes;
-    }
-    if (progress->layer >= 0) body["layer"] = progress->layer;
-    if (progress->layers > 0) body["layers"] = progress->layers;
-  } else if (const auto* error = std::get_if<Error>(&state)) {
-    response.status = 503;
-    body = {{"status", "failed"}, {"error", to_string(*error)}};
-  } else {
-    body = {{"status", "ok"}};
+  const ServedModel::State& state = best_of(states);
+  ordered_json body = state_json(state);
+  body.erase("state");
+  const std::string_view name = state_name(state);
+  ordered_json status = {{"status", name == "loading" || name == "failed" ? name : "ok"}};
+  if (status["status"] != "ok") response.status = 503;
+  if (name == "loading") response.headers = {{"Retry-After", std::to_string(retry_after_seconds(state))}};
+  status.update(body);
+  if (all.size() > 1) {
+    for (size_t i = 0; i < all.size(); ++i) status["models"][all[i]->name()] = state_json(states[i]);
   }
-  response.body = body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  response.body = status.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
   return response;
 }
 

@@ -4,6 +4,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <utility>
@@ -35,10 +36,10 @@ ClientMetric::Histogram to_prometheus(const Histogram& histogram) {
   return out;
 }
 
-/// Collects families; each metric carries the labels that all have, and its own.
+/// Collects families; each metric carries the labels that are common to what is added, and its own.
 class Families {
  public:
-  explicit Families(Labels common) : common_(std::move(common)) {}
+  void set_common(Labels common) { common_ = std::move(common); }
 
   void gauge(const char* name, const char* help, double value, Labels labels = {}) {
     add(name, help, MetricType::Gauge, std::move(labels)).gauge.value = value;
@@ -55,18 +56,18 @@ class Families {
   std::string text() const { return prometheus::TextSerializer().Serialize(families_); }
 
  private:
-  /// Metrics of one name must be added one after another.
   ClientMetric& add(const char* name, const char* help, MetricType type, Labels labels) {
-    if (families_.empty() || families_.back().name != name) {
-      families_.push_back({.name = name, .help = help, .type = type, .metric = {}});
+    auto family = std::ranges::find(families_, name, &MetricFamily::name);
+    if (family == families_.end()) {
+      family = families_.insert(family, {.name = name, .help = help, .type = type, .metric = {}});
     }
-    ClientMetric& metric = families_.back().metric.emplace_back();
+    ClientMetric& metric = family->metric.emplace_back();
     metric.label = common_;
     metric.label.insert(metric.label.end(), labels.begin(), labels.end());
     return metric;
   }
 
-  const Labels common_;
+  Labels common_;
   std::vector<MetricFamily> families_;
 };
 
@@ -156,24 +157,38 @@ void add_times(Families& out, const EngineMetrics& metrics) {
                 metrics.request_inference_time_seconds);
 }
 
+void add_load(Families& out, const ServedModel::State& state) {
+  const auto* status = std::get_if<LoadStatus>(&state);
+  out.gauge("hearth:model_ready", "1 when the model is loaded", std::holds_alternative<ModelLease>(state) ? 1 : 0);
+  out.gauge("hearth:model_loading", "1 while it is being loaded", status != nullptr ? 1 : 0);
+  if (status == nullptr) return;
+  const Progress& progress = status->progress;
+  out.gauge("hearth:load_done_bytes", "Of the stage of loading", static_cast<double>(progress.done_bytes));
+  out.gauge("hearth:load_total_bytes", "Of the stage of loading", static_cast<double>(progress.total_bytes));
+  out.gauge("hearth:load_bytes_per_second", "Of late", status->bytes_per_second);
+}
+
+void add_engine(Families& out, const EngineMetrics& metrics) {
+  add_state(out, metrics);
+  add_totals(out, metrics);
+  add_times(out, metrics);
+  add_buffer_pools(out, metrics);
+  add_memory_use(out, metrics);
+  add_users(out, metrics);
+}
+
 }  // namespace
 
-std::string metrics_text(const ServedModel& model, const RequestCounters& counters) {
-  Families out({{"model_name", model.name()}});
-  const std::shared_ptr<const ReadyModel> ready = model.ready();
-  out.gauge("hearth:model_ready", "1 when the model is loaded", ready ? 1 : 0);
+std::string metrics_text(const ServedModels& models, const RequestCounters& counters) {
+  Families out;
   for (const auto& [key, count] : counters.snapshot()) {
     out.counter("hearth:http_requests_total", "HTTP requests answered; 499 is a client that went away",
                 static_cast<double>(count), {{"path", key.first}, {"status", std::to_string(key.second)}});
   }
-  if (ready) {
-    const EngineMetrics metrics = ready->engine->metrics();
-    add_state(out, metrics);
-    add_totals(out, metrics);
-    add_times(out, metrics);
-    add_buffer_pools(out, metrics);
-    add_memory_use(out, metrics);
-    add_users(out, metrics);
+  for (const auto& model : models.all()) {
+    out.set_common({{"model_name", model->name()}});
+    add_load(out, model->state());
+    if (const ModelLease ready = model->ready()) add_engine(out, ready->engine->metrics());
   }
   return out.text();
 }

@@ -1,14 +1,22 @@
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/progress.h"
+#include "base/progress_meter.h"
 #include "base/result.h"
 #include "engine/engine.h"
 #include "engine/request.h"
@@ -18,7 +26,7 @@ namespace hearth {
 class ChatTemplate;
 class Tokenizer;
 
-/// What a ready model is served with. Nothing is owned: all of it outlives the Server.
+/// What a ready model is served with. Nothing is owned: all of it stays until the model's last lease is gone.
 struct ReadyModel {
   Engine* engine = nullptr;
   const Tokenizer* tokenizer = nullptr;         ///< null: prompts are lists of token ids, results have no text
@@ -28,28 +36,29 @@ struct ReadyModel {
   SamplingParams default_sampling;              ///< where a request says nothing; from generation_config.json
 };
 
-/// The model behind a server: loading, then ready or failed; from ready back to loading when its device is lost. The
-/// server listens from the start and asks for the state on every request; whoever loads the model reports here. Safe
-/// from any thread.
+/// A ready model that stays as long as this is held.
+using ModelLease = std::shared_ptr<const ReadyModel>;
+
+/// How far a load has come.
+struct LoadStatus {
+  Progress progress;
+  double bytes_per_second = 0;         ///< of late; 0 in a stage that is not counted in bytes
+  std::optional<double> seconds_left;  ///< of this stage
+  double elapsed_seconds = 0;          ///< since the load began
+};
+
+/// Not loaded; or no longer, but for the requests that still have it.
+struct NotLoaded {
+  bool is_leaving = false;
+};
+
+/// A model as clients see it: its names, and whether it is there. From not loaded to loading, then ready or failed;
+/// from ready back to loading when its device is lost, or to not loaded. The server listens from the start and asks for
+/// the state on every request; whoever loads models reports here. Safe from any thread.
 class ServedModel final : public ProgressSink {
  public:
   /// `name` is what clients call the model; `aliases` are further names for it.
   explicit ServedModel(std::string name, std::vector<std::string> aliases = {});
-
-  /// How far loading has come; ignored once ready or failed.
-  void report(const Progress& progress) override;
-  void set_ready(ReadyModel model);
-  void set_failed(Error error);
-
-  /// A ready model is loaded again: until set_ready or set_failed, requests are told so. What was given to set_ready
-  /// must stay, as requests under way still use it.
-  void set_reloading(std::string stage);
-
-  using State = std::variant<Progress, std::shared_ptr<const ReadyModel>, Error>;
-  State state() const;
-
-  /// The model, or null while loading and after a failure.
-  std::shared_ptr<const ReadyModel> ready() const;
 
   const std::string& name() const { return name_; }
   const std::vector<std::string>& aliases() const { return aliases_; }
@@ -58,13 +67,109 @@ class ServedModel final : public ProgressSink {
   /// Seconds since 1970 when this object was made: `created` in /v1/models.
   int64_t created() const { return created_; }
 
+  // For whoever loads it.
+
+  /// It is to be loaded when its turn comes: requests wait from now on.
+  void set_queued();
+  /// Loading begins: until set_ready, set_failed or set_unloaded, requests wait.
+  void set_loading(std::string stage);
+  /// A ready model is loaded anew. What was given to set_ready must stay, as requests under way still use it. Ignored
+  /// unless it is ready or loading.
+  void set_reloading(std::string stage);
+  /// Ignored unless it is loading; set_failed also ends a queue.
+  void report(const Progress& progress) override;
+  void set_ready(ReadyModel model);
+  void set_failed(Error error);
+  /// Nobody gets a ready model from now on. What was given to set_ready must stay until wait_until_released.
+  void set_unloaded();
+  /// Until nobody holds what set_unloaded took away; false when `stop` was requested before.
+  bool wait_until_released(const std::stop_token& stop);
+
+  // For requests.
+
+  using State = std::variant<NotLoaded, LoadStatus, ModelLease, Error>;
+  State state() const;
+
+  /// The model, or null unless it is ready. A request takes it with `for_request`, which counts as a use.
+  ModelLease ready() const;
+  ModelLease lease_for_request();
+
+  /// When a request last took the model.
+  std::chrono::steady_clock::time_point last_used() const;
+  /// Whether requests have it now.
+  bool is_in_use() const;
+
+  /// A request that waits for the model, which is then wanted.
+  class Claim {
+   public:
+    Claim(Claim&& other) noexcept : model_(std::exchange(other.model_, nullptr)), bytes_(other.bytes_) {}
+    Claim& operator=(Claim&&) = delete;
+    ~Claim();
+
+   private:
+    friend ServedModel;
+    Claim(ServedModel& model, uint64_t bytes) : model_(&model), bytes_(bytes) {}
+    ServedModel* model_;
+    uint64_t bytes_;
+  };
+  /// What may wait at once.
+  static constexpr uint32_t kMaxClaims = 512;
+  static constexpr uint64_t kMaxClaimedBytes = 64 << 20;
+  /// `bytes` is what the request keeps in memory meanwhile. Nothing when too many wait already.
+  std::optional<Claim> claim(uint64_t bytes);
+  uint32_t claims() const;
+
+  /// Calls `on_change` when the state has changed, some ten times a second at most while only numbers change, until
+  /// the observation is gone; never after its destructor has returned. The callback must return quickly and must not
+  /// call this object.
+  class Observation {
+   public:
+    Observation(Observation&& other) noexcept : model_(std::exchange(other.model_, nullptr)), number_(other.number_) {}
+    Observation& operator=(Observation&&) = delete;
+    ~Observation();
+
+   private:
+    friend ServedModel;
+    Observation(ServedModel& model, uint64_t number) : model_(&model), number_(number) {}
+    ServedModel* model_;
+    uint64_t number_;
+  };
+  Observation observe(std::function<void()> on_change);
+
  private:
+  struct Loading {
+    ProgressMeter meter;
+    std::chrono::steady_clock::time_point begin;
+    bool is_queued = false;  ///< nothing is known of it but that
+  };
+  /// Says when the last lease is gone; held by the leases, which may outlive this object.
+  struct Release {
+    std::mutex mutex;
+    std::condition_variable_any changed;
+    uint32_t leases = 0;  ///< that were made by set_ready, each with all its copies
+  };
+
+  void begin_loading(std::string stage, bool is_queued);
+  Loading* loading();
+  ModelLease make_lease(ReadyModel model);
+  bool is_held() const;
+  void notify();
+
   const std::string name_;
   const std::vector<std::string> aliases_;
   const int64_t created_;
+  const std::shared_ptr<Release> release_ = std::make_shared<Release>();
 
-  mutable std::mutex mutex_;
-  State state_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::variant<NotLoaded, Loading, ModelLease, Error> state_;
+  std::chrono::steady_clock::time_point last_used_{};
+  std::chrono::steady_clock::time_point last_notified_{};
+  uint32_t claims_ = 0;
+  uint64_t claimed_bytes_ = 0;
+
+  std::mutex observers_mutex_;  // guards what follows
+  std::map<uint64_t, std::function<void()>> observers_;
+  uint64_t next_observer_ = 0;
 };
 
 }  // namespace hearth

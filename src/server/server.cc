@@ -39,9 +39,9 @@ Result<ApiKeys> read_keys(const ServerOptions& options) {
 
 class HttpServer final : public Server {
  public:
-  HttpServer(ServerOptions options, std::shared_ptr<ServedModel> model, ApiKeys keys)
+  HttpServer(ServerOptions options, std::shared_ptr<ServedModels> models, ApiKeys keys)
       : options_(std::move(options)), router_(std::move(keys), CorsPolicy(options_.cors_origins)) {
-    add_routes(router_, std::move(model), options_, counters_);
+    add_routes(router_, std::move(models), options_, counters_);
   }
 
   ~HttpServer() override {
@@ -148,11 +148,11 @@ class HttpServer final : public Server {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::start(ServerOptions options, std::shared_ptr<ServedModel> model) {
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options, std::shared_ptr<ServedModels> models) {
   Result<ApiKeys> keys = read_keys(options);
   if (!keys) return pass_on(keys);
   try {
-    auto server = std::make_unique<HttpServer>(std::move(options), std::move(model), *std::move(keys));
+    auto server = std::make_unique<HttpServer>(std::move(options), std::move(models), *std::move(keys));
     if (Result<void> listening = server->listen(); !listening) return pass_on(listening);
     return server;
   } catch (const std::exception& error) {

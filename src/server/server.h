@@ -6,21 +6,20 @@
 #include <string>
 
 #include "base/result.h"
-#include "server/served_model.h"
+#include "server/served_models.h"
 #include "server/server_options.h"
 
 namespace hearth {
 
-/// The HTTP server: listens from start() on, whatever the state of the model, and answers as docs/api.md says.
+/// The HTTP server: listens from start() on, whatever the state of its models, and answers as docs/api.md says.
 ///
 /// One thread does all input and output; templates and tokenising of long prompts run on two more, and long answers are
 /// written on another two. All methods may be called from any thread but those.
 class Server {
  public:
-  /// Listens. `model` is shared with whoever loads it; the engine, tokenizer and template in it must outlive the
-  /// server. Errors: io (port in use, no permission, unknown host; each names address and port), not_found and
-  /// invalid_argument (the file of API keys).
-  static Result<std::unique_ptr<Server>> start(ServerOptions options, std::shared_ptr<ServedModel> model);
+  /// Listens. `models` are shared with whoever loads them. Errors: io (port in use, no permission, unknown host; each
+  /// names address and port), not_found and invalid_argument (the file of API keys).
+  static Result<std::unique_ptr<Server>> start(ServerOptions options, std::shared_ptr<ServedModels> models);
 
   /// Cancels what still runs and closes every connection.
   virtual ~Server() = default;

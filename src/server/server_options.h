@@ -32,6 +32,7 @@ struct ServerOptions {
   std::chrono::milliseconds write_timeout{30'000};        ///< a reader that takes nothing for so long is dropped
   uint32_t min_read_bytes_per_second = 16 << 10;          ///< and one that takes less, after the first write_timeout
   std::chrono::milliseconds request_timeout{600'000};     ///< from a request to the end of its answer; 0: no limit
+  std::chrono::milliseconds load_wait{300'000};           ///< of a request for a model that is being loaded
   std::chrono::milliseconds keep_alive_interval{10'000};  ///< of comment lines in a stream that waits for tokens
 
   bool log_requests = true;  ///< one line each at level info; never what is in them

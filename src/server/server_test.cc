@@ -18,9 +18,9 @@ TEST_F(ServerTest, ListensBeforeTheModelIsLoaded) {
   const TestResponse health = get("/health");
   EXPECT_EQ(health.status, 503U);
   EXPECT_EQ(health.json()["fraction"], 0.25);
-  for (const char* path : {"/v1/models", "/v1/models/test"}) {
-    EXPECT_EQ(get(path).status, 503U) << path;
-  }
+  EXPECT_EQ(health.json()["stage"], "load");
+  EXPECT_EQ(get("/v1/models").json()["data"][0]["state"], "loading");
+  EXPECT_EQ(get("/v1/models/test").json()["fraction"], 0.25);
   for (const char* path : {kChatPath, "/v1/completions", "/tokenize", "/detokenize"}) {
     const TestResponse response = post(path, chat());
     EXPECT_EQ(response.status, 503U) << path;
@@ -59,7 +59,7 @@ TEST_F(ServerTest, AModelThatFailedSaysWhy) {
 TEST_F(ServerTest, APortInUseIsAClearErrorAndAFreedOneIsFreeAtOnce) {
   start();
   options.port = server->port();
-  const auto second = Server::start(options, model);
+  const auto second = Server::start(options, models);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::io);
   EXPECT_NE(second.error().message.find(std::to_string(options.port)), std::string::npos) << second.error().message;
@@ -69,7 +69,7 @@ TEST_F(ServerTest, APortInUseIsAClearErrorAndAFreedOneIsFreeAtOnce) {
   client.get("/health");
   EXPECT_EQ(client.read().status, 200U);
   server.reset();  // closes first, so the port is left in TIME_WAIT
-  const auto third = Server::start(options, model);
+  const auto third = Server::start(options, models);
   EXPECT_TRUE(third) << to_string(third.error());
 }
 
@@ -94,7 +94,7 @@ TEST_F(ServerTest, LocalhostIsBothLoopbacks) {
   EXPECT_EQ(server->addresses(), fmt::format("http://127.0.0.1:{0} and http://[::1]:{0}", server->port()));
   options.port = server->port();
   options.host = "::1";
-  EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::io) << "both are taken";
+  EXPECT_EQ(Server::start(options, models).error().code, ErrorCode::io) << "both are taken";
 }
 
 TEST_F(ServerTest, SaysWhenItListensOnEveryInterface) {
@@ -114,10 +114,10 @@ TEST_F(ServerTest, SaysWhenItListensOnEveryInterface) {
 
 TEST_F(ServerTest, AnAddressThatIsNotHereIsAnError) {
   options.host = "192.0.2.1";  // for documentation: never a machine's own
-  EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::io);
+  EXPECT_EQ(Server::start(options, models).error().code, ErrorCode::io);
   options.host = "127.0.0.1";
   options.api_key_file = "/nowhere/keys";
-  EXPECT_EQ(Server::start(options, model).error().code, ErrorCode::not_found);
+  EXPECT_EQ(Server::start(options, models).error().code, ErrorCode::not_found);
 }
 
 TEST_F(ServerTest, ChoicesOfAPromptDifferInIdAndSeedOnly) {
@@ -129,7 +129,7 @@ TEST_F(ServerTest, ChoicesOfAPromptDifferInIdAndSeedOnly) {
   const auto submitted = engine.locked([&] { return engine.submitted; });
   ASSERT_EQ(submitted.size(), 6U);
   for (uint32_t i = 0; i < 6; ++i) {
-    EXPECT_EQ(choices[i]["text"], FakeEngine::text(5 + i % 3, 4));
+    EXPECT_EQ(choices[i]["text"], LetterEngine::text(5 + i % 3, 4));
     EXPECT_TRUE(submitted[i].id.ends_with(fmt::format("-{}", i))) << submitted[i].id;
     EXPECT_EQ(submitted[i].sampling.seed, 5 + i % 3);
     EXPECT_EQ(submitted[i].prompt, submitted[i - i % 3].prompt);
@@ -147,7 +147,7 @@ TEST_F(ServerTest, NamesItsModels) {
   ASSERT_EQ(list["data"].size(), 2U);
   EXPECT_EQ(list["data"][0]["id"], "test");
   EXPECT_EQ(list["data"][0]["object"], "model");
-  EXPECT_EQ(list["data"][0]["max_model_len"], FakeEngine::kContextLength);
+  EXPECT_EQ(list["data"][0]["max_model_len"], LetterEngine::kContextLength);
   EXPECT_EQ(get("/v1/models/alias%2Fx").json()["id"], "alias/x");
   const TestResponse missing = get("/v1/models/other");
   EXPECT_EQ(missing.status, 404U);
@@ -220,9 +220,9 @@ TEST_F(ServerTest, CompletionsTakeManyPromptsAndChoices) {
            {{"prompt", {"one", "two"}}, {"n", 2}, {"max_tokens", 4}, {"seed", 3}, {"echo", true}, {"logprobs", 1}})
           .json();
   ASSERT_EQ(response["choices"].size(), 4U);
-  EXPECT_EQ(response["choices"][0]["text"], "one" + FakeEngine::text(3, 4));
-  EXPECT_EQ(response["choices"][1]["text"], "one" + FakeEngine::text(4, 4));
-  EXPECT_EQ(response["choices"][2]["text"], "two" + FakeEngine::text(3, 4));
+  EXPECT_EQ(response["choices"][0]["text"], "one" + LetterEngine::text(3, 4));
+  EXPECT_EQ(response["choices"][1]["text"], "one" + LetterEngine::text(4, 4));
+  EXPECT_EQ(response["choices"][2]["text"], "two" + LetterEngine::text(3, 4));
   const json& logprobs = response["choices"][3]["logprobs"];
   EXPECT_EQ(logprobs["tokens"].size(), 1U + 3U + 4U) << "begin of sequence, three letters, four generated";
   EXPECT_EQ(logprobs["text_offset"], (json{0, 0, 1, 2, 3, 4, 5, 6}));
@@ -282,7 +282,7 @@ TEST_F(ServerTest, StreamsAsOpenAiDoes) {
   EXPECT_EQ(response.header("Content-Type"), "text/event-stream; charset=utf-8");
   EXPECT_EQ(response.header("X-Accel-Buffering"), "no");
   EXPECT_TRUE(response.complete);
-  EXPECT_EQ(streamed_text(response.body), FakeEngine::text(0, 20));
+  EXPECT_EQ(streamed_text(response.body), LetterEngine::text(0, 20));
   const auto events = event_data(response.body);
   EXPECT_EQ(events.back(), "[DONE]");
   const json usage = json::parse(events[events.size() - 2]);
@@ -296,7 +296,7 @@ TEST_F(ServerTest, TokenizesAndDetokenizes) {
   const json tokens = post("/tokenize", {{"prompt", "hi"}, {"return_token_strs", true}}).json();
   EXPECT_EQ(tokens["tokens"], (json{1, 3 + 'h', 3 + 'i'}));
   EXPECT_EQ(tokens["count"], 3);
-  EXPECT_EQ(tokens["max_model_len"], FakeEngine::kContextLength);
+  EXPECT_EQ(tokens["max_model_len"], LetterEngine::kContextLength);
   EXPECT_EQ(tokens["token_strs"][1], "h");
   EXPECT_EQ(post("/tokenize", {{"prompt", "hi"}, {"add_special_tokens", false}}).json()["count"], 2);
   const json of_chat = post("/tokenize", chat()).json();

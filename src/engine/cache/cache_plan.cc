@@ -82,13 +82,15 @@ class Planner {
   }
 
  private:
+  uint64_t without_others(uint64_t bytes) const { return bytes - std::min(options_.leave_bytes, bytes / 2); }
+
   uint64_t automatic_budget(const CacheMemory& memory, uint32_t context, uint64_t step_bytes) const {
     const uint64_t usable = usable_bytes(memory.memory);
     switch (memory.memory.kind) {
       case DeviceMemory::Kind::own:
-        return usable - std::min(usable, step_bytes);
+        return without_others(usable - std::min(usable, step_bytes));
       case DeviceMemory::Kind::integrated:
-        return usable / 2;
+        return without_others(usable) / 2;
       case DeviceMemory::Kind::system:
         break;
     }

@@ -154,6 +154,7 @@ class FakeEngine {
   }
 
   FakeProgram* program = nullptr;  ///< the present one
+  int lost_rebuilds = 0;           ///< so many of the next ones are lost at once; set before requests run
   std::unique_ptr<EngineLoop> engine;
 
  private:
@@ -167,7 +168,12 @@ class FakeEngine {
   Result<std::unique_ptr<Program>> rebuild(const ProgramLimits& limits) {
     program = nullptr;
     if ((*setup_.rebuilds)-- == 0) return fail(ErrorCode::unsupported, "the fake device is gone");
-    return make_program(limits);
+    auto made = make_program(limits);
+    if (lost_rebuilds > 0) {
+      --lost_rebuilds;
+      program->fail_next_runs = 1;
+    }
+    return made;
   }
 
   static void expect_equal(const std::vector<TokenLogprobs>& a, const std::vector<TokenLogprobs>& b) {

@@ -275,7 +275,8 @@ asio::awaitable<bool> Connection::send_pending(Exchange& exchange, PendingReply&
       part.events = ": keep-alive\n\n";
     }
     if (part.events.empty() && !part.end) {
-      co_await signal_.wait(std::min(deadline, comment_due));
+      const auto news_due = std::min(deadline, reply.wakes_at().value_or(deadline));
+      co_await signal_.wait(std::min(news_due, comment_due));
       continue;
     }
     const bool sent = co_await send_events(exchange, part.events, part.end);

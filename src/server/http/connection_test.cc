@@ -46,7 +46,7 @@ TEST_F(ConnectionTest, AnswersPipelinedRequestsInOrder) {
   requests += "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
   client.send(requests);
   EXPECT_TRUE(client.read().json().contains("version"));
-  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], FakeEngine::text(1, 50));
+  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], LetterEngine::text(1, 50));
   EXPECT_EQ(client.read().json()["status"], "ok");
 }
 
@@ -61,7 +61,7 @@ TEST_F(ConnectionTest, KeepsARequestThatArrivesWhileAnotherIsBeingAnswered) {
   client.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
   std::this_thread::sleep_for(milliseconds(20));
   engine.locked([&] { engine.paused = false; });
-  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], FakeEngine::text(0, 3));
+  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], LetterEngine::text(0, 3));
   EXPECT_EQ(client.read().status, 404U);
   EXPECT_EQ(client.read().status, 200U);
 }
@@ -188,7 +188,7 @@ TEST_F(ConnectionTest, SpeaksHttp10) {
   const TestResponse response = stream.read();
   EXPECT_EQ(response.header("Transfer-Encoding"), "");
   EXPECT_TRUE(response.complete);
-  EXPECT_EQ(streamed_text(response.body), FakeEngine::text(0, 5));
+  EXPECT_EQ(streamed_text(response.body), LetterEngine::text(0, 5));
 }
 
 TEST_F(ConnectionTest, HeadHasNoBodyAndOptionsSayWhatIsAllowed) {

@@ -44,7 +44,7 @@ TEST_F(FramingTest, EmptyLinesBeforeARequestAreSkipped) {
   // Old clients send one behind a body, which no length counts.
   client.post(kChatPath, body);
   client.send("\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n");
-  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], FakeEngine::text(0, 2));
+  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], LetterEngine::text(0, 2));
   EXPECT_EQ(client.read().json()["status"], "ok");
   EXPECT_EQ(status_of("\rGET /health HTTP/1.1\r\nHost: x\r\n\r\n"), 400U);
   EXPECT_EQ(status_of(" \r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n"), 400U);
@@ -109,7 +109,7 @@ TEST_F(FramingTest, FoldedLinesAreOneLine) {
   const std::string next = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
   TestClient client(server->port());
   client.send(post + "Transfer-Encoding:\r\n chunked\r\n\r\n" + chunk(body) + "0\r\n\r\n" + next);
-  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], FakeEngine::text(0, 2));
+  EXPECT_EQ(client.read().json()["choices"][0]["message"]["content"], LetterEngine::text(0, 2));
   EXPECT_EQ(client.read().json()["status"], "ok");
   client.send("GET /version HTTP/1.1\r\nHost: x\r\nName: a\r\n\tContent-Length: 5\r\n\r\n" + next);
   EXPECT_TRUE(client.read().json().contains("version"));

@@ -56,6 +56,9 @@ class PendingReply {
   /// More is waiting to be sent than may be kept: the reader is too slow.
   virtual bool is_overflowing() const = 0;
 
+  /// When take() may say something new without a wake.
+  virtual std::optional<std::chrono::steady_clock::time_point> wakes_at() const { return std::nullopt; }
+
   virtual ReplyStatistics statistics() const = 0;
 };
 

@@ -12,7 +12,7 @@
 namespace hearth {
 namespace {
 
-constexpr unsigned kRetryWhileLoadingSeconds = 5;
+constexpr size_t kNamedModels = 8;
 
 /// "application/json" of "Application/JSON; charset=utf-8".
 std::string media_type(std::string_view content_type) {
@@ -49,29 +49,18 @@ ApiResult<nlohmann::json> parse_body(const HttpRequest& request) {
   return *std::move(json);
 }
 
-ApiResult<std::shared_ptr<const ReadyModel>> require_ready(const ServedModel& model) {
-  const ServedModel::State state = model.state();
-  if (const auto* ready = std::get_if<std::shared_ptr<const ReadyModel>>(&state)) return *ready;
-  ApiError error{.status = 503, .type = "server_error"};
-  if (const auto* progress = std::get_if<Progress>(&state)) {
-    error.message = fmt::format("The model is being loaded: {}, {:.0f} %; see /health", progress->stage,
-                                100 * progress->fraction());
-    error.code = "model_loading";
-    error.retry_after_seconds = kRetryWhileLoadingSeconds;
-  } else {
-    error.message = fmt::format("The model could not be loaded: {}", to_string(std::get<Error>(state)));
-    error.code = "model_failed";
+ApiError unknown_model(const ServedModels& models, std::string_view name) {
+  const auto all = models.all();
+  std::string served;
+  for (size_t i = 0; i < std::min(all.size(), kNamedModels); ++i) {
+    served += fmt::format("{}`{}`", i == 0 ? "" : ", ", all[i]->name());
   }
-  return std::unexpected(std::move(error));
-}
-
-ApiResult<void> check_model_name(const ServedModel& model, const std::string& name) {
-  if (name.empty() || model.answers_to(name)) return {};
-  return std::unexpected(
-      ApiError{.status = 404,
-               .message = fmt::format("The model `{}` is not served here; this is `{}`", printable(name), model.name()),
-               .param = "model",
-               .code = "model_not_found"});
+  if (all.size() > kNamedModels) served += ", ...";
+  return {.status = 404,
+          .message = fmt::format("The model `{}` is not served here; {} {}", printable(name),
+                                 all.size() == 1 ? "this is" : "there are", all.empty() ? "none" : served),
+          .param = "model",
+          .code = "model_not_found"};
 }
 
 ApiResult<const Tokenizer*> require_tokenizer(const ReadyModel& model) {

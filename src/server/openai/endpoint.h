@@ -9,7 +9,7 @@
 #include "server/api_error.h"
 #include "server/http/message.h"
 #include "server/openai/generation_params.h"
-#include "server/served_model.h"
+#include "server/served_models.h"
 #include "server/server_options.h"
 #include "text/tokenizer.h"
 
@@ -19,11 +19,8 @@ namespace hearth {
 /// a body that says to be something else is 415.
 ApiResult<nlohmann::json> parse_body(const HttpRequest& request);
 
-/// The model, or 503 that says how far it has come.
-ApiResult<std::shared_ptr<const ReadyModel>> require_ready(const ServedModel& model);
-
-/// 404 unless `name` is empty or one that the model answers to.
-ApiResult<void> check_model_name(const ServedModel& model, const std::string& name);
+/// 404 that says what is served here instead of `name`.
+ApiError unknown_model(const ServedModels& models, std::string_view name);
 
 /// The tokenizer, or 400 that says that the model has none.
 ApiResult<const Tokenizer*> require_tokenizer(const ReadyModel& model);

@@ -73,8 +73,8 @@ ResponseHead make_head(const ServedModel& model, const HttpRequest& request, con
 }
 
 /// A plan without requests and format.
-GenerationPlan make_plan(std::shared_ptr<const ReadyModel> ready, const ServerOptions& options,
-                         const HttpRequest& request, const GenerationParams& params) {
+GenerationPlan make_plan(ModelLease ready, const ServerOptions& options, const HttpRequest& request,
+                         const GenerationParams& params) {
   return {.model = std::move(ready),
           .requests = {},
           .choices_per_prompt = params.choices,
@@ -95,19 +95,12 @@ void add_prompt(GenerationPlan& plan, const HttpRequest& http, const GenerationP
   plan.requests.push_back(std::move(request));
 }
 
-ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const ServerOptions& options,
-                                          const HttpRequest& http) {
-  auto ready = require_ready(model);
-  if (!ready) return std::unexpected(ready.error());
-  const auto body = parse_body(http);
-  if (!body) return std::unexpected(body.error());
-  const auto request = parse_completion_request(*body, request_limits(**ready, options));
+ApiResult<GenerationPlan> plan_completion(const ModelRequest& asked, const ServerOptions& options) {
+  const HttpRequest& http = asked.http;
+  const auto request = parse_completion_request(asked.body, request_limits(*asked.model, options));
   if (!request) return std::unexpected(request.error());
   const GenerationParams& params = request->params;
-  if (const auto known = check_model_name(model, params.model); !known) return std::unexpected(known.error());
-
-  const Tokenizer* tokenizer = (*ready)->tokenizer;
-  GenerationPlan plan = make_plan(*std::move(ready), options, http, params);
+  GenerationPlan plan = make_plan(asked.model, options, http, params);
   std::vector<EchoedPrompt> prompts;
   for (const Prompt& prompt : request->prompts) {
     auto read = read_prompt(*plan.model, prompt, *request);
@@ -120,23 +113,20 @@ ApiResult<GenerationPlan> plan_completion(const ServedModel& model, const Server
     if (params.return_token_ids) plan.echoed_bytes += params.choices * read->tokens.size() * kTokenIdBytes;
     prompts.push_back(*std::move(read));
   }
-  plan.format = make_completion_format(make_head(model, http, params, "cmpl-"), tokenizer, std::move(prompts),
-                                       params.choices, params.skip_special_tokens, plan.drop_completion);
+  plan.format =
+      make_completion_format(make_head(*asked.served, http, params, "cmpl-"), plan.model->tokenizer, std::move(prompts),
+                             params.choices, params.skip_special_tokens, plan.drop_completion);
   return plan;
 }
 
-ApiResult<GenerationPlan> plan_chat(const ServedModel& model, const ServerOptions& options, const HttpRequest& http) {
-  auto ready = require_ready(model);
-  if (!ready) return std::unexpected(ready.error());
-  const auto body = parse_body(http);
-  if (!body) return std::unexpected(body.error());
-  const auto request = parse_chat_request(*body, request_limits(**ready, options));
+ApiResult<GenerationPlan> plan_chat(const ModelRequest& asked, const ServerOptions& options) {
+  const HttpRequest& http = asked.http;
+  const auto request = parse_chat_request(asked.body, request_limits(*asked.model, options));
   if (!request) return std::unexpected(request.error());
   const GenerationParams& params = request->params;
-  if (const auto known = check_model_name(model, params.model); !known) return std::unexpected(known.error());
-  if (const auto chats = require_chat_template(**ready); !chats) return std::unexpected(chats.error());
+  if (const auto chats = require_chat_template(*asked.model); !chats) return std::unexpected(chats.error());
 
-  GenerationPlan plan = make_plan(*std::move(ready), options, http, params);
+  GenerationPlan plan = make_plan(asked.model, options, http, params);
   auto prompt = render_chat(*plan.model->chat_template, *plan.model->tokenizer, request->inputs,
                             plan.model->engine->context_length());
   if (!prompt) return std::unexpected(prompt.error());
@@ -146,7 +136,7 @@ ApiResult<GenerationPlan> plan_chat(const ServedModel& model, const ServerOption
   add_prompt(plan, http, params, *prompt, false);
   if (params.return_token_ids) plan.echoed_bytes = prompt->size() * kTokenIdBytes;
   plan.format =
-      make_chat_format(make_head(model, http, params, "chatcmpl-"), plan.model->tokenizer, *std::move(prompt));
+      make_chat_format(make_head(*asked.served, http, params, "chatcmpl-"), plan.model->tokenizer, *std::move(prompt));
   return plan;
 }
 
@@ -157,12 +147,12 @@ Reply to_reply(ApiResult<GenerationPlan> plan) {
 
 }  // namespace
 
-Reply generate_completion(const ServedModel& model, const ServerOptions& options, const HttpRequest& request) {
-  return to_reply(plan_completion(model, options, request));
+Reply generate_completion(const ModelRequest& request, const ServerOptions& options) {
+  return to_reply(plan_completion(request, options));
 }
 
-Reply generate_chat(const ServedModel& model, const ServerOptions& options, const HttpRequest& request) {
-  return to_reply(plan_chat(model, options, request));
+Reply generate_chat(const ModelRequest& request, const ServerOptions& options) {
+  return to_reply(plan_chat(request, options));
 }
 
 }  // namespace hearth

@@ -19,7 +19,7 @@ namespace hearth {
 
 /// What is to be generated for one HTTP request, and how it is to be answered.
 struct GenerationPlan {
-  std::shared_ptr<const ReadyModel> model;
+  ModelLease model;
   std::vector<Request> requests;    ///< one for each prompt; the id is that of the HTTP request
   uint32_t choices_per_prompt = 1;  ///< choice i is one of prompt i / choices_per_prompt
 

@@ -4,14 +4,14 @@
 
 #include <future>
 
-#include "server/testing/fake_engine.h"
+#include "server/testing/letter_engine.h"
 #include "server/testing/test_text.h"
 
 namespace hearth {
 namespace {
 
 /// A generation that has ended, with all it brought still to be taken.
-std::unique_ptr<Generation> generated(FakeEngine& engine, const Tokenizer& tokenizer, Request request, bool stream,
+std::unique_ptr<Generation> generated(LetterEngine& engine, const Tokenizer& tokenizer, Request request, bool stream,
                                       size_t echoed_bytes = 0) {
   auto ready = std::make_shared<ReadyModel>(ReadyModel{.engine = &engine, .tokenizer = &tokenizer});
   GenerationPlan plan{.model = std::move(ready), .requests = {}, .format = nullptr, .stream = stream};
@@ -31,7 +31,7 @@ std::unique_ptr<Generation> generated(FakeEngine& engine, const Tokenizer& token
 TEST(Generation, SaysWhenItsAnswerIsLongToWrite) {
   const Tokenizer tokenizer = make_test_tokenizer();
   for (const bool stream : {false, true}) {
-    FakeEngine engine;
+    LetterEngine engine;
     const auto is_long = [&](Request request, size_t echoed_bytes = 0) {
       const auto generation = generated(engine, tokenizer, std::move(request), stream, echoed_bytes);
       const bool result = generation->take_is_long();

@@ -14,26 +14,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-/// What both endpoints need before they look at their own fields.
-struct TextRequest {
-  std::shared_ptr<const ReadyModel> model;
-  json body;
-};
-
-ApiResult<TextRequest> read_request(const ServedModel& model, const HttpRequest& http) {
-  auto ready = require_ready(model);
-  if (!ready) return std::unexpected(ready.error());
-  if (const auto tokenizer = require_tokenizer(**ready); !tokenizer) return std::unexpected(tokenizer.error());
-  auto body = parse_body(http);
-  if (!body) return std::unexpected(body.error());
-  Fields fields(*body);
-  std::string name;
-  fields.read("model", name);
-  if (fields.error()) return std::unexpected(*fields.error());
-  if (const auto known = check_model_name(model, name); !known) return std::unexpected(known.error());
-  return TextRequest{*std::move(ready), *std::move(body)};
-}
-
 ApiResult<std::vector<uint32_t>> tokens_of_prompt(const Tokenizer& tokenizer, Fields& fields) {
   std::string prompt;
   EncodeOptions options{.allow_special = true, .add_special = true};
@@ -56,38 +36,36 @@ ApiResult<std::vector<uint32_t>> tokens_of_messages(const ReadyModel& model, Fie
   return to_unsigned(*ids);
 }
 
-ApiResult<HttpResponse> tokenize_request(const ServedModel& model, const HttpRequest& http) {
-  const auto request = read_request(model, http);
-  if (!request) return std::unexpected(request.error());
-  const Tokenizer& tokenizer = *request->model->tokenizer;
-  Fields fields(request->body);
+ApiResult<HttpResponse> tokenize_request(const ModelRequest& request) {
+  const ReadyModel& model = *request.model;
+  const auto tokenizer = require_tokenizer(model);
+  if (!tokenizer) return std::unexpected(tokenizer.error());
+  Fields fields(request.body);
   bool return_token_strs = false;
   fields.read("return_token_strs", return_token_strs);
-  const auto ids =
-      fields.has("messages") ? tokens_of_messages(*request->model, fields) : tokens_of_prompt(tokenizer, fields);
+  const auto ids = fields.has("messages") ? tokens_of_messages(model, fields) : tokens_of_prompt(**tokenizer, fields);
   if (!ids) return std::unexpected(ids.error());
   ordered_json strings = nullptr;
   if (return_token_strs) {
     strings = ordered_json::array();
-    for (const uint32_t id : *ids) strings.push_back(token_text(&tokenizer, static_cast<int32_t>(id)));
+    for (const uint32_t id : *ids) strings.push_back(token_text(*tokenizer, static_cast<int32_t>(id)));
   }
   return HttpResponse{.body = dump({{"count", ids->size()},
-                                    {"max_model_len", request->model->engine->context_length()},
+                                    {"max_model_len", model.engine->context_length()},
                                     {"tokens", *ids},
                                     {"token_strs", std::move(strings)}})};
 }
 
-ApiResult<HttpResponse> detokenize_request(const ServedModel& model, const ServerOptions& options,
-                                           const HttpRequest& http) {
-  const auto request = read_request(model, http);
-  if (!request) return std::unexpected(request.error());
-  Fields fields(request->body);
+ApiResult<HttpResponse> detokenize_request(const ModelRequest& request, const ServerOptions& options) {
+  const auto tokenizer = require_tokenizer(*request.model);
+  if (!tokenizer) return std::unexpected(tokenizer.error());
+  Fields fields(request.body);
   std::vector<int32_t> tokens;
   fields.read("tokens", tokens);
-  check_token_ids(fields, "tokens", tokens, request_limits(*request->model, options));
+  check_token_ids(fields, "tokens", tokens, request_limits(*request.model, options));
   if (!fields.has("tokens")) fields.fail("tokens", "is missing");
   if (fields.error()) return std::unexpected(*fields.error());
-  const std::string text = request->model->tokenizer->decode(to_unsigned(tokens), {.skip_special = false});
+  const std::string text = (*tokenizer)->decode(to_unsigned(tokens), {.skip_special = false});
   return HttpResponse{.body = dump({{"prompt", text}})};
 }
 
@@ -97,12 +75,10 @@ HttpResponse to_response(const ApiResult<HttpResponse>& result) {
 
 }  // namespace
 
-HttpResponse tokenize(const ServedModel& model, const ServerOptions&, const HttpRequest& request) {
-  return to_response(tokenize_request(model, request));
-}
+HttpResponse tokenize(const ModelRequest& request) { return to_response(tokenize_request(request)); }
 
-HttpResponse detokenize(const ServedModel& model, const ServerOptions& options, const HttpRequest& request) {
-  return to_response(detokenize_request(model, options, request));
+HttpResponse detokenize(const ModelRequest& request, const ServerOptions& options) {
+  return to_response(detokenize_request(request, options));
 }
 
 }  // namespace hearth

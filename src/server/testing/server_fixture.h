@@ -6,7 +6,7 @@
 #include <string>
 
 #include "server/server.h"
-#include "server/testing/fake_engine.h"
+#include "server/testing/letter_engine.h"
 #include "server/testing/test_client.h"
 #include "server/testing/test_text.h"
 
@@ -17,12 +17,14 @@ class ServerTest : public ::testing::Test {
  protected:
   ServerTest() {
     options.port = 0;
+    options.load_wait = std::chrono::milliseconds(0);
     options.log_requests = false;
   }
 
   /// Listens, with the model still loading.
   void listen() {
-    auto started = Server::start(options, model);
+    model->set_loading("resolve");
+    auto started = Server::start(options, models);
     ASSERT_TRUE(started) << to_string(started.error());
     server = *std::move(started);
   }
@@ -73,8 +75,9 @@ class ServerTest : public ::testing::Test {
   }
 
   ServerOptions options;
-  FakeEngine engine;
+  LetterEngine engine;
   std::shared_ptr<ServedModel> model = std::make_shared<ServedModel>("test", std::vector<std::string>{"alias/x"});
+  std::shared_ptr<ServedModels> models = std::make_shared<ServedModels>(std::vector{model});
   std::unique_ptr<Server> server;
 };
 

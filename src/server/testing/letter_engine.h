@@ -17,15 +17,15 @@ namespace hearth {
 /// An engine without a model, for tests: on a thread of its own each running request gets one token in each step. A
 /// token is a byte of the vocabulary of test_text.h, and depends on the seed and the position only, so tests can tell
 /// what must come. Requests that nobody lets run (`paused`) wait.
-class FakeEngine final : public Engine {
+class LetterEngine final : public Engine {
  public:
   static constexpr uint32_t kContextLength = 4096;
 
-  explicit FakeEngine(std::chrono::microseconds step = std::chrono::microseconds(200)) : step_(step) {
+  explicit LetterEngine(std::chrono::microseconds step = std::chrono::microseconds(200)) : step_(step) {
     thread_ = std::thread([this] { run(); });
   }
 
-  ~FakeEngine() override {
+  ~LetterEngine() override {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
@@ -156,7 +156,7 @@ class FakeEngine final : public Engine {
       event.finish_reason = FinishReason::failed;
       event.error = failure;
     } else {
-      const char letter = FakeEngine::letter(request.sampling.seed.value_or(0), running.generated++);
+      const char letter = LetterEngine::letter(request.sampling.seed.value_or(0), running.generated++);
       event.text = text_of_a_token.empty() ? std::string(1, letter) : text_of_a_token;
       event.tokens = {3 + letter};  // test_text.h: byte b is token 3 + b
       if (request.logprobs)

@@ -1,0 +1,85 @@
+#include "app/model_directory.h"
+
+#include <algorithm>
+#include <map>
+#include <system_error>
+
+#include "app/served_name.h"
+#include "base/printable.h"
+#include "formats/gguf_split_name.h"
+
+namespace hearth::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kDeepest = 3;
+
+bool is_model_file(const fs::path& path) {
+  const std::string name = path.filename().native();
+  if (path.extension() != ".gguf" || name.starts_with('.') || name.starts_with("mmproj")) return false;
+  const auto split = GgufSplitName::parse(name);
+  return !split || split->number == 1;
+}
+
+bool is_model_directory(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path / "config.json", error);
+}
+
+void collect(const fs::path& folder, int depth, std::vector<fs::path>& found) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->is_directory(ignored)) {
+      if (is_model_directory(entry->path())) {
+        found.push_back(entry->path());
+      } else if (depth < kDeepest) {
+        collect(entry->path(), depth + 1, found);
+      }
+    } else if (entry->is_regular_file(ignored) && is_model_file(entry->path())) {
+      found.push_back(entry->path());
+    }
+  }
+}
+
+uint64_t file_bytes(const fs::path& path) {
+  std::error_code error;
+  const auto bytes = fs::file_size(path, error);
+  return error ? 0 : bytes;
+}
+
+}  // namespace
+
+std::vector<FoundModel> find_models(const fs::path& directory) {
+  std::vector<fs::path> paths;
+  collect(directory, 0, paths);
+  std::map<std::string, int> uses;
+  for (const fs::path& path : paths) ++uses[served_name(path)];
+  std::vector<FoundModel> found;
+  for (const fs::path& path : paths) {
+    std::string name = served_name(path);
+    if (uses[name] > 1) name = printable(path.lexically_relative(directory).native(), 1024);
+    found.push_back({path, std::move(name)});
+  }
+  std::ranges::sort(found, {}, &FoundModel::name);
+  return found;
+}
+
+uint64_t model_file_bytes(const fs::path& path) {
+  std::error_code error;
+  uint64_t bytes = 0;
+  if (fs::is_directory(path, error)) {
+    for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+      if (entry->path().extension() == ".safetensors") bytes += file_bytes(entry->path());
+    }
+    return bytes;
+  }
+  const auto split = GgufSplitName::parse(path.filename().native());
+  if (!split) return file_bytes(path);
+  for (uint32_t number = 1; number <= split->count; ++number)
+    bytes += file_bytes(path.parent_path() / split->of(number));
+  return bytes;
+}
+
+}  // namespace hearth::app

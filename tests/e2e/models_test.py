@@ -1,0 +1,95 @@
+"""Several models of one server: loaded on request, exchanged under load, given up."""
+
+import json
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from conftest import DEMO
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+NAMES = ["llama", "mistral", "qwen3"]
+
+
+def ask(server, model, **options):
+    """The tokens of a greedy answer; the models have no text."""
+    answer = server.client(**options).completions.create(
+        model=model, prompt=[1, 5, 9, 13], max_tokens=6, temperature=0,
+        extra_body={"ignore_eos": True, "return_token_ids": True})
+    assert answer.model == model
+    return answer.choices[0].token_ids
+
+
+def states(server):
+    return {model["id"]: model["state"] for model in json.loads(server.get("/v1/models")[1])["data"]}
+
+
+def send(server, method, path):
+    with urllib.request.urlopen(urllib.request.Request(server.url + path, method=method), timeout=30) as response:
+        return response.status, json.load(response)
+
+
+@pytest.fixture(scope="module")
+def alone(start_server):
+    """What each model answers when it is the only one."""
+    answers = {}
+    for name in NAMES:
+        server = start_server(GOLDEN / name, "--context", 64).wait_until_ready()
+        answers[name] = ask(server, name)
+        assert server.stop() == 0
+    return answers
+
+
+def test_a_folder_of_models_is_served_on_request(start_server, alone):
+    server = start_server(GOLDEN / "llama", "--model-dir", GOLDEN, "--context", 64, "--max-loaded", 2).wait_until_ready()
+    before = states(server)
+    assert set(NAMES) < set(before) and before["llama"] == "ready" and before["qwen3"] == "unloaded"
+    for name in [*NAMES, *NAMES]:
+        assert ask(server, name) == alone[name]
+    assert {name for name, state in states(server).items() if state == "ready"} == {"mistral", "qwen3"}
+    assert server.stop() == 0
+
+
+def test_busy_models_are_exchanged_without_loss(start_server, alone):
+    models = [GOLDEN / name for name in NAMES[:2]]
+    server = start_server(models[0], models[1], "--context", 64, "--max-loaded", 1).wait_until_ready()
+    failures = []
+
+    def use(name):
+        for _ in range(10):
+            if ask(server, name) != alone[name]:
+                failures.append(name)
+
+    threads = [threading.Thread(target=use, args=[name]) for name in NAMES[:2] for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert server.stop() == 0
+
+
+def test_a_load_is_watched_and_its_model_let_go(start_server):
+    server = start_server(DEMO, "--served-model-name", "demo", "--context", 512)
+    with urllib.request.urlopen(server.url + "/v1/load", timeout=60) as response:
+        events = [json.loads(line.removeprefix(b"data: ")) for line in response if line.startswith(b"data: ")]
+    assert events[-1] == {"model": "demo", "state": "ready"}
+    assert all(event["state"] == "loading" for event in events[:-1])
+    assert send(server, "POST", "/v1/models/demo/unload") == (202, {"model": "demo", "state": "unloaded"})
+    assert server.get("/health")[0] == 200, "it is loaded when somebody asks"
+    assert server.client().completions.create(model="demo", prompt="One, two,", max_tokens=2).choices[0].text
+    assert states(server) == {"demo": "ready"}
+    assert server.stop() == 0
+
+
+def test_a_load_is_given_up_in_less_than_a_second(start_server):
+    server = start_server(DEMO, GOLDEN / "llama", "--context", 512)
+    begin = time.monotonic()
+    assert send(server, "DELETE", "/v1/load")[0] == 202
+    server.wait_for(lambda: "loading" not in states(server).values())
+    assert time.monotonic() - begin < 1
+    assert len(ask(server, "llama")) == 6
+    assert server.stop() == 0
