@@ -86,7 +86,7 @@ def test_a_load_is_watched_and_its_model_let_go(start_server):
 
 
 def test_a_load_is_given_up_in_less_than_a_second(start_server):
-    server = start_server(DEMO, GOLDEN / "llama", "--context", 512)
+    server = start_server(DEMO, GOLDEN / "llama", "--context", 256)
     begin = time.monotonic()
     assert send(server, "DELETE", "/v1/load")[0] == 202
     server.wait_for(lambda: "loading" not in states(server).values())
