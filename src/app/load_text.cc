@@ -106,6 +106,15 @@ SamplingParams read_sampling(const nlohmann::json& config) {
   return sampling;
 }
 
+/// What a tokenizer.json does not say: a tokenizer_config.json without the thousands of tokens that both have.
+std::string tokens_of_config(const nlohmann::json& config) {
+  nlohmann::json tokens = nlohmann::json::object();
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "add_bos_token", "add_eos_token"}) {
+    if (config.is_object() && config.contains(name)) tokens[name] = config[name];
+  }
+  return tokens.dump();
+}
+
 Result<ModelText> load(const HuggingFaceDirectory& directory, const std::stop_token& stop) {
   ModelText text;
   text.default_sampling = read_sampling(directory.generation_config());
@@ -113,8 +122,7 @@ Result<ModelText> load(const HuggingFaceDirectory& directory, const std::stop_to
   const auto json = read_whole_file(*directory.tokenizer_path());
   if (!json) return std::unexpected(json.error());
   if (auto goes_on = go_on(stop); !goes_on) return pass_on(goes_on);
-  const std::string config = directory.tokenizer_config().is_null() ? "" : directory.tokenizer_config().dump();
-  auto tokenizer = Tokenizer::from_json(*json, config.empty() ? std::nullopt : std::optional<std::string_view>(config));
+  auto tokenizer = Tokenizer::from_json(*json, tokens_of_config(directory.tokenizer_config()));
   if (auto set = set_tokenizer(text, std::move(tokenizer)); !set) return pass_on(set);
   if (auto goes_on = go_on(stop); !goes_on) return pass_on(goes_on);
   set_template(text, directory.chat_template());
