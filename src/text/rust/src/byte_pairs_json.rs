@@ -132,11 +132,17 @@ impl MergeTexts {
     /// None where a token of a merge is not known.
     fn ids(&self, tokens: &TokenTexts) -> Option<Merges> {
         let lists = of_parts(self.ends.len(), |part| {
+            let known = |range: Range<usize>| tokens.id_of(&self.texts[range]);
             let mut begin = if part.start == 0 { 0 } else { self.ends[part.start - 1][1] };
             let mut ids = Vec::with_capacity(part.len());
+            // Files made from scores have all the ways to one token after one another.
+            let mut last = (0..0, known(0..0));
             for &[cut, end] in &self.ends[part] {
-                let known = |range: Range<usize>| tokens.id_of(&self.texts[range]);
-                ids.push([known(begin..cut)?, known(cut..end)?, known(begin..end)?]);
+                if self.texts[begin..end] != self.texts[last.0] {
+                    last.1 = known(begin..end);
+                }
+                last.0 = begin..end;
+                ids.push([known(begin..cut)?, known(cut..end)?, last.1?]);
                 begin = end;
             }
             Some(ids)
