@@ -16,10 +16,16 @@ pub fn of_parts<R: Send>(count: usize, work: impl Fn(Range<usize>) -> R + Sync) 
     let part = |index: usize| count * index / parts..count * (index + 1) / parts;
     thread::scope(|scope| {
         let work = &work;
-        let others: Vec<_> = (1..parts).map(|index| scope.spawn(move || work(part(index)))).collect();
-        let first = work(part(0));
-        let wait =
-            |other: thread::ScopedJoinHandle<R>| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        std::iter::once(first).chain(others.into_iter().map(wait)).collect()
+        let start = |index| thread::Builder::new().spawn_scoped(scope, move || work(part(index)));
+        let others: Vec<_> = (1..parts).map(start).collect();
+        let mut answers = vec![work(part(0))];
+        for (index, other) in (1..parts).zip(others) {
+            answers.push(match other {
+                Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // The system gives no more threads.
+                Err(_) => work(part(index)),
+            });
+        }
+        answers
     })
 }
