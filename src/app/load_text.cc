@@ -31,6 +31,11 @@ std::vector<std::string> copy_strings(const GgufMetadata& metadata, std::string_
   return strings;
 }
 
+Result<void> go_on(const std::stop_token& stop) {
+  if (stop.stop_requested()) return fail(ErrorCode::cancelled, "loading was cancelled");
+  return {};
+}
+
 Result<void> set_tokenizer(ModelText& text, Result<Tokenizer> tokenizer) {
   if (!tokenizer) return pass_on(tokenizer);
   text.tokenizer = std::make_unique<Tokenizer>(std::move(*tokenizer));
@@ -71,12 +76,15 @@ Result<void> replace_template(ModelText& text, const std::filesystem::path& file
   return {};
 }
 
-Result<ModelText> load(const Gguf& gguf) {
+Result<ModelText> load(const Gguf& gguf, const std::stop_token& stop) {
   ModelText text;
   const GgufMetadata& metadata = gguf.metadata();
   const std::string model = metadata.get_string("tokenizer.ggml.model", "no_vocab").value_or("no_vocab");
   if (model == "no_vocab" || model == "none") return text;
-  if (auto set = set_tokenizer(text, Tokenizer::from_gguf(read_vocabulary(metadata, model))); !set) return pass_on(set);
+  const GgufVocabulary vocabulary = read_vocabulary(metadata, model);
+  if (auto goes_on = go_on(stop); !goes_on) return pass_on(goes_on);
+  if (auto set = set_tokenizer(text, Tokenizer::from_gguf(vocabulary)); !set) return pass_on(set);
+  if (auto goes_on = go_on(stop); !goes_on) return pass_on(goes_on);
   set_template(text, metadata.get_string("tokenizer.chat_template", "").value_or(""));
   return text;
 }
@@ -98,15 +106,25 @@ SamplingParams read_sampling(const nlohmann::json& config) {
   return sampling;
 }
 
-Result<ModelText> load(const HuggingFaceDirectory& directory) {
+/// What a tokenizer.json does not say: a tokenizer_config.json without the thousands of tokens that both have.
+std::string tokens_of_config(const nlohmann::json& config) {
+  nlohmann::json tokens = nlohmann::json::object();
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "add_bos_token", "add_eos_token"}) {
+    if (config.is_object() && config.contains(name)) tokens[name] = config[name];
+  }
+  return tokens.dump();
+}
+
+Result<ModelText> load(const HuggingFaceDirectory& directory, const std::stop_token& stop) {
   ModelText text;
   text.default_sampling = read_sampling(directory.generation_config());
   if (!directory.tokenizer_path()) return text;
   const auto json = read_whole_file(*directory.tokenizer_path());
   if (!json) return std::unexpected(json.error());
-  const std::string config = directory.tokenizer_config().is_null() ? "" : directory.tokenizer_config().dump();
-  auto tokenizer = Tokenizer::from_json(*json, config.empty() ? std::nullopt : std::optional<std::string_view>(config));
+  if (auto goes_on = go_on(stop); !goes_on) return pass_on(goes_on);
+  auto tokenizer = Tokenizer::from_json(*json, tokens_of_config(directory.tokenizer_config()));
   if (auto set = set_tokenizer(text, std::move(tokenizer)); !set) return pass_on(set);
+  if (auto goes_on = go_on(stop); !goes_on) return pass_on(goes_on);
   set_template(text, directory.chat_template());
   return text;
 }
@@ -130,8 +148,10 @@ GgufVocabulary read_vocabulary(const GgufMetadata& metadata, std::string model) 
           .add_space_prefix = optional_bool(metadata, prefix + "add_space_prefix")};
 }
 
-Result<ModelText> load_text(const Checkpoint& checkpoint, const std::filesystem::path& chat_template) {
-  auto text = checkpoint.as_gguf() != nullptr ? load(*checkpoint.as_gguf()) : load(*checkpoint.as_hugging_face());
+Result<ModelText> load_text(const Checkpoint& checkpoint, const std::filesystem::path& chat_template,
+                            const std::stop_token& stop) {
+  auto text =
+      checkpoint.as_gguf() != nullptr ? load(*checkpoint.as_gguf(), stop) : load(*checkpoint.as_hugging_face(), stop);
   if (!text || chat_template.empty()) return text;
   if (auto replaced = replace_template(*text, chat_template); !replaced) return pass_on(replaced);
   return text;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
 
 #include "base/result.h"
 #include "engine/request.h"
@@ -22,9 +23,11 @@ struct ModelText {
   SamplingParams default_sampling;           ///< from generation_config.json
 };
 
-/// Takes up to seconds for large vocabularies: run it beside the loading of weights. `chat_template` is a file with a
-/// template to use instead of the checkpoint's; none where it is empty. That one must be usable.
-Result<ModelText> load_text(const Checkpoint& checkpoint, const std::filesystem::path& chat_template = {});
+/// Takes tenths of a second for large vocabularies: run it beside the loading of weights. `chat_template` is a file
+/// with a template to use instead of the checkpoint's; none where it is empty. That one must be usable. `cancelled`
+/// soon after `stop` was requested: between the reading of files, the making of the tokenizer and that of the template.
+Result<ModelText> load_text(const Checkpoint& checkpoint, const std::filesystem::path& chat_template = {},
+                            const std::stop_token& stop = {});
 
 /// The vocabulary that a GGUF file describes, `model` being its kind; what the file does not say stays empty.
 GgufVocabulary read_vocabulary(const GgufMetadata& metadata, std::string model);

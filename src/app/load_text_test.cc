@@ -96,6 +96,15 @@ TEST_F(BrokenTemplateTest, AFileReplacesTheTemplateAndMustBeUsable) {
   EXPECT_THAT(missing.error().message, testing::HasSubstr("none.jinja"));
 }
 
+TEST_F(BrokenTemplateTest, ARequestedStopEndsTheLoad) {
+  std::stop_source stop;
+  EXPECT_TRUE(load_text(*checkpoint_, {}, stop.get_token()));
+  stop.request_stop();
+  const auto text = load_text(*checkpoint_, {}, stop.get_token());
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().code, ErrorCode::cancelled);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, GgufTextTest, testing::Values("smollm2-135m-instruct.gguf", "gemma3-270m-q4_k_m.gguf"),
                          [](const auto& test) { return test.param.substr(0, test.param.find('-')); });
 

@@ -109,8 +109,15 @@ Result<std::string> read_whole_file(const std::filesystem::path& path, uint64_t 
     return fail(ErrorCode::unsupported, fmt::format("{}: has {} bytes, more than the {} that such a file may have",
                                                     shown(path), file->size_bytes(), max_bytes));
   }
-  std::string text(file->size_bytes(), '\0');
-  if (auto read = file->read_at(0, std::as_writable_bytes(std::span(text))); !read) return pass_on(read);
+  std::string text;
+  Result<void> read;
+  // The callback may be offered more room than was asked for.
+  const auto bytes = static_cast<size_t>(file->size_bytes());
+  text.resize_and_overwrite(bytes, [&](char* data, size_t) {
+    read = file->read_at(0, std::as_writable_bytes(std::span(data, bytes)));
+    return read ? bytes : 0;
+  });
+  if (!read) return pass_on(read);
   return text;
 }
 

@@ -122,6 +122,11 @@ TEST_F(FileTest, ReadsAWholeFileUpToALimit) {
   EXPECT_EQ(read_whole_file(path), "0123456789");
   EXPECT_EQ(read_whole_file(path, 10), "0123456789");
   EXPECT_EQ(read_whole_file(write("empty", "")), "");
+  // Around the sizes at which strings take more memory than they need.
+  for (const size_t bytes : {15u, 16u, 17u, 23u, 30u, 31u, 4095u, 4096u, 100'000u}) {
+    const std::string text(bytes, 'x');
+    EXPECT_EQ(read_whole_file(write("text", text)), text);
+  }
   auto too_large = read_whole_file(path, 9);
   ASSERT_FALSE(too_large);
   EXPECT_EQ(too_large.error().code, ErrorCode::unsupported);

@@ -1,6 +1,9 @@
 #include "base/json.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include <chrono>
 
 namespace hearth {
 namespace {
@@ -56,6 +59,20 @@ TEST(ParseJson, RepeatedKeysAreRefusedOnlyWhenAsked) {
   ASSERT_FALSE(strict);
   EXPECT_THAT(strict.error().message, HasSubstr("\"a\""));
   EXPECT_TRUE(parse_json(R"([{"a": {"a": 1}}, {"a": 2}])", "x", {.unique_keys = true}));
+}
+
+/// Bodies of requests have megabytes; time that grows with the square of what they hold would be theirs to take.
+TEST(ParseJson, TimeGrowsAsTheTextDoes) {
+  std::string list = "[{}", object = "{\"first\": {}";
+  for (int i = 0; i < 200'000; ++i) {
+    list += ",{}";
+    object += fmt::format(",\"{}\":{{}}", i);
+  }
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(parse_json(list + "]", "list")->size(), 200'001);
+  EXPECT_EQ(parse_json(object + "}", "object")->size(), 200'001);
+  // Tenths of a second; with the square it is more than a minute.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
 }  // namespace

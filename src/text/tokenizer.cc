@@ -19,28 +19,16 @@ std::vector<HearthSlice> slices(const std::vector<std::string>& texts) {
   return result;
 }
 
-/// Receives the bytes of one token after another.
-struct TokenTable {
-  std::string& bytes;
-  std::vector<uint32_t>& offsets;
-
-  static void add(void* context, const uint8_t* data, size_t size) {
-    auto& table = *static_cast<TokenTable*>(context);
-    table.bytes.append(reinterpret_cast<const char*>(data), size);
-    table.offsets.push_back(static_cast<uint32_t>(table.bytes.size()));
-  }
-};
-
 }  // namespace
 
 void Tokenizer::Free::operator()(HearthTokenizer* tokenizer) const { hearth_tokenizer_free(tokenizer); }
 
 Tokenizer::Tokenizer(HearthTokenizer* tokenizer) : tokenizer_(tokenizer), byte_offsets_{0} {
-  TokenTable table{bytes_, byte_offsets_};
-  const HearthTokenizerFacts facts =
-      hearth_tokenizer_describe(tokenizer, {&table, TokenTable::add}, rust::append_to(is_control_),
-                                rust::append_to(prefix_ids_), rust::append_to(suffix_ids_), rust::append_to(end_ids_));
+  const HearthTokenizerFacts facts = hearth_tokenizer_describe(
+      tokenizer, rust::append_to(bytes_), rust::append_to(byte_offsets_), rust::append_to(is_control_),
+      rust::append_to(prefix_ids_), rust::append_to(suffix_ids_), rust::append_to(end_ids_));
   leading_spaces_dropped_ = facts.leading_spaces_dropped;
+  is_of_library_ = facts.is_of_library;
 }
 
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;

@@ -90,6 +90,11 @@ class Tokenizer {
   const std::optional<std::string>& bos_text() const { return bos_text_; }
   const std::optional<std::string>& eos_text() const { return eos_text_; }
 
+  /// Whether a model of the tokenizers library makes the tokens rather than hearth's byte pairs: where the vocabulary
+  /// is none of byte pairs, or one with parts that they do not know. Such a tokenizer takes several times as long to
+  /// make.
+  bool is_of_library() const { return is_of_library_; }
+
   /// Spaces that decode drops from the start of a whole text.
   uint32_t leading_spaces_dropped() const { return leading_spaces_dropped_; }
 
@@ -111,6 +116,7 @@ class Tokenizer {
   std::optional<std::string> bos_text_;
   std::optional<std::string> eos_text_;
   uint32_t leading_spaces_dropped_ = 0;
+  bool is_of_library_ = false;
 };
 
 }  // namespace hearth

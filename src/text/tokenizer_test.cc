@@ -68,6 +68,8 @@ TEST_P(RealTokenizer, EncodesAsPythonDoes) {
   EXPECT_EQ(invalid.error().code, ErrorCode::invalid_argument);
 }
 
+TEST_P(RealTokenizer, IsMadeOfBytePairsWithoutTheLibrarysModel) { EXPECT_FALSE(tokenizer().is_of_library()); }
+
 TEST_P(RealTokenizer, UserTextNeverBecomesAControlToken) {
   std::string all_at_once;
   for (uint32_t id = 0; id < tokenizer().vocabulary_size(); ++id) {

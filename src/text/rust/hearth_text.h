@@ -58,6 +58,7 @@ struct HearthGgufTables {
 struct HearthTokenizerFacts {
   size_t token_count;
   uint32_t leading_spaces_dropped;
+  bool is_of_library;
 };
 
 /// Of `options`, uses the texts and add_bos, add_eos.
@@ -72,9 +73,11 @@ int32_t hearth_tokenizer_encode(const HearthTokenizer* tokenizer, const HearthTe
                                 size_t max_tokens, HearthSink ids, HearthSink error);
 /// -1 when there is no such token.
 int64_t hearth_tokenizer_id_of(const HearthTokenizer* tokenizer, HearthSlice text);
-/// To be called once: one write to `bytes` and `is_control` (0 or 1) for each token in the order of the ids.
-HearthTokenizerFacts hearth_tokenizer_describe(HearthTokenizer* tokenizer, HearthSink bytes, HearthSink is_control,
-                                               HearthSink prefix_ids, HearthSink suffix_ids, HearthSink end_ids);
+/// To be called once. In the order of the ids: the bytes of all tokens, where each one's end as native uint32_t, and 0
+/// or 1 for each.
+HearthTokenizerFacts hearth_tokenizer_describe(HearthTokenizer* tokenizer, HearthSink bytes, HearthSink ends,
+                                               HearthSink is_control, HearthSink prefix_ids, HearthSink suffix_ids,
+                                               HearthSink end_ids);
 
 /// `bos` and `eos` may be absent.
 int32_t hearth_template_new(HearthSlice source, HearthSlice bos, HearthSlice eos, HearthTemplate** result,

@@ -63,6 +63,7 @@ pub struct GgufTables {
 pub struct TokenizerFacts {
     token_count: usize,
     leading_spaces_dropped: u32,
+    is_of_library: bool,
 }
 
 impl Slice {
@@ -235,24 +236,28 @@ pub unsafe extern "C" fn hearth_tokenizer_id_of(tokenizer: &Tokenizer, text: Sli
     std::str::from_utf8(text).ok().and_then(|text| tokenizer.id_of(text)).map_or(-1, i64::from)
 }
 
-/// Writes the tables: for each token its bytes to `bytes` in one call, 1 or 0 to `is_control`, and the three id lists.
-/// The tokenizer forgets its tokens' bytes, so this is called once.
+/// Writes the tables: the bytes of all tokens, where each one's end, 1 or 0 for each in `is_control`, and three lists of
+/// ids. The tokenizer forgets its tokens' bytes, so this is called once.
 #[unsafe(no_mangle)]
 pub extern "C" fn hearth_tokenizer_describe(
     tokenizer: &mut Tokenizer,
     bytes: Sink,
+    ends: Sink,
     is_control: Sink,
     prefix_ids: Sink,
     suffix_ids: Sink,
     end_ids: Sink,
 ) -> TokenizerFacts {
     let token_bytes = std::mem::take(&mut tokenizer.token_bytes);
-    for (id, token) in token_bytes.iter().enumerate() {
-        bytes.put(token);
-        is_control.put(&[u8::from(tokenizer.is_control(id as u32))]);
-    }
+    bytes.put(&token_bytes.bytes);
+    ends.put_ids(&token_bytes.ends);
+    is_control.put(&tokenizer.is_control.iter().map(|&is_control| u8::from(is_control)).collect::<Vec<_>>());
     prefix_ids.put_ids(&tokenizer.prefix_ids);
     suffix_ids.put_ids(&tokenizer.suffix_ids);
     end_ids.put_ids(&tokenizer.end_ids);
-    TokenizerFacts { token_count: token_bytes.len(), leading_spaces_dropped: tokenizer.leading_spaces_dropped }
+    TokenizerFacts {
+        token_count: token_bytes.ends.len(),
+        leading_spaces_dropped: tokenizer.leading_spaces_dropped,
+        is_of_library: tokenizer.is_of_library(),
+    }
 }

@@ -115,7 +115,9 @@ impl Tokenizer {
                 spelled.push(token);
                 continue;
             }
-            for character in token.value.chars() {
+            // The model's tokens may come without their texts.
+            let text = model.id_to_token(token.id).unwrap_or(token.value);
+            for character in text.chars() {
                 let mut buffer = [0; 4];
                 let alone = model.tokenize(character.encode_utf8(&mut buffer))?;
                 spelled.extend(alone.into_iter().filter(|token| !is_forbidden(token)));

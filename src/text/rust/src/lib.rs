@@ -4,10 +4,14 @@
 mod added_tokens;
 mod bridge;
 mod bridge_template;
+mod byte_pairs;
+mod byte_pairs_json;
 mod encode;
 mod error;
 mod gguf;
 mod memory;
+mod model;
+mod parts;
 mod pre_tokenizers;
 mod provenance;
 mod python_text;
@@ -21,6 +25,7 @@ mod template_literals;
 mod template_percent;
 mod template_source;
 mod token_bytes;
+mod token_texts;
 mod tokenizer;
 
 // Keeps llguidance's extern "C" functions in the archive although nothing here calls them.

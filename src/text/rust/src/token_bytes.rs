@@ -1,8 +1,8 @@
 //! The bytes that each token stands for, as one table, so that decoding is a lookup and streaming is exact.
 
-use crate::error::{Result, unsupported};
+use crate::error::{Result, corrupt, unsupported};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 /// U+2581, SentencePiece's spelling of a space.
 pub const META_SPACE: &str = "\u{2581}";
@@ -56,21 +56,48 @@ impl Spelling {
         Ok(())
     }
 
-    /// The bytes of an ordinary token of the vocabulary.
-    pub fn bytes_of(&self, token: &str, byte_of_char: &HashMap<char, u8>) -> Vec<u8> {
-        let fallback = || fallback_byte(token).filter(|_| self.byte_fallback).map(|byte| vec![byte]);
-        let by_table = || token.chars().map(|c| byte_of_char.get(&c).copied()).collect::<Option<Vec<u8>>>();
-        let spelled = if self.byte_level { by_table() } else { fallback() };
-        spelled.unwrap_or_else(|| self.bytes_of_added(token))
+    /// Appends the bytes of an ordinary token of the vocabulary.
+    pub fn append(&self, token: &str, alphabet: &ByteAlphabet, bytes: &mut Vec<u8>) {
+        let begin = bytes.len();
+        if self.byte_level {
+            bytes.extend(token.chars().map_while(|character| alphabet.byte_of(character)));
+            if bytes.len() - begin == token.chars().count() {
+                return;
+            }
+            bytes.truncate(begin);
+        } else if let Some(byte) = fallback_byte(token).filter(|_| self.byte_fallback) {
+            return bytes.push(byte);
+        }
+        self.append_added(token, bytes);
     }
 
-    /// The bytes of an added token, whose text is not spelled by GPT-2's table.
-    pub fn bytes_of_added(&self, token: &str) -> Vec<u8> {
-        let mut text = token.to_owned();
+    /// Appends the bytes of an added token, whose text is not spelled by GPT-2's table.
+    pub fn append_added(&self, token: &str, bytes: &mut Vec<u8>) {
+        let mut text = Cow::Borrowed(token);
         for (pattern, content) in &self.replacements {
-            text = text.replace(pattern, content);
+            if text.contains(pattern) {
+                text = Cow::Owned(text.replace(pattern, content));
+            }
         }
-        text.into_bytes()
+        bytes.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// The bytes of all tokens in the order of their ids.
+#[derive(Default)]
+pub struct TokenBytes {
+    pub bytes: Vec<u8>,
+    /// Where each token's bytes end.
+    pub ends: Vec<u32>,
+}
+
+impl TokenBytes {
+    /// What was appended to `bytes` since the last call is the next token. An error from 4 GiB on.
+    pub fn end_token(&mut self) -> Result<()> {
+        let end =
+            u32::try_from(self.bytes.len()).map_err(|_| corrupt("the vocabulary's tokens are longer than 4 GiB"))?;
+        self.ends.push(end);
+        Ok(())
     }
 }
 
@@ -81,16 +108,28 @@ pub fn fallback_byte(token: &str) -> Option<u8> {
 }
 
 /// GPT-2's table: printable characters of Latin-1 stand for themselves, all other bytes for U+0100 and up in order.
-pub fn byte_level_alphabet() -> HashMap<char, u8> {
-    let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    let mut next = 0x100;
-    (0..=255u8)
-        .map(|byte| {
+pub struct ByteAlphabet {
+    /// By character.
+    bytes: [Option<u8>; 0x180],
+}
+
+impl ByteAlphabet {
+    pub fn new() -> Self {
+        let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+        let mut bytes = [None; 0x180];
+        let mut next = 0x100;
+        for byte in 0..=255u8 {
             if is_printable(byte) {
-                return (char::from(byte), byte);
+                bytes[byte as usize] = Some(byte);
+            } else {
+                bytes[next] = Some(byte);
+                next += 1;
             }
-            next += 1;
-            (char::from_u32(next - 1).unwrap_or_default(), byte)
-        })
-        .collect()
+        }
+        Self { bytes }
+    }
+
+    fn byte_of(&self, character: char) -> Option<u8> {
+        self.bytes.get(character as usize).copied().flatten()
+    }
 }

@@ -3,14 +3,15 @@
 
 use crate::added_tokens::{AddedToken, Matcher};
 use crate::error::{Result, corrupt, internal};
-use crate::token_bytes::{META_SPACE, Spelling, byte_level_alphabet};
+use crate::model::{Pipeline, WordModel, read_pipeline};
+use crate::token_bytes::{ByteAlphabet, META_SPACE, Spelling, TokenBytes, fallback_byte};
 use ahash::AHashMap;
 use tokenizers::{Encoding, Model, NormalizedString, Normalizer, PostProcessor, Token};
 
 /// Immutable once built, so any number of threads may use it.
 pub struct Tokenizer {
     /// Normalizer, pre-tokenizer and model; its own added vocabulary is not used.
-    pub(crate) pipeline: tokenizers::Tokenizer,
+    pub(crate) pipeline: Pipeline,
     /// Control tokens: matched in the text of templates only.
     pub(crate) control: Option<Matcher>,
     /// Other added tokens, matched in all text as it is written.
@@ -20,8 +21,8 @@ pub struct Tokenizer {
     /// By id.
     pub(crate) is_control: Vec<bool>,
     pub(crate) unknown_id: Option<u32>,
-    /// By id; the caller of `describe` takes them over.
-    pub token_bytes: Vec<Vec<u8>>,
+    /// The caller of `describe` takes them over.
+    pub token_bytes: TokenBytes,
     pub leading_spaces_dropped: u32,
     /// Of the added tokens; the model knows the others.
     pub(crate) id_of_added: AHashMap<String, u32>,
@@ -43,7 +44,7 @@ pub struct Config<'a> {
 }
 
 /// Far above any published vocabulary; a larger one is a damaged file, and tables would be sized by it.
-const MAX_VOCABULARY: usize = 1 << 24;
+pub const MAX_VOCABULARY: usize = 1 << 24;
 
 /// Control tokens that end a turn or a text, by the names that published models give them.
 const END_NAMES: &[&str] = &[
@@ -71,8 +72,7 @@ const OTHER_CONTROL_NAMES: &[&str] =
 
 impl Tokenizer {
     pub fn from_json(json: &[u8], config: &Config) -> Result<Self> {
-        let pipeline = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|error| corrupt(format!("tokenizer.json cannot be read: {error}")))?;
+        let pipeline = read_pipeline(json)?;
         let decoder = serde_json::to_value(pipeline.get_decoder()).map_err(internal)?;
         let spelling = Spelling::from_decoder(&decoder)?;
 
@@ -99,25 +99,9 @@ impl Tokenizer {
             }
         }
 
-        let alphabet = byte_level_alphabet();
-        let mut id_of_added = AHashMap::new();
-        let vocabulary = pipeline.get_model().get_vocab();
-        let added_ids = pipeline.get_added_vocabulary().get_added_tokens_decoder().keys();
-        let size = vocabulary.values().chain(added_ids).copied().max().map_or(0, |id| id as usize + 1);
-        if size > MAX_VOCABULARY {
-            return Err(corrupt(format!("tokenizer.json has the token id {}, which no model has", size - 1)));
-        }
-        let mut token_bytes = vec![Vec::new(); size];
-        for (text, id) in vocabulary {
-            token_bytes[id as usize] = spelling.bytes_of(&text, &alphabet);
-        }
-        for (&id, token) in pipeline.get_added_vocabulary().get_added_tokens_decoder() {
-            if !(spelling.byte_fallback && crate::token_bytes::fallback_byte(&token.content).is_some()) {
-                token_bytes[id as usize] = spelling.bytes_of_added(&token.content);
-            }
-            id_of_added.insert(token.content.clone(), id);
-        }
-
+        let token_bytes = bytes_of_all(&pipeline, &spelling)?;
+        let added_tokens = pipeline.get_added_vocabulary().get_added_tokens_decoder();
+        let id_of_added = added_tokens.iter().map(|(&id, token)| (token.content.clone(), id)).collect();
         let (mut prefix_ids, mut suffix_ids) = surrounding_ids(&pipeline)?;
         let id_of = |text: Option<&str>| text.and_then(|text| pipeline.token_to_id(text));
         override_surrounding(&mut prefix_ids, config.add_bos, id_of(config.bos));
@@ -125,7 +109,7 @@ impl Tokenizer {
         let end_ids = end_ids(&control, &[id_of(config.eos)]);
         let unknown_id = id_of(config.unknown);
         Ok(Self {
-            is_control: control_table(&control, token_bytes.len()),
+            is_control: control_table(&control, token_bytes.ends.len()),
             control: Matcher::new(control)?,
             literal: Matcher::new(literal)?,
             normalized: Matcher::new(normalized)?,
@@ -144,9 +128,34 @@ impl Tokenizer {
         self.is_control.get(id as usize).copied().unwrap_or(false)
     }
 
+    pub fn is_of_library(&self) -> bool {
+        matches!(self.pipeline.get_model(), WordModel::Library(_))
+    }
+
     pub fn id_of(&self, text: &str) -> Option<u32> {
         self.id_of_added.get(text).copied().or_else(|| self.pipeline.get_model().token_to_id(text))
     }
+}
+
+fn bytes_of_all(pipeline: &Pipeline, spelling: &Spelling) -> Result<TokenBytes> {
+    let model = pipeline.get_model();
+    let added_tokens = pipeline.get_added_vocabulary().get_added_tokens_decoder();
+    let added_size = added_tokens.keys().max().map_or(0, |&id| id as usize + 1);
+    let size = model.id_bound().max(added_size);
+    if size > MAX_VOCABULARY {
+        return Err(corrupt(format!("tokenizer.json has the token id {}, which no model has", size - 1)));
+    }
+    let alphabet = ByteAlphabet::new();
+    let mut tokens = TokenBytes::default();
+    for id in 0..size as u32 {
+        let is_fallback = |text: &str| spelling.byte_fallback && fallback_byte(text).is_some();
+        match added_tokens.get(&id).filter(|token| !is_fallback(&token.content)) {
+            Some(token) => spelling.append_added(&token.content, &mut tokens.bytes),
+            None => model.with_text(id, |text| spelling.append(text, &alphabet, &mut tokens.bytes)),
+        }
+        tokens.end_token()?;
+    }
+    Ok(tokens)
 }
 
 /// Tokens that are plainly meant as control tokens although the file does not mark them so.
@@ -182,7 +191,7 @@ pub fn end_ids(control: &[AddedToken], declared: &[Option<u32>]) -> Vec<u32> {
     ids
 }
 
-fn normalize(pipeline: &tokenizers::Tokenizer, text: &str) -> Result<String> {
+fn normalize(pipeline: &Pipeline, text: &str) -> Result<String> {
     let mut normalized = NormalizedString::from(text);
     if let Some(normalizer) = pipeline.get_normalizer() {
         normalizer.normalize(&mut normalized).map_err(internal)?;
@@ -191,7 +200,7 @@ fn normalize(pipeline: &tokenizers::Tokenizer, text: &str) -> Result<String> {
 }
 
 /// What the post-processor puts before and after a text, found by giving it a text of one token.
-fn surrounding_ids(pipeline: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>)> {
+fn surrounding_ids(pipeline: &Pipeline) -> Result<(Vec<u32>, Vec<u32>)> {
     const TEXT: u32 = u32::MAX;
     let Some(post_processor) = pipeline.get_post_processor() else {
         return Ok((Vec::new(), Vec::new()));
