@@ -57,8 +57,15 @@ std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, s
 Result<void> ServingModel::load(const std::stop_token& stop) {
   auto checkpoint = open_checkpoint(options_.path);
   if (!checkpoint) return pass_on(checkpoint);
-  auto text = std::async(std::launch::async, [&] { return load_text(**checkpoint, options_.chat_template); });
-  if (auto opened = open_weights(**checkpoint, stop); !opened) return opened;
+  std::stop_source text_stop;
+  const std::stop_callback stops_both(stop, [&] { text_stop.request_stop(); });
+  auto text = std::async(std::launch::async, [&, ends = text_stop.get_token()] {
+    return load_text(**checkpoint, options_.chat_template, ends);
+  });
+  if (auto opened = open_weights(**checkpoint, stop); !opened) {
+    text_stop.request_stop();  // what it is for will not be there
+    return opened;
+  }
   served_.report({.stage = "tokenizer"});
   auto loaded_text = text.get();
   if (!loaded_text) return pass_on(loaded_text);

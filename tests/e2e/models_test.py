@@ -1,6 +1,7 @@
 """Several models of one server: loaded on request, exchanged under load, given up."""
 
 import json
+import re
 import threading
 import time
 import urllib.request
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import DEMO
+from conftest import DEMO, SOFTWARE_GPU
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NAMES = ["llama", "mistral", "qwen3"]
@@ -92,4 +93,27 @@ def test_a_load_is_given_up_in_less_than_a_second(start_server):
     server.wait_for(lambda: "loading" not in states(server).values())
     assert time.monotonic() - begin < 1
     assert len(ask(server, "llama")) == 6
+    assert server.stop() == 0
+
+
+def test_a_hundred_loads_leave_nothing_behind(start_server):
+    server = start_server(GOLDEN / "llama", "--context", 256).wait_until_ready()
+
+    def resident_kb():
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.process.pid}/status").read_text())[1])
+
+    def open_files():
+        return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+    def load_and_unload(times):
+        for _ in range(times):
+            ask(server, "llama")
+            send(server, "POST", "/v1/models/llama/unload")
+        server.wait_for(lambda: states(server)["llama"] == "unloaded")
+
+    load_and_unload(20)
+    kilobytes, files = resident_kb(), open_files()
+    load_and_unload(100 if not SOFTWARE_GPU else 5)
+    assert resident_kb() < kilobytes + 16384
+    assert open_files() < files + 10, "sockets come and go"
     assert server.stop() == 0
