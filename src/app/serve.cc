@@ -170,13 +170,13 @@ Result<void> run(Options options) {
     host.add(hosting->hosted(
         model, has_aliases ? std::vector(options.names.begin() + 1, options.names.end()) : std::vector<std::string>()));
   }
+  host.look_for_models();
+  // Before anybody can ask: whoever does is told that it is coming.
+  if (!named->empty()) host.load(*host.models()->find(""));
   auto server = Server::start(options.server, host.models());
   if (!server) return pass_on(server);
   spdlog::info("listening on {}", (*server)->addresses());
-
-  host.look_for_models();
   host.start();
-  if (!named->empty()) host.load(*host.models()->find(""));
   const bool asked_to_end = serve_until_the_end(**server, signals);
   host.stop();
   if (!asked_to_end) return std::unexpected(signals.failure());

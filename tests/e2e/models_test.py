@@ -78,11 +78,23 @@ def test_a_load_is_watched_and_its_model_let_go(start_server):
     with urllib.request.urlopen(server.url + "/v1/load", timeout=60) as response:
         events = [json.loads(line.removeprefix(b"data: ")) for line in response if line.startswith(b"data: ")]
     assert events[-1] == {"model": "demo", "state": "ready"}
-    assert all(event["state"] == "loading" for event in events[:-1])
+    assert events[0]["state"] == "loading" and all(event["state"] == "loading" for event in events[:-1])
     assert send(server, "POST", "/v1/models/demo/unload") == (202, {"model": "demo", "state": "unloaded"})
     assert server.get("/health")[0] == 200, "it is loaded when somebody asks"
     assert server.client().completions.create(model="demo", prompt="One, two,", max_tokens=2).choices[0].text
     assert states(server) == {"demo": "ready"}
+    assert server.stop() == 0
+
+
+def test_an_answer_outlives_its_models_unloading(start_server):
+    server = start_server(DEMO, "--served-model-name", "demo", "--context", 512).wait_until_ready()
+    tokens = 20 if SOFTWARE_GPU else 100
+    stream = server.client().completions.create(model="demo", prompt="One, two,", max_tokens=tokens, stream=True,
+                                                extra_body={"ignore_eos": True})
+    next(stream)
+    assert send(server, "POST", "/v1/models/demo/unload")[1]["state"] == "unloading"
+    assert list(stream)[-1].choices[0].finish_reason == "length"
+    server.wait_for(lambda: states(server) == {"demo": "unloaded"})
     assert server.stop() == 0
 
 
