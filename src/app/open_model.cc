@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 
 #include "device/open_device.h"
@@ -42,6 +43,10 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
   command.add_flag("--batch-invariant", options.batch_invariant,
                    "the same logits, bit for bit, whatever else runs beside a request and however its prompt is cut; "
                    "slower on GPUs");
+  command
+      .add_option("--load-timeout", options.load_timeout_s,
+                  "seconds without a byte of the model's files after which loading fails; 0 waits for ever")
+      ->capture_default_str();
 }
 
 Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
@@ -72,6 +77,7 @@ Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& 
   DeviceOptions chosen = options;
   place.max_layers = load.max_layers;
   load.context_tokens = place.context_tokens;
+  load.stall_limit = std::chrono::seconds(options.load_timeout_s);
   auto device = open_device_for(checkpoint, chosen, place);
   if (!device) return pass_on(device);
   opened.device = std::move(*device);

@@ -64,9 +64,10 @@ Result<void> run(Options options) {
   ServingSignals signals(!options.server.api_key_file.empty());
   const auto served = std::make_shared<ServedModel>(
       options.names.front(), std::vector<std::string>(options.names.begin() + 1, options.names.end()));
+  const std::chrono::seconds stall_limit(options.device.load_timeout_s);
   ServingModel serving({.path = options.model,
                         .chat_template = options.chat_template,
-                        .load = {.max_layers = options.max_layers},
+                        .load = {.max_layers = options.max_layers, .stall_limit = stall_limit},
                         .engine = options.engine,
                         .open_device =
                             [&options](const Checkpoint& checkpoint) {
