@@ -43,6 +43,7 @@ class WeightReader {
   WeightReader(ReadPlan plan, Device& device, int layers, ProgressSink& progress)
       : plan_(std::move(plan)), device_(device), sink_(progress) {
     progress_.stage = "load";
+    progress_.layer = 0;
     progress_.layers = layers;
     missing_of_layer_.resize(static_cast<size_t>(layers));
     assemblies_.resize(plan_.pieces.size());
@@ -106,19 +107,19 @@ class WeightReader {
     const std::scoped_lock lock(mutex_);
     progress_.done_bytes += used_bytes(piece);
     --missing_of_layer_[static_cast<size_t>(source.layer)];
-    while (progress_.layer + 1 < progress_.layers && is_whole(progress_.layer)) ++progress_.layer;
+    while (progress_.layer + 1 < progress_.layers && missing_of_layer_[static_cast<size_t>(progress_.layer)] == 0) {
+      ++progress_.layer;
+    }
     sink_.report(progress_);
     return {};
   }
-
-  /// Of what comes before the layers (-1) nothing is missing.
-  bool is_whole(int layer) const { return layer < 0 || missing_of_layer_[static_cast<size_t>(layer)] == 0; }
 
   void note_error(Error error) {
     const std::scoped_lock lock(mutex_);
     if (error.code == ErrorCode::cancelled) error.message = "loading was cancelled";
     if (error.code == ErrorCode::timed_out) {
-      error.message += fmt::format(" (stage {}, layer {} of {})", progress_.stage, progress_.layer, progress_.layers);
+      error.message +=
+          fmt::format(" (stage {}, {} of {} layers are whole)", progress_.stage, progress_.layer, progress_.layers);
     }
     // The first one: who is stopped by it is cancelled later.
     if (!error_) error_ = std::move(error);

@@ -3,12 +3,14 @@
 #include "model/weight_reader.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <mutex>
 
 #include "device/open_device.h"
 #include "model/evaluate.h"
@@ -123,6 +125,81 @@ TEST_F(DisturbedLoadTest, AStopInTheMidstEndsIt) {
   const auto model = load([&] { stop.request_stop(); }, stop.get_token());
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().code, ErrorCode::cancelled);
+}
+
+/// Resident bytes of this process.
+uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t pages = 0;
+  file >> pages >> pages;
+  return pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// Keeps nothing of what it is given but the sum, and how large the process was meanwhile.
+class ForgetfulDevice final : public Device {
+ public:
+  const DeviceInfo& info() const override { return info_; }
+  std::vector<DeviceMemory> memories() const override { return {}; }
+  Result<uint64_t> declared_bytes(const MatrixSpec&) const override { return 0; }
+  Result<MatrixId> declare_matrix(const MatrixSpec&) override { return MatrixId{0}; }
+  Result<void> write_rows(MatrixId, uint32_t, uint32_t, std::span<const std::byte> rows) override {
+    const uint64_t now = resident_bytes();
+    const std::scoped_lock lock(mutex_);
+    written_ += rows.size();
+    most_resident_ = std::max(most_resident_, now);
+    return {};
+  }
+  Result<VectorId> upload_vector(const std::string&, std::span<const float>, uint32_t) override { return VectorId{0}; }
+  uint64_t weight_bytes() const override { return 0; }
+  uint64_t matrix_bytes(MatrixId) const override { return 0; }
+  uint64_t cache_block_bytes(const CacheLayerSpec&) const override { return 0; }
+  Result<void> create_cache(const CacheSpec&) override { return {}; }
+  Result<std::unique_ptr<Program>> compile(const Recording&, const ProgramLimits&) override {
+    return fail(ErrorCode::unsupported, "it computes nothing");
+  }
+  Result<uint64_t> program_bytes(const Recording&, std::span<const MatrixSpec>, const ProgramLimits&) const override {
+    return 0;
+  }
+  double measure_bandwidth_gb_per_second() override { return 0; }
+
+  uint64_t written_ = 0;
+  uint64_t most_resident_ = 0;
+
+ private:
+  DeviceInfo info_;
+  std::mutex mutex_;
+};
+
+/// One large file of zeros that takes no room on the disk.
+class SparseCheckpoint final : public Checkpoint {
+ public:
+  explicit SparseCheckpoint(uint64_t bytes)
+      : Checkpoint(testing::TempDir() + "hearth_sparse." + std::to_string(::getpid())) {
+    std::ofstream(path(), std::ios::binary).put(0);
+    std::filesystem::resize_file(path(), bytes);
+    add_file(File::open(path()).value());
+  }
+  ~SparseCheckpoint() override { std::filesystem::remove(path()); }
+  CheckpointKind kind() const override { return CheckpointKind::gguf; }
+};
+
+TEST(LoadReads, HostMemoryIsThatOfTheBuffersHoweverLargeTheModel) {
+  constexpr uint64_t kRowBytes = 16384, kRows = 20'000;
+  const SparseCheckpoint checkpoint(kRowBytes * kRows);
+  const std::vector<WeightPlan::Source> sources = {
+      {.tensor = {.name = "t", .shape = {kRows, kRowBytes / 4}, .bytes = kRowBytes * kRows}, .rows = kRows}};
+  for (const char* way : {"auto", "threads"}) {
+    ::setenv("HEARTH_LOAD_READS", way, 1);
+    ForgetfulDevice device;
+    LatestProgress progress;
+    auto queue = open_read_queue(checkpoint, std::chrono::seconds(60)).value();
+    const uint64_t before = resident_bytes();
+    const auto read = read_weights(checkpoint, *queue, sources, device, 1, progress, {});
+    ASSERT_TRUE(read) << to_string(read.error());
+    EXPECT_EQ(device.written_, kRowBytes * kRows);
+    EXPECT_LE(device.most_resident_, before + (96U << 20)) << way << ": 64 MiB of buffers for " << kRowBytes * kRows;
+  }
+  ::unsetenv("HEARTH_LOAD_READS");
 }
 
 }  // namespace
