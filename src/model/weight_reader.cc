@@ -21,8 +21,13 @@ namespace {
 
 constexpr uint64_t kReadBytes = 4U << 20;
 
-/// 64 MiB: what keeps a disk busy and the cores besides, however large the model.
-constexpr uint32_t kBuffers = 16;
+/// Reads that keep a disk busy: 64 MiB. Each packing thread has a buffer besides.
+constexpr uint32_t kReadsInFlight = 16;
+
+/// With more threads the memory is the limit, and all buffers together take at most 192 MiB.
+constexpr unsigned kMostPackingThreads = 32;
+
+unsigned packing_threads() { return std::min(usable_cores(), kMostPackingThreads); }
 
 /// What of the checkpoint becomes a part of the matrix.
 uint64_t used_bytes(const WeightPiece& piece) {
@@ -62,7 +67,7 @@ class WeightReader {
       const uint64_t number = queue.submit(plan_.reads[i].range);
       if (i == 0) first_number_ = number;
     }
-    ThreadPool pool(usable_cores());
+    ThreadPool pool(packing_threads());
     pool.parallel_for(pool.threads(), [&](size_t, unsigned) { take_all(queue); });
     if (error_) return std::unexpected(*error_);
     return {};
@@ -156,8 +161,10 @@ Result<std::unique_ptr<ReadQueue>> open_read_queue(const Checkpoint& checkpoint,
   if (!way) return std::unexpected(way.error());
   std::vector<const File*> files;
   for (uint32_t i = 0; i < checkpoint.file_count(); ++i) files.push_back(&checkpoint.file(i));
-  return ReadQueue::open(files,
-                         {.most_bytes = kReadBytes, .buffers = kBuffers, .stall_limit = stall_limit, .way = *way});
+  return ReadQueue::open(files, {.most_bytes = kReadBytes,
+                                 .buffers = kReadsInFlight + packing_threads(),
+                                 .stall_limit = stall_limit,
+                                 .way = *way});
 }
 
 Result<TensorBytes> read_tensors(ReadQueue& queue, std::span<const TensorInfo> tensors, const std::stop_token& stop) {

@@ -197,7 +197,8 @@ TEST(LoadReads, HostMemoryIsThatOfTheBuffersHoweverLargeTheModel) {
     const auto read = read_weights(checkpoint, *queue, sources, device, 1, progress, {});
     ASSERT_TRUE(read) << to_string(read.error());
     EXPECT_EQ(device.written_, kRowBytes * kRows);
-    EXPECT_LE(device.most_resident_, before + (96U << 20)) << way << ": 64 MiB of buffers for " << kRowBytes * kRows;
+    // 192 MiB of buffers with 32 cores.
+    EXPECT_LE(device.most_resident_, before + (224U << 20)) << way << " of " << kRowBytes * kRows;
   }
   ::unsetenv("HEARTH_LOAD_READS");
 }

@@ -52,6 +52,7 @@ uint64_t ReadBoard::submit(const FileRange& range) {
   auto transfer = std::make_unique<Transfer>();
   transfer->number = submitted_++;
   transfer->range = range;
+  transfer->unsure = may_copy_;
   pending_.push_back(std::move(transfer));
   tell_readers();
   return submitted_ - 1;
@@ -85,45 +86,54 @@ bool ReadBoard::closed() const {
   return closed_;
 }
 
-bool ReadBoard::is_cached(const Transfer& transfer) const {
-  const ReadableFile& file = files_[transfer.range.file];
-  return may_copy_ && file.copyable && seems_cached(file.buffered, transfer.range.offset, transfer.range.bytes);
+/// Looks, without the lock, whether the first pending range is cached, and sets it aside if it is.
+void ReadBoard::probe(std::unique_lock<std::mutex>& lock) {
+  auto transfer = std::move(pending_.front());
+  pending_.pop_front();
+  transfer->unsure = false;
+  const ReadableFile& file = files_[transfer->range.file];
+  const bool copyable = file.copyable;
+  ++probing_;
+  lock.unlock();
+  const bool cached = copyable && seems_cached(file.buffered, transfer->range.offset, transfer->range.bytes);
+  lock.lock();
+  --probing_;
+  if (closed_ || error_) return;
+  if (cached) {
+    cached_.push_back(std::move(transfer));
+    wanted_.notify_one();
+  } else {
+    pending_.push_front(std::move(transfer));
+    tell_readers();
+  }
 }
 
-Transfer* ReadBoard::take_locked() {
-  while (!closed_ && !pending_.empty()) {
-    Transfer* next = pending_.front().get();
-    if (next->unsure) {
-      if (cached_.size() >= kMostSetAside) return nullptr;
-      next->unsure = false;
-      if (is_cached(*next)) {
-        cached_.push_back(remove(pending_, next));
-        wanted_.notify_one();
-        continue;
-      }
-    }
-    if (!buffers_.has_free()) return nullptr;
-    reading_.push_back(remove(pending_, next));
-    next->buffer = buffers_.take();
-    next->direct = files_[next->range.file].direct >= 0;
-    next->begin = next->direct ? aligned_down(next->range.offset) : next->range.offset;
-    next->started = Clock::now();
-    next->thread = ::gettid();
-    return next;
-  }
-  return nullptr;
+Transfer* ReadBoard::take(std::unique_lock<std::mutex>& lock) {
+  while (can_probe() && cached_.size() < kMostSetAside) probe(lock);
+  if (closed_ || pending_.empty() || pending_.front()->unsure || !buffers_.has_free()) return nullptr;
+  reading_.push_back(std::move(pending_.front()));
+  pending_.pop_front();
+  Transfer* next = reading_.back().get();
+  next->buffer = buffers_.take();
+  next->direct = files_[next->range.file].direct >= 0;
+  next->begin = next->direct ? aligned_down(next->range.offset) : next->range.offset;
+  next->started = Clock::now();
+  next->thread = ::gettid();
+  return next;
 }
 
 Transfer* ReadBoard::take() {
-  const std::scoped_lock lock(mutex_);
-  return take_locked();
+  std::unique_lock lock(mutex_);
+  return take(lock);
 }
 
 Transfer* ReadBoard::wait_and_take() {
   std::unique_lock lock(mutex_);
-  Transfer* taken = nullptr;
-  work_.wait(lock, [&] { return closed_ || (taken = take_locked()) != nullptr; });
-  return taken;
+  while (!closed_) {
+    if (Transfer* taken = take(lock)) return taken;
+    if (!closed_) work_.wait(lock);
+  }
+  return nullptr;
 }
 
 ReadPart ReadBoard::next_part(const Transfer& transfer) const {
@@ -217,13 +227,19 @@ Result<Transfer*> ReadBoard::next(const std::stop_token& stop, std::chrono::mill
       if (Transfer* copied = copy(lock)) return copied;
       continue;
     }
-    if (pending_.empty() && cached_.empty() && reading_.empty()) return nullptr;
+    if (can_probe() && buffers_.has_free()) {
+      probe(lock);
+      continue;
+    }
+    if (pending_.empty() && cached_.empty() && reading_.empty() && probing_ == 0) return nullptr;
     const auto waited = waited_locked();
     if (waited && stall_limit.count() > 0 && waited->seconds * 1000 > double(stall_limit.count())) {
       note_error(stalled(*waited));
       continue;
     }
-    wanted_.wait_for(lock, stop, kTick, [&] { return error_ || !finished_.empty() || can_copy(); });
+    wanted_.wait_for(lock, stop, kTick, [&] {
+      return error_ || !finished_.empty() || can_copy() || (can_probe() && buffers_.has_free());
+    });
   }
 }
 
@@ -254,7 +270,8 @@ Transfer* ReadBoard::copy(std::unique_lock<std::mutex>& lock) {
 void ReadBoard::give_back(Transfer* transfer) {
   const std::scoped_lock lock(mutex_);
   buffers_.give_back(remove(lent_, transfer)->buffer);
-  if (!pending_.empty()) tell_readers();
+  // What nobody has looked at is looked at by the queue's threads, unless readers are busy anyway.
+  if (!pending_.empty() && (!pending_.front()->unsure || !reading_.empty())) tell_readers();
   if (!cached_.empty()) wanted_.notify_one();
 }
 

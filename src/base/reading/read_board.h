@@ -75,8 +75,9 @@ class ReadBoard {
  private:
   using Transfers = std::deque<std::unique_ptr<Transfer>>;
 
-  Transfer* take_locked();
-  bool is_cached(const Transfer& transfer) const;
+  Transfer* take(std::unique_lock<std::mutex>& lock);
+  bool can_probe() const { return !pending_.empty() && pending_.front()->unsure; }
+  void probe(std::unique_lock<std::mutex>& lock);
   std::unique_ptr<Transfer> remove(Transfers& from, const Transfer* transfer);
   bool can_copy() const { return !cached_.empty() && buffers_.has_free(); }
   Transfer* copy(std::unique_lock<std::mutex>& lock);
@@ -90,10 +91,11 @@ class ReadBoard {
   std::condition_variable_any wanted_;  ///< by the queue: something finished, or an error
   std::condition_variable_any work_;    ///< for readers
   std::function<void()> on_work_;
-  std::vector<ReadableFile> files_;
+  std::vector<ReadableFile> files_;  ///< descriptors never change
   ReadBuffers buffers_;
   Transfers pending_, cached_, reading_, finished_, lent_;
   uint64_t submitted_ = 0;
+  uint32_t probing_ = 0;  ///< transfers that are in none of these meanwhile
   std::chrono::steady_clock::time_point last_byte_;
   ReadCounts counts_;
   std::optional<Error> error_;
