@@ -21,8 +21,8 @@ namespace {
 
 constexpr uint64_t kReadBytes = 4U << 20;
 
-/// Reads that keep a disk busy: 64 MiB. Each packing thread has a buffer besides.
-constexpr uint32_t kReadsInFlight = 16;
+/// Half of them on their way, half waiting for a thread: 64 MiB. Each packing thread has a buffer besides.
+constexpr uint32_t kBuffers = 16;
 
 /// With more threads the memory is the limit, and all buffers together take at most 192 MiB.
 constexpr unsigned kMostPackingThreads = 32;
@@ -161,10 +161,9 @@ Result<std::unique_ptr<ReadQueue>> open_read_queue(const Checkpoint& checkpoint,
   if (!way) return std::unexpected(way.error());
   std::vector<const File*> files;
   for (uint32_t i = 0; i < checkpoint.file_count(); ++i) files.push_back(&checkpoint.file(i));
-  return ReadQueue::open(files, {.most_bytes = kReadBytes,
-                                 .buffers = kReadsInFlight + packing_threads(),
-                                 .stall_limit = stall_limit,
-                                 .way = *way});
+  return ReadQueue::open(
+      files,
+      {.most_bytes = kReadBytes, .buffers = kBuffers + packing_threads(), .stall_limit = stall_limit, .way = *way});
 }
 
 Result<TensorBytes> read_tensors(ReadQueue& queue, std::span<const TensorInfo> tensors, const std::stop_token& stop) {

@@ -16,9 +16,9 @@ namespace {
 /// How long the end of a queue waits for outstanding reads, which mostly come at once.
 constexpr std::chrono::milliseconds kPatience(250);
 
-/// Threads that read at once. A disk wants several requests to be busy; a network filesystem answers each after a
-/// while.
-constexpr uint32_t kMostThreads = 8;
+/// A disk wants several reads at once to be busy, a network filesystem answers each after a while. With more, io_uring
+/// is no quicker but slower: buffers that wait for a disk are none that the next read could have.
+constexpr uint32_t kMostReadsAtOnce = 8;
 
 /// The same file once more, by its descriptor: its name may be another's by now. -1 where direct reads are refused.
 int open_direct(int descriptor) {
@@ -56,8 +56,9 @@ Result<std::unique_ptr<ReadQueue>> ReadQueue::open(std::span<const File* const> 
 
 Result<void> ReadQueue::start() {
   const ReadWay wanted = options_.way;
+  const uint32_t at_once = std::min(kMostReadsAtOnce, options_.buffers);
   const bool by_ring = wanted == ReadWay::ring || (wanted == ReadWay::automatic && board_->any_direct());
-  if (by_ring && start_read_ring(board_, options_.buffers)) {
+  if (by_ring && start_read_ring(board_, at_once)) {
     way_ = ReadWay::ring;
     return {};
   }
@@ -65,7 +66,7 @@ Result<void> ReadQueue::start() {
     return fail(ErrorCode::unsupported, "this system does not let the process use io_uring");
   }
   const PositionedRead read = options_.read ? options_.read : PositionedRead(::pread);
-  if (!start_read_threads(board_, std::min(kMostThreads, options_.buffers), read)) {
+  if (!start_read_threads(board_, at_once, read)) {
     return fail(ErrorCode::io, "the system gives no threads for reading files", "raise the limit (ulimit -u)");
   }
   way_ = wanted == ReadWay::buffered ? ReadWay::buffered : ReadWay::threads;

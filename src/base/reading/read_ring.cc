@@ -24,7 +24,7 @@ bool can_read(io_uring& ring) {
 class ReadRing {
  public:
   static std::unique_ptr<ReadRing> create(uint32_t depth) {
-    std::unique_ptr<ReadRing> made(new ReadRing());
+    std::unique_ptr<ReadRing> made(new ReadRing(depth));
     made->wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (made->wake_ < 0) return nullptr;
     made->has_ring_ = ::io_uring_queue_init(depth + 1, &made->ring_, 0) == 0;
@@ -41,7 +41,11 @@ class ReadRing {
 
   void run(ReadBoard& board) {
     while (!board.closed() || reading_ > 0) {
-      while (Transfer* transfer = board.take()) begin(board, transfer);
+      while (reading_ < depth_) {
+        Transfer* transfer = board.take();
+        if (transfer == nullptr) break;
+        begin(board, transfer);
+      }
       watch_for_wake();
       ::io_uring_submit_and_wait(&ring_, 1);
       io_uring_cqe* completion = nullptr;
@@ -55,9 +59,9 @@ class ReadRing {
   }
 
  private:
-  ReadRing() = default;
+  explicit ReadRing(uint32_t depth) : depth_(depth) {}
 
-  /// The ring has an entry for each buffer and one for the wake-up, so that there is always one.
+  /// The ring has an entry for each read and one for the wake-up, so that there is always one.
   void begin(ReadBoard& board, Transfer* transfer) {
     const ReadPart part = board.next_part(*transfer);
     io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
@@ -86,6 +90,7 @@ class ReadRing {
     if (!board.finish(transfer, result)) begin(board, transfer);
   }
 
+  const uint32_t depth_;
   io_uring ring_ = {};
   bool has_ring_ = false;
   int wake_ = -1;
