@@ -81,6 +81,11 @@ void ReadBoard::leave() {
   wanted_.notify_all();
 }
 
+void ReadBoard::fail(Error error) {
+  const std::scoped_lock lock(mutex_);
+  note_error(std::move(error));
+}
+
 bool ReadBoard::closed() const {
   const std::scoped_lock lock(mutex_);
   return closed_;
@@ -216,7 +221,7 @@ std::unique_ptr<Transfer> ReadBoard::remove(Transfers& from, const Transfer* tra
 Result<Transfer*> ReadBoard::next(const std::stop_token& stop, std::chrono::milliseconds stall_limit) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "reading was cancelled");
+    if (stop.stop_requested()) return hearth::fail(ErrorCode::cancelled, "reading was cancelled");
     if (error_) return std::unexpected(*error_);
     if (!finished_.empty()) {
       lent_.push_back(std::move(finished_.front()));

@@ -53,6 +53,8 @@ class ReadBoard {
   /// `result` is what the system call for next_part said: bytes, or a negative error number. False: there is more to
   /// read of it.
   bool finish(Transfer* transfer, int64_t result);
+  /// No reader can go on.
+  void fail(Error error);
   bool closed() const;
   /// Every reader thread calls these first and last. `on_work` is called when there may be something to take.
   void enter(std::function<void()> on_work = {});

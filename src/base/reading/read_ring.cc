@@ -20,6 +20,9 @@ bool can_read(io_uring& ring) {
   return supported;
 }
 
+/// Errors of a submit after which it is tried again.
+bool passes(int error_number) { return error_number == EINTR || error_number == EAGAIN || error_number == EBUSY; }
+
 /// The ring, and an eventfd by which others wake its thread. For that one thread but for wake().
 class ReadRing {
  public:
@@ -47,7 +50,9 @@ class ReadRing {
         begin(board, transfer);
       }
       watch_for_wake();
-      ::io_uring_submit_and_wait(&ring_, 1);
+      if (const int result = ::io_uring_submit_and_wait(&ring_, 1); result < 0 && !passes(-result)) {
+        return board.fail({ErrorCode::io, "io_uring: " + std::generic_category().message(-result), ""});
+      }
       io_uring_cqe* completion = nullptr;
       while (::io_uring_peek_cqe(&ring_, &completion) == 0) {
         auto* transfer = static_cast<Transfer*>(::io_uring_cqe_get_data(completion));
