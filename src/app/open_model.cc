@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "app/terminal_progress.h"
 #include "device/open_device.h"
@@ -41,6 +42,10 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
   command.add_flag("--batch-invariant", options.batch_invariant,
                    "the same logits, bit for bit, whatever else runs beside a request and however its prompt is cut; "
                    "slower on GPUs");
+  command
+      .add_option("--load-timeout", options.load_timeout_s,
+                  "seconds without a byte of the model's files after which loading fails; 0 waits for ever")
+      ->capture_default_str();
 }
 
 Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, DeviceOptions& options,
@@ -71,6 +76,7 @@ Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& 
   DeviceOptions chosen = options;
   place.max_layers = load.max_layers;
   load.context_tokens = place.context_tokens;
+  load.stall_limit = std::chrono::seconds(options.load_timeout_s);
   auto device = open_device_for(checkpoint, chosen, place);
   if (!device) return pass_on(device);
   opened.device = std::move(*device);

@@ -15,16 +15,17 @@
 
 namespace hearth::app {
 
-/// Where a command's model runs.
+/// Where a command's model runs, and how long it may take nothing in.
 struct DeviceOptions {
   std::string device = "auto";
   uint32_t threads = 0;  ///< 0 is one for each usable core
   std::optional<uint32_t> gpu_layers;
   bool may_spill = true;         ///< onto the processor, what GPUs do not hold; else that is out_of_memory
   bool batch_invariant = false;  ///< open_device.h
+  uint32_t load_timeout_s = 60;  ///< LoadOptions::stall_limit
 };
 
-/// Adds --device, --gpu-layers, --threads and --batch-invariant.
+/// Adds --device, --gpu-layers, --threads, --batch-invariant and --load-timeout.
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
 /// Opens the devices that the options name and makes one of those that take layers of the checkpoint's decoder: the

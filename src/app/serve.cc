@@ -113,7 +113,8 @@ class Hosting {
     engine.leave_bytes = largest_other(path);
     return {.path = path,
             .chat_template = options_.chat_template,
-            .load = {.max_layers = options_.max_layers},
+            .load = {.max_layers = options_.max_layers,
+                     .stall_limit = std::chrono::seconds(options_.device.load_timeout_s)},
             .engine = engine,
             .open_device =
                 [device, engine, max_layers = options_.max_layers](const Checkpoint& checkpoint) mutable {

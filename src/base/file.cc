@@ -36,6 +36,10 @@ std::unexpected<Error> open_failure(const std::filesystem::path& path, int error
   }
 }
 
+int64_t changed_ns(const struct stat& status) {
+  return int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
 }  // namespace
 
 Result<File> File::open(const std::filesystem::path& path) {
@@ -52,18 +56,25 @@ Result<File> File::open(const std::filesystem::path& path) {
                             S_ISDIR(status.st_mode) ? "a directory" : "a device, pipe or socket"));
   }
   file.size_bytes_ = static_cast<uint64_t>(status.st_size);
+  file.changed_ns_ = changed_ns(status);
   return file;
+}
+
+File File::adopt(std::filesystem::path path, int descriptor, uint64_t size_bytes) {
+  return {std::move(path), descriptor, size_bytes};
 }
 
 File::File(File&& other) noexcept
     : path_(std::move(other.path_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
-      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+      size_bytes_(std::exchange(other.size_bytes_, 0)),
+      changed_ns_(other.changed_ns_) {}
 
 File& File::operator=(File&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(size_bytes_, other.size_bytes_);
+  std::swap(changed_ns_, other.changed_ns_);
   return *this;
 }
 
@@ -94,6 +105,19 @@ Result<void> File::read_at(uint64_t offset, std::span<std::byte> out) const {
     offset += static_cast<uint64_t>(got);
   }
   return {};
+}
+
+Result<void> File::check_unchanged() const {
+  struct stat status = {};
+  if (::fstat(descriptor_, &status) != 0) {
+    return fail(ErrorCode::io, fmt::format("{}: cannot look at the file: {}", shown(path_), reason(errno)));
+  }
+  const auto size = static_cast<uint64_t>(status.st_size);
+  if (size == size_bytes_ && changed_ns(status) == changed_ns_) return {};
+  return fail(ErrorCode::corrupt,
+              fmt::format("{}: the file was changed while it was read ({} bytes when it was opened, {} now)",
+                          shown(path_), size_bytes_, size),
+              "wait until whatever writes it is done, and load again");
 }
 
 void File::expect_sequential_reads() const { (void)::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL); }

@@ -18,6 +18,9 @@ class File {
   /// Errors: not_found; io for everything else that the system refuses; invalid_argument for a directory or a device.
   static Result<File> open(const std::filesystem::path& path);
 
+  /// Takes over an open descriptor, whatever it is; `size_bytes` is what is expected of it.
+  static File adopt(std::filesystem::path path, int descriptor, uint64_t size_bytes);
+
   File(File&& other) noexcept;
   File& operator=(File&& other) noexcept;
   File(const File&) = delete;
@@ -36,6 +39,9 @@ class File {
   /// system refuses; both name the path and the offset.
   Result<void> read_at(uint64_t offset, std::span<std::byte> out) const;
 
+  /// `corrupt` when its size or its time of change are not those of when it was opened; io.
+  Result<void> check_unchanged() const;
+
   /// Hints to the page cache, which may ignore them: the file will be read front to back; these bytes will not be
   /// needed again (0 bytes means up to the end).
   void expect_sequential_reads() const;
@@ -48,6 +54,7 @@ class File {
   std::filesystem::path path_;
   int descriptor_ = -1;
   uint64_t size_bytes_ = 0;
+  int64_t changed_ns_ = 0;  ///< time of the last change of its bytes; 0 of what was adopted
 };
 
 /// The whole of a small file. A file larger than `max_bytes` is an error (unsupported), found before anything is

@@ -64,6 +64,15 @@ DecoderWeights plan_decoder(WeightPlan& plan, const DecoderDescription& descript
   return w;
 }
 
+/// Of all vectors and scalars, at once: one after the other each would wait for the disk.
+Result<TensorBytes> read_vectors(const Checkpoint& checkpoint, const DecoderDescription& description, ReadQueue& queue,
+                                 const std::stop_token& stop) {
+  WeightPlan plan(checkpoint, description.config.norm_offset);
+  plan_decoder(plan, description);
+  if (plan.error()) return std::unexpected(*plan.error());
+  return read_tensors(queue, plan.vectors(), stop);
+}
+
 }  // namespace
 
 std::string in_layer(const std::string& name, uint32_t layer) {
@@ -74,20 +83,26 @@ std::string in_layer(const std::string& name, uint32_t layer) {
 }
 
 Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescription& description) {
-  WeightPlan plan(checkpoint, nullptr, description.config.norm_offset);
+  WeightPlan plan(checkpoint, description.config.norm_offset);
   DecoderWeights weights = plan_decoder(plan, description);
   if (plan.error()) return std::unexpected(*plan.error());
   return WeightList{.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()};
 }
 
 Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                ProgressSink& progress, std::stop_token stop) {
+                                std::chrono::milliseconds stall_limit, ProgressSink& progress,
+                                const std::stop_token& stop) {
   progress.report({.stage = "plan"});
-  WeightPlan plan(checkpoint, &device, description.config.norm_offset);
+  auto queue = open_read_queue(checkpoint, stall_limit);
+  if (!queue) return pass_on(queue);
+  auto vectors = read_vectors(checkpoint, description, **queue, stop);
+  if (!vectors) return pass_on(vectors);
+  WeightPlan plan(checkpoint, description.config.norm_offset, device, *vectors);
   DecoderWeights weights = plan_decoder(plan, description);
   if (plan.error()) return std::unexpected(*plan.error());
   const auto layers = static_cast<int>(description.config.layers.size());
-  if (auto read = read_weights(checkpoint, plan.sources(), device, layers, progress, stop); !read) return pass_on(read);
+  auto read = read_weights(checkpoint, **queue, plan.sources(), device, layers, progress, stop);
+  if (!read) return pass_on(read);
   return WeightList{.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -24,9 +25,11 @@ struct WeightList {
 Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescription& description);
 
 /// Finds every tensor that the description names, checks its shape, reserves it on the device, then reads all of them
-/// with a few threads in pieces of some MiB. Reports stage "plan", then "load" with bytes and layer.
-/// Errors name the tensor: not_found, unsupported, corrupt (shape, non-finite scale), io, out_of_memory, cancelled.
+/// (weight_reader.h). Reports stage "plan", then "load" with bytes and layer. Errors name the tensor or the place in a
+/// file: not_found, unsupported, corrupt (shape, non-finite scale, changed file), io, out_of_memory, cancelled,
+/// timed_out (no byte came for `stall_limit`; 0 is no limit).
 Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                ProgressSink& progress, std::stop_token stop);
+                                std::chrono::milliseconds stall_limit, ProgressSink& progress,
+                                const std::stop_token& stop);
 
 }  // namespace hearth

@@ -38,7 +38,7 @@ uint64_t bytes_read(const Device& device, const Recording& recording) {
 }  // namespace
 
 Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
-                                           ProgressSink& progress, std::stop_token stop) {
+                                           ProgressSink& progress, const std::stop_token& stop) {
   auto description = describe_decoder(checkpoint);
   if (!description) return pass_on(description);
   if (auto checked = check_unread_tensors(checkpoint, *description); !checked) return pass_on(checked);
@@ -49,7 +49,7 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
     description->config.layers.resize(options.max_layers);
   }
   choose_ropes(description->config, options.context_tokens);
-  auto weights = load_weights(checkpoint, *description, device, progress, std::move(stop));
+  auto weights = load_weights(checkpoint, *description, device, options.stall_limit, progress, stop);
   if (!weights) return pass_on(weights);
 
   std::unique_ptr<Model> model(new Model());

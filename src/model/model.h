@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <stop_token>
@@ -24,6 +25,8 @@ struct CacheMemory {
 struct LoadOptions {
   uint32_t context_tokens = 0;  ///< the longest sequence that there will be; 0 is what the model was made for
   uint32_t max_layers = 0;      ///< load only the first layers, for smoke tests; 0 loads all
+  /// Time without a byte of the files after which loading fails; 0 is no limit.
+  std::chrono::milliseconds stall_limit = std::chrono::seconds(60);
 };
 
 /// A decoder on a device: its weights, and the forward pass as a recording. Owns neither checkpoint nor device; the
@@ -31,9 +34,9 @@ struct LoadOptions {
 class Model {
  public:
   /// Reads the configuration, then every tensor. Reports the stages "plan" and "load" to `progress`.
-  /// Errors: unsupported (family, format), corrupt, io, out_of_memory, cancelled.
+  /// Errors: unsupported (family, format), corrupt, io, out_of_memory, cancelled, timed_out (LoadOptions).
   static Result<std::unique_ptr<Model>> load(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
-                                             ProgressSink& progress, std::stop_token stop);
+                                             ProgressSink& progress, const std::stop_token& stop);
 
   const DecoderConfig& config() const { return config_; }
   Device& device() const { return *device_; }

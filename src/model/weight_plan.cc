@@ -146,7 +146,7 @@ std::optional<VectorId> WeightPlan::norm(const std::string& name, uint32_t size,
   if (name.empty()) return {};
   const auto tensor = find(name, {size});
   if (!tensor) return VectorId{};
-  std::vector<float> values = read_vector(*tensor);
+  std::vector<float> values = values_of(*tensor);
   for (float& value : values) value += norm_offset_;
   return upload(name, values, layer);
 }
@@ -157,7 +157,7 @@ std::optional<VectorId> WeightPlan::bias(const std::vector<TensorRows>& parts, u
   for (const TensorRows& part : parts) {
     const auto tensor = find(part.name, {part.rows});
     if (!tensor) return VectorId{};
-    const auto piece = read_vector(*tensor);
+    const auto piece = values_of(*tensor);
     values.insert(values.end(), piece.begin(), piece.end());
   }
   return upload(parts.front().name, values, layer);
@@ -193,7 +193,7 @@ VectorId WeightPlan::vector(const std::string& name, const std::vector<std::vect
     refuse_shape(*tensor, shapes.front());
     return {};
   }
-  std::vector<float> values = read_vector(*tensor);
+  std::vector<float> values = values_of(*tensor);
   if (change && !values.empty()) change(values);
   return upload(name, values, layer).value_or(VectorId{});
 }
@@ -204,8 +204,9 @@ VectorId WeightPlan::ones(uint32_t size, uint32_t layer) {
 
 float WeightPlan::scalar(const std::string& name) {
   const auto tensor = find(name, {1});
-  if (!tensor || device_ == nullptr) return 0;
-  return read_vector(*tensor).front();
+  if (!tensor) return 0;
+  const auto values = values_of(*tensor);
+  return values.empty() ? 0 : values.front();
 }
 
 std::optional<TensorInfo> WeightPlan::find(const std::string& name, const std::vector<int64_t>& shape) {
@@ -230,21 +231,20 @@ void WeightPlan::refuse_shape(const TensorInfo& tensor, const std::vector<int64_
                  "the file and its configuration do not belong together"};
 }
 
-std::vector<float> WeightPlan::read_vector(const TensorInfo& tensor) {
+std::vector<float> WeightPlan::values_of(const TensorInfo& tensor) {
+  vectors_.push_back(tensor);
   if (device_ == nullptr) return {};
   size_t size = 1;
   for (const int64_t dimension : tensor.shape) size *= static_cast<size_t>(dimension);
   std::vector<float> values(size);
-  if (size % traits(tensor.format).block_values != 0) {
+  const auto bytes = bytes_->find(tensor.name);
+  if (bytes == bytes_->end()) {
+    error_ = Error{ErrorCode::internal, fmt::format("tensor {} was not read before the plan", tensor.name), ""};
+  } else if (size % traits(tensor.format).block_values != 0) {
     error_ = Error{ErrorCode::unsupported, fmt::format("tensor {} is not whole blocks", tensor.name), ""};
-    return values;
+  } else {
+    dequantize_row(tensor.format, bytes->second, values);
   }
-  std::vector<std::byte> bytes(tensor.bytes);
-  if (auto read = checkpoint_.read(tensor, 0, bytes); !read) {
-    error_ = read.error();
-    return values;
-  }
-  dequantize_row(tensor.format, bytes, values);
   return values;
 }
 

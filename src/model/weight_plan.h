@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -24,9 +26,12 @@ struct TensorRows {
   bool is_all() const { return of_tensor() == rows; }
 };
 
+/// Whole tensors, by name.
+using TensorBytes = std::map<std::string, std::vector<std::byte>, std::less<>>;
+
 /// Declares a decoder's tensors on a device and remembers where their rows come from; without a device it only lists
 /// its matrices and names. After an error everything else is skipped, so that a whole decoder can be declared before
-/// the first look at `error`. Errors name the tensor: not_found, corrupt (shape), unsupported, io, out_of_memory.
+/// the first look at `error`. Errors name the tensor: not_found, corrupt (shape), unsupported, out_of_memory.
 class WeightPlan {
  public:
   struct Columns {
@@ -48,9 +53,12 @@ class WeightPlan {
     std::optional<TensorInfo> exponents = {};  ///< of mxfp4 in two tensors, of which `tensor` has the codes
   };
 
-  /// `norm_offset` is added to every norm's weight. `device` may be null.
-  WeightPlan(const Checkpoint& checkpoint, Device* device, float norm_offset)
-      : checkpoint_(checkpoint), device_(device), norm_offset_(norm_offset) {}
+  /// Lists only. `norm_offset` is added to every norm's weight.
+  WeightPlan(const Checkpoint& checkpoint, float norm_offset) : checkpoint_(checkpoint), norm_offset_(norm_offset) {}
+
+  /// Declares on the device. `vectors` has the bytes of all that vectors() of such a plan without a device names.
+  WeightPlan(const Checkpoint& checkpoint, float norm_offset, Device& device, const TensorBytes& vectors)
+      : checkpoint_(checkpoint), norm_offset_(norm_offset), device_(&device), bytes_(&vectors) {}
 
   /// A matrix whose parts are stacked; `layers` are those that use it.
   MatrixId matrix(MatrixRole role, const std::vector<TensorRows>& parts, uint32_t cols, std::vector<uint32_t> layers);
@@ -94,6 +102,8 @@ class WeightPlan {
   const std::optional<Error>& error() const { return error_; }
   const std::vector<Source>& sources() const { return sources_; }
   const std::vector<MatrixSpec>& matrices() const { return matrices_; }
+  /// Those whose values are needed before the matrices' rows: vectors and scalars.
+  const std::vector<TensorInfo>& vectors() const { return vectors_; }
   /// All that were asked for.
   const std::set<std::string, std::less<>>& names() const { return names_; }
 
@@ -112,15 +122,17 @@ class WeightPlan {
   std::optional<TensorInfo> find(const std::string& name, const std::vector<int64_t>& shape);
   /// Fails for a shape that is not the configuration's.
   void refuse_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted);
-  std::vector<float> read_vector(const TensorInfo& tensor);
+  std::vector<float> values_of(const TensorInfo& tensor);
   std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer);
 
   const Checkpoint& checkpoint_;
-  Device* device_;
   float norm_offset_;
+  Device* device_ = nullptr;            ///< null where it only lists
+  const TensorBytes* bytes_ = nullptr;  ///< the same
   std::optional<Error> error_;
   std::vector<MatrixSpec> matrices_;
   std::vector<Source> sources_;
+  std::vector<TensorInfo> vectors_;
   std::set<std::string, std::less<>> names_;
 };
 

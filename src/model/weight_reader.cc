@@ -1,176 +1,199 @@
 #include "model/weight_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <vector>
 
+#include "base/reading/read_queue.h"
 #include "base/thread_pool.h"
 #include "base/usable_cores.h"
-#include "tensor/blocks.h"
-#include "tensor/quantize.h"
+#include "model/piece_rows.h"
+#include "model/read_plan.h"
 
 namespace hearth {
 namespace {
 
-constexpr uint64_t kPieceBytes = 4U << 20;
-constexpr unsigned kReaderThreads = 4;
+constexpr uint64_t kReadBytes = 4U << 20;
 
-/// Rows of one part of a matrix on their way to the device.
-struct Piece {
-  const WeightPlan::Source* source = nullptr;
-  uint32_t first_row = 0;  ///< of the part
-  uint32_t rows = 0;
+/// Half of them on their way, half waiting for a thread: 64 MiB. Each packing thread has a buffer besides.
+constexpr uint32_t kBuffers = 16;
+
+/// With more threads the memory is the limit, and all buffers together take at most 192 MiB.
+constexpr unsigned kMostPackingThreads = 32;
+
+unsigned packing_threads() { return std::min(usable_cores(), kMostPackingThreads); }
+
+/// What of the checkpoint becomes a part of the matrix.
+uint64_t used_bytes(const WeightPiece& piece) {
+  const WeightPlan::Source& source = *piece.source;
+  uint64_t row = piece.row_bytes;
+  if (source.transposed) row = row * source.transposed->count / static_cast<uint64_t>(source.tensor.shape.back());
+  return row * piece.rows + (piece.bytes - piece.tensor_bytes);
+}
+
+/// A piece that comes in several reads.
+struct Assembly {
+  std::vector<std::byte> bytes;
+  uint32_t missing_shares = 0;
 };
 
-/// Of one row of the last dimension.
-uint64_t row_bytes_of(const TensorInfo& tensor) {
-  uint64_t rows = 1;
-  for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= static_cast<uint64_t>(tensor.shape[i]);
-  return tensor.bytes / rows;
-}
-
-/// Rows of a source as a matrix whose rows are their columns, in the format that WeightPlan gives such a part.
-std::vector<std::byte> transpose(const WeightPlan::Source& source, std::span<const std::byte> bytes) {
-  const WeightPlan::Columns& columns = *source.transposed;
-  const NumberFormat from = source.tensor.format;
-  const NumberFormat to = traits(from).block_values == 1 ? from : NumberFormat::f16;
-  const size_t rows = source.rows, row_bytes = bytes.size() / rows;
-  std::vector<float> row(static_cast<size_t>(source.tensor.shape.back())), values(rows * columns.count);
-  for (size_t r = 0; r < rows; ++r) {
-    dequantize_row(from, bytes.subspan(r * row_bytes, row_bytes), row);
-    for (size_t c = 0; c < columns.count; ++c) values[c * rows + r] = row[columns.first + c * columns.step];
-  }
-  std::vector<std::byte> transposed(bytes_of(to, values.size()));
-  quantize_row(to, values, transposed);
-  return transposed;
-}
-
-/// Leaves of rows each `step`th, one behind the other.
-void keep_every(uint32_t step, uint64_t row_bytes, std::vector<std::byte>& rows) {
-  if (step == 1) return;
-  const uint64_t kept = (rows.size() / row_bytes + step - 1) / step;
-  for (uint64_t row = 1; row < kept; ++row) {
-    std::memcpy(rows.data() + row * row_bytes, rows.data() + row * step * row_bytes, row_bytes);
-  }
-  rows.resize(kept * row_bytes);
-}
-
-/// mxfp4's blocks of their codes, of which neighbours share a byte, and their exponents.
-std::vector<std::byte> join_codes(std::span<const std::byte> codes, std::span<const std::byte> exponents) {
-  std::vector<std::byte> blocks(exponents.size() * sizeof(BlockMxfp4));
-  for (size_t i = 0; i < exponents.size(); ++i) {
-    BlockMxfp4 block{.exponent = std::to_integer<uint8_t>(exponents[i]), .nibbles = {}};
-    for (size_t value = 0; value < 32; ++value) {
-      const auto code = std::to_integer<unsigned>(codes[16 * i + value / 2]) >> (4 * (value % 2)) & 15U;
-      block.nibbles[value % 16] |= static_cast<uint8_t>(code << (4 * (value / 16)));
-    }
-    std::memcpy(blocks.data() + i * sizeof(block), &block, sizeof(block));
-  }
-  return blocks;
-}
-
-std::vector<Piece> cut(std::span<const WeightPlan::Source> sources) {
-  std::vector<Piece> pieces;
-  for (const WeightPlan::Source& source : sources) {
-    if (source.transposed) {
-      pieces.push_back({&source, 0, source.rows});
-      continue;
-    }
-    const uint64_t row_bytes = row_bytes_of(source.tensor);
-    const uint64_t fitting = kPieceBytes / row_bytes / Device::kRowGranularity * Device::kRowGranularity;
-    const auto step = static_cast<uint32_t>(std::max<uint64_t>(fitting, Device::kRowGranularity));
-    for (uint32_t row = 0; row < source.rows; row += step) {
-      pieces.push_back({&source, row, std::min(step, source.rows - row)});
-    }
-  }
-  return pieces;
-}
-
-/// Reads the pieces with a few threads, each into a buffer of its own.
-class PieceReader {
+class WeightReader {
  public:
-  PieceReader(const Checkpoint& checkpoint, Device& device, ProgressSink& progress, int layers)
-      : checkpoint_(checkpoint), device_(device), sink_(progress) {
+  WeightReader(ReadPlan plan, Device& device, int layers, ProgressSink& progress)
+      : plan_(std::move(plan)), device_(device), sink_(progress) {
     progress_.stage = "load";
+    progress_.layer = 0;
     progress_.layers = layers;
+    missing_of_layer_.resize(static_cast<size_t>(layers));
+    assemblies_.resize(plan_.pieces.size());
+    for (size_t i = 0; i < plan_.pieces.size(); ++i) {
+      const WeightPiece& piece = plan_.pieces[i];
+      progress_.total_bytes += used_bytes(piece);
+      ++missing_of_layer_[static_cast<size_t>(piece.source->layer)];
+      assemblies_[i].missing_shares = piece.shares;
+    }
   }
 
-  Result<void> read(const std::vector<Piece>& pieces, const std::stop_token& stop) {
-    for (const Piece& piece : pieces) progress_.total_bytes += bytes_of_piece(piece);
+  Result<void> read(ReadQueue& queue, const std::stop_token& stop) {
     sink_.report(progress_);
-    ThreadPool pool(std::min(kReaderThreads, usable_cores()));
-    std::vector<std::vector<std::byte>> buffers(pool.threads());
-    pool.parallel_for(pieces.size(), [&](size_t i, unsigned thread) {
-      if (failed_) return;
-      auto result = stop.stop_requested() ? Result<void>(fail(ErrorCode::cancelled, "loading was cancelled"))
-                                          : read_piece(pieces[i], buffers[thread]);
-      if (!result) note_error(result.error());
-    });
+    const std::stop_callback stop_all(stop, [this] { stop_.request_stop(); });
+    for (size_t i = 0; i < plan_.reads.size(); ++i) {
+      const uint64_t number = queue.submit(plan_.reads[i].range);
+      if (i == 0) first_number_ = number;
+    }
+    ThreadPool pool(packing_threads());
+    pool.parallel_for(pool.threads(), [&](size_t, unsigned) { take_all(queue); });
     if (error_) return std::unexpected(*error_);
     return {};
   }
 
  private:
-  /// What of the checkpoint becomes a part of the matrix.
-  static uint64_t bytes_of_piece(const Piece& piece) {
-    const WeightPlan::Source& source = *piece.source;
-    uint64_t row = row_bytes_of(source.tensor);
-    if (source.transposed) row = row * source.transposed->count / static_cast<uint64_t>(source.tensor.shape.back());
-    if (source.exponents) row += row_bytes_of(*source.exponents);
-    return row * piece.rows;
-  }
-
-  /// A piece's rows of a tensor that has the source's rows.
-  Result<void> read_rows(const Piece& piece, const TensorInfo& tensor, std::vector<std::byte>& rows) {
-    const WeightPlan::Source& source = *piece.source;
-    const uint64_t row_bytes = row_bytes_of(tensor);
-    rows.resize(row_bytes * ((piece.rows - 1) * uint64_t{source.row_step} + 1));
-    const uint64_t first = source.first_row + uint64_t{piece.first_row} * source.row_step;
-    if (auto read = checkpoint_.read(tensor, first * row_bytes, rows); !read) return read;
-    keep_every(source.row_step, row_bytes, rows);
-    return {};
-  }
-
-  Result<void> read_piece(const Piece& piece, std::vector<std::byte>& buffer) {
-    const WeightPlan::Source& source = *piece.source;
-    if (auto read = read_rows(piece, source.tensor, buffer); !read) return read;
-    if (source.exponents) {
-      std::vector<std::byte> exponents;
-      if (auto read = read_rows(piece, *source.exponents, exponents); !read) return read;
-      buffer = join_codes(buffer, exponents);
+  void take_all(ReadQueue& queue) {
+    while (true) {
+      auto read = queue.next(stop_.get_token());
+      if (!read) return note_error(read.error());
+      if (!*read) return;
+      for (const PieceShare& share : plan_.reads[(*read)->number() - first_number_].shares) {
+        if (auto taken = take(share, (*read)->bytes().subspan(share.in_read, share.bytes)); !taken) {
+          return note_error(taken.error());
+        }
+      }
     }
-    if (source.transposed) buffer = transpose(source, buffer);
-    if (auto wrote = device_.write_rows(source.matrix, source.part, piece.first_row, buffer); !wrote) return wrote;
-    std::lock_guard lock(mutex_);
-    progress_.done_bytes += bytes_of_piece(piece);
-    progress_.layer = std::max(progress_.layer, source.layer);
+  }
+
+  Result<void> take(const PieceShare& share, std::span<const std::byte> bytes) {
+    const WeightPiece& piece = plan_.pieces[share.piece];
+    if (piece.shares == 1) return write(piece, bytes);
+    Assembly& assembly = assemblies_[share.piece];
+    {
+      const std::scoped_lock lock(mutex_);
+      assembly.bytes.resize(piece.bytes);
+    }
+    std::memcpy(assembly.bytes.data() + share.in_piece, bytes.data(), bytes.size());
+    {
+      const std::scoped_lock lock(mutex_);
+      if (--assembly.missing_shares > 0) return {};
+    }
+    const std::vector<std::byte> whole = std::move(assembly.bytes);
+    return write(piece, whole);
+  }
+
+  Result<void> write(const WeightPiece& piece, std::span<const std::byte> bytes) {
+    const WeightPlan::Source& source = *piece.source;
+    std::vector<std::byte> scratch;
+    const auto rows = rows_of(piece, bytes, scratch);
+    if (auto wrote = device_.write_rows(source.matrix, source.part, piece.first_row, rows); !wrote) return wrote;
+    const std::scoped_lock lock(mutex_);
+    progress_.done_bytes += used_bytes(piece);
+    --missing_of_layer_[static_cast<size_t>(source.layer)];
+    while (progress_.layer + 1 < progress_.layers && missing_of_layer_[static_cast<size_t>(progress_.layer)] == 0) {
+      ++progress_.layer;
+    }
     sink_.report(progress_);
     return {};
   }
 
   void note_error(Error error) {
-    std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
+    if (error.code == ErrorCode::cancelled) error.message = "loading was cancelled";
+    if (error.code == ErrorCode::timed_out) {
+      error.message +=
+          fmt::format(" (stage {}, {} of {} layers are whole)", progress_.stage, progress_.layer, progress_.layers);
+    }
+    // The first one: who is stopped by it is cancelled later.
     if (!error_) error_ = std::move(error);
-    failed_ = true;
+    stop_.request_stop();
   }
 
-  const Checkpoint& checkpoint_;
+  const ReadPlan plan_;
   Device& device_;
   ProgressSink& sink_;
-  std::atomic<bool> failed_ = false;
-  std::mutex mutex_;  // guards what follows
+  uint64_t first_number_ = 0;  ///< the queue's, of the first read
+  std::stop_source stop_;      ///< for the threads that write
+  std::mutex mutex_;           // guards what follows, but for an assembly's bytes that shares fill
+  std::vector<Assembly> assemblies_;
+  std::vector<uint32_t> missing_of_layer_;  ///< pieces
   Progress progress_;
   std::optional<Error> error_;
 };
 
+Result<ReadWay> chosen_way() {
+  const char* name = std::getenv("HEARTH_LOAD_READS");
+  if (name == nullptr) return ReadWay::automatic;
+  for (const ReadWay way : {ReadWay::automatic, ReadWay::ring, ReadWay::threads, ReadWay::buffered}) {
+    if (name == name_of(way)) return way;
+  }
+  return fail(ErrorCode::invalid_argument, fmt::format("HEARTH_LOAD_READS={} is no way to read", name),
+              "it is auto, ring, threads or buffered");
+}
+
 }  // namespace
 
-Result<void> read_weights(const Checkpoint& checkpoint, std::span<const WeightPlan::Source> sources, Device& device,
-                          int layers, ProgressSink& progress, const std::stop_token& stop) {
-  return PieceReader(checkpoint, device, progress, layers).read(cut(sources), stop);
+Result<std::unique_ptr<ReadQueue>> open_read_queue(const Checkpoint& checkpoint,
+                                                   std::chrono::milliseconds stall_limit) {
+  const auto way = chosen_way();
+  if (!way) return std::unexpected(way.error());
+  std::vector<const File*> files;
+  for (uint32_t i = 0; i < checkpoint.file_count(); ++i) files.push_back(&checkpoint.file(i));
+  return ReadQueue::open(
+      files,
+      {.most_bytes = kReadBytes, .buffers = kBuffers + packing_threads(), .stall_limit = stall_limit, .way = *way});
+}
+
+Result<TensorBytes> read_tensors(ReadQueue& queue, std::span<const TensorInfo> tensors, const std::stop_token& stop) {
+  TensorBytes result;
+  std::map<uint64_t, std::span<std::byte>> targets;  // by the read's number
+  for (const TensorInfo& tensor : tensors) {
+    std::vector<std::byte>& bytes = result[tensor.name];
+    if (!bytes.empty()) continue;  // named twice
+    bytes.resize(tensor.bytes);
+    for (uint64_t at = 0; at < bytes.size(); at += kReadBytes) {
+      const auto target = std::span(bytes).subspan(at, std::min(kReadBytes, bytes.size() - at));
+      targets[queue.submit({.file = tensor.file, .offset = tensor.offset + at, .bytes = target.size()})] = target;
+    }
+  }
+  for (;;) {
+    auto read = queue.next(stop);
+    if (!read) return pass_on(read);
+    if (!*read) return result;
+    std::ranges::copy((*read)->bytes(), targets.at((*read)->number()).begin());
+  }
+}
+
+Result<void> read_weights(const Checkpoint& checkpoint, ReadQueue& queue, std::span<const WeightPlan::Source> sources,
+                          Device& device, int layers, ProgressSink& progress, const std::stop_token& stop) {
+  WeightReader reader(plan_reads(sources, kReadBytes), device, layers, progress);
+  if (auto read = reader.read(queue, stop); !read) return read;
+  for (uint32_t i = 0; i < checkpoint.file_count(); ++i) {
+    if (auto same = checkpoint.file(i).check_unchanged(); !same) return same;
+  }
+  return {};
 }
 
 }  // namespace hearth

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <chrono>
+#include <memory>
 #include <span>
 #include <stop_token>
 
 #include "base/progress.h"
+#include "base/reading/read_queue.h"
 #include "base/result.h"
 #include "device/device.h"
 #include "formats/checkpoint.h"
@@ -11,9 +14,18 @@
 
 namespace hearth {
 
-/// Reads all rows of `sources` with a few threads, in pieces of some MiB, and writes them to the device. Reports stage
-/// "load" with bytes and layer, of `layers`. Errors: io, corrupt (non-finite scale), cancelled, and the device's.
-Result<void> read_weights(const Checkpoint& checkpoint, std::span<const WeightPlan::Source> sources, Device& device,
-                          int layers, ProgressSink& progress, const std::stop_token& stop);
+/// A queue for the checkpoint's files, whose numbers are the queue's. HEARTH_LOAD_READS=ring, threads or buffered, for
+/// tests, is how it reads. Errors: as ReadQueue::open; invalid_argument (of the variable).
+Result<std::unique_ptr<ReadQueue>> open_read_queue(const Checkpoint& checkpoint, std::chrono::milliseconds stall_limit);
+
+/// Reads whole tensors, all at once. Errors: as ReadQueue::next.
+Result<TensorBytes> read_tensors(ReadQueue& queue, std::span<const TensorInfo> tensors, const std::stop_token& stop);
+
+/// Reads all rows of `sources`, layer by layer with many reads at once (base/reading), while a thread for each usable
+/// core writes what has come to the device. Reports stage "load" with bytes and the first layer that is not whole, of
+/// `layers`. Errors: as ReadQueue::next; corrupt, too, for a non-finite scale and a file that was changed since it was
+/// opened; and the device's.
+Result<void> read_weights(const Checkpoint& checkpoint, ReadQueue& queue, std::span<const WeightPlan::Source> sources,
+                          Device& device, int layers, ProgressSink& progress, const std::stop_token& stop);
 
 }  // namespace hearth

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <cstring>
+#include <vector>
 
 #include "tensor/blocks.h"
 #include "tensor/float16.h"
@@ -158,9 +160,10 @@ void pack_blocks(std::span<const std::byte> rows, size_t row_bytes, size_t group
   const size_t row_count = rows.size() / row_bytes;
   for (size_t b = 0; b < row_bytes / sizeof(Block); ++b) {
     for (size_t row = 0; row < row_count; ++row) {
-      Block block;
-      std::memcpy(&block, rows.data() + row * row_bytes + b * sizeof(Block), sizeof(Block));
-      pack_block(block, static_cast<unsigned>(row), tile + b * group_bytes);
+      // Where it lies: words of a copy would cross what the copy was stored in, and wait until all of it is in the
+      // cache.
+      const auto* block = reinterpret_cast<const Block*>(rows.data() + row * row_bytes + b * sizeof(Block));
+      pack_block(*block, static_cast<unsigned>(row), tile + b * group_bytes);
     }
   }
 }
@@ -283,6 +286,11 @@ std::optional<TileEncoding> tile_encoding(NumberFormat format) {
 }
 
 void pack_tile(NumberFormat format, std::span<const std::byte> rows, size_t cols, std::byte* tile) {
+  std::vector<std::byte> aligned;
+  if (reinterpret_cast<uintptr_t>(rows.data()) % alignof(uint16_t) != 0) {
+    aligned.assign(rows.begin(), rows.end());  // blocks hold halves
+    rows = aligned;
+  }
   const size_t row_bytes = bytes_of(format, cols);
   const TileLayout layout = tile_layout(*tile_encoding(format));
   const size_t group_bytes = layout.group_bytes();

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "device/cpu/packed_matrix.h"
 #include "device/cpu/test_device.h"
 #include "tensor/quantize.h"
@@ -50,6 +52,20 @@ TEST(Pack, PackedRowsAreWhatTheFileSays) {
         }
       }
     }
+  }
+}
+
+TEST(Pack, RowsMayLieAtAnyAddress) {
+  for (const NumberFormat format : kFormats) {
+    const size_t cols = 512;
+    const auto bytes = random_blocks(format, kTileRows * cols, 3);
+    const TileLayout layout = tile_layout(*tile_encoding(format));
+    std::vector<std::byte> tile(tile_groups(layout, cols) * layout.group_bytes()), from_odd(tile.size());
+    pack_tile(format, bytes, cols, tile.data());
+    std::vector<std::byte> moved(bytes.size() + 1);
+    std::ranges::copy(bytes, moved.begin() + 1);
+    pack_tile(format, std::span(moved).subspan(1), cols, from_odd.data());
+    EXPECT_TRUE(tile == from_odd) << traits(format).name;
   }
 }
 
