@@ -75,13 +75,15 @@ struct ExpertGateUp {
 };
 
 /// out [chosen * outputs], for each route of a row: that expert's rows of `weight` [experts * outputs] times the
-/// route's part of in [chosen * columns], plus its part of the bias [experts * outputs].
+/// route's part of in [chosen * columns], or in [columns] where all routes read the same, plus its part of the bias
+/// [experts * outputs].
 struct ExpertLinear {
   TensorId in;
   TensorId routes;
   MatrixId weight;
   uint32_t experts = 0;
   uint32_t chosen = 0;
+  bool same_input = false;  ///< for all routes of a row
   std::optional<VectorId> bias;
   TensorId out;
 

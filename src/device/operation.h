@@ -119,9 +119,9 @@ struct GateUp {
   }
 };
 
-/// What a norm of Q and K goes over: each head by itself, with one weight [head_dim] for all; or all heads together,
-/// with a weight [heads * head_dim].
-enum class HeadNorm : uint8_t { each_head, all_heads };
+/// What a norm of Q and K goes over: each head by itself, with one weight [head_dim] for all; all heads together, with
+/// a weight [heads * head_dim]; or each head by itself, less its mean, with a weight of its own, [heads * head_dim].
+enum class HeadNorm : uint8_t { each_head, all_heads, layer_norms };
 
 /// Splits qkv rows [(heads + 2 * kv_heads) * head_dim] into heads; norms Q and K (rms) where a weight is given, and V
 /// without one where `v_norm`; turns Q and K by `rope` (if any) at each token's position p, before the norm where

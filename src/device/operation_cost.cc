@@ -45,7 +45,8 @@ class Costs {
   }
 
   OperationCost of(const ExpertLinear& op) const {
-    return {fmt::format("experts' linear {} to {}", width(op.in) / op.chosen, width(op.out) / op.chosen),
+    const uint32_t inputs = op.same_input ? width(op.in) : width(op.in) / op.chosen;
+    return {fmt::format("experts' linear {} to {}", inputs, width(op.out) / op.chosen),
             chosen(op.weight, op) + values(op.in)};
   }
 

@@ -122,6 +122,7 @@ struct ExpertsConfig {
   uint32_t chosen = 0;  ///< for each token
   uint32_t width = 0;   ///< of an expert
   Activation activation = Activation::silu;
+  bool gated = true;   ///< this one and DenseConfig's mean the same
   float limit = 0.0F;  ///< this and the next: ExpertGateUp, device/expert_operations.h
   float up_offset = 0.0F;
   bool weighs_input = false;  ///< the router's weights are on what experts read instead of on what they give

@@ -86,7 +86,7 @@ struct ExpertsWeights {
   std::optional<VectorId> router_bias;
   std::optional<VectorId> correction;
   std::optional<VectorId> scales;
-  MatrixId gate, up, down;  ///< rows of one expert after another
+  MatrixId gate, up, down;  ///< rows of one expert after another; no gate where they are not gated
   std::optional<VectorId> gate_bias, up_bias, down_bias;
   std::optional<DenseWeights> shared;
   std::optional<MatrixId> shared_gate;

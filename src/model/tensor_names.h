@@ -16,7 +16,7 @@ struct TensorNames {
   std::string q, k, v;
   std::string qkv;  ///< instead of these where they are one tensor
   std::string q_bias, k_bias, v_bias;
-  std::string q_norm, k_norm;
+  std::string q_norm, k_norm;  ///< `{h}` stands for a head's number where each has a tensor
   std::string sinks;
   std::string q_a, q_a_bias, q_a_norm, kv_a, kv_a_bias, kv_a_norm;  ///< of latent attention
   std::string kv_b;                                                 ///< each head's key rows, then its value rows

@@ -36,7 +36,7 @@ bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& descrip
   // Applied with the ropes.
   if (checkpoint.kind() == CheckpointKind::gguf)
     return name == "rope_freqs.weight" || std::ranges::find(description.applied, name) != description.applied.end();
-  constexpr std::array<std::string_view, 13> kVision = {"vision_tower.",
+  constexpr std::array<std::string_view, 18> kVision = {"vision_tower.",
                                                         "vision_model.",
                                                         "visual.",
                                                         "multi_modal_projector.",
@@ -47,6 +47,11 @@ bool is_harmless(const Checkpoint& checkpoint, const DecoderDescription& descrip
                                                         "audio_tower.",
                                                         "model.audio_tower.",
                                                         "vision_language_adapter.",
+                                                        "mm_projector.",
+                                                        "connector.",
+                                                        "model.connector.",
+                                                        "image_newline",
+                                                        "model.image_newline",
                                                         "model.embed_vision.",
                                                         "model.embed_audio."};
   const bool is_vision =

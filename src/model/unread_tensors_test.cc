@@ -30,6 +30,8 @@ TEST(UnreadTensors, WhatDoesNotMatterIsPassedOver) {
   EditedCheckpoint checkpoint("llama", leave_as_it_is);
   checkpoint.add_tensor("model.layers.0.self_attn.rotary_emb.inv_freq", {16});
   checkpoint.add_tensor("vision_tower.patch_embed.weight", {3, 3});
+  checkpoint.add_tensor("model.connector.modality_projection.proj.weight", {3, 3});
+  checkpoint.add_tensor("image_newline", {64});
   EXPECT_TRUE(checkpoint.load());
   EXPECT_TRUE(checkpoint.load({.max_layers = 1})) << "layers that were not asked for are no fault";
 }
@@ -38,7 +40,8 @@ TEST(UnreadTensors, WhatDoesNotMatterIsPassedOver) {
 TEST(UnreadTensors, NamesMayBeginOtherwise) {
   EditedCheckpoint usual("llama", leave_as_it_is);
   ASSERT_TRUE(usual.load());
-  for (const std::string prefix : {"language_model.model.", "model.language_model.", "language_model.", ""}) {
+  for (const std::string prefix :
+       {"language_model.model.", "model.language_model.", "language_model.", "model.text_model.", ""}) {
     EditedCheckpoint checkpoint("llama", [](nlohmann::json& config) {
       config = {{"model_type", "something_that_sees"}, {"text_config", config}, {"vision_config", {{"depth", 3}}}};
     });

@@ -204,6 +204,7 @@ std::vector<Shape> shapes() {
       {.heads = 3, .kv_heads = 3, .head_dim = 128, .window = 17, .sinks = true},
       {.heads = 2, .kv_heads = 1, .head_dim = 512, .v_norm = true, .values_are_keys = true},
       {.heads = 4, .kv_heads = 2, .head_dim = 48, .window = 40, .norms = true, .v_norm = true, .read_twice = true},
+      {.heads = 4, .kv_heads = 2, .head_dim = 48, .norms = true, .rotary_dim = 12, .head_norm = HeadNorm::layer_norms},
   };
 }
 

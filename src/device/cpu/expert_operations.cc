@@ -91,6 +91,7 @@ class ExpertLinearOperation : public CpuOperation {
         weight_(op.weight),
         experts_(op.experts),
         chosen_(op.chosen),
+        same_input_(op.same_input),
         bias_(op.bias),
         out_(op.out),
         batches_(batches) {}
@@ -105,7 +106,8 @@ class ExpertLinearOperation : public CpuOperation {
     if (step.rows(in) == 0) return;
     const PackedMatrix& matrix = step.storage.matrices[weight_.index];
     const uint32_t width = matrix.rows() / experts_;
-    const size_t columns = matrix.cols(), in_share = in.width / chosen_, out_share = out.width / chosen_;
+    const size_t columns = matrix.cols(), out_share = out.width / chosen_;
+    const size_t in_share = same_input_ ? 0 : in.width / chosen_;
     if (routes_) {
       batches_.sort(step.activations.tensor(*routes_), step.rows(in), experts_, chosen_);
     } else {
@@ -131,6 +133,7 @@ class ExpertLinearOperation : public CpuOperation {
   std::optional<TensorId> routes_;
   MatrixId weight_;
   uint32_t experts_, chosen_;
+  bool same_input_ = false;
   std::optional<VectorId> bias_;
   TensorId out_;
   ExpertBatches& batches_;

@@ -242,6 +242,7 @@ struct RouterCase {
   bool normalise, correction, clamped = false;
   bool scales = false;
   bool weighs_input = false;
+  bool gated = true;
 };
 
 /// Router, experts and their sum. `experts_apart` makes a part of each expert; without it all are in one.
@@ -258,7 +259,8 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
                {"routes", Rows::tokens, 2 * kChosen},
                {"activated", Rows::tokens, kChosen * kWidth},
                {"outputs", Rows::tokens, kChosen * kHidden},
-               {"out", Rows::tokens, kHidden}};
+               {"out", Rows::tokens, kHidden},
+               {"ungated", Rows::tokens, kChosen * kWidth}};
   r.operations.push_back(Embed{.table = add_table(device, random_values(40 * kHidden, 1), kHidden), .out = {0}});
   r.operations.push_back(
       Linear{.in = {0}, .weight = add_matrix(device, {{NumberFormat::f32, kExperts}}, kHidden, 2), .out = {1}});
@@ -296,7 +298,17 @@ Recording record_experts(Device& device, const RouterCase& c, NumberFormat forma
     down.bias = add_vector(device, random_values(kExperts * kHidden, 62));
   }
   gate_up.weighs_input = c.weighs_input;
-  r.operations.push_back(gate_up);
+  if (c.gated) {
+    r.operations.push_back(gate_up);
+  } else {  // as Nemotron 3 has it
+    ExpertLinear up = down;
+    up.in = {0};
+    up.weight = gate_up.up;
+    up.same_input = true;
+    up.out = {6};
+    r.operations.push_back(up);
+    r.operations.push_back(Activate{.in = {6}, .activation = Activation::relu_squared, .out = {3}});
+  }
   r.operations.push_back(down);
   r.operations.push_back(CombineExperts{
       .in = {4}, .routes = {2}, .chosen = kChosen, .weighted = !c.weighs_input, .shared = TensorId{0}, .out = {5}});
@@ -312,7 +324,8 @@ TEST_P(Product, ExpertsAreTheReferences) {
                               {RouterKind::sigmoid, 4, 2, true, true},
                               {RouterKind::softmax_of_chosen, 1, 1, false, false},
                               {RouterKind::softmax_of_chosen, 1, 1, false, false, true},
-                              {RouterKind::sigmoid_of_chosen, 1, 1, false, false, false, false, true}};
+                              {RouterKind::sigmoid_of_chosen, 1, 1, false, false, false, false, true},
+                              {RouterKind::sigmoid, 1, 1, true, true, false, false, false, false}};
   for (const RouterCase& c : cases) {
     for (const NumberFormat format : {NumberFormat::f32, NumberFormat::q8_0, NumberFormat::mxfp4}) {
       for (const bool apart : {false, true}) {

@@ -75,7 +75,8 @@ class OperationCheck {
     if (op.chosen == 0 || width(op.out) % op.chosen != 0) return misfit("experts' rows", width(op.out), op.chosen);
     const uint32_t rows = op.experts * (width(op.out) / op.chosen);
     if (auto ok = vector("a bias of experts", op.bias, rows); !ok) return ok;
-    return experts("experts' weights", op.weight, width(op.in) / op.chosen, rows, op.experts);
+    const uint32_t columns = op.same_input ? width(op.in) : width(op.in) / op.chosen;
+    return experts("experts' weights", op.weight, columns, rows, op.experts);
   }
 
   Result<void> operator()(const CombineExperts& op) const {

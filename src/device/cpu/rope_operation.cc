@@ -27,10 +27,15 @@ class RopeOperation : public CpuOperation {
     if (op_.norm_after_rope) turn(step, token, heads, to);
     if (norm) {
       const float* weight = step.storage.vectors[norm->index].data();
-      const uint32_t parts = op_.head_norm == HeadNorm::each_head ? heads : 1;
+      const uint32_t parts = op_.head_norm == HeadNorm::all_heads ? 1 : heads;
       const size_t width = size_t{heads} * op_.head_dim / parts;
       for (uint32_t i = 0; i < parts; ++i) {
-        step.kernels().rms_norm(to + i * width, weight, op_.epsilon, width, to + i * width);
+        float* const part = to + i * width;
+        if (op_.head_norm == HeadNorm::layer_norms) {
+          step.kernels().layer_norm(part, weight + i * width, nullptr, op_.epsilon, width, part);
+        } else {
+          step.kernels().rms_norm(part, weight, op_.epsilon, width, part);
+        }
       }
     }
     if (!op_.norm_after_rope) turn(step, token, heads, to);

@@ -111,7 +111,8 @@ void run(const Step& step, const ExpertLinear& op) {
   const uint32_t width = weight.rows() / op.experts;
   for_each_route(step, op.routes, op.chosen, [&](uint32_t t, uint32_t r, uint32_t expert) {
     std::vector<float> row(weight.cols());
-    const auto in = step.row(op.in, t).subspan(static_cast<size_t>(r) * weight.cols(), weight.cols());
+    const size_t first = op.same_input ? 0 : static_cast<size_t>(r) * weight.cols();
+    const auto in = step.row(op.in, t).subspan(first, weight.cols());
     const auto out = step.row(op.out, t);
     for (uint32_t i = 0; i < width; ++i) {
       weight.read_row(expert * width + i, row);

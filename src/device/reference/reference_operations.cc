@@ -188,9 +188,15 @@ void run(const Step& step, const RopeAndStore& op) {
   const std::vector<float> ones(op.head_dim, 1.0F);
   const auto norm = [&](std::span<float> heads, const std::optional<VectorId>& weight) {
     if (!weight) return;
-    const size_t width = op.head_norm == HeadNorm::each_head ? op.head_dim : heads.size();
+    const std::span<const float> weights = step.storage.vectors[weight->index];
+    const size_t width = op.head_norm == HeadNorm::all_heads ? heads.size() : op.head_dim;
     for (size_t i = 0; i < heads.size(); i += width) {
-      rms_norm(heads.subspan(i, width), step.storage.vectors[weight->index], op.epsilon, heads.subspan(i, width));
+      const auto part = heads.subspan(i, width);
+      if (op.head_norm == HeadNorm::layer_norms) {
+        layer_norm(part, weights.subspan(i, width), {}, op.epsilon, part);
+      } else {
+        rms_norm(part, weights, op.epsilon, part);
+      }
     }
   };
   const auto turn = [&](std::span<float> heads, uint32_t position) {

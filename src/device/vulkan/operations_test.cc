@@ -324,27 +324,37 @@ TEST_P(ExpertsTest, AgreeWithTheReference) {
     const auto bias = [&](uint32_t rows) {
       return clamped ? std::optional(model.vector(kExperts * rows, 0.5F)) : std::nullopt;
     };
-    operations.push_back(ExpertGateUp{.in = in,
-                                      .routes = routes,
-                                      .gate = model.matrix({{format, kExperts * kWidth}}, kHidden, MatrixRole::experts),
-                                      .up = model.matrix({{format, kExperts * kWidth}}, kHidden, MatrixRole::experts),
-                                      .experts = kExperts,
-                                      .chosen = kChosen,
-                                      .gate_bias = bias(kWidth),
-                                      .up_bias = bias(kWidth),
-                                      .activation = clamped ? Activation::quick_gelu : Activation::silu,
-                                      .limit = clamped ? 0.5F : 0.0F,
-                                      .up_offset = clamped ? 1.0F : 0.0F,
-                                      .weighs_input = weighs_input,
-                                      .out = activated});
-    operations.push_back(
-        ExpertLinear{.in = activated,
-                     .routes = routes,
-                     .weight = model.matrix({{format, kExperts * kHidden}}, kWidth, MatrixRole::experts),
-                     .experts = kExperts,
-                     .chosen = kChosen,
-                     .bias = bias(kHidden),
-                     .out = outputs});
+    const auto bank = [&](uint32_t rows, uint32_t columns) {
+      return model.matrix({{format, kExperts * rows}}, columns, MatrixRole::experts);
+    };
+    ExpertLinear linear = {.in = in, .routes = routes, .experts = kExperts, .chosen = kChosen};
+    if (is_corrected) {  // as Nemotron 3 has it
+      linear.weight = bank(kWidth, kHidden);
+      linear.same_input = true;
+      linear.out = model.tensor(Rows::tokens, kChosen * kWidth);
+      operations.push_back(linear);
+      operations.push_back(Activate{.in = linear.out, .activation = Activation::relu_squared, .out = activated});
+    } else {
+      operations.push_back(ExpertGateUp{.in = in,
+                                        .routes = routes,
+                                        .gate = bank(kWidth, kHidden),
+                                        .up = bank(kWidth, kHidden),
+                                        .experts = kExperts,
+                                        .chosen = kChosen,
+                                        .gate_bias = bias(kWidth),
+                                        .up_bias = bias(kWidth),
+                                        .activation = clamped ? Activation::quick_gelu : Activation::silu,
+                                        .limit = clamped ? 0.5F : 0.0F,
+                                        .up_offset = clamped ? 1.0F : 0.0F,
+                                        .weighs_input = weighs_input,
+                                        .out = activated});
+    }
+    linear.in = activated;
+    linear.weight = bank(kHidden, kWidth);
+    linear.same_input = false;
+    linear.bias = bias(kHidden);
+    linear.out = outputs;
+    operations.push_back(linear);
     operations.push_back(CombineExperts{
         .in = outputs, .routes = routes, .chosen = kChosen, .weighted = !weighs_input, .shared = in, .out = out});
     model.result(out);

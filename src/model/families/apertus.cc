@@ -15,6 +15,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"apertus"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "apertus",
+                                            .sizes = {4096, 14336, 32, 32, 131072},
                                             .rope_theta = 12e6,
                                             .context_length = 65536,
                                             .activation = Activation::xielu,
@@ -22,7 +23,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
                                             .epsilon = 1e-5F});
   if (!f.has("rope_parameters") && !f.has("rope_scaling")) f.fail("there are no rope_parameters");
   fields::add_attention_biases(f, d.names);
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   const std::string layer = "model.layers.{}.";
   d.names.attention_norm = layer + "attention_layernorm.weight";
   d.names.feed_forward_norm = layer + "feedforward_layernorm.weight";

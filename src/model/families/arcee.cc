@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"arcee"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "arcee",
+                                            .sizes = {2560, 18432, 32, 32, 32000},
                                             .context_length = 4096,
                                             .activation = Activation::relu_squared,
                                             .gated = false,

@@ -26,6 +26,7 @@ void set_common(DecoderConfig& c, TensorNames& names) {
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "cohere2",
+                                            .sizes = {8192, 22528, 40, 64, 256000},
                                             .interleaved_rope = true,
                                             .context_length = 8192,
                                             .tied_embeddings = true,

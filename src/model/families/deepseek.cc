@@ -141,12 +141,22 @@ Result<DecoderDescription> describe(const nlohmann::json& config, const fields::
 }
 
 Result<DecoderDescription> softmax_from_hugging_face(const nlohmann::json& config) {
-  return describe(config, {.family = "deepseek_v2", .has_own_ropes = true, .context_length = 2048, .head_dim = 64},
+  return describe(config,
+                  {.family = "deepseek_v2",
+                   .sizes = {4096, 11008, 32, 32, 102400},
+                   .has_own_ropes = true,
+                   .context_length = 2048,
+                   .head_dim = 64},
                   {.router = RouterKind::softmax, .experts = 64, .expert_width = 1407, .shared = 2});
 }
 
 Result<DecoderDescription> deepseek_from_hugging_face(const nlohmann::json& config) {
-  return describe(config, {.family = "deepseek_v3", .has_own_ropes = true, .context_length = 4096, .head_dim = 64},
+  return describe(config,
+                  {.family = "deepseek_v3",
+                   .sizes = {7168, 18432, 61, 128, 129280},
+                   .has_own_ropes = true,
+                   .context_length = 4096,
+                   .head_dim = 64},
                   {.experts = 256,
                    .chosen = 8,
                    .expert_width = 2048,
@@ -157,17 +167,21 @@ Result<DecoderDescription> deepseek_from_hugging_face(const nlohmann::json& conf
 }
 
 Result<DecoderDescription> glm_from_hugging_face(const nlohmann::json& config) {
-  return describe(
-      config,
-      {.family = "glm4_moe_lite", .has_own_ropes = true, .context_length = 202752, .head_dim = 64, .epsilon = 1e-5F},
-      {.q_rank = 768,
-       .nope_dim = 192,
-       .value_dim = 256,
-       .experts = 64,
-       .chosen = 4,
-       .expert_width = 1536,
-       .dense_layers = 1,
-       .scale = 1.8F});
+  return describe(config,
+                  {.family = "glm4_moe_lite",
+                   .sizes = {2048, 10240, 47, 20, 154880},
+                   .has_own_ropes = true,
+                   .context_length = 202752,
+                   .head_dim = 64,
+                   .epsilon = 1e-5F},
+                  {.q_rank = 768,
+                   .nope_dim = 192,
+                   .value_dim = 256,
+                   .experts = 64,
+                   .chosen = 4,
+                   .expert_width = 1536,
+                   .dense_layers = 1,
+                   .scale = 1.8F});
 }
 
 }  // namespace

@@ -101,8 +101,12 @@ void set_router(GgufFields& f, ExpertsConfig& experts, DecoderDescription& d, ui
 
 void set_mixtures(GgufFields& f, DecoderDescription& d) {
   const uint32_t dense_layers = f.u32("leading_dense_block_count", 0);
-  f.pass_over("expert_feed_forward_length");  // also where there are no experts
-  if (f.u32("expert_count", 0) == 0) return;
+  if (f.u32("expert_count", 0) == 0) {
+    for (const char* key : {"expert_feed_forward_length", "expert_weights_scale", "expert_weights_norm"}) {
+      f.pass_over(key);  // written all the same
+    }
+    return;
+  }
   ExpertsConfig experts = fields::experts_of(f, d.names);
   set_router(f, experts, d, dense_layers);
   experts.shared_width = f.u32("expert_shared_count", 0) * experts.width;

@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"ernie4_5"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "ernie4_5",
+                                            .sizes = {1024, 3072, 18, 16, 103424},
                                             .rope_theta = 500000.0,
                                             .interleaved_rope = true,
                                             .context_length = 131072,

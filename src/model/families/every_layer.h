@@ -14,4 +14,9 @@ inline void norm_all_heads(DecoderConfig& config) {
   config.for_each_attention([](AttentionConfig& attention) { attention.head_norm = HeadNorm::all_heads; });
 }
 
+/// Each head of Q and of K has a layer norm of its own.
+inline void norm_heads_by_layer_norms(DecoderConfig& config) {
+  config.for_each_attention([](AttentionConfig& attention) { attention.head_norm = HeadNorm::layer_norms; });
+}
+
 }  // namespace hearth::fields

@@ -30,12 +30,13 @@ uint32_t pattern_of(fields::HuggingFaceFields& f) {
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, {.family = "exaone4", .kv_heads = 32, .epsilon = 1e-5F});
+  DecoderDescription d = fields::common(
+      f, {.family = "exaone4", .sizes = {4096, 16384, 32, 32, 102400}, .kv_heads = 32, .epsilon = 1e-5F});
   const uint32_t window = f.u32("sliding_window", 4096, 0);
   const uint32_t pattern = pattern_of(f);
   fields::set_windows(f, window, d.config, [&](uint32_t layer) { return (layer + 1) % pattern != 0; });
   leave_ropes_out(d.config, window);
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   fields::norm_branches_only(d.names);
   return fields::finish(f, std::move(d));
 }

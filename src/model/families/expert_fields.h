@@ -55,7 +55,8 @@ inline void expect_sigmoids(GgufFields& fields) {
 /// expert_count and what belongs to it, the tensors' names; those that are not there are not named.
 inline ExpertsConfig experts_of(GgufFields& fields, TensorNames& names) {
   ExpertsConfig experts = {.experts = fields.u32("expert_count"), .chosen = fields.u32("expert_used_count")};
-  experts.width = fields.u32("expert_feed_forward_length", fields.u32("feed_forward_length", 0));
+  experts.width = fields.u32("expert_feed_forward_length", 0);
+  if (experts.width == 0) experts.width = fields.u32("feed_forward_length", 0);  // which else may differ by layer
   experts.groups = std::max(1U, fields.u32("expert_group_count", 1));
   experts.chosen_groups = std::max(1U, fields.u32("expert_group_used_count", 1));
   experts.scale = fields.f32("expert_weights_scale", 1.0F);

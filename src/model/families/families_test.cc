@@ -115,6 +115,10 @@ TEST(Families, AValueThatIsNotHonouredIsRefusedByName) {
       {"deepseek_v2", "norm_topk_prob", true},
       {"glm4_moe_lite", "mlp_layer_types", {"dense", "sparse"}},
       {"glm4_moe_lite", "mlp_layer_types", {"dense", "sparse", "sparse", "linear"}},
+      {"hunyuan_v1_dense", "use_qk_norm", false},
+      {"apertus", "qk_norm", false},
+      {"minimax_m2", "use_qk_norm", false},
+      {"nemotron_h_moe", "moe_latent_size", 32},
       {"gemma2", "sliding_window", nullptr}};
   for (const Case& c : cases) {
     const auto description = describe_with(c.family, c.key, c.value);
@@ -122,11 +126,22 @@ TEST(Families, AValueThatIsNotHonouredIsRefusedByName) {
     const bool about_windows = std::string_view(c.family) == "gemma2" && std::string_view(c.key) == "sliding_window";
     EXPECT_THAT(description.error().message, HasSubstr(about_windows ? "layer_types" : c.key));
   }
-  const Case neutral[] = {{"llama", "sliding_window", nullptr},     {"llama", "num_local_experts", 0},
-                          {"llama", "residual_multiplier", 1.0},    {"llama", "no_rope_layers", {1, 1, 1, 1}},
-                          {"llama", "layer_types", Json::array()},  {"mistral", "attention_bias", false},
-                          {"qwen2", "sliding_window", 131072},      {"qwen2", "max_window_layers", 21},
-                          {"llama", "a_key_of_next_year", "maybe"}, {"gemma2", "use_bidirectional_attention", nullptr}};
+  const Case neutral[] = {{"llama", "sliding_window", nullptr},
+                          {"llama", "num_local_experts", 0},
+                          {"llama", "residual_multiplier", 1.0},
+                          {"llama", "no_rope_layers", {1, 1, 1, 1}},
+                          {"llama", "layer_types", Json::array()},
+                          {"mistral", "attention_bias", false},
+                          {"qwen2", "sliding_window", 131072},
+                          {"qwen2", "max_window_layers", 21},
+                          {"llama", "a_key_of_next_year", "maybe"},
+                          {"gemma2", "use_bidirectional_attention", nullptr},
+                          // As published files say what their families always have.
+                          {"hunyuan_v1_dense", "use_qk_norm", true},
+                          {"hunyuan_v1_dense", "num_experts", 1},
+                          {"apertus", "qk_norm", true},
+                          {"qwen3_moe", "use_qk_norm", true},
+                          {"minimax_m2", "use_qk_norm", true}};
   for (const Case& c : neutral) {
     const auto description = describe_with(c.family, c.key, c.value);
     EXPECT_TRUE(description) << c.key << ": " << to_string(description.error());
@@ -185,6 +200,21 @@ TEST(Families, NumbersOfRopesAndHeadsAreCheckedBeforeAnythingIsAllocated) {
   }
 }
 
+// configuration_minimax_m2.py of transformers 5.24.
+TEST(Families, MiniMaxsRotaryDimCountsUnlessTheRopesParametersSayItsShare) {
+  const auto pairs = [](const Json& rope) {
+    const auto description = describe("minimax_m2", [&](Json& config) {
+      config["rotary_dim"] = 16;  // of heads of 32
+      config["rope_parameters"] = rope;
+    });
+    EXPECT_TRUE(description) << to_string(description.error());
+    return description ? description->config.ropes.at(0).inverse_frequencies.size() : 0;
+  };
+  EXPECT_EQ(pairs(nullptr), 8U);
+  EXPECT_EQ(pairs({{"rope_type", "default"}, {"rope_theta", 5e6}}), 8U);
+  EXPECT_EQ(pairs({{"rope_type", "default"}, {"partial_rotary_factor", 1.0}}), 16U);
+}
+
 TEST(Families, KeysOfALongRopeThatNobodyReadsAreRefused) {
   for (const char* key : {"short_mscale", "long_mscale", "something_new"}) {
     const auto description = describe("phi3_longrope", [&](Json& config) {
@@ -211,7 +241,7 @@ TEST(Families, RopeParametersAreHonouredOrRefused) {
       {"factor is -2", {{"rope_type", "linear"}, {"factor", -2.0}}},
       {"has no factor", {{"rope_type", "linear"}}},
       {"rope_theta is 0", {{"rope_theta", 0}}},
-      {"'dynamic'", {{"rope_type", "dynamic"}, {"factor", 2.0}}},
+      {"'longrope'", {{"rope_type", "longrope"}, {"factor", 2.0}}},
       {"llama_4_scaling_beta", {{"rope_type", "yarn"}, {"factor", 2.0}, {"llama_4_scaling_beta", 0.1}}},
       {"full_attention", {{"full_attention", {{"rope_type", "default"}}}}},
       {"factor and no rope_type", {{"factor", 2.0}}},
@@ -223,6 +253,9 @@ TEST(Families, RopeParametersAreHonouredOrRefused) {
     ASSERT_FALSE(description) << rope;
     EXPECT_THAT(description.error().message, HasSubstr(words));
   }
+  const auto dynamic = with({{"rope_type", "dynamic"}, {"factor", 2.0}, {"rope_theta", 1e4}});
+  ASSERT_TRUE(dynamic) << to_string(dynamic.error());
+  EXPECT_EQ(dynamic->config.ropes[0].inverse_frequencies, rope_inverse_frequencies(1e4, 32)) << "within the context";
   // transformers 5.17, _compute_yarn_parameters: get_mscale(factor, mscale) / get_mscale(factor, mscale_all_dim).
   const auto scaled = with({{"rope_type", "yarn"}, {"factor", 16.0}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}});
   ASSERT_TRUE(scaled) << to_string(scaled.error());

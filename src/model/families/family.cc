@@ -11,6 +11,7 @@
 #include "base/nearest_word.h"
 #include "base/printable.h"
 #include "model/families/hugging_face_fields.h"
+#include "model/families/unread_keys.h"
 
 namespace hearth {
 namespace {
@@ -61,7 +62,8 @@ Result<void> untie_if_different(const HuggingFaceDirectory& directory, DecoderDe
 /// a part of a model that also sees or hears.
 void find_prefix(const HuggingFaceDirectory& directory, TensorNames& names) {
   constexpr std::string_view kUsual = "model.";
-  constexpr std::string_view kPrefixes[] = {"language_model.model.", "model.language_model.", "language_model.", ""};
+  constexpr std::string_view kPrefixes[] = {"language_model.model.", "model.language_model.", "language_model.",
+                                            "model.text_model.", ""};
   if (directory.contains(names.embedding)) return;
   const std::string embedding = names.embedding.substr(kUsual.size());
   const auto* prefix = std::ranges::find_if(
@@ -219,12 +221,21 @@ Result<void> check(const DecoderConfig& config, const std::string& path) {
   return fail(ErrorCode::corrupt, fmt::format("{}: its {} makes no sense", path, wrong));
 }
 
-/// The decoder's part of a model that also sees or hears; what it does not say of the whole is said outside.
-nlohmann::json text_config_of(const nlohmann::json& config) {
+/// The decoder's part of a model that also sees or hears. What stands beside it is said of the whole and counts first,
+/// as in transformers 5; the decoder's own keys are read inside alone there, and refused outside here.
+Result<nlohmann::json> text_config_of(const nlohmann::json& config, const std::string& path) {
   nlohmann::json text = config["text_config"];
   text.erase("text_config");  // once is enough
-  for (const char* key : {"tie_word_embeddings", "eos_token_id", "bos_token_id", "quantization_config"}) {
-    if (config.contains(key) && !text.contains(key)) text[key] = config[key];
+  for (const char* key : {"eos_token_id", "bos_token_id", "quantization_config", "tie_word_embeddings"}) {
+    // Embeddings are tied where either says so; a head that differs counts all the same (untie_if_different).
+    const bool stays = text.value(key, nlohmann::json()) == true;
+    if (config.contains(key) && !config[key].is_null() && !stays) text[key] = config[key];
+  }
+  if (const auto key = fields::key_beside_text_config(config, text)) {
+    return fail(
+        ErrorCode::unsupported,
+        fmt::format("{}: config.json has {} beside its text_config, where nothing reads it", path, printable(*key)),
+        "move it into text_config if the decoder is meant, or remove it");
   }
   return text;
 }
@@ -235,7 +246,9 @@ std::span<const Family* const> families() { return kFamilies; }
 
 Result<DecoderDescription> describe_config(const nlohmann::json& config, const std::string& path) {
   if (config.contains("text_config") && config["text_config"].is_object()) {
-    return describe_config(text_config_of(config), path);
+    auto text = text_config_of(config, path);
+    if (!text) return pass_on(text);
+    return describe_config(*text, path);
   }
   const auto type = config.contains("model_type") && config["model_type"].is_string()
                         ? config["model_type"].get<std::string>()

@@ -19,6 +19,7 @@ void set_common(DecoderConfig& c) { c.embedding_scale = std::sqrt(static_cast<fl
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "gemma2",
+                                            .sizes = {2304, 9216, 26, 8, 256000},
                                             .context_length = 8192,
                                             .kv_heads = 4,
                                             .head_dim = 256,

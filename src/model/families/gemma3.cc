@@ -47,6 +47,7 @@ RopeSpec windowed_rope(fields::HuggingFaceFields& f, uint32_t head_dim) {
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "gemma3_text",
+                                            .sizes = {2304, 9216, 26, 8, 262208},
                                             .has_own_ropes = true,
                                             .context_length = 131072,
                                             .kv_heads = 4,

@@ -147,9 +147,9 @@ void set_feed_forward(fields::HuggingFaceFields& f, DecoderConfig& c, uint32_t s
   for (const char* key : {"num_experts", "top_k_experts", "moe_intermediate_size"}) f.pass_over(key);
 }
 
-void name_tensors(TensorNames& n, const DecoderConfig& c) {
+void name_tensors(fields::HuggingFaceFields& f, TensorNames& n, const DecoderConfig& c) {
   const std::string layer = "model.layers.{}.";
-  fields::add_head_norms(n);
+  fields::add_head_norms(f, n);
   n.attention_post_norm = layer + "post_attention_layernorm.weight";
   n.feed_forward_norm = layer + "pre_feedforward_layernorm.weight";
   n.feed_forward_post_norm = layer + "post_feedforward_layernorm.weight";
@@ -176,6 +176,7 @@ void name_tensors(TensorNames& n, const DecoderConfig& c) {
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "gemma4_text",
+                                            .sizes = {2304, 9216, 30, 8, 262144},
                                             .has_own_ropes = true,
                                             .context_length = 131072,
                                             .kv_heads = 4,
@@ -209,7 +210,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   if (!share_keys_and_values(c, shared_layers)) f.fail("num_kv_shared_layers leaves no layer to read from");
   set_layer_inputs(f, c, std::get<DenseConfig>(c.layers.front().feed_forward).activation);
   set_feed_forward(f, c, shared_layers);
-  name_tensors(d.names, c);
+  name_tensors(f, d.names, c);
   return fields::finish(f, std::move(d));
 }
 

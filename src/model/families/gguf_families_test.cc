@@ -106,6 +106,20 @@ TEST(GgufFamilies, NumbersOfRopesMayBeIntegers) {
   EXPECT_EQ(frequencies(yarn(uint32_t{64})), frequencies(yarn(64.0F)));
 }
 
+// As llama.cpp's converter writes OLMo 3's attention_factor, which is 0.1 ln 8 + 1 already.
+TEST(GgufFamilies, AYarnsOwnMagnitudeIsNotMultipliedWithTheUsualOne) {
+  const auto magnitude = [](GgufBuilder gguf) {
+    gguf.key("qwen3.rope.scaling.type", "yarn").key("qwen3.rope.scaling.factor", 8.0F);
+    const auto description = describe(gguf);
+    EXPECT_TRUE(description) << to_string(description.error());
+    return description ? description->config.ropes.at(0).magnitude : 0;
+  };
+  EXPECT_FLOAT_EQ(magnitude(small("qwen3")), 1.2079442F);
+  EXPECT_FLOAT_EQ(magnitude(small("qwen3").key("qwen3.rope.scaling.yarn_attn_factor", 1.2079442F)), 1.2079442F);
+  EXPECT_FLOAT_EQ(magnitude(small("qwen3").key("qwen3.rope.scaling.yarn_attn_factor", 1.5F)), 1.5F);
+  EXPECT_FLOAT_EQ(magnitude(small("qwen3").key("qwen3.rope.scaling.attn_factor", 2.0F)), 2 * 1.2079442F);
+}
+
 /// Latent attention in the two ways that files say it, with other values for some keys.
 GgufBuilder latents(bool parted, std::map<std::string, uint32_t> changes = {}) {
   GgufBuilder gguf = small("deepseek2");

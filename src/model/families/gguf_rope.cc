@@ -45,13 +45,13 @@ void scale(GgufFields& fields, uint32_t context_length, double theta, bool whole
   const std::string scaling = fields.string("rope.scaling.type", "linear");
   const double factor = scaling_factor(fields);
   const double original = positive(fields, "rope.scaling.original_context_length", static_cast<float>(context_length));
+  // Converters write transformers' attention_factor there, which is used instead of what follows from the factor.
+  const double magnitude = positive(fields, "rope.scaling.yarn_attn_factor", yarn_magnitude(factor));
   const YarnScaling yarn = {.factor = factor,
                             .beta_fast = positive(fields, "rope.scaling.yarn_beta_fast", 32.0F),
                             .beta_slow = positive(fields, "rope.scaling.yarn_beta_slow", 1.0F),
                             .original_context = original,
-                            .magnitude = positive(fields, "rope.scaling.attn_factor", 1.0F) *
-                                         positive(fields, "rope.scaling.yarn_attn_factor", 1.0F) *
-                                         yarn_magnitude(factor),
+                            .magnitude = positive(fields, "rope.scaling.attn_factor", 1.0F) * magnitude,
                             .whole_dimensions = whole_dimensions};
   const float extrapolated = fields.f32("rope.scaling.yarn_ext_factor", 1.0F);
   if (fields.error()) return;

@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"glm4"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "glm4",
+                                            .sizes = {4096, 13696, 40, 32, 151552},
                                             .partial_rotary = 0.5F,
                                             .interleaved_rope = true,
                                             .context_length = 131072,

@@ -13,6 +13,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"glm4moe"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "glm4_moe",
+                                            .sizes = {4096, 10944, 46, 96, 151552},
                                             .partial_rotary = 0.5F,
                                             .context_length = 131072,
                                             .kv_heads = 8,
@@ -30,7 +31,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   const uint32_t dense_layers = f.u32("first_k_dense_replace", 1);
   fields::set_experts(d.config, experts, [&](uint32_t i) { return i >= dense_layers; });
   if (f.boolean("attention_bias", false)) fields::add_qkv_biases(d.names);
-  if (f.boolean("use_qk_norm", false)) fields::add_head_norms(d.names);
+  if (f.boolean("use_qk_norm", false)) fields::add_head_norms(f, d.names);
   const std::string mlp = "model.layers.{}.mlp.";
   fields::name_experts(d.names);
   d.names.router_correction = mlp + "gate.e_score_correction_bias";

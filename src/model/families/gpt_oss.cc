@@ -34,6 +34,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& given) {
   const nlohmann::json config = with_rope(given);
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "gpt_oss",
+                                            .sizes = {2880, 2880, 36, 64, 201088},
                                             .rope_theta = 150000.0,
                                             .context_length = 131072,
                                             .kv_heads = 8,
@@ -43,7 +44,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& given) {
   fields::set_windows(f, f.u32("sliding_window", 128), d.config, is_sliding);
   const ExpertsConfig experts = {.experts = f.u32("num_local_experts", 128),
                                  .chosen = f.u32("num_experts_per_tok", f.u32("experts_per_token", 4)),
-                                 .width = f.u32("intermediate_size")};
+                                 .width = f.u32("intermediate_size", 2880)};
   fields::set_experts(d.config, clamped(experts, f.f32("swiglu_limit", 7.0F)), [](uint32_t) { return true; });
   f.pass_over("initial_context_length");  // the rope's original_max_position_embeddings
   f.pass_over("quantization_config");     // mxfp4, as the experts' tensors say themselves

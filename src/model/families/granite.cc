@@ -11,7 +11,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"granite"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, {.family = "granite"});
+  DecoderDescription d = fields::common(f, {.family = "granite", .sizes = {4096, 11008, 32, 32, 32000}});
   fields::set_granite_factors(f, d.config);
   fields::add_attention_biases(f, d.names);
   fields::add_feed_forward_biases(f, d.names);

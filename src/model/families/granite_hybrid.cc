@@ -62,7 +62,7 @@ void name_tensors(TensorNames& n, bool has_experts) {
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, {.family = "granitemoehybrid", .width = 11008});
+  DecoderDescription d = fields::common(f, {.family = "granitemoehybrid", .sizes = {4096, 11008, 32, 32, 32000}});
   ExpertsConfig experts = {.experts = f.u32("num_local_experts", 8),
                            .chosen = f.u32("num_experts_per_tok", 2),
                            .router = RouterKind::softmax_of_chosen};

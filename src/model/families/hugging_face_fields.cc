@@ -129,20 +129,19 @@ DecoderDescription common(HuggingFaceFields& fields, const Defaults& defaults) {
   DecoderDescription description;
   DecoderConfig& c = description.config;
   c.family = defaults.family;
-  c.hidden = fields.u32("hidden_size");
+  c.hidden = fields.u32("hidden_size", defaults.sizes.hidden);
   AttentionConfig attention;
-  attention.heads = fields.u32("num_attention_heads");
+  attention.heads = fields.u32("num_attention_heads", defaults.sizes.heads);
   attention.kv_heads = fields.u32("num_key_value_heads", defaults.kv_heads.value_or(attention.heads), attention.heads);
   const uint32_t usual_head_dim = attention.heads > 0 ? c.hidden / attention.heads : 0;
   attention.head_dim = fields.u32("head_dim", defaults.head_dim.value_or(usual_head_dim));
   attention.scale = 1.0F / std::sqrt(static_cast<float>(attention.head_dim));
   attention.rope = 0;
-  const DenseConfig dense = {
-      .width = defaults.width ? fields.u32("intermediate_size", *defaults.width) : fields.u32("intermediate_size"),
-      .activation = activation_of(fields, defaults),
-      .gated = defaults.gated};
-  c.layers.resize(std::min(fields.u32("num_hidden_layers"), 4097U), {attention, dense});
-  c.vocabulary = fields.u32("vocab_size");
+  const DenseConfig dense = {.width = fields.u32("intermediate_size", defaults.sizes.width),
+                             .activation = activation_of(fields, defaults),
+                             .gated = defaults.gated};
+  c.layers.resize(std::min(fields.u32("num_hidden_layers", defaults.sizes.layers), 4097U), {attention, dense});
+  c.vocabulary = fields.u32("vocab_size", defaults.sizes.vocabulary);
   c.context_length = fields.u32("max_position_embeddings", defaults.context_length);
   c.norm = defaults.norm;
   c.norm_epsilon = fields.f32(defaults.epsilon_key, defaults.epsilon);
@@ -196,7 +195,15 @@ void add_feed_forward_biases(HuggingFaceFields& fields, TensorNames& names) {
   names.down_bias = "model.layers.{}.mlp.down_proj.bias";
 }
 
-void add_head_norms(TensorNames& names) {
+void expect_head_norms(HuggingFaceFields& fields) {
+  for (const char* key : {"qk_norm", "use_qk_norm"}) {
+    if (fields.boolean(key, true)) continue;
+    fields.fail(fmt::format("{} is false, which is not supported for this family", key), ErrorCode::unsupported);
+  }
+}
+
+void add_head_norms(HuggingFaceFields& fields, TensorNames& names) {
+  expect_head_norms(fields);
   names.q_norm = "model.layers.{}.self_attn.q_norm.weight";
   names.k_norm = "model.layers.{}.self_attn.k_norm.weight";
 }

@@ -61,9 +61,19 @@ class HuggingFaceFields {
 /// An id or a list of ids; empty when absent or of another type.
 std::vector<int32_t> token_ids(const nlohmann::json& config, const char* key);
 
+/// Sizes that a file need not say: the text_config of a model that also sees often holds only what differs from them.
+struct Sizes {
+  uint32_t hidden = 0;
+  uint32_t width = 0;  ///< of the feed-forward part
+  uint32_t layers = 0;
+  uint32_t heads = 0;
+  uint32_t vocabulary = 0;
+};
+
 /// What a family's configuration takes for keys that are absent.
 struct Defaults {
   std::string family;
+  Sizes sizes;
   bool has_own_ropes = false;  ///< that the family's file reads; otherwise all layers share one
   double rope_theta = 10000.0;
   float partial_rotary = 1.0F;  ///< share of a head's dimensions that turn
@@ -71,7 +81,6 @@ struct Defaults {
   uint32_t context_length = 2048;
   std::optional<uint32_t> kv_heads;  ///< as many as heads where there is no value
   std::optional<uint32_t> head_dim;  ///< hidden size / heads where there is no value
-  std::optional<uint32_t> width;     ///< of the feed-forward part; where there is none a value is needed
   bool tied_embeddings = false;
   const char* activation_key = "hidden_act";
   Activation activation = Activation::silu;
@@ -89,8 +98,10 @@ void add_attention_biases(HuggingFaceFields& fields, TensorNames& names, bool us
 void add_qkv_biases(TensorNames& names);
 /// Where mlp_bias is true.
 void add_feed_forward_biases(HuggingFaceFields& fields, TensorNames& names);
-/// Norms of Q's and K's heads, as most families call them.
-void add_head_norms(TensorNames& names);
+/// Fails where the file says that Q's and K's heads have no norms, for a family where all have.
+void expect_head_norms(HuggingFaceFields& fields);
+/// These norms, as most families call them.
+void add_head_norms(HuggingFaceFields& fields, TensorNames& names);
 /// Norms of what a layer's two parts give, as most families call them that have no others.
 void norm_branches_only(TensorNames& names);
 

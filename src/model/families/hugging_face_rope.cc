@@ -85,6 +85,9 @@ void scale(HuggingFaceFields& fields, HuggingFaceFields& rope, const std::string
                 .original_context = original,
                 .magnitude = yarn_magnitude_of(rope, factor),
                 .whole_dimensions = rope.boolean("truncate", true)});
+  } else if (type == "dynamic") {
+    // Frequencies change behind max_position_embeddings, as far as contexts go (engine/cache/cache_plan.h).
+    positive(rope, "factor");
   } else if (type != "default") {
     rope.fail(fmt::format("rope type '{}' is not supported", type), ErrorCode::unsupported);
   } else if (!rope.has("rope_type") && !rope.has("type") && rope.f32("factor", 1.0F) != 1.0F) {

@@ -14,8 +14,8 @@ struct RopeDefaults {
   bool interleaved = false;
 };
 
-/// A rope as transformers writes it: {"rope_type", "rope_theta", "factor", ...}. Kinds default, linear, llama3, yarn,
-/// proportional.
+/// A rope as transformers writes it: {"rope_type", "rope_theta", "factor", ...}. Kinds default, linear, dynamic,
+/// llama3, yarn, proportional.
 /// Checks every number before anything is allocated; a key that is not known is an error.
 RopeSpec rope_from_parameters(HuggingFaceFields& fields, const nlohmann::json& parameters,
                               const RopeDefaults& defaults);

@@ -36,11 +36,14 @@ RopeSpec rope_of(fields::HuggingFaceFields& f, uint32_t head_dim) {
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   f.honour_rope_keys({"alpha"});
-  DecoderDescription d = fields::common(f, {.family = "hunyuan_v1_dense", .has_own_ropes = true, .epsilon = 1e-5F});
+  DecoderDescription d = fields::common(
+      f,
+      {.family = "hunyuan_v1_dense", .sizes = {4096, 11008, 32, 32, 290943}, .has_own_ropes = true, .epsilon = 1e-5F});
   uint32_t head_dim = 0;
   d.config.for_each_attention([&](const AttentionConfig& attention) { head_dim = attention.head_dim; });
   d.config.ropes = {rope_of(f, head_dim)};
   norm_behind_rope(d.config);
+  fields::expect_head_norms(f);
   fields::add_attention_biases(f, d.names);
   d.names.q_norm = "model.layers.{}.self_attn.query_layernorm.weight";
   d.names.k_norm = "model.layers.{}.self_attn.key_layernorm.weight";

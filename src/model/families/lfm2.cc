@@ -89,6 +89,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& given) {
   const nlohmann::json config = with_todays_keys(given);
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "lfm2",
+                                            .sizes = {2560, 12288, 32, 32, 65536},
                                             .rope_theta = 1e6,
                                             .context_length = 128000,
                                             .kv_heads = 8,

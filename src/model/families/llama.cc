@@ -12,7 +12,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"llama"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, {.family = "llama"});
+  DecoderDescription d = fields::common(f, {.family = "llama", .sizes = {4096, 11008, 32, 32, 32000}});
   fields::add_attention_biases(f, d.names);
   fields::add_feed_forward_biases(f, d.names);
   return fields::finish(f, std::move(d));

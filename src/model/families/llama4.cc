@@ -83,12 +83,12 @@ void set_experts(fields::HuggingFaceFields& f, DecoderConfig& c) {
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "llama4",
+                                            .sizes = {5120, 8192, 48, 40, 202048},
                                             .rope_theta = 500000.0,
                                             .interleaved_rope = true,
                                             .context_length = 131072,
                                             .kv_heads = 8,
                                             .head_dim = 128,
-                                            .width = 8192,
                                             .epsilon = 1e-5F});
   if (f.string("hidden_act", "silu") != "silu") f.fail("hidden_act is not silu", ErrorCode::unsupported);
   set_attention(f, d.config);

@@ -13,11 +13,11 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"minimax-m2"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  // The published files say rotary_dim; where there are rope_parameters, these alone count, as in transformers 5.
-  const float head_dim = static_cast<float>(f.u32("head_dim", 128));
-  const float turned = static_cast<float>(f.u32("rotary_dim", 64));
-  const float partial = f.has("rope_parameters") ? 1.0F : turned / std::max(head_dim, 1.0F);
+  // The published files say rotary_dim, which counts unless the rope's parameters have a partial_rotary_factor.
+  const float head_dim = std::max(static_cast<float>(f.u32("head_dim", 128)), 1.0F);
+  const float partial = f.has("rotary_dim") ? static_cast<float>(f.u32("rotary_dim")) / head_dim : 1.0F;
   DecoderDescription d = fields::common(f, {.family = "minimax_m2",
+                                            .sizes = {3072, 1536, 62, 48, 200064},
                                             .rope_theta = 5e6,
                                             .partial_rotary = partial,
                                             .context_length = 196608,
@@ -28,7 +28,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
                                            .router = RouterKind::sigmoid,
                                            .normalise = true});
   fields::norm_all_heads(d.config);
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   fields::name_experts_by_number(d.names);
   d.names.router_correction = "model.layers.{}.block_sparse_moe.e_score_correction_bias";
   return fields::finish(f, std::move(d));

@@ -27,6 +27,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   f.honour_rope_keys({kGrowth, "max_position_embeddings"});
   DecoderDescription d = fields::common(f, {.family = "ministral3",
+                                            .sizes = {4096, 14336, 34, 32, 131072},
                                             .rope_theta = 1e6,
                                             .context_length = 262144,
                                             .kv_heads = 8,

@@ -13,7 +13,8 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"mistral"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, {.family = "mistral", .context_length = 131072, .kv_heads = 8});
+  DecoderDescription d = fields::common(
+      f, {.family = "mistral", .sizes = {4096, 14336, 32, 32, 32000}, .context_length = 131072, .kv_heads = 8});
   fields::set_window_everywhere(d.config, f.u32("sliding_window", 4096, 0));
   return fields::finish(f, std::move(d));
 }

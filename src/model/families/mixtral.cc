@@ -11,8 +11,12 @@ constexpr std::array<std::string_view, 1> kModelTypes = {"mixtral"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(
-      f, {.family = "mixtral", .rope_theta = 1e6, .context_length = 131072, .kv_heads = 8, .epsilon = 1e-5F});
+  DecoderDescription d = fields::common(f, {.family = "mixtral",
+                                            .sizes = {4096, 14336, 32, 32, 32000},
+                                            .rope_theta = 1e6,
+                                            .context_length = 131072,
+                                            .kv_heads = 8,
+                                            .epsilon = 1e-5F});
   fields::set_window_everywhere(d.config, f.u32("sliding_window", 0));
   fields::make_experts_of_dense(d.config, {.experts = f.u32("num_local_experts", 8),
                                            .chosen = f.u32("num_experts_per_tok", 2),

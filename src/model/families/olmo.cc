@@ -40,8 +40,10 @@ void set_ropes(fields::HuggingFaceFields& f, DecoderConfig& c) {
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   const bool is_3 = f.string("model_type", "") == "olmo3";
-  DecoderDescription d =
-      fields::common(f, {.family = is_3 ? "olmo3" : "olmo2", .has_own_ropes = is_3, .epsilon = 1e-5F});
+  DecoderDescription d = fields::common(f, {.family = is_3 ? "olmo3" : "olmo2",
+                                            .sizes = {4096, 11008, 32, 32, 50304},
+                                            .has_own_ropes = is_3,
+                                            .epsilon = 1e-5F});
   if (is_3) {
     fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config,
                         [](uint32_t layer) { return (layer + 1) % kPattern != 0; });
@@ -49,7 +51,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   }
   fields::norm_all_heads(d.config);
   fields::add_attention_biases(f, d.names);
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   fields::norm_branches_only(d.names);
   return fields::finish(f, std::move(d));
 }

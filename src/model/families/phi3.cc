@@ -62,8 +62,11 @@ void read_long_rope(fields::HuggingFaceFields& f, nlohmann::json parameters, fie
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d =
-      fields::common(f, {.family = "phi3", .has_own_ropes = true, .context_length = 4096, .epsilon = 1e-5F});
+  DecoderDescription d = fields::common(f, {.family = "phi3",
+                                            .sizes = {3072, 8192, 32, 32, 32064},
+                                            .has_own_ropes = true,
+                                            .context_length = 4096,
+                                            .epsilon = 1e-5F});
   DecoderConfig& c = d.config;
   fields::RopeDefaults defaults = {.theta = f.f32("rope_theta", 10000.0F)};
   c.for_each_attention([&](const AttentionConfig& attention) { defaults.head_dim = attention.head_dim; });

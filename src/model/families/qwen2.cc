@@ -13,7 +13,8 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"qwen2"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, {.family = "qwen2", .context_length = 32768, .kv_heads = 32});
+  DecoderDescription d = fields::common(
+      f, {.family = "qwen2", .sizes = {4096, 22016, 32, 32, 151936}, .context_length = 32768, .kv_heads = 32});
   fields::add_qkv_biases(d.names);
   if (f.boolean("use_sliding_window", false)) {
     const uint32_t full_layers = f.u32("max_window_layers", 28);

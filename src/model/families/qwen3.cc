@@ -13,10 +13,13 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"qwen3"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d =
-      fields::common(f, {.family = "qwen3", .context_length = 32768, .kv_heads = 32, .head_dim = 128});
+  DecoderDescription d = fields::common(f, {.family = "qwen3",
+                                            .sizes = {4096, 22016, 32, 32, 151936},
+                                            .context_length = 32768,
+                                            .kv_heads = 32,
+                                            .head_dim = 128});
   fields::add_attention_biases(f, d.names);
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   if (f.boolean("use_sliding_window", false)) {
     const uint32_t full_layers = f.u32("max_window_layers", 28);
     fields::set_windows(f, f.u32("sliding_window", 4096, 0), d.config,

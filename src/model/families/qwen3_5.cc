@@ -25,16 +25,18 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   const bool is_mixture = f.string("model_type", "") == "qwen3_5_moe_text";
   f.honour_rope_keys({"mrope_section", "mrope_interleaved"});
+  constexpr fields::Sizes kDense = {4096, 12288, 32, 16, 248320};
+  constexpr fields::Sizes kMixture = {2048, 1, 40, 16, 248320};  // no layer has a dense part
   fields::Defaults defaults = {.family = is_mixture ? "qwen3_5_moe" : "qwen3_5",
+                               .sizes = is_mixture ? kMixture : kDense,
                                .partial_rotary = 0.25F,
                                .context_length = 32768,
                                .kv_heads = is_mixture ? 2U : 4U,
                                .head_dim = 256};
-  if (is_mixture) defaults.width = 1;  // no layer has a dense part
   DecoderDescription d = fields::common(f, defaults);
   d.config.norm_offset = 1;
   fields::set_delta_layers(f, d.config, f.boolean("attn_output_gate", true));
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   fields::name_delta(d.names);
   if (is_mixture) {
     set_mixtures(f, d.config);

@@ -11,7 +11,8 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"qwen3moe"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(f, {.family = "qwen3_moe", .context_length = 32768, .kv_heads = 4});
+  DecoderDescription d = fields::common(
+      f, {.family = "qwen3_moe", .sizes = {2048, 6144, 24, 32, 151936}, .context_length = 32768, .kv_heads = 4});
   const DenseConfig dense =
       std::get<DenseConfig>(d.config.layers.empty() ? DenseConfig{} : d.config.layers[0].feed_forward);
   ExpertsConfig experts = {.experts = f.u32("num_experts", f.u32("num_local_experts", 128)),
@@ -28,7 +29,7 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
     return !is_dense && (i + 1) % step == 0;
   });
   fields::add_attention_biases(f, d.names);
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   fields::name_experts(d.names);
   if (f.boolean("use_sliding_window", false)) f.fail("use_sliding_window is not supported", ErrorCode::unsupported);
   f.pass_over("sliding_window");  // which means nothing without it

@@ -27,15 +27,15 @@ void set_mixtures(fields::HuggingFaceFields& f, DecoderConfig& c) {
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "qwen3_next",
+                                            .sizes = {2048, 5632, 48, 16, 151936},
                                             .partial_rotary = 0.25F,
                                             .context_length = 32768,
                                             .kv_heads = 2,
-                                            .head_dim = 256,
-                                            .width = 5632});
+                                            .head_dim = 256});
   d.config.norm_offset = 1;
   fields::set_delta_layers(f, d.config, true);
   set_mixtures(f, d.config);
-  fields::add_head_norms(d.names);
+  fields::add_head_norms(f, d.names);
   fields::name_delta(d.names);
   fields::name_gated_mixture(d.names);
   d.names.state_qkvz = "model.layers.{}.linear_attn.in_proj_qkvz.weight";

@@ -13,8 +13,11 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"seed_oss"};
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d =
-      fields::common(f, {.family = "seed_oss", .context_length = 524288, .kv_heads = 8, .head_dim = 128});
+  DecoderDescription d = fields::common(f, {.family = "seed_oss",
+                                            .sizes = {4096, 27648, 64, 80, 155136},
+                                            .context_length = 524288,
+                                            .kv_heads = 8,
+                                            .head_dim = 128});
   if (f.boolean("attention_bias", true)) fields::add_qkv_biases(d.names);
   if (f.boolean("attention_out_bias", false)) d.names.output_bias = "model.layers.{}.self_attn.o_proj.bias";
   fields::add_feed_forward_biases(f, d.names);

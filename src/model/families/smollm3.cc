@@ -24,8 +24,12 @@ void leave_ropes_out(DecoderConfig& c, HasRope&& has_rope) {
 
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
-  DecoderDescription d = fields::common(
-      f, {.family = "smollm3", .rope_theta = 2e6, .context_length = 32768, .kv_heads = 4, .tied_embeddings = true});
+  DecoderDescription d = fields::common(f, {.family = "smollm3",
+                                            .sizes = {2048, 11008, 36, 16, 128256},
+                                            .rope_theta = 2e6,
+                                            .context_length = 32768,
+                                            .kv_heads = 4,
+                                            .tied_embeddings = true});
   const uint32_t interval = std::max(1U, f.u32("no_rope_layer_interval", kInterval));
   const nlohmann::json& flags = f.value("no_rope_layers");  // 1 where there is one
   const bool is_listed = flags.is_array() && flags.size() == d.config.layers.size();

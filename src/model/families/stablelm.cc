@@ -1,5 +1,6 @@
 #include <array>
 
+#include "model/families/every_layer.h"
 #include "model/families/family.h"
 #include "model/families/gguf_fields.h"
 #include "model/families/hugging_face_fields.h"
@@ -14,6 +15,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"stablelm"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "stablelm",
+                                            .sizes = {2560, 6912, 32, 32, 50304},
                                             .partial_rotary = 0.25F,
                                             .context_length = 4096,
                                             .kv_heads = 32,
@@ -29,6 +31,11 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
     for (LayerConfig& layer_config : d.config.layers) layer_config.parallel = true;
     d.names.feed_forward_norm = d.names.feed_forward_norm_bias = "";
   }
+  if (f.boolean("qk_layernorm", false)) {
+    fields::norm_heads_by_layer_norms(d.config);
+    d.names.q_norm = layer + "self_attn.q_layernorm.norms.{h}.weight";
+    d.names.k_norm = layer + "self_attn.k_layernorm.norms.{h}.weight";
+  }
   return fields::finish(f, std::move(d));
 }
 
@@ -39,6 +46,8 @@ Result<DecoderDescription> from_gguf(const Gguf& gguf) {
     for (LayerConfig& layer : d.config.layers) layer.parallel = true;
     d.names.feed_forward_norm = d.names.feed_forward_norm_bias = "";
   }
+  fields::norm_heads_by_layer_norms(d.config);
+  fields::add_head_norms(gguf, d.names);
   return fields::finish(f, std::move(d));
 }
 

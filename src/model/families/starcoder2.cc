@@ -15,6 +15,7 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"starcoder2"};
 Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
   fields::HuggingFaceFields f(config);
   DecoderDescription d = fields::common(f, {.family = "starcoder2",
+                                            .sizes = {3072, 12288, 30, 24, 49152},
                                             .context_length = 4096,
                                             .kv_heads = 2,
                                             .tied_embeddings = true,

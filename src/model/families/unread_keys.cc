@@ -11,7 +11,7 @@ namespace hearth::fields {
 namespace {
 
 /// Keys that change the result in some decoder of transformers, with the value that changes nothing besides null,
-/// false, 0 and nothing at all: 1 for a factor.
+/// false, 0 and nothing at all: 1 for a factor, and for the number of experts where there is nothing to choose.
 struct Key {
   std::string_view name;
   bool is_factor = false;
@@ -36,7 +36,7 @@ constexpr std::array kMatter = {
     Key{"logits_scaling", true}, Key{"logit_scale", true}, Key{"scale_emb", true}, Key{"scale_depth"},
     Key{"dim_model_base"}, Key{"embedding_scale", true}, Key{"mup_width_multiplier", true},
     // other shapes of a decoder
-    Key{"num_experts"}, Key{"num_local_experts"}, Key{"n_routed_experts"}, Key{"moe_intermediate_size"},
+    Key{"num_experts", true}, Key{"num_local_experts"}, Key{"n_routed_experts"}, Key{"moe_intermediate_size"},
     Key{"parallel_attn"}, Key{"use_parallel_residual"}, Key{"per_layer_config"}, Key{"is_encoder_decoder"},
     Key{"add_cross_attention"}, Key{"num_attention_heads_per_layer"}, Key{"compression_config"},
     Key{"quantization_config"}, Key{"swiglu_limit"}};
@@ -62,6 +62,15 @@ bool changes_nothing(const Key& key, const nlohmann::json& value) {
 }
 
 }  // namespace
+
+std::optional<std::string> key_beside_text_config(const nlohmann::json& whole, const nlohmann::json& text) {
+  for (const auto& [name, value] : whole.items()) {
+    const auto* key = std::ranges::find(kMatter, name, &Key::name);
+    if (key == kMatter.end() || changes_nothing(*key, value) || text.value(name, nlohmann::json()) == value) continue;
+    return name;
+  }
+  return {};
+}
 
 std::vector<std::string> refuse_unread_keys(HuggingFaceFields& fields) {
   std::vector<std::string> unknown;

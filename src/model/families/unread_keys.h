@@ -8,4 +8,8 @@ namespace hearth::fields {
 /// is not the neutral one. Returns the keys that hearth does not know at all.
 std::vector<std::string> refuse_unread_keys(HuggingFaceFields& fields);
 
+/// A key that changes what a decoder computes and stands in the configuration of a whole model, but not with the same
+/// value in its text_config; nothing where there is none.
+std::optional<std::string> key_beside_text_config(const nlohmann::json& whole, const nlohmann::json& text);
+
 }  // namespace hearth::fields

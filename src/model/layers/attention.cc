@@ -13,6 +13,14 @@ std::vector<TensorRows> rows_of_heads(const AttentionConfig& c, const std::strin
   return parts;
 }
 
+/// A tensor for each head, in whose name its number stands for `{h}`.
+std::vector<TensorRows> norms_of_heads(const AttentionConfig& c, const std::string& name, uint32_t heads) {
+  constexpr std::string_view kHead = "{h}";
+  std::vector<TensorRows> norms(heads, {name, c.head_dim});
+  for (uint32_t h = 0; h < heads; ++h) norms[h].name.replace(name.find(kHead), kHead.size(), std::to_string(h));
+  return norms;
+}
+
 }  // namespace
 
 AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const TensorNames& n,
@@ -38,10 +46,17 @@ AttentionWeights plan_weights(WeightPlan& plan, const AttentionConfig& c, const 
   if (!fused.empty()) parts = {{fused, q, 0, all}, {fused, kv, q, all}, {fused, kv, q + kv, all}};
   w.qkv = plan.matrix(MatrixRole::stacked, parts, place.hidden, {i});
   w.qkv_bias = plan.bias(biases, i);
-  const bool each_head = c.head_norm == HeadNorm::each_head;
-  w.q_norm = plan.norm(name(n.q_norm), each_head ? c.head_dim : q, i);
+  const auto head_norm = [&](const std::string& pattern, uint32_t heads) {
+    if (pattern.find("{h}") != pattern.npos) return plan.bias(norms_of_heads(c, name(pattern), heads), i);
+    if (!pattern.empty() && c.head_norm == HeadNorm::layer_norms) {
+      return std::optional(plan.vector(name(pattern), {{heads, c.head_dim}}, i));
+    }
+    const bool is_one = c.head_norm == HeadNorm::each_head;
+    return plan.norm(name(pattern), (is_one ? 1 : heads) * c.head_dim, i);
+  };
+  w.q_norm = head_norm(n.q_norm, c.heads);
   if (c.unweighted_norms) w.q_norm = w.k_norm = plan.ones(c.head_dim, i);
-  if (!c.reads_layer && !c.unweighted_norms) w.k_norm = plan.norm(name(n.k_norm), each_head ? c.head_dim : kv, i);
+  if (!c.reads_layer && !c.unweighted_norms) w.k_norm = head_norm(n.k_norm, c.kv_heads);
   if (!n.sinks.empty()) w.sinks = plan.vector(name(n.sinks), {{c.heads}}, i);
   w.output = plan.matrix(MatrixRole::stacked, {{name(n.output), place.hidden}}, c.q_width(), {i});
   w.output_bias = plan.bias({{name(n.output_bias), place.hidden}}, i);

@@ -5,7 +5,9 @@
 namespace hearth {
 namespace {
 
-DenseConfig shared_config(const ExpertsConfig& c) { return {.width = c.shared_width, .activation = c.activation}; }
+DenseConfig shared_config(const ExpertsConfig& c) {
+  return {.width = c.shared_width, .activation = c.activation, .gated = c.gated};
+}
 
 /// Of a tensor of gates (0) and ups (1) the one or the other.
 TensorRows half_of(const ExpertsConfig& c, const TensorNames& n, const std::string& name, uint32_t half) {
@@ -28,6 +30,11 @@ void plan_experts(WeightPlan& plan, const ExpertsConfig& c, const TensorNames& n
   const auto bank = [&](const TensorRows& rows, uint32_t cols) {
     return n.expert_columns ? plan.expert_columns(rows, c.experts, cols, i) : plan.experts(rows, c.experts, cols, i);
   };
+  if (!c.gated) {
+    w.up = bank({name(n.expert_up), c.width}, hidden);
+    w.down = bank({name(n.expert_down), hidden}, c.width);
+    return;
+  }
   const std::string gate_up = name(n.expert_gate_up), gate_up_bias = name(n.expert_gate_up_bias);
   const bool fused = is_fused(plan, n, gate_up);
   w.gate = bank(fused ? half_of(c, n, gate_up, 0) : TensorRows{name(n.expert_gate), c.width}, hidden);
@@ -64,6 +71,37 @@ ExpertsWeights plan_weights(WeightPlan& plan, const ExpertsConfig& c, const Tens
   return w;
 }
 
+namespace {
+
+/// What the chosen experts make of `in`, activated; `linear` has their routes.
+void record_activated(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w, ExpertLinear linear, TensorId in,
+                      TensorId activated) {
+  if (!c.gated) {
+    linear.in = in;
+    linear.weight = w.up;
+    linear.same_input = true;
+    linear.out = r.tensor("expert_up", c.chosen * c.width);
+    r.emit(linear);
+    r.emit(Activate{.in = linear.out, .activation = c.activation, .out = activated});
+    return;
+  }
+  r.emit(ExpertGateUp{.in = in,
+                      .routes = linear.routes,
+                      .gate = w.gate,
+                      .up = w.up,
+                      .experts = c.experts,
+                      .chosen = c.chosen,
+                      .gate_bias = w.gate_bias,
+                      .up_bias = w.up_bias,
+                      .activation = c.activation,
+                      .limit = c.limit,
+                      .up_offset = c.up_offset,
+                      .weighs_input = c.weighs_input,
+                      .out = activated});
+}
+
+}  // namespace
+
 void record_feed_forward(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w, TensorId in, TensorId branch) {
   record_experts(r, c, w, in, in, branch);
 }
@@ -87,26 +125,13 @@ void record_experts(Recorder& r, const ExpertsConfig& c, const ExpertsWeights& w
                        .correction = w.correction,
                        .expert_scales = w.scales,
                        .out = routes});
-  r.emit(ExpertGateUp{.in = in,
-                      .routes = routes,
-                      .gate = w.gate,
-                      .up = w.up,
-                      .experts = c.experts,
-                      .chosen = c.chosen,
-                      .gate_bias = w.gate_bias,
-                      .up_bias = w.up_bias,
-                      .activation = c.activation,
-                      .limit = c.limit,
-                      .up_offset = c.up_offset,
-                      .weighs_input = c.weighs_input,
-                      .out = activated});
-  r.emit(ExpertLinear{.in = activated,
-                      .routes = routes,
-                      .weight = w.down,
-                      .experts = c.experts,
-                      .chosen = c.chosen,
-                      .bias = w.down_bias,
-                      .out = mixed});
+  ExpertLinear linear = {.routes = routes, .experts = c.experts, .chosen = c.chosen};
+  record_activated(r, c, w, linear, in, activated);
+  linear.in = activated;
+  linear.weight = w.down;
+  linear.bias = w.down_bias;
+  linear.out = mixed;
+  r.emit(linear);
   std::optional<TensorId> shared;
   if (w.shared) {
     shared = r.tensor("shared", hidden);

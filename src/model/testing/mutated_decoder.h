@@ -288,10 +288,11 @@ std::string describe_config(Choose&& choose) {
 template <class Choose>
 std::string describe_gguf(Choose&& choose) {
   static const char* const kArchitectures[] = {
-      "llama",     "qwen2",   "qwen3",      "gemma2",        "gemma3",     "gemma4",    "mistral3",   "phi3",
-      "olmo2",     "granite", "cohere2",    "seed_oss",      "smollm3",    "glm4",      "exaone4",    "hunyuan-dense",
-      "ernie4_5",  "arcee",   "starcoder2", "stablelm",      "qwen3moe",   "glm4moe",   "minimax-m2", "lfm2",
-      "qwen3next", "qwen35",  "qwen35moe",  "granitehybrid", "nemotron_h", "deepseek2", "gpt-oss",    "llama4"};
+      "llama",      "qwen2",          "qwen3",     "gemma2",    "gemma3",     "gemma4",    "mistral3",
+      "phi3",       "olmo2",          "granite",   "cohere2",   "seed_oss",   "smollm3",   "glm4",
+      "exaone4",    "hunyuan-dense",  "ernie4_5",  "arcee",     "starcoder2", "stablelm",  "qwen3moe",
+      "glm4moe",    "minimax-m2",     "lfm2",      "qwen3next", "qwen35",     "qwen35moe", "granitehybrid",
+      "nemotron_h", "nemotron_h_moe", "deepseek2", "gpt-oss",   "llama4"};
   static const std::vector<std::pair<const char*, uint32_t>> kCounts = {{"embedding_length", 64},
                                                                         {"feed_forward_length", 160},
                                                                         {"attention.head_count", 4},

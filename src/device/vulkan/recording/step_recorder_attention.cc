@@ -44,11 +44,11 @@ Result<void> StepRecorder::emit(const RopeAndStore& op) {
       .query_growth_positions = op.query_growth_positions,
       .query_growth_shift = op.query_growth_shift};
   constexpr uint32_t kSubgroups = 4;
-  const PipelineKey key = {
-      Shader::rope_and_store,
-      kSubgroups * c_.gpu.properties().subgroup_size,
-      {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), is_interleaved(op),
-       op.head_norm == HeadNorm::all_heads, op.norm_after_rope, op.query_growth != 0, op.v_norm, op.values_are_keys}};
+  const PipelineKey key = {Shader::rope_and_store,
+                           kSubgroups * c_.gpu.properties().subgroup_size,
+                           {op.head_dim, op.q_norm.has_value(), op.k_norm.has_value(), is_interleaved(op),
+                            op.head_norm == HeadNorm::all_heads, op.norm_after_rope, op.query_growth != 0, op.v_norm,
+                            op.values_are_keys, op.head_norm == HeadNorm::layer_norms}};
   const std::array reads = {access(op.qkv)};
   std::vector<Access> writes = {access(op.out)};
   if (stores) writes.push_back(cache_access(op.cache_layer.index));

@@ -107,7 +107,7 @@ Result<void> StepRecorder::emit(const ExpertLinear& op) {
                                                    .chosen = op.chosen};
   const PipelineKey key = {Shader::expert_linear,
                            kSubgroups * c_.gpu.properties().subgroup_size,
-                           {layout.encoding, op.bias.has_value(), is_logits(op.in)}};
+                           {layout.encoding, op.bias.has_value(), is_logits(op.in), op.same_input}};
   const std::array reads = {access(op.in), access(op.routes)};
   const std::array writes = {access(op.out)};
   return commands_.dispatch(key, arguments, {rows(op.in) * op.chosen, divide_up(expert_width, kSubgroups)}, reads,

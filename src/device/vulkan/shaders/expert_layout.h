@@ -41,7 +41,7 @@ struct ExpertGateUpArguments {
   float up_offset;
 };
 
-/// result [rows][chosen][width] of x [rows][chosen][blocks * 32].
+/// result [rows][chosen][width] of x [rows][chosen][blocks * 32], or [rows][blocks * 32] where it is the same for all.
 struct ExpertLinearArguments {
   WeightRef weight;
   HEARTH_ADDRESS(StepRef) step;

@@ -15,6 +15,20 @@ float norm_factor_of(FloatsIn heads, uint from, uint width, float epsilon) {
 }
 float norm_factor(FloatsIn head, uint from, float epsilon) { return norm_factor_of(head, from, HEAD_DIM, epsilon); }
 
+/// The same of a head less its mean.
+float mean_of(FloatsIn head, uint from) {
+  float sum = 0;
+  for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM; i += SUBGROUP) sum += head.v[from + i];
+  return subgroupAdd(sum) / float(HEAD_DIM);
+}
+float centred_norm_factor(FloatsIn head, uint from, float mean, float epsilon) {
+  float sum = 0;
+  for (uint i = gl_SubgroupInvocationID; i < HEAD_DIM; i += SUBGROUP) {
+    sum += (head.v[from + i] - mean) * (head.v[from + i] - mean);
+  }
+  return inversesqrt(subgroupAdd(sum) / float(HEAD_DIM) + epsilon);
+}
+
 /// Pair i turned by `position`; `table` is the coarse table, which the fine one follows.
 vec2 turn(vec2 pair, Vec2sIn table, uint position, uint turned, uint i) {
   const vec2 coarse = table.v[position / kRopeSpan * turned + i];

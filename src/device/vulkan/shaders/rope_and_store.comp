@@ -11,6 +11,7 @@ layout(constant_id = 7) const bool NORM_LAST = false;  ///< behind the rope, whi
 layout(constant_id = 8) const bool GROWTH = false;     ///< of the queries
 layout(constant_id = 9) const bool V_NORM = false;     ///< by head, without a weight
 layout(constant_id = 10) const bool VALUES_ARE_KEYS = false;
+layout(constant_id = 11) const bool LAYER_NORMS = false;  ///< each head less its mean, with a weight of its own
 #include "rope.glsl"
 
 layout(push_constant) uniform Arguments { RopeAndStoreArguments a; };
@@ -27,13 +28,18 @@ void main() {
   const bool is_value = index >= a.heads + a.kv_heads;
   const uint row = token * (a.heads + (VALUES_ARE_KEYS ? 1 : 2) * a.kv_heads) * HEAD_DIM;
   const uint from = row + (VALUES_ARE_KEYS && is_value ? index - a.kv_heads : index) * HEAD_DIM;
-  const uint head = ALL_HEADS ? (is_query ? index : index - a.heads) * HEAD_DIM : 0;  // its place in the weight
-  float factor = 1;
+  const bool own_weight = ALL_HEADS || LAYER_NORMS;
+  const uint head = own_weight ? (is_query ? index : index - a.heads) * HEAD_DIM : 0;  // its place in the weight
+  float factor = 1, mean = 0;
   if (V_NORM && is_value) {
     factor = norm_factor(a.qkv, from, a.epsilon);
   } else if (ALL_HEADS && (Q_NORM || K_NORM)) {
     const uint width = (is_query ? a.heads : a.kv_heads) * HEAD_DIM;
     factor = norm_factor_of(a.qkv, is_query ? row : row + a.heads * HEAD_DIM, width, a.epsilon);
+  } else if (LAYER_NORMS && (Q_NORM || K_NORM)) {
+    mean = mean_of(a.qkv, from);
+    factor = centred_norm_factor(a.qkv, from, mean, a.epsilon);
+    if (is_value) mean = 0;
   } else if (Q_NORM || K_NORM) {
     factor = norm_factor(a.qkv, from, a.epsilon);
   }
@@ -41,7 +47,7 @@ void main() {
   const uint base = gl_SubgroupID * HEAD_DIM;
   for (uint i = gl_SubgroupInvocationID; i < HEAD_PAIRS; i += SUBGROUP) {
     const uvec2 at = pair_places(i, a.pairs);
-    vec2 pair = vec2(a.qkv.v[from + at.x], a.qkv.v[from + at.y]);
+    vec2 pair = vec2(a.qkv.v[from + at.x], a.qkv.v[from + at.y]) - mean;
     vec2 weight = vec2(1);
     if (Q_NORM && is_query) weight = factor * vec2(a.q_norm.v[head + at.x], a.q_norm.v[head + at.y]);
     if (K_NORM && !is_query && !is_value) weight = factor * vec2(a.k_norm.v[head + at.x], a.k_norm.v[head + at.y]);
