@@ -179,8 +179,31 @@ TEST(Families, DefaultsAreThoseOfTransformers5) {
   EXPECT_EQ(without("gemma2", {"final_logit_softcapping"}).logit_softcap, 30.0F);
   EXPECT_EQ(attention_of(describe_with("gemma2", "attn_logit_softcapping", nullptr)->config).softcap, 0.0F);
   EXPECT_EQ(attention_of(without("gemma3_text", {"attn_logit_softcapping"})).softcap, 0.0F);
+  const DecoderConfig starcoder2 = without(
+      "starcoder2", {"hidden_act", "max_position_embeddings", "num_key_value_heads", "norm_epsilon", "sliding_window"});
+  EXPECT_EQ(activation_of(starcoder2), Activation::gelu_tanh);
+  EXPECT_EQ(starcoder2.context_length, 4096U);
+  EXPECT_EQ(attention_of(starcoder2).kv_heads, 2U);
+  EXPECT_EQ(starcoder2.norm_epsilon, 1e-5F);
+  EXPECT_EQ(attention_of(starcoder2).window, 0U);
+  EXPECT_TRUE(without("starcoder2", {"tie_word_embeddings"}).tied_embeddings);
   EXPECT_TRUE(without("gemma2", {"tie_word_embeddings"}).tied_embeddings);
   EXPECT_FALSE(without("qwen3", {"tie_word_embeddings"}).tied_embeddings);
+}
+
+TEST(Families, StarCoder2HasAWindowAndBiasesWhereTheFileSays) {
+  const auto windowed = describe_with("starcoder2", "sliding_window", 16);
+  ASSERT_TRUE(windowed) << to_string(windowed.error());
+  windowed->config.for_each_attention([](const AttentionConfig& attention) { EXPECT_EQ(attention.window, 16U); });
+  const auto usual = describe("starcoder2", [](Json& config) { config.erase("use_bias"); });
+  ASSERT_TRUE(usual) << to_string(usual.error());
+  EXPECT_EQ(usual->names.down_bias, "model.layers.{}.mlp.c_proj.bias");
+  const auto unbiased = describe_with("starcoder2", "use_bias", false);
+  ASSERT_TRUE(unbiased) << to_string(unbiased.error());
+  for (const auto member : {&TensorNames::q_bias, &TensorNames::output_bias, &TensorNames::up_bias}) {
+    EXPECT_EQ(unbiased->names.*member, "");
+  }
+  EXPECT_EQ(unbiased->names.output_norm_bias, "model.norm.bias") << "norms always have theirs";
 }
 
 TEST(Families, NumbersOfRopesAndHeadsAreCheckedBeforeAnythingIsAllocated) {

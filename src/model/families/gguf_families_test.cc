@@ -24,7 +24,7 @@ GgufBuilder small(const std::string& architecture) {
   gguf.key("general.architecture", architecture.c_str());
   gguf.key(p + "embedding_length", uint32_t{64}).key(p + "feed_forward_length", uint32_t{160});
   gguf.key(p + "attention.head_count", uint32_t{4}).key(p + "block_count", uint32_t{2});
-  gguf.key(p + "context_length", uint32_t{256}).key(p + "attention.layer_norm_rms_epsilon", 1e-6F);
+  gguf.key(p + "context_length", uint32_t{256});
   gguf.tensor("token_embd.weight", 1, {64, 3}, std::string(384, '\0'));
   return gguf;
 }
@@ -91,8 +91,11 @@ TEST(GgufFamilies, WindowsAreWhereTheFileSays) {
                         .key("gemma3.attention.sliding_window", uint32_t{16})
                         .array<bool>("gemma3.attention.sliding_window_pattern", {false, true})),
             (std::vector<uint32_t>{0, 16}));
-  EXPECT_EQ(windows(small("llama").key("llama.attention.sliding_window", uint32_t{16})),
-            (std::vector<uint32_t>{16, 16}));
+  for (const std::string everywhere : {"llama", "starcoder2"}) {
+    EXPECT_EQ(windows(small(everywhere)), (std::vector<uint32_t>{0, 0}));
+    EXPECT_EQ(windows(small(everywhere).key(everywhere + ".attention.sliding_window", uint32_t{16})),
+              (std::vector<uint32_t>{16, 16}));
+  }
 }
 
 // llama.cpp's converter writes the original context as an integer.
