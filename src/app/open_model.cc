@@ -76,7 +76,7 @@ Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& 
   DeviceOptions chosen = options;
   place.max_layers = load.max_layers;
   load.context_tokens = place.context_tokens;
-  load.stall_limit = std::chrono::seconds(options.load_timeout_s);
+  load.reading.stall_limit = std::chrono::seconds(options.load_timeout_s);
   auto device = open_device_for(checkpoint, chosen, place);
   if (!device) return pass_on(device);
   opened.device = std::move(*device);

@@ -22,7 +22,7 @@ struct DeviceOptions {
   std::optional<uint32_t> gpu_layers;
   bool may_spill = true;         ///< onto the processor, what GPUs do not hold; else that is out_of_memory
   bool batch_invariant = false;  ///< open_device.h
-  uint32_t load_timeout_s = 60;  ///< LoadOptions::stall_limit
+  uint32_t load_timeout_s = 60;  ///< ReadOptions::stall_limit
 };
 
 /// Adds --device, --gpu-layers, --threads, --batch-invariant and --load-timeout.

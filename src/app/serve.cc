@@ -114,7 +114,8 @@ class Hosting {
     return {.path = path,
             .chat_template = options_.chat_template,
             .load = {.max_layers = options_.max_layers,
-                     .stall_limit = std::chrono::seconds(options_.device.load_timeout_s)},
+                     .reading = {.stall_limit = std::chrono::seconds(options_.device.load_timeout_s),
+                                 .keep_cached = serves_several()}},
             .engine = engine,
             .open_device =
                 [device, engine, max_layers = options_.max_layers](const Checkpoint& checkpoint) mutable {
@@ -124,6 +125,12 @@ class Hosting {
                                           .limits = program_limits(engine)});
                 },
             .on_failure = [this, served](const Error& error) { host_.lost(*served, error); }};
+  }
+
+  /// Then files are worth keeping in the page cache: their models come back.
+  bool serves_several() const {
+    std::lock_guard lock(mutex_);
+    return paths_.size() > 1;
   }
 
   bool is_known(const std::filesystem::path& path) const {

@@ -7,7 +7,7 @@
 
 namespace hearth::app {
 
-/// "load:  37 % of 2500 MB, 1.20 GB/s, 1 s left"
+/// "read:  37 % of 2500 MB, 1.20 GB/s, 1 s left"
 std::string progress_text(const ProgressMeter& meter, ProgressMeter::TimePoint now);
 
 /// Shows loading on stderr: a bar that is redrawn on a terminal, else a line for each tenth.

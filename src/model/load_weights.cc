@@ -90,10 +90,9 @@ Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescr
 }
 
 Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                std::chrono::milliseconds stall_limit, ProgressSink& progress,
-                                const std::stop_token& stop) {
+                                const ReadOptions& options, ProgressSink& progress, const std::stop_token& stop) {
   progress.report({.stage = "plan"});
-  auto queue = open_read_queue(checkpoint, stall_limit);
+  auto queue = open_read_queue(checkpoint, options);
   if (!queue) return pass_on(queue);
   auto vectors = read_vectors(checkpoint, description, **queue, stop);
   if (!vectors) return pass_on(vectors);

@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "model/decoder_weights.h"
 #include "model/families/family.h"
+#include "model/weight_reader.h"
 
 namespace hearth {
 
@@ -25,11 +26,10 @@ struct WeightList {
 Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescription& description);
 
 /// Finds every tensor that the description names, checks its shape, reserves it on the device, then reads all of them
-/// (weight_reader.h). Reports stage "plan", then "load" with bytes and layer. Errors name the tensor or the place in a
+/// (weight_reader.h). Reports stage "plan", then "read" with bytes and layer. Errors name the tensor or the place in a
 /// file: not_found, unsupported, corrupt (shape, non-finite scale, changed file), io, out_of_memory, cancelled,
-/// timed_out (no byte came for `stall_limit`; 0 is no limit).
+/// timed_out (ReadOptions).
 Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                std::chrono::milliseconds stall_limit, ProgressSink& progress,
-                                const std::stop_token& stop);
+                                const ReadOptions& options, ProgressSink& progress, const std::stop_token& stop);
 
 }  // namespace hearth

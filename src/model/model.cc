@@ -49,7 +49,7 @@ Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device&
     description->config.layers.resize(options.max_layers);
   }
   choose_ropes(description->config, options.context_tokens);
-  auto weights = load_weights(checkpoint, *description, device, options.stall_limit, progress, stop);
+  auto weights = load_weights(checkpoint, *description, device, options.reading, progress, stop);
   if (!weights) return pass_on(weights);
 
   std::unique_ptr<Model> model(new Model());

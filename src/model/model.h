@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "model/cache_layers.h"
 #include "model/decoder_config.h"
+#include "model/weight_reader.h"
 
 namespace hearth {
 
@@ -25,15 +26,14 @@ struct CacheMemory {
 struct LoadOptions {
   uint32_t context_tokens = 0;  ///< the longest sequence that there will be; 0 is what the model was made for
   uint32_t max_layers = 0;      ///< load only the first layers, for smoke tests; 0 loads all
-  /// Time without a byte of the files after which loading fails; 0 is no limit.
-  std::chrono::milliseconds stall_limit = std::chrono::seconds(60);
+  ReadOptions reading = {.stall_limit = std::chrono::seconds(60)};
 };
 
 /// A decoder on a device: its weights, and the forward pass as a recording. Owns neither checkpoint nor device; the
 /// device must outlive it. Immutable after load, but for create_cache, which is called once before compile.
 class Model {
  public:
-  /// Reads the configuration, then every tensor. Reports the stages "plan" and "load" to `progress`.
+  /// Reads the configuration, then every tensor. Reports the stages "plan" and "read" to `progress`.
   /// Errors: unsupported (family, format), corrupt, io, out_of_memory, cancelled, timed_out (LoadOptions).
   static Result<std::unique_ptr<Model>> load(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
                                              ProgressSink& progress, const std::stop_token& stop);

@@ -95,7 +95,7 @@ TEST(Model, ProgressEndsWithAllBytesAndLayers) {
   EditedCheckpoint checkpoint("llama", leave_as_it_is);
   ASSERT_TRUE(checkpoint.load());
   const Progress last = checkpoint.progress_.latest();
-  EXPECT_EQ(last.stage, "load");
+  EXPECT_EQ(last.stage, "read");
   EXPECT_EQ(last.done_bytes, last.total_bytes);
   EXPECT_GT(last.total_bytes, 400'000U);
   EXPECT_EQ(last.layer, 3);

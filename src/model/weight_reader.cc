@@ -47,7 +47,7 @@ class WeightReader {
  public:
   WeightReader(ReadPlan plan, Device& device, int layers, ProgressSink& progress)
       : plan_(std::move(plan)), device_(device), sink_(progress) {
-    progress_.stage = "load";
+    progress_.stage = "read";
     progress_.layer = 0;
     progress_.layers = layers;
     missing_of_layer_.resize(static_cast<size_t>(layers));
@@ -143,27 +143,27 @@ class WeightReader {
   std::optional<Error> error_;
 };
 
-Result<ReadWay> chosen_way() {
+Result<ReadWay> chosen_way(bool keep_cached) {
   const char* name = std::getenv("HEARTH_LOAD_READS");
-  if (name == nullptr) return ReadWay::automatic;
-  for (const ReadWay way : {ReadWay::automatic, ReadWay::ring, ReadWay::threads, ReadWay::buffered}) {
+  if (name == nullptr) return keep_cached ? ReadWay::cached : ReadWay::automatic;
+  for (const ReadWay way : {ReadWay::automatic, ReadWay::ring, ReadWay::threads, ReadWay::buffered, ReadWay::cached}) {
     if (name == name_of(way)) return way;
   }
   return fail(ErrorCode::invalid_argument, fmt::format("HEARTH_LOAD_READS={} is no way to read", name),
-              "it is auto, ring, threads or buffered");
+              "it is auto, ring, threads, buffered or cached");
 }
 
 }  // namespace
 
-Result<std::unique_ptr<ReadQueue>> open_read_queue(const Checkpoint& checkpoint,
-                                                   std::chrono::milliseconds stall_limit) {
-  const auto way = chosen_way();
+Result<std::unique_ptr<ReadQueue>> open_read_queue(const Checkpoint& checkpoint, const ReadOptions& options) {
+  const auto way = chosen_way(options.keep_cached);
   if (!way) return std::unexpected(way.error());
   std::vector<const File*> files;
   for (uint32_t i = 0; i < checkpoint.file_count(); ++i) files.push_back(&checkpoint.file(i));
-  return ReadQueue::open(
-      files,
-      {.most_bytes = kReadBytes, .buffers = kBuffers + packing_threads(), .stall_limit = stall_limit, .way = *way});
+  return ReadQueue::open(files, {.most_bytes = kReadBytes,
+                                 .buffers = kBuffers + packing_threads(),
+                                 .stall_limit = options.stall_limit,
+                                 .way = *way});
 }
 
 Result<TensorBytes> read_tensors(ReadQueue& queue, std::span<const TensorInfo> tensors, const std::stop_token& stop) {

@@ -72,7 +72,7 @@ class Disturbance final : public ProgressSink {
  public:
   explicit Disturbance(std::function<void()> act) : act_(std::move(act)) {}
   void report(const Progress& progress) override {
-    if (progress.stage != "load" || done_.exchange(true)) return;
+    if (progress.stage != "read" || done_.exchange(true)) return;
     act_();
   }
 
@@ -192,7 +192,7 @@ TEST(LoadReads, HostMemoryIsThatOfTheBuffersHoweverLargeTheModel) {
     ::setenv("HEARTH_LOAD_READS", way, 1);
     ForgetfulDevice device;
     LatestProgress progress;
-    auto queue = open_read_queue(checkpoint, std::chrono::seconds(60)).value();
+    auto queue = open_read_queue(checkpoint, {.stall_limit = std::chrono::seconds(60)}).value();
     const uint64_t before = resident_bytes();
     const auto read = read_weights(checkpoint, *queue, sources, device, 1, progress, {});
     ASSERT_TRUE(read) << to_string(read.error());

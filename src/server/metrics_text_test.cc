@@ -74,10 +74,10 @@ TEST(Metrics, TellWhatADevicesMemoryIsFor) {
 TEST(Health, FollowsTheModel) {
   const LoadingModel model("m");
   EXPECT_EQ(health(model.models).status, 503U);
-  model->report({.stage = "load", .done_bytes = 25, .total_bytes = 100, .layer = 1, .layers = 4});
+  model->report({.stage = "read", .done_bytes = 25, .total_bytes = 100, .layer = 1, .layers = 4});
   const HttpResponse loading = health(model.models);
   EXPECT_EQ(loading.status, 503U);
-  EXPECT_EQ(json::parse(loading.body)["stage"], "load");
+  EXPECT_EQ(json::parse(loading.body)["stage"], "read");
   EXPECT_EQ(json::parse(loading.body)["fraction"], 0.25);
   LetterEngine engine;
   model->set_ready({.engine = &engine});

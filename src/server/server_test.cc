@@ -14,11 +14,11 @@ TEST_F(ServerTest, ListensBeforeTheModelIsLoaded) {
   listen();
   EXPECT_NE(server->port(), 0);
   EXPECT_EQ(server->url(), fmt::format("http://127.0.0.1:{}", server->port()));
-  model->report({.stage = "load", .done_bytes = 1, .total_bytes = 4});
+  model->report({.stage = "read", .done_bytes = 1, .total_bytes = 4});
   const TestResponse health = get("/health");
   EXPECT_EQ(health.status, 503U);
   EXPECT_EQ(health.json()["fraction"], 0.25);
-  EXPECT_EQ(health.json()["stage"], "load");
+  EXPECT_EQ(health.json()["stage"], "read");
   EXPECT_EQ(get("/v1/models").json()["data"][0]["state"], "loading");
   EXPECT_EQ(get("/v1/models/test").json()["fraction"], 0.25);
   for (const char* path : {kChatPath, "/v1/completions", "/tokenize", "/detokenize"}) {
@@ -36,7 +36,7 @@ TEST_F(ServerTest, ListensBeforeTheModelIsLoaded) {
 TEST_F(ServerTest, AModelWhoseDeviceWasLostIsLoadingUntilItIsReadyAgain) {
   start();
   model->set_reloading("the device was lost; opening it again");
-  model->report({.stage = "load", .done_bytes = 3, .total_bytes = 4});
+  model->report({.stage = "read", .done_bytes = 3, .total_bytes = 4});
   const TestResponse health = get("/health");
   EXPECT_EQ(health.status, 503U);
   EXPECT_EQ(health.json()["status"], "loading");

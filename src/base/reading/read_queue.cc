@@ -39,9 +39,10 @@ Result<std::unique_ptr<ReadQueue>> ReadQueue::open(std::span<const File* const> 
     to.size_bytes = file->size_bytes();
     to.buffered = ::fcntl(file->descriptor(), F_DUPFD_CLOEXEC, 0);
     if (to.buffered < 0) error_number = errno;
-    if (options.way != ReadWay::buffered) to.direct = open_direct(file->descriptor());
+    const bool through_cache = options.way == ReadWay::buffered || options.way == ReadWay::cached;
+    if (!through_cache) to.direct = open_direct(file->descriptor());
   }
-  const bool may_copy = options.way == ReadWay::automatic;
+  const bool may_copy = options.way == ReadWay::automatic || options.way == ReadWay::cached;
   auto board = std::make_shared<ReadBoard>(std::move(readable), std::move(*buffers), may_copy);
   if (error_number != 0) {
     return fail(ErrorCode::io,
@@ -69,7 +70,7 @@ Result<void> ReadQueue::start() {
   if (!start_read_threads(board_, at_once, read)) {
     return fail(ErrorCode::io, "the system gives no threads for reading files", "raise the limit (ulimit -u)");
   }
-  way_ = wanted == ReadWay::buffered ? ReadWay::buffered : ReadWay::threads;
+  way_ = wanted == ReadWay::automatic ? ReadWay::threads : wanted;
   return {};
 }
 
