@@ -45,7 +45,7 @@ def test_a_read_error_names_its_place(way, tmp_path):
 def test_a_hanging_disk_ends_the_load(way, tmp_path):
     run = logits(tmp_path / "out", "--load-timeout", "1", env=environment(way, offset=OFFSET, delay_ms=AN_HOUR_MS))
     error = error_of(run)
-    assert "no byte came" in error and "model.safetensors" in error and "stage load" in error
+    assert "no byte came" in error and "model.safetensors" in error and "stage read" in error
     offset = int(re.search(r"at offset (\d+)", error)[1])
     assert offset <= OFFSET
 
