@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 #include <tuple>
 
 #include "device/vulkan/measuring/matmul_search.h"
@@ -101,6 +102,35 @@ TEST_P(DecodedMatrixTest, TooLargeWeightsStayBytes) {
   const std::vector<float> result = run(model, path(), step);
   EXPECT_EQ(result, run(model, MatmulPath::matrix, step));
   EXPECT_TRUE(std::ranges::all_of(result, [](float value) { return std::isfinite(value); }));
+}
+
+/// Rows of sizes that one power of two holds (decoded_range.h), each by itself, and others as bytes.
+TEST_P(DecodedMatrixTest, RowsOfDifferentSizes) {
+  constexpr uint32_t kWidth = 512, kRows = 48, kTokens = 23;
+  for (const double most : {100.0, 1e6}) {
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    std::vector<float> values;
+    for (uint32_t row = 0; row < kRows; ++row) {
+      const auto size = static_cast<float>(0.5 * std::pow(most, -static_cast<double>(row) / (kRows - 1)));
+      for (uint32_t i = 0; i < kWidth; ++i) values.push_back(size * std::clamp(normal(random), -3.0F, 3.0F));
+    }
+    TestModel model(6);
+    const TensorId in = model.input(kWidth), out = model.tensor(Rows::tokens, kRows);
+    const MatrixId weight = model.matrix_of(values, kWidth, format());
+    model.recording.operations.push_back(Linear{.in = in, .weight = weight, .out = out});
+    model.result(out);
+    const auto step = TestSteps(1, 0, 0, 7).next({kTokens}, 64);
+    const std::vector<float> bytes = run(model, MatmulPath::tiled, step), halves = run(model, path(), step);
+    for (uint32_t row = 0; row < kRows; ++row) {
+      double error = 0, squares = 0;
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        error += std::pow(halves[t * kRows + row] - bytes[t * kRows + row], 2.0);
+        squares += std::pow(bytes[t * kRows + row], 2.0);
+      }
+      EXPECT_LT(std::sqrt(error / squares), 2 * kTolerance) << "of row " << row << ", " << most;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, DecodedMatrixTest,

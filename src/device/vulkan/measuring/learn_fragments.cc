@@ -12,7 +12,7 @@ namespace hearth::vulkan {
 namespace {
 
 constexpr uint32_t kPlaces = shared::kMostFragmentLanes * shared::kMostFragmentComponents;  ///< of a matrix
-constexpr uint64_t kResultBytes = (2 * kPlaces + 2) * sizeof(uint32_t);
+constexpr uint64_t kResultBytes = (2 * kPlaces + 3) * sizeof(uint32_t);
 
 bool can_be_learned(const CooperativeMatrixShape& shape) {
   const auto fits = [](uint32_t size) { return std::has_single_bit(size) && size >= 8 && size <= 16; };
@@ -35,7 +35,8 @@ Result<std::optional<FragmentLayout>> learn(Gpu& gpu, Pipelines& pipelines, cons
   const VkBufferCopy all = {.size = kResultBytes};
   recorder.copy_to_host(result->handle(), readback->handle(), std::span(&all, 1));
   if (auto ran = commands->run(); !ran) return pass_on(ran);
-  const std::span words(reinterpret_cast<const uint32_t*>(readback->mapped()), 2 * kPlaces + 2);
+  const std::span words(reinterpret_cast<const uint32_t*>(readback->mapped()), 2 * kPlaces + 3);
+  if (words[2 * kPlaces + 2] == 0) return std::nullopt;  // weights are decoded by way of subnormal numbers
   const LearnedPlaces a = {words[2 * kPlaces], words.first(kPlaces)};
   const LearnedPlaces b = {words[2 * kPlaces + 1], words.subspan(kPlaces, kPlaces)};
   return fragment_layout(shape.m, shape.n, shape.k, lanes, a, b);

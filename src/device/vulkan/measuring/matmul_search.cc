@@ -65,10 +65,11 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
   if (path == MatmulPath::tiled) return {};
   if (path == MatmulPath::fragments) {
     const std::string many = tokens > 64 ? "many_" : "";
-    std::vector<TuningAxis> axes = {{fmt::format("fragments.{}strips", many), {1, 2, 4}},
-                                    {fmt::format("fragments.{}teams", many), {2, 4, 6, 8, 12, 16}},
+    std::vector<TuningAxis> axes = {{fmt::format("fragments.{}teams", many), {2, 4, 6, 8, 12, 16}},
+                                    {fmt::format("fragments.{}strips", many), {1, 2, 4}},
                                     {"fragments.row_parts", {1, 2, 4}},
                                     {"fragments.ahead", {0, 1}}};
+    if (tokens <= 64) axes.push_back({"fragments.joined", {0, 1}});
     if (tokens > 8) axes.push_back({"fragments.matrix_tokens", {8, 16}});
     if (tokens > 32) axes.push_back({"fragments.tile_tokens", {32, 64}});
     return axes;

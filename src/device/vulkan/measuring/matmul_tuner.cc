@@ -42,7 +42,7 @@ static_assert(all_are_measured());
 
 /// With fewer tokens dot products of bytes are quicker on all devices seen, but not before their fields were varied: a
 /// search that began with matrices filled in registers would not find that out.
-constexpr uint32_t kLeastFragmentTokens = 5;
+constexpr uint32_t kLeastFragmentTokens = 3;
 constexpr uint32_t kRepeats = 3;
 constexpr size_t kMostOperations = 64;        ///< of one trial
 constexpr double kMostWork = 20e9;            ///< floating-point operations of one trial, where it may be several
@@ -116,6 +116,8 @@ std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint3
   if (tokens >= kLeastFragmentTokens && tokens <= MatmulTunings::kLastOwnKernel) {  // quicker where rows are many
     starts.push_back(force_path(MatmulPath::fragments));
     starts.back()["fragments.strips"] = 2, starts.back()["fragments.teams"] = 4;
+    starts.push_back(force_path(MatmulPath::fragments));  // where tiles of tokens are several
+    starts.back()["fragments.joined"] = 1;
   }
   if (!few) {
     starts.push_back(force_path(MatmulPath::decoded_matrix));

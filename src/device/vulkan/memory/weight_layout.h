@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "device/vulkan/memory/decoded_range.h"
 #include "tensor/number_format.h"
 
 namespace hearth::vulkan {
@@ -29,7 +30,8 @@ struct WeightLayout {
   uint64_t scales_offset = 0;
   uint64_t minimums_offset = 0;  ///< q4_1 and q5_1: minimums; q6_k: scales of superblocks
   uint64_t bytes = 0;
-  bool decodable = true;  ///< blocks whose values stay within f16's range (decoded_range.h)
+  BlockRange range;       ///< of what was written (decoded_range.h)
+  bool decodable = true;  ///< blocks whose values stay within f16's range
 
   uint32_t blocks() const { return cols / 32; }
 };

@@ -155,9 +155,11 @@ Result<void> Weights::write_to_run(WeightRun& run, NumberFormat from, uint32_t f
     }
     rows_bytes = converted;
   }
-  if (takes_halves(gpu_.properties()) && !can_be_halves(run.format, rows_bytes)) {
+  if (takes_halves(gpu_.properties())) {
+    const BlockRange range = block_range(run.format, bytes_of(run.format, run.layout.cols), rows_bytes);
     const std::scoped_lock lock(layout_mutex_);
-    run.layout.decodable = false;
+    run.layout.range = joined(run.layout.range, range);
+    run.layout.decodable = can_be_halves(run.format, run.layout.range);
   }
   for (const Plane& plane : pack_rows(run.layout, run.format, first_row, rows_bytes)) {
     if (auto written = uploader_.write(slice(run), plane.offset, plane.bytes); !written) return written;

@@ -13,6 +13,19 @@ constexpr uint32_t kMostTileTokens = 64;
 constexpr uint32_t kLeastWorkgroups = 512;
 /// Blocks of a lane in a group, of each of two groups.
 constexpr uint32_t kMostBlocks = 16;
+/// Pieces of 16 bytes of tokens that a lane loads together, where it loads more than a matrix's (H200).
+constexpr uint32_t kPiecesAtOnce = 8;
+
+/// As many as wanted, halved until they fit; a matrix's pieces stay together. Where a group is many matrices, shaders
+/// take one after another.
+uint32_t pieces_at_once(const FragmentLayout& layout, uint32_t wanted, uint32_t token_tiles) {
+  const uint32_t least = std::max(layout.x_components() / 8, 1U);
+  const uint32_t matrices = 32 / (layout.k / layout.classes);
+  if (matrices > 8) return least;
+  uint32_t pieces = matrices * layout.x_components() / 8;
+  while (pieces > least && pieces * token_tiles > wanted) pieces /= 2;
+  return pieces;
+}
 
 uint32_t padded(uint32_t tokens, uint32_t n) { return divide_up(tokens, n) * n; }
 
@@ -45,7 +58,8 @@ std::optional<FragmentLayout> fragments_for(const GpuProperties& gpu, const Tuni
 std::optional<FragmentPlan> plan_fragments(const GpuProperties& gpu, const Tuning& tuning, const WeightLayout& layout,
                                            uint32_t matrices, uint32_t tokens) {
   const auto fragments = fragments_for(gpu, tuning, tokens);
-  if (!fragments || !uses_quantized_activations(layout.encoding) || !layout.decodable) return {};
+  if (!fragments || !uses_quantized_activations(layout.encoding)) return {};
+  if (!layout.decodable || !has_one_unit(layout.range)) return {};
   FragmentPlan plan = {.tuning = tuning.fragments, .layout = *fragments};
   FragmentTuning& t = plan.tuning;
   const uint32_t m = fragments->m, n = fragments->n, lanes = gpu.subgroup_size;
@@ -65,13 +79,16 @@ std::optional<FragmentPlan> plan_fragments(const GpuProperties& gpu, const Tunin
   const uint32_t groups = fragment_groups(*fragments, layout.blocks());
   t.teams = std::clamp(t.teams / matrices, 1U, std::min(groups, most_subgroups));
   t.row_parts = std::clamp(t.row_parts, 1U, most_subgroups / t.teams);
-  t.ahead = std::min(t.ahead, 1U);
   const auto shared_bytes = [&] { return uint64_t{4} * matrices * t.teams * t.row_parts * m * n; };
   while (t.row_parts > 1 && shared_bytes() > gpu.shared_memory_bytes) t.row_parts /= 2;
   while (t.teams > 1 && shared_bytes() > gpu.shared_memory_bytes) t.teams /= 2;
   plan.threads = t.teams * t.row_parts * lanes;
   plan.rows = t.row_parts * t.strips * m;
   plan.tokens = plan.token_tiles * n;
+  t.ahead = std::min(t.ahead, 1U);
+  // With up to 64 tokens registers, and so workgroups at a time, are worth more, but where all loads wait together.
+  t.joined = many ? 0 : std::min(t.joined, 1U);
+  plan.pieces_at_once = pieces_at_once(*fragments, many || t.joined != 0 ? kPiecesAtOnce : 1, plan.token_tiles);
   return plan;
 }
 

@@ -12,7 +12,8 @@ namespace hearth::vulkan {
 struct FragmentPlan {
   FragmentTuning tuning;
   FragmentLayout layout;
-  uint32_t token_tiles = 1;  ///< matrices of tokens of a subgroup
+  uint32_t token_tiles = 1;     ///< matrices of tokens of a subgroup
+  uint32_t pieces_at_once = 1;  ///< of 16 bytes, of each of these, that a lane loads together
   uint32_t threads = 0;
   uint32_t rows = 0;    ///< of each matrix, of a workgroup
   uint32_t tokens = 0;  ///< of a workgroup
@@ -23,7 +24,7 @@ struct FragmentPlan {
 std::optional<FragmentLayout> fragments_for(const GpuProperties& gpu, const Tuning& tuning, uint32_t tokens);
 
 /// The plan, made to fit the device's shared memory, threads and registers; nothing for plain weights and for blocks
-/// beyond f16's range. `matrices` is 2 for gate and up.
+/// that halves cannot be made of. `matrices` is 2 for gate and up.
 std::optional<FragmentPlan> plan_fragments(const GpuProperties& gpu, const Tuning& tuning, const WeightLayout& layout,
                                            uint32_t matrices, uint32_t tokens);
 

@@ -47,6 +47,7 @@ TEST(FragmentPathTest, AnyTuningBecomesWhatFits) {
             Tuning tuning = forced();
             FragmentTuning& t = tuning.fragments;
             t.teams = a, t.row_parts = b, t.strips = (a + b) % 9, t.tile_tokens = b, t.matrix_tokens = a;
+            t.ahead = b, t.joined = a;
             const auto plan =
                 plan_fragments(gpu, tuning, layout_weights(shared::kEncodingQ4_0, 100, 5376), matrices, tokens);
             ASSERT_TRUE(plan);
@@ -58,6 +59,12 @@ TEST(FragmentPathTest, AnyTuningBecomesWhatFits) {
             EXPECT_EQ(plan->rows, plan->tuning.row_parts * plan->tuning.strips * l.m);
             const uint32_t scratch = 4 * matrices * plan->tuning.teams * plan->tuning.row_parts * l.m * l.n;
             EXPECT_LE(scratch, gpu.shared_memory_bytes);
+            // Loaded together are whole matrices, and a group's whole pieces in so many turns.
+            const uint32_t pieces = 32 / (l.k / l.classes) * l.x_components() / 8;
+            EXPECT_EQ(plan->pieces_at_once * 8 % l.x_components(), 0U);
+            EXPECT_EQ(pieces % plan->pieces_at_once, 0U);
+            EXPECT_LE(plan->tuning.ahead, 1U);
+            EXPECT_LE(plan->tuning.joined, 1U);
           }
         }
       }
@@ -85,6 +92,11 @@ TEST(FragmentPathTest, OnlyWhereTheyAreKnownAndMayBeTaken) {
   WeightLayout large = blocks;
   large.decodable = false;
   EXPECT_FALSE(plan(nvidia(), forced(), large, 9));
+  WeightLayout different = blocks;
+  different.range = {.scale = 1, .least_row = 0.02F};
+  EXPECT_TRUE(plan(nvidia(), forced(), different, 9));
+  different.range.least_row = 1e-3F;
+  EXPECT_FALSE(plan(nvidia(), forced(), different, 9)) << "no unit holds all rows";
   Tuning invariant = forced();
   invariant.batch_invariant = 1;
   EXPECT_FALSE(plan(nvidia(), invariant, blocks, 9));

@@ -44,7 +44,7 @@ Tuning tuning_for(const GpuProperties& gpu) {
     tuning.decoded_matrix.tile_tokens = 256;
     tuning.decoded_matrix.sub_tokens = 64;
     // Dot products of bytes are quicker with fewer, large tiles of halves with more (H200).
-    tuning.fragments.from_tokens = 5;
+    tuning.fragments.from_tokens = 4;
     tuning.fragments.to_tokens = UINT32_MAX;
   }
   // A hundred processors and more: rows alone do not keep them busy, so subgroups share rows (H100).

@@ -53,6 +53,7 @@ constexpr void visit_fields(T& t, Visit&& visit) {
   visit("row_parts", t.row_parts);
   visit("strips", t.strips);
   visit("ahead", t.ahead);
+  visit("joined", t.joined);
   visit("matrix_tokens", t.matrix_tokens);
   visit("tile_tokens", t.tile_tokens);
   visit("many_teams", t.many_teams);

@@ -39,8 +39,9 @@ std::vector<uint32_t> fragment_constants(const FragmentPlan& plan, uint32_t enco
   const FragmentLayout& l = plan.layout;
   // Four rows at once in the end are quicker, but for several matrices of 8 tokens (H200).
   const uint32_t width = l.m % 4 == 0 && (l.n >= 16 || plan.token_tiles == 1) ? 4 : 1;
-  return {encoding,  t.strips, plan.token_tiles, t.teams,  t.ahead,       l.m,      l.n,  l.k,
-          l.classes, l.slots,  l.x_lanes,        l.a_lane, l.a_component, l.a_slot, width};
+  return {encoding,           t.strips, plan.token_tiles, t.teams,  t.ahead,       l.m,      l.n,   l.k,
+          l.classes,          l.slots,  l.x_lanes,        l.a_lane, l.a_component, l.a_slot, width, t.joined,
+          plan.pieces_at_once};
 }
 
 /// The shaders of one kind of matmul for many tokens.
@@ -222,7 +223,8 @@ shared::LinearArguments StepRecorder::linear_arguments(const Multiplication& m, 
           .first_row = run.first_row,
           .out_width = width(m.out),
           .scale = m.scale,
-          .softcap = m.softcap};
+          .softcap = m.softcap,
+          .unit = decoded_unit(run.layout.range)};
 }
 
 uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
@@ -272,7 +274,9 @@ Result<void> StepRecorder::emit(const GateUp& op) {
                                        .result = floats(op.out),
                                        .bias = op.bias ? c_.weights.vector(*op.bias).address() : 0,
                                        .rows = layout.rows,
-                                       .blocks = layout.blocks()};
+                                       .blocks = layout.blocks(),
+                                       .gate_unit = decoded_unit(matrix.runs[0].layout.range),
+                                       .up_unit = decoded_unit(matrix.runs[1].layout.range)};
   const uint32_t activation = activation_constant(op);
   const std::array reads = {in.access};
   const std::array writes = {access(op.out)};

@@ -3,9 +3,9 @@
 // GateUp on cooperative matrices of f16 filled in registers, for weights in blocks: a subgroup has both sums of an output.
 #include "common.glsl"
 const uint MATRICES = 2;
-layout(constant_id = 17) const uint ACTIVATION = 0;
-layout(constant_id = 18) const bool LOGIT_ROWS = false;
-layout(constant_id = 19) const bool KEEPS_LARGEST = false;  ///< for quantize.comp
+layout(constant_id = 19) const uint ACTIVATION = 0;
+layout(constant_id = 20) const bool LOGIT_ROWS = false;
+layout(constant_id = 21) const bool KEEPS_LARGEST = false;  ///< for quantize.comp
 #include "fragment_tokens.glsl"
 #include "activation.glsl"
 
@@ -17,7 +17,7 @@ const uint LANES_OF_TOKEN = TOKEN_RESULTS < SUBGROUP ? TOKEN_RESULTS : SUBGROUP;
 /// Of WIDTH rows.
 vec4 output_values(uint row, uint token, uint r) {
   const float scale = FloatsIn(a.x_pairs).v[token];
-  const vec4 gates = whole_sums(0, r) * scale, ups = whole_sums(1, r) * scale;
+  const vec4 gates = whole_sums(0, r) * (scale * a.gate_unit), ups = whole_sums(1, r) * (scale * a.up_unit);
   vec4 values = vec4(0);
   [[unroll]] for (uint n = 0; n < WIDTH; ++n) {
     float gate = gates[n], up = ups[n];
@@ -36,7 +36,8 @@ void main() {
   if (gl_WorkGroupID.x * TOKEN_TILES * N >= tokens) return;
   const uint padded_rows = (a.rows + kRowPadding - 1) / kRowPadding * kRowPadding;
   multiply_fragments(WeightMatrix[MATRICES](WeightMatrix(a.gate, a.blocks, padded_rows),
-                                                WeightMatrix(a.up, a.blocks, padded_rows)), a.x);
+                                                WeightMatrix(a.up, a.blocks, padded_rows)), a.x,
+                     float[MATRICES](a.gate_unit, a.up_unit), a.rows >> 31);
   [[dont_unroll]] for (uint i = 0; i < STRIPS * TOKEN_TILES; ++i) {
     share_sums(i);
     barrier();

@@ -167,7 +167,7 @@ struct AddNormArguments {
   float branch_scale;
   float epsilon;
   float residual_scale;
-  uint parts;  ///< of such a width in a row of the tensors
+  uint parts;   ///< of such a width in a row of the tensors
   float power;  ///< of two, for every row
 };
 
@@ -211,12 +211,14 @@ struct HalveBytesArguments {
 HEARTH_CONSTANT kMostFragmentLanes = 64;
 HEARTH_CONSTANT kMostFragmentComponents = 32;
 HEARTH_CONSTANT kMostFragmentElements = 256;
-/// Words from one row's largest value to the next's: workgroups that meet in a row's word do not wait for those in others.
+/// Words from one row's largest value to the next's: workgroups that meet in a row's word do not wait for those in
+/// others.
 HEARTH_CONSTANT kLargestStride = 32;
 /// Pieces of eight halves that a thread of make_fragments.comp makes.
 HEARTH_CONSTANT kFragmentPieces = 2;
 
-/// Places of the elements of A [lanes][components], then of B, then how many components a lane has of either.
+/// Places of the elements of A [lanes][components], then of B, then how many components a lane has of either, then 1
+/// where subnormal halves are kept.
 struct LearnFragmentsArguments {
   HEARTH_ADDRESS(Uints) result;
 };
@@ -235,6 +237,7 @@ struct LinearArguments {
   uint out_width;
   float scale;
   float softcap;
+  float unit;  ///< of sums over matrices filled in registers (fragment_tokens.glsl)
 };
 
 /// out[t][r] = activation(in[t] . gate[r] + bias[r]) * (in[t] . up[r] + bias[rows + r])
@@ -251,6 +254,8 @@ struct GateUpArguments {
   HEARTH_ADDRESS(Uints) largest;  ///< of each token's results the bits of the largest, 0 before
   uint rows;
   uint blocks;
+  float gate_unit;  ///< as LinearArguments::unit
+  float up_unit;
 };
 
 struct RopeAndStoreArguments {
