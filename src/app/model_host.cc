@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "base/sleep.h"
+
 namespace hearth::app {
 namespace {
 
@@ -24,15 +26,6 @@ constexpr seconds kRetryFailed{10};
 
 /// A model in use stays for as long as its load took, but not longer than this.
 constexpr seconds kLongestStay{60};
-
-/// False when `stop` was requested before.
-bool sleep_for(milliseconds time, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, time, [] { return false; });
-  return !stop.stop_requested();
-}
 
 }  // namespace
 

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <condition_variable>
 #include <future>
-#include <mutex>
 
 #include "app/terminal_progress.h"
+#include "base/sleep.h"
 
 namespace hearth::app {
 namespace {
@@ -25,15 +24,6 @@ class BothSinks final : public ProgressSink {
   ServedModel& served_;
   TerminalProgress terminal_;
 };
-
-/// False when `stop` was requested before the time was over.
-bool sleep_for(std::chrono::milliseconds time, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, time, [] { return false; });
-  return !stop.stop_requested();
-}
 
 }  // namespace
 

@@ -42,10 +42,11 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& config) {
 
 Result<DecoderDescription> from_gguf(const Gguf& gguf) {
   fields::GgufFields f(gguf);
-  return fields::finish(
-      f,
-      fields::common(
-          f, {.family = "starcoder2", .activation = Activation::gelu_tanh, .gated = false, .norm = NormKind::layer}));
+  DecoderDescription d = fields::common(
+      f, {.family = "starcoder2", .activation = Activation::gelu_tanh, .gated = false, .norm = NormKind::layer});
+  // llama.cpp's converter leaves the window out: layers of its files see everything.
+  fields::set_window_everywhere(d.config, f.u32("attention.sliding_window", 0));
+  return fields::finish(f, std::move(d));
 }
 
 }  // namespace
