@@ -63,6 +63,16 @@ milliseconds longest_wait(const ServerOptions& options, const HttpRequest& reque
   return std::min(options.load_wait, milliseconds(std::chrono::seconds(*preferred)));
 }
 
+HttpRequest head_of(const HttpRequest& request) {
+  return {.id = request.id,
+          .method = request.method,
+          .path = request.path,
+          .headers = request.headers,
+          .body = {},
+          .received = request.received,
+          .user = request.user};
+}
+
 /// Waits until the model is ready, then is the answer to the request.
 class WaitingReply final : public PendingReply {
  public:
@@ -71,11 +81,10 @@ class WaitingReply final : public PendingReply {
       : model_(std::move(model)),
         claim_(std::move(claim)),
         body_bytes_(request.body.size()),
+        http_(head_of(request)),
         body_(std::move(body)),
         handler_(std::move(handler)),
         until_(until) {
-    http_ = request;
-    http_.body = {};
     wants_events_ = body_.is_object() && body_.value("stream", nlohmann::json()) == true;
   }
 
@@ -138,7 +147,7 @@ class WaitingReply final : public PendingReply {
   std::optional<ServedModel::Claim> claim_;
   std::optional<ServedModel::Observation> observation_;
   const size_t body_bytes_;
-  HttpRequest http_;
+  const HttpRequest http_;  ///< without its body
   nlohmann::json body_;
   const ModelHandler handler_;
   const steady_clock::time_point until_;
