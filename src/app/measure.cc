@@ -65,19 +65,21 @@ Result<void> run_side_by_side(Engine& engine, std::vector<Request> requests, Arr
   std::optional<Error> refused;
   const auto send = [&](size_t i, Engine::EventCallback on_event) {
     auto sent = engine.submit(std::move(requests[i]), std::move(on_event));
-    if (sent) return;
+    if (sent) return true;
     refused = sent.error();
     arrivals.leave_out();
+    return false;
   };
   // The others come with the first one's first token, on the engine's thread and so between two steps: sent from here,
   // the first of them could end before a slow thread has sent the last.
-  send(0, [&, note = arrivals.callback(0), first = true](const RequestEvent& event) mutable {
+  const bool is_sent = send(0, [&, note = arrivals.callback(0), first = true](const RequestEvent& event) mutable {
     if (std::exchange(first, false)) {
       for (size_t i = 1; i < requests.size(); ++i) send(i, arrivals.callback(i));
     }
     note(event);
   });
-  if (refused) return std::unexpected(*refused);
+  // From here on `refused` is the engine's thread's, until all have ended.
+  if (!is_sent) return std::unexpected(*refused);
   // What was accepted must end before an error goes up: callbacks point into `arrivals`.
   auto done = arrivals.wait();
   if (refused) return std::unexpected(*refused);

@@ -215,7 +215,7 @@ Result<void> ModelHost::try_load(Slot& slot, bool may_spill, const std::stop_tok
 bool ModelHost::make_room(const std::stop_token& stop) {
   Slot* victim = choose_victim();
   if (victim == nullptr) return false;
-  if (!victim->is_leaving && !wait_until_spare(*victim, stop)) return false;
+  if (!leaves(*victim) && !wait_until_spare(*victim, stop)) return false;
   ServedModel& served = *victim->hosted.served;
   {
     std::lock_guard lock(mutex_);
@@ -228,6 +228,11 @@ bool ModelHost::make_room(const std::stop_token& stop) {
   if (!served.wait_until_released(stop)) return false;
   free_unless_held(*victim);
   return true;
+}
+
+bool ModelHost::leaves(const Slot& slot) {
+  std::lock_guard lock(mutex_);
+  return slot.is_leaving;
 }
 
 /// One that leaves anyway, else one that nobody uses, else any; of those the one that was used least recently.

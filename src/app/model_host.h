@@ -93,6 +93,7 @@ class ModelHost final : public ModelLoader {
   Result<void> try_load(Slot& slot, bool may_spill, const std::stop_token& stop);
   bool make_room(const std::stop_token& stop);
   Slot* choose_victim();
+  bool leaves(const Slot& slot);
   bool wait_until_spare(const Slot& slot, const std::stop_token& stop) const;
   void free_unless_held(Slot& slot);
   void retire_unused();
