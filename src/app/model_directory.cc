@@ -51,17 +51,22 @@ uint64_t file_bytes(const fs::path& path) {
 
 }  // namespace
 
+std::vector<FoundModel> name_models(const std::vector<fs::path>& paths, const fs::path& folder) {
+  std::map<std::string, int> uses;
+  for (const fs::path& path : paths) ++uses[served_name(path)];
+  std::vector<FoundModel> named;
+  for (const fs::path& path : paths) {
+    std::string name = served_name(path);
+    if (uses[name] > 1) name = printable((folder.empty() ? path : path.lexically_relative(folder)).native(), 1024);
+    named.push_back({path, std::move(name)});
+  }
+  return named;
+}
+
 std::vector<FoundModel> find_models(const fs::path& directory) {
   std::vector<fs::path> paths;
   collect(directory, 0, paths);
-  std::map<std::string, int> uses;
-  for (const fs::path& path : paths) ++uses[served_name(path)];
-  std::vector<FoundModel> found;
-  for (const fs::path& path : paths) {
-    std::string name = served_name(path);
-    if (uses[name] > 1) name = printable(path.lexically_relative(directory).native(), 1024);
-    found.push_back({path, std::move(name)});
-  }
+  std::vector<FoundModel> found = name_models(paths, directory);
   std::ranges::sort(found, {}, &FoundModel::name);
   return found;
 }

@@ -49,6 +49,14 @@ TEST_F(ModelDirectory, EqualNamesAreToldApartByTheirPaths) {
   EXPECT_EQ(names(), (std::vector<std::string>{"x/model.gguf", "y/model.gguf"}));
 }
 
+TEST(NameModels, CallsThoseOfEqualNamesByTheirWholePathsWithoutAFolder) {
+  const std::vector<FoundModel> named = name_models({"/x/a.gguf", "/y/a.gguf", "b.gguf"});
+  ASSERT_EQ(named.size(), 3U);
+  EXPECT_EQ(named[0].name, "/x/a.gguf");
+  EXPECT_EQ(named[1].name, "/y/a.gguf");
+  EXPECT_EQ(named[2].name, "b");
+}
+
 TEST_F(ModelDirectory, ADirectoryThatIsNotThereHasNoModels) { EXPECT_TRUE(names().empty()); }
 
 TEST_F(ModelDirectory, BytesAreThoseOfAllParts) {

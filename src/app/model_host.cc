@@ -75,10 +75,9 @@ void ModelHost::enqueue(ServedModel& model, bool after_failure) {
   Slot* slot = find(model);
   if (slot == nullptr || stopping_) return;
   const bool is_coming = slot->load_stop && !slot->load_stop->stop_requested();
-  const bool is_there = slot->is_loaded && !slot->is_leaving;
-  const bool is_queued = std::ranges::find(wanted_, slot) != wanted_.end();
+  const bool is_there = slot->loaded != nullptr && !slot->is_leaving;
   const bool has_just_failed = slot->failed_at && Clock::now() - *slot->failed_at < kRetryFailed;
-  if (is_coming || is_there || is_queued || (has_just_failed && !after_failure)) return;
+  if (is_coming || is_there || is_queued(*slot) || (has_just_failed && !after_failure)) return;
   model.set_queued();
   wanted_.push_back(slot);
   changed_.notify_all();
@@ -90,7 +89,7 @@ void ModelHost::unload(ServedModel& model) {
   if (slot == nullptr) return;
   std::erase(wanted_, slot);
   if (slot->load_stop) slot->load_stop->request_stop();
-  slot->is_leaving = slot->is_loaded;
+  slot->is_leaving = slot->loaded != nullptr;
   model.set_unloaded();
   changed_.notify_all();
 }
@@ -108,7 +107,7 @@ void ModelHost::lost(ServedModel& model, const Error& error) {
     std::lock_guard lock(mutex_);
     Slot* slot = find(model);
     if (slot != nullptr) {
-      slot->is_leaving = slot->is_loaded;
+      slot->is_leaving = slot->loaded != nullptr;
       slot->failed_at = Clock::now();
     }
     changed_.notify_all();
@@ -143,8 +142,8 @@ void ModelHost::run(const std::stop_token& stop) {
 }
 
 void ModelHost::load_next(Slot& slot, const std::stop_token& stop) {
-  const std::stop_source source = *slot.load_stop;
-  const std::stop_callback ends_too(stop, [&source]() mutable { std::stop_source(source).request_stop(); });
+  std::stop_source source = *slot.load_stop;
+  const std::stop_callback ends_too(stop, [&] { source.request_stop(); });
   const auto begin = Clock::now();
   const Result<void> loaded = load_with_room(slot, source.get_token());
   if (!loaded && loaded.error().code != ErrorCode::cancelled) spdlog::error("{}", to_string(loaded.error()));
@@ -165,10 +164,10 @@ void ModelHost::finish_load(Slot& slot, const Result<void>& loaded, bool cancell
     served.set_failed(loaded.error());
     return;
   }
-  slot.is_leaving = slot.is_loaded;
+  slot.is_leaving = slot.loaded != nullptr;
   if (stopping_) {
     served.set_failed({ErrorCode::cancelled, "the server is ending"});
-  } else if (std::ranges::find(wanted_, &slot) != wanted_.end()) {
+  } else if (is_queued(slot)) {
     served.set_queued();
   } else {
     served.set_unloaded();
@@ -207,7 +206,6 @@ Result<void> ModelHost::try_load(Slot& slot, bool may_spill, const std::stop_tok
   if (auto loaded = model->load(stop); !loaded) return loaded;
   std::lock_guard lock(mutex_);
   slot.loaded = std::move(model);
-  slot.is_loaded = true;
   return {};
 }
 
@@ -244,7 +242,7 @@ ModelHost::Slot* ModelHost::choose_victim() {
     return std::tuple(!slot.is_leaving, served.is_in_use(), served.last_used());
   };
   for (Slot& slot : slots_) {
-    if (slot.is_loaded && (best == nullptr || rank(slot) < rank(*best))) best = &slot;
+    if (slot.loaded != nullptr && (best == nullptr || rank(slot) < rank(*best))) best = &slot;
   }
   return best;
 }
@@ -261,14 +259,15 @@ bool ModelHost::wait_until_spare(const Slot& slot, const std::stop_token& stop) 
 
 /// Frees a model that leaves when its last request has ended.
 void ModelHost::free_unless_held(Slot& slot) {
+  std::unique_ptr<LoadableModel> leaving;
   {
     std::lock_guard lock(mutex_);
     if (!slot.is_leaving || slot.hosted.served->is_in_use()) return;
+    leaving = std::move(slot.loaded);
+    slot.is_leaving = false;
   }
-  slot.loaded.reset();
+  leaving.reset();  // without the lock: its threads may be telling the host something
   spdlog::info("{} was unloaded", slot.hosted.served->name());
-  std::lock_guard lock(mutex_);
-  slot.is_loaded = slot.is_leaving = false;
 }
 
 void ModelHost::retire_unused() {
@@ -276,7 +275,7 @@ void ModelHost::retire_unused() {
   std::lock_guard lock(mutex_);
   for (Slot& slot : slots_) {
     ServedModel& served = *slot.hosted.served;
-    if (!slot.is_loaded || slot.is_leaving || served.is_in_use() || served.claims() > 0) continue;
+    if (slot.loaded == nullptr || slot.is_leaving || served.is_in_use() || served.claims() > 0) continue;
     if (Clock::now() - std::max(served.last_used(), slot.ready_at) < options_.keep) continue;
     slot.is_leaving = true;
     served.set_unloaded();
@@ -285,7 +284,7 @@ void ModelHost::retire_unused() {
 
 uint32_t ModelHost::loaded_count() {
   std::lock_guard lock(mutex_);
-  return static_cast<uint32_t>(std::ranges::count_if(slots_, &Slot::is_loaded));
+  return static_cast<uint32_t>(std::ranges::count_if(slots_, [](const Slot& slot) { return slot.loaded != nullptr; }));
 }
 
 }  // namespace hearth::app

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -73,8 +74,7 @@ class ModelHost final : public ModelLoader {
 
   struct Slot {
     HostedModel hosted;
-    std::unique_ptr<LoadableModel> loaded;  ///< of the host's thread alone
-    bool is_loaded = false;                 ///< `loaded` is there
+    std::unique_ptr<LoadableModel> loaded;  ///< changed by the host's thread alone
     bool is_leaving = false;                ///< to be freed when its requests have ended
     std::optional<Clock::time_point> failed_at;
     Clock::time_point ready_at;
@@ -83,6 +83,7 @@ class ModelHost final : public ModelLoader {
   };
 
   Slot* find(const ServedModel& model);
+  bool is_queued(const Slot& slot) const { return std::ranges::find(wanted_, &slot) != wanted_.end(); }
   std::vector<Slot*> all_slots();
   bool begin_attempt(Slot& slot);
   void enqueue(ServedModel& model, bool after_failure);

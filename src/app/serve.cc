@@ -11,7 +11,6 @@
 #include "app/commands.h"
 #include "app/model_directory.h"
 #include "app/model_host.h"
-#include "app/served_name.h"
 #include "app/serving_model.h"
 #include "app/serving_signals.h"
 #include "base/printable.h"
@@ -72,12 +71,7 @@ Result<std::vector<FoundModel>> named_models(const Options& options) {
     return fail(ErrorCode::invalid_argument, "--served-model-name names one model",
                 fmt::format("{} are served", options.models.size()));
   }
-  std::vector<FoundModel> named;
-  for (const std::string& model : options.models) named.push_back({model, served_name(model)});
-  for (FoundModel& model : named) {
-    if (std::ranges::count(named, model.name, &FoundModel::name) > 1) model.name = printable(model.path.native(), 1024);
-  }
-  return named;
+  return name_models({options.models.begin(), options.models.end()});
 }
 
 /// Makes models for a host: all with the same options, each with its own device.

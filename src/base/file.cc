@@ -120,8 +120,6 @@ Result<void> File::check_unchanged() const {
               "wait until whatever writes it is done, and load again");
 }
 
-void File::expect_sequential_reads() const { (void)::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL); }
-
 void File::drop_cached_pages(uint64_t offset, uint64_t bytes) const {
   (void)::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
 }

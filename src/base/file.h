@@ -42,9 +42,7 @@ class File {
   /// `corrupt` when its size or its time of change are not those of when it was opened; io.
   Result<void> check_unchanged() const;
 
-  /// Hints to the page cache, which may ignore them: the file will be read front to back; these bytes will not be
-  /// needed again (0 bytes means up to the end).
-  void expect_sequential_reads() const;
+  /// A hint to the page cache, which may ignore it: these bytes will not be needed again (0 bytes means up to the end).
   void drop_cached_pages(uint64_t offset = 0, uint64_t bytes = 0) const;
 
  private:

@@ -17,9 +17,10 @@ NAMES = ["llama", "mistral", "qwen3"]
 
 def ask(server, model, **options):
     """The tokens of a greedy answer; the models have no text."""
-    answer = server.client(**options).completions.create(
-        model=model, prompt=[1, 5, 9, 13], max_tokens=6, temperature=0,
-        extra_body={"ignore_eos": True, "return_token_ids": True})
+    with server.client(**options) as client:
+        answer = client.completions.create(
+            model=model, prompt=[1, 5, 9, 13], max_tokens=6, temperature=0,
+            extra_body={"ignore_eos": True, "return_token_ids": True})
     assert answer.model == model
     return answer.choices[0].token_ids
 
@@ -78,7 +79,8 @@ def test_a_load_is_watched_and_its_model_let_go(start_server):
     with urllib.request.urlopen(server.url + "/v1/load", timeout=60) as response:
         events = [json.loads(line.removeprefix(b"data: ")) for line in response if line.startswith(b"data: ")]
     assert events[-1] == {"model": "demo", "state": "ready"}
-    assert events[0]["state"] == "loading" and all(event["state"] == "loading" for event in events[:-1])
+    # A quick load may be over before anybody asks, but nobody is told that it has not begun.
+    assert all(event["state"] == "loading" for event in events[:-1])
     assert send(server, "POST", "/v1/models/demo/unload") == (202, {"model": "demo", "state": "unloaded"})
     assert server.get("/health")[0] == 200, "it is loaded when somebody asks"
     assert server.client().completions.create(model="demo", prompt="One, two,", max_tokens=2).choices[0].text
@@ -127,5 +129,5 @@ def test_a_hundred_loads_leave_nothing_behind(start_server):
     kilobytes, files = resident_kb(), open_files()
     load_and_unload(100 if not SOFTWARE_GPU else 5)
     assert resident_kb() < kilobytes + 16384
-    assert open_files() < files + 10, "sockets come and go"
+    server.wait_for(lambda: open_files() <= files)  # sockets that clients have closed
     assert server.stop() == 0
