@@ -213,17 +213,10 @@ Result<void> ModelHost::try_load(Slot& slot, bool may_spill, const std::stop_tok
 bool ModelHost::make_room(const std::stop_token& stop) {
   Slot* victim = choose_victim();
   if (victim == nullptr) return false;
-  if (!leaves(*victim) && !wait_until_spare(*victim, stop)) return false;
-  ServedModel& served = *victim->hosted.served;
-  {
-    std::lock_guard lock(mutex_);
-    if (!victim->is_leaving) {
-      spdlog::info("{} makes room", served.name());
-      victim->is_leaving = true;
-      served.set_unloaded();
-    }
-  }
-  if (!served.wait_until_released(stop)) return false;
+  do {
+    if (!leaves(*victim) && !wait_until_spare(*victim, stop)) return false;
+  } while (!let_go(*victim));
+  if (!victim->hosted.served->wait_until_released(stop)) return false;
   free_unless_held(*victim);
   return true;
 }
@@ -231,6 +224,16 @@ bool ModelHost::make_room(const std::stop_token& stop) {
 bool ModelHost::leaves(const Slot& slot) {
   std::lock_guard lock(mutex_);
   return slot.is_leaving;
+}
+
+/// False while a request waits for it, as one may that came after the last look.
+bool ModelHost::let_go(Slot& slot) {
+  std::lock_guard lock(mutex_);
+  if (slot.is_leaving) return true;
+  if (!slot.hosted.served->set_unloaded_unless_claimed()) return false;
+  spdlog::info("{} makes room", slot.hosted.served->name());
+  slot.is_leaving = true;
+  return true;
 }
 
 /// One that leaves anyway, else one that nobody uses, else any; of those the one that was used least recently.
@@ -275,10 +278,9 @@ void ModelHost::retire_unused() {
   std::lock_guard lock(mutex_);
   for (Slot& slot : slots_) {
     ServedModel& served = *slot.hosted.served;
-    if (slot.loaded == nullptr || slot.is_leaving || served.is_in_use() || served.claims() > 0) continue;
+    if (slot.loaded == nullptr || slot.is_leaving || served.is_in_use()) continue;
     if (Clock::now() - std::max(served.last_used(), slot.ready_at) < options_.keep) continue;
-    slot.is_leaving = true;
-    served.set_unloaded();
+    slot.is_leaving = served.set_unloaded_unless_claimed();
   }
 }
 

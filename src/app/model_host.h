@@ -95,6 +95,7 @@ class ModelHost final : public ModelLoader {
   bool make_room(const std::stop_token& stop);
   Slot* choose_victim();
   bool leaves(const Slot& slot);
+  bool let_go(Slot& slot);
   bool wait_until_spare(const Slot& slot, const std::stop_token& stop) const;
   void free_unless_held(Slot& slot);
   void retire_unused();

@@ -22,10 +22,12 @@ class FakeLoader final : public ModelLoader {
   }
 
   std::vector<std::string> calls;
+  uint32_t claims_when_asked = 0;  ///< of the model of the last call
 
  private:
   void begin(ServedModel& model, const std::string& what) {
     calls.push_back(what + " " + model.name());
+    claims_when_asked = model.claims();
     if (std::holds_alternative<NotLoaded>(model.state())) model.set_queued();
   }
 };
@@ -117,6 +119,7 @@ TEST_F(LoadingTest, ARequestHasItsModelLoaded) {
   const auto client = waiting(chat({{"model", "other"}, {"max_tokens", 1}}));
   wait_for_claims(*other, 1);
   EXPECT_EQ(loader.calls, std::vector<std::string>{"want other"});
+  EXPECT_EQ(loader.claims_when_asked, 1U) << "it could come and go before the request has said that it waits";
   EXPECT_EQ(post(kChatPath, chat()).status, 200U) << "the one that is ready answers meanwhile";
   other->set_loading("resolve");
   static const Tokenizer tokenizer = make_test_tokenizer();
@@ -178,6 +181,16 @@ TEST_F(LoadingTest, AModelIsReleasedWhenItsLastRequestEnds) {
   EXPECT_EQ(client->read().status, 200U);
   EXPECT_TRUE(model->wait_until_released({}));
   EXPECT_EQ(get("/v1/models/test").json()["state"], "unloaded");
+}
+
+TEST_F(LoadingTest, AModelThatARequestWaitsForIsNotLetGo) {
+  start();
+  std::optional<ServedModel::Claim> claim = model->claim(1);
+  EXPECT_FALSE(model->set_unloaded_unless_claimed());
+  EXPECT_NE(model->ready(), nullptr);
+  claim.reset();
+  EXPECT_TRUE(model->set_unloaded_unless_claimed());
+  EXPECT_EQ(model->ready(), nullptr);
 }
 
 TEST_F(LoadingTest, TooManyThatWaitAreRefused) {

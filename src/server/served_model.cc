@@ -114,6 +114,16 @@ void ServedModel::set_unloaded() {
   notify();
 }
 
+bool ServedModel::set_unloaded_unless_claimed() {
+  {
+    std::lock_guard lock(mutex_);
+    if (claims_ > 0) return false;
+    state_ = NotLoaded{};
+  }
+  notify();
+  return true;
+}
+
 bool ServedModel::wait_until_released(const std::stop_token& stop) {
   std::unique_lock lock(release_->mutex);
   return release_->changed.wait(lock, stop, [&] { return release_->leases == 0; });

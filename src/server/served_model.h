@@ -82,6 +82,8 @@ class ServedModel final : public ProgressSink {
   void set_failed(Error error);
   /// Nobody gets a ready model from now on. What was given to set_ready must stay until wait_until_released.
   void set_unloaded();
+  /// The same unless a request waits for it, which will take it while it is ready; false then.
+  bool set_unloaded_unless_claimed();
   /// Until nobody holds what set_unloaded took away; false when `stop` was requested before.
   bool wait_until_released(const std::stop_token& stop);
 
@@ -115,7 +117,8 @@ class ServedModel final : public ProgressSink {
   /// What may wait at once.
   static constexpr uint32_t kMaxClaims = 512;
   static constexpr uint64_t kMaxClaimedBytes = 64 << 20;
-  /// `bytes` is what the request keeps in memory meanwhile. Nothing when too many wait already.
+  /// `bytes` is what the request keeps in memory meanwhile. Nothing when too many wait already. To be made before the
+  /// model is asked for: between that and the claim it could come and go.
   std::optional<Claim> claim(uint64_t bytes);
   uint32_t claims() const;
 

@@ -187,13 +187,10 @@ Reply answer_for_model(const ServedModels& models, const ServerOptions& options,
   if (ModelLease lease = model->lease_for_request()) {
     return handler({.served = model, .model = std::move(lease), .http = request, .body = *body});
   }
+  auto claim = model->claim(request.body.size());
   if (models.loader() != nullptr) models.loader()->want(*model);
   const milliseconds wait = longest_wait(options, request);
-  if (wait.count() == 0 || will_be_late(*model, wait)) {
-    return to_response(not_ready(*model));
-  }
-  auto claim = model->claim(request.body.size());
-  if (!claim) return to_response(not_ready(*model));
+  if (!claim || wait.count() == 0 || will_be_late(*model, wait)) return to_response(not_ready(*model));
   return std::make_unique<WaitingReply>(model, *std::move(claim), request, *std::move(body), handler,
                                         request.received + wait);
 }
