@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/printable.h"
+#include "base/reading/read_watch.h"
 
 namespace hearth {
 namespace {
@@ -44,6 +45,7 @@ int64_t changed_ns(const struct stat& status) {
 
 Result<File> File::open(const std::filesystem::path& path) {
   // O_NONBLOCK: opening a pipe must not wait for a writer; it changes nothing for regular files.
+  const AsksFile asks(path, 0, 0);
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return open_failure(path, errno);
   File file(path, descriptor, 0);  // closes the descriptor on every return below
@@ -90,6 +92,7 @@ Result<void> File::read_at(uint64_t offset, std::span<std::byte> out) const {
   constexpr size_t kMaxBytesPerRead = size_t{1} << 30;  // Linux refuses little more than 2 GiB at once
   while (!out.empty()) {
     const size_t wanted = std::min(out.size(), kMaxBytesPerRead);
+    const AsksFile asks(path_, offset, wanted);
     const ssize_t got = ::pread(descriptor_, out.data(), wanted, static_cast<off_t>(offset));
     if (got < 0) {
       if (errno == EINTR) continue;

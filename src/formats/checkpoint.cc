@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "base/printable.h"
+#include "base/reading/read_watch.h"
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
 
@@ -108,7 +109,10 @@ Result<void> Checkpoint::add_unsupported(std::string name, std::string why) {
 
 Result<std::unique_ptr<Checkpoint>> open_checkpoint(const std::filesystem::path& path) {
   std::error_code error;
-  const auto status = std::filesystem::status(path, error);
+  const auto status = [&] {
+    const AsksFile asks(path, 0, 0);
+    return std::filesystem::status(path, error);
+  }();
   if (status.type() == std::filesystem::file_type::not_found) {
     return fail(ErrorCode::not_found, fmt::format("{}: no such file or directory", shown(path)),
                 std::string(kAccepted));

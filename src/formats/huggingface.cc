@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/printable.h"
+#include "base/reading/read_watch.h"
 #include "formats/safetensors.h"
 
 namespace hearth {
@@ -24,6 +25,7 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 std::string shown(const std::filesystem::path& path) { return printable(path.native(), 1024); }
 
 bool is_there(const std::filesystem::path& path) {
+  const AsksFile asks(path, 0, 0);
   std::error_code error;
   return std::filesystem::exists(path, error);
 }
