@@ -36,7 +36,7 @@ Result<std::vector<OperationChoice>> explain(Model& model, uint32_t tokens, uint
   const uint32_t most = std::max(tokens, sequences);
   const std::vector<uint32_t> blocks(model.cache_groups().size(), (most + kBlockTokens - 1) / kBlockTokens + 1);
   if (auto made = model.create_cache(blocks); !made) return pass_on(made);
-  auto program = model.compile({.tokens = most, .logit_rows = sequences, .sequences = sequences, .prepare = true});
+  auto program = model.compile({.tokens = most, .logit_rows = sequences, .sequences = sequences}, {.prepare = true});
   if (!program) return pass_on(program);
   auto* explained = dynamic_cast<ExplainedProgram*>(program->get());
   return explained == nullptr ? std::vector<OperationChoice>() : explained->choices();

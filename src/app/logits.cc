@@ -17,7 +17,7 @@ struct Options {
   std::vector<int32_t> ids;
   std::string ids_file;
   std::string out;
-  uint32_t max_layers = 0;
+  LayerCut cut;
 };
 
 /// The header of a version 1.0 .npy file: little-endian float32 [rows, cols], padded so that data begins at 64 n.
@@ -51,7 +51,7 @@ Result<void> run(const Options& options) {
   if (ids->empty()) return fail(ErrorCode::invalid_argument, "no token ids", "give --ids 1,2,3 or --ids-file F");
   constexpr uint32_t kChunk = 128;
   const auto tokens = static_cast<uint32_t>(ids->size());
-  auto opened = open_model(options.model, options.device, {.max_layers = options.max_layers},
+  auto opened = open_model(options.model, options.device, {.cut = options.cut},
                            {.context_tokens = tokens, .limits = {.tokens = kChunk, .logit_rows = kChunk}});
   if (!opened) return pass_on(opened);
   auto sequence = SingleSequence::create(*opened->model, tokens, kChunk);
@@ -80,7 +80,7 @@ void add_logits(CLI::App& app, Command& chosen) {
   command->add_option("--ids-file", options->ids_file, "a file of token ids, separated by spaces or lines");
   command->add_option("--out", options->out, "the .npy file to write")->required();
   add_device_options(*command, options->device);
-  command->add_option("--max-layers", options->max_layers, "load only the first layers (a smoke test)");
+  add_cut_options(*command, options->cut);
   command->footer("Example: hearth logits model.gguf --ids 1,2,3 --out logits.npy");
   command->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
 }

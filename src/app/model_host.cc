@@ -187,7 +187,8 @@ Result<void> ModelHost::load_with_room(Slot& slot, const std::stop_token& stop) 
     const bool is_alone = loaded_count() == 0;
     if (!begin_attempt(slot)) return fail(ErrorCode::cancelled, "loading was cancelled");
     Result<void> loaded = try_load(slot, is_alone, stop);
-    if (loaded || is_alone || loaded.error().code != ErrorCode::out_of_memory) return loaded;
+    const bool is_held = slot.loaded != nullptr;  // requests had it already
+    if (loaded || is_alone || is_held || loaded.error().code != ErrorCode::out_of_memory) return loaded;
     spdlog::info("{} needs memory that others have: {}", slot.hosted.served->name(), to_string(loaded.error()));
     if (!make_room(stop)) return loaded;
   }
@@ -203,10 +204,15 @@ bool ModelHost::begin_attempt(Slot& slot) {
 
 Result<void> ModelHost::try_load(Slot& slot, bool may_spill, const std::stop_token& stop) {
   auto model = slot.hosted.make(may_spill);
-  if (auto loaded = model->load(stop); !loaded) return loaded;
+  auto loaded = model->load(stop);
+  ServedModel& served = *slot.hosted.served;
+  if (!loaded) served.set_reloading("end");  // nobody gets it from now on
+  const bool is_held = !loaded && served.is_in_use();
+  if (!loaded && !is_held) return loaded;
   std::lock_guard lock(mutex_);
   slot.loaded = std::move(model);
-  return {};
+  slot.is_leaving = is_held;
+  return loaded;
 }
 
 /// Frees one model; false where there is none, or when `stop` was requested before.

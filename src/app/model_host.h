@@ -24,7 +24,8 @@ namespace hearth::app {
 class LoadableModel {
  public:
   virtual ~LoadableModel() = default;
-  /// Returns when the model is ready, and soon after `stop` was requested.
+  /// Returns when the model is ready, and soon after `stop` was requested. Requests may have the model before, and then
+  /// also after an error.
   virtual Result<void> load(const std::stop_token& stop) = 0;
 };
 

@@ -20,6 +20,7 @@ struct World {
   std::atomic<int> used = 0;
   std::atomic<int> loads = 0;
   std::atomic<bool> reads = true;                ///< else a load goes on until it is stopped
+  std::atomic<bool> answers_early = false;       ///< before its load has ended or failed
   std::map<std::string, std::atomic<int>> fail;  ///< so many loads of this model fail
   std::atomic<int> spilled = 0;
 };
@@ -36,6 +37,8 @@ class FakeModel final : public LoadableModel {
 
   Result<void> load(const std::stop_token& stop) override {
     ++world_.loads;
+    if (world_.answers_early) served_->set_answering({.engine = &engine_});
+    while (world_.answers_early && !world_.reads) std::this_thread::sleep_for(milliseconds(1));
     if (const auto at = world_.fail.find(served_->name()); at != world_.fail.end() && at->second-- > 0) {
       return fail(ErrorCode::io, "the disk is gone");
     }
@@ -104,6 +107,24 @@ class ModelHostTest : public testing::Test {
   std::vector<std::shared_ptr<ServedModel>> models_;
   ModelHost host_;
 };
+
+TEST_F(ModelHostTest, AModelThatFailsUnderItsRequestsStaysUntilTheyHaveEnded) {
+  world_.answers_early = true;
+  world_.reads = false;
+  world_.fail["a"] = 1;
+  host_.load(a());
+  wait_until([&] { return a().ready() != nullptr; });
+  ModelLease lease = a().lease_for_request();
+  const uint32_t context = lease->engine->context_length();
+  world_.reads = true;
+  wait_until([&] { return name_of(a()) == "failed"; });
+  EXPECT_EQ(a().lease_for_request(), nullptr);
+  EXPECT_EQ(lease->engine->context_length(), context) << "it is still there";
+  host_.load(a());
+  lease.reset();
+  wait_until([&] { return name_of(a()) == "ready"; });
+  EXPECT_EQ(world_.loads, 2);
+}
 
 TEST_F(ModelHostTest, TheOneUsedLeastRecentlyMakesRoom) {
   world_.units = 2;

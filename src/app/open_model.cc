@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "app/terminal_progress.h"
+#include "base/reading/watched_call.h"
 #include "device/open_device.h"
 
 namespace hearth::app {
@@ -29,6 +30,13 @@ uint32_t layers_on_gpus(std::span<const std::unique_ptr<Device>> devices, const 
 }
 
 }  // namespace
+
+void add_cut_options(CLI::App& command, LayerCut& cut) {
+  CLI::Option* const first =
+      command.add_option("--max-layers", cut.max_layers, "load only the first layers, to check a set-up in seconds");
+  command.add_flag("--shared-only", cut.shared_only, "load no layer, only what all share: the quickest check")
+      ->excludes(first);
+}
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
@@ -74,7 +82,7 @@ Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& 
                              PlaceOptions place, ProgressSink& progress) {
   OpenModel opened;
   DeviceOptions chosen = options;
-  place.max_layers = load.max_layers;
+  place.cut = load.cut;
   load.context_tokens = place.context_tokens;
   load.reading.stall_limit = std::chrono::seconds(options.load_timeout_s);
   auto device = open_device_for(checkpoint, chosen, place);
@@ -88,7 +96,8 @@ Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& 
 
 Result<OpenModel> open_model(const std::filesystem::path& path, const DeviceOptions& options, LoadOptions load,
                              PlaceOptions place) {
-  auto checkpoint = open_checkpoint(path);
+  auto checkpoint =
+      watched_call([path] { return open_checkpoint(path); }, std::chrono::seconds(options.load_timeout_s), {});
   if (!checkpoint) return pass_on(checkpoint);
   TerminalProgress progress;
   return open_model(**checkpoint, options, load, place, progress);

@@ -25,6 +25,9 @@ struct DeviceOptions {
   uint32_t load_timeout_s = 60;  ///< ReadOptions::stall_limit
 };
 
+/// Adds --max-layers and --shared-only.
+void add_cut_options(CLI::App& command, LayerCut& cut);
+
 /// Adds --device, --gpu-layers, --threads, --batch-invariant and --load-timeout.
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
@@ -42,7 +45,7 @@ struct OpenModel {
   std::unique_ptr<Model> model;
 };
 
-/// Opens the devices that hold the checkpoint's model and what `place` says (its max_layers are `load`'s), and loads
+/// Opens the devices that hold the checkpoint's model and what `place` says (its cut is `load`'s), and loads
 /// the model; the checkpoint is not needed afterwards.
 Result<OpenModel> open_model(const Checkpoint& checkpoint, const DeviceOptions& options, LoadOptions load,
                              PlaceOptions place, ProgressSink& progress);

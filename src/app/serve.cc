@@ -34,7 +34,7 @@ struct Options {
   uint32_t keep_alive_s = 0;
   uint32_t max_loaded = 0;
   std::vector<std::string> names;
-  uint32_t max_layers = 0;
+  LayerCut cut;
 };
 
 void drain(Server& server, ServingSignals& signals, std::chrono::seconds timeout) {
@@ -107,16 +107,15 @@ class Hosting {
     engine.leave_bytes = largest_other(path);
     return {.path = path,
             .chat_template = options_.chat_template,
-            .load = {.max_layers = options_.max_layers,
+            .load = {.cut = options_.cut,
                      .reading = {.stall_limit = std::chrono::seconds(options_.device.load_timeout_s),
                                  .keep_cached = serves_several()}},
             .engine = engine,
             .open_device =
-                [device, engine, max_layers = options_.max_layers](const Checkpoint& checkpoint) mutable {
-                  return open_device_for(checkpoint, device,
-                                         {.max_layers = max_layers,
-                                          .context_tokens = engine.context_length,
-                                          .limits = program_limits(engine)});
+                [device, engine, cut = options_.cut](const Checkpoint& checkpoint) mutable {
+                  return open_device_for(
+                      checkpoint, device,
+                      {.cut = cut, .context_tokens = engine.context_length, .limits = program_limits(engine)});
                 },
             .on_failure = [this, served](const Error& error) { host_.lost(*served, error); }};
   }
@@ -252,7 +251,7 @@ void add_serve(CLI::App& app, Command& chosen) {
   add_server_options(*command, *options);
   add_engine_options(*command, *options);
   add_device_options(*command, options->device);
-  command->add_option("--max-layers", options->max_layers, "load only the first layers (a smoke test)");
+  add_cut_options(*command, options->cut);
   command->footer("Example: hearth serve model.gguf --port 8080 --max-sequences 16");
   command->callback([options, &chosen] {
     if (options->models.empty() && options->model_dir.empty()) throw CLI::RequiredError("model or --model-dir");

@@ -6,6 +6,7 @@
 #include <future>
 
 #include "app/terminal_progress.h"
+#include "base/reading/watched_call.h"
 #include "base/sleep.h"
 
 namespace hearth::app {
@@ -45,68 +46,100 @@ std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, s
 }
 
 Result<void> ServingModel::load(const std::stop_token& stop) {
-  auto checkpoint = open_checkpoint(options_.path);
+  auto checkpoint = open(stop);
   if (!checkpoint) return pass_on(checkpoint);
-  std::stop_source text_stop;
-  const std::stop_callback stops_both(stop, [&] { text_stop.request_stop(); });
-  auto text = std::async(std::launch::async, [&, ends = text_stop.get_token()] {
-    return load_text(**checkpoint, options_.chat_template, ends);
+  // What one part of it fails at stops the others.
+  std::stop_source stopper;
+  const std::stop_callback stops_all(stop, [&] { stopper.request_stop(); });
+  auto text = std::async(std::launch::async, [this, checkpoint = *checkpoint, ends = stopper.get_token()] {
+    return watched_call([=, chat = options_.chat_template] { return load_text(*checkpoint, chat, ends); },
+                        options_.load.reading.stall_limit, ends);
   });
-  if (auto opened = open_weights(**checkpoint, stop); !opened) {
-    text_stop.request_stop();  // what it is for will not be there
-    return opened;
+  if (auto declared = declare_weights(**checkpoint, stop); !declared) {
+    stopper.request_stop();
+    return declared;
   }
-  served_.report({.stage = "tokenizer"});
-  auto loaded_text = text.get();
-  if (!loaded_text) return pass_on(loaded_text);
-  text_ = std::move(*loaded_text);
-  if (text_.chat_template_error) {
-    spdlog::warn("chat is refused, completions are not: {}", to_string(*text_.chat_template_error));
-  }
-  return start_engine();
+  std::atomic<bool> is_answering = false;
+  auto rows = std::async(std::launch::async, [&, ends = stopper.get_token()] {
+    BothSinks sinks(served_);
+    auto read = weights_.model->read(**checkpoint, sinks, ends);
+    if (read && !is_answering) served_.report({.stage = "warm up"});
+    return read;
+  });
+  auto started = start(text, stopper.get_token());
+  is_answering = started.has_value();
+  if (!started) stopper.request_stop();
+  const auto read = rows.get();
+  // An engine that was not started for want of rows is not what failed.
+  if (!started && (read || read.error().code == ErrorCode::cancelled)) return started;
+  if (!read) return read;
+  log_ready();
+  are_rows_there_ = true;
+  set_ready();
+  return {};
 }
 
-Result<void> ServingModel::open_weights(const Checkpoint& checkpoint, const std::stop_token& stop) {
+/// A thread that a file does not answer is left behind with what it uses.
+Result<std::shared_ptr<const Checkpoint>> ServingModel::open(const std::stop_token& stop) const {
+  const auto work = [path = options_.path]() -> Result<std::shared_ptr<const Checkpoint>> {
+    return open_checkpoint(path);
+  };
+  return watched_call(work, options_.load.reading.stall_limit, stop);
+}
+
+Result<void> ServingModel::declare_weights(const Checkpoint& checkpoint, const std::stop_token& stop) {
   served_.report({.stage = "plan"});
   auto device = options_.open_device(checkpoint);
   if (!device) return pass_on(device);
   weights_.device = std::move(*device);
-  BothSinks sinks(served_);
-  auto model = Model::load(checkpoint, *weights_.device, options_.load, sinks, stop);
+  auto model = Model::declare(checkpoint, *weights_.device, options_.load, served_, stop);
   if (!model) return pass_on(model);
   weights_.model = std::move(*model);
   vocabulary_ = weights_.model->config().vocabulary;
   return {};
 }
 
-Result<void> ServingModel::start_engine() {
-  served_.report({.stage = "warm up"});
+Result<void> ServingModel::start(std::future<Result<ModelText>>& text, const std::stop_token& stop) {
+  auto loaded_text = text.get();
+  if (!loaded_text) return pass_on(loaded_text);
+  text_ = std::move(*loaded_text);
+  if (text_.chat_template_error) {
+    spdlog::warn("chat is refused, completions are not: {}", to_string(*text_.chat_template_error));
+  }
   const auto rebuild_program = [this](const std::vector<uint32_t>& blocks, const ProgramLimits& limits,
-                                      const std::stop_token& stop) { return rebuild(blocks, limits, stop); };
-  const DeviceInfo& device = weights_.device->info();
-  auto engine = Engine::start(*weights_.model, text_.tokenizer.get(), options_.engine, rebuild_program);
+                                      const std::stop_token& ends) { return rebuild(blocks, limits, ends); };
+  auto engine = Engine::start(*weights_.model, text_.tokenizer.get(), options_.engine, rebuild_program, {},
+                              {.prepare = true, .weights_arrive = true, .stop = stop});
   if (!engine) return pass_on(engine);
   engine_ = std::move(*engine);
+  served_.set_answering(ready_model());
+  return {};
+}
+
+void ServingModel::log_ready() const {
+  const DeviceInfo& device = weights_.device->info();
   const EngineOptions& planned = engine_->options();
   spdlog::info("{} is ready on {} ({}): context {}, {} sequences at once, {}", served_.name(), device.name,
                device.description, engine_->context_length(), planned.max_sequences,
                describe_cache(options_.engine.cache_bytes, planned, weights_.model->cache_groups()));
-  set_ready();
-  return {};
 }
 
-void ServingModel::set_ready() {
-  served_.set_ready({.engine = engine_.get(),
-                     .tokenizer = text_.tokenizer.get(),
-                     .chat_template = text_.chat_template.get(),
-                     .chat_template_error = text_.chat_template_error ? &*text_.chat_template_error : nullptr,
-                     .vocabulary_size = vocabulary_,
-                     .default_sampling = text_.default_sampling});
+ReadyModel ServingModel::ready_model() const {
+  return {.engine = engine_.get(),
+          .tokenizer = text_.tokenizer.get(),
+          .chat_template = text_.chat_template.get(),
+          .chat_template_error = text_.chat_template_error ? &*text_.chat_template_error : nullptr,
+          .vocabulary_size = vocabulary_,
+          .default_sampling = text_.default_sampling};
 }
+
+void ServingModel::set_ready() { served_.set_ready(ready_model()); }
 
 Result<std::unique_ptr<Program>> ServingModel::rebuild(const std::vector<uint32_t>& blocks_per_group,
                                                        const ProgramLimits& limits, const std::stop_token& stop) {
   Error error = {ErrorCode::device_lost, "the device was lost", "start again"};
+  // Who reads the rows finds that out, too, and the load fails.
+  if (!are_rows_there_) return std::unexpected(std::move(error));
   for (const std::chrono::milliseconds delay : options_.rebuild_delays) {
     spdlog::warn("the device was lost; opening it again in {} ms", delay.count());
     served_.set_reloading("device lost");
@@ -130,11 +163,13 @@ Result<std::unique_ptr<Program>> ServingModel::try_rebuild(const std::vector<uin
   // What is left of the lost device goes first: the new one needs the memory.
   weights_.model.reset();
   weights_.device.reset();
-  auto checkpoint = open_checkpoint(options_.path);
+  auto checkpoint = open(stop);
   if (!checkpoint) return pass_on(checkpoint);
-  if (auto opened = open_weights(**checkpoint, stop); !opened) return pass_on(opened);
+  if (auto declared = declare_weights(**checkpoint, stop); !declared) return pass_on(declared);
+  BothSinks sinks(served_);
+  if (auto read = weights_.model->read(**checkpoint, sinks, stop); !read) return pass_on(read);
   if (auto made = weights_.model->create_cache(blocks_per_group); !made) return pass_on(made);
-  return weights_.model->compile(limits);
+  return weights_.model->compile(limits, {.prepare = true, .stop = stop});
 }
 
 }  // namespace hearth::app

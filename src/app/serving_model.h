@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <span>
 #include <stop_token>
@@ -40,16 +42,20 @@ class ServingModel final : public LoadableModel {
 
   ServingModel(Options options, ServedModel& served) : options_(std::move(options)), served_(served) {}
 
-  /// Weights and text are loaded side by side.
+  /// Rows and text are read side by side. As soon as the text is there requests are taken, whose steps wait for the
+  /// rows that they need.
   Result<void> load(const std::stop_token& stop) override;
 
  private:
-  Result<void> open_weights(const Checkpoint& checkpoint, const std::stop_token& stop);
-  Result<void> start_engine();
+  Result<std::shared_ptr<const Checkpoint>> open(const std::stop_token& stop) const;
+  Result<void> declare_weights(const Checkpoint& checkpoint, const std::stop_token& stop);
+  Result<void> start(std::future<Result<ModelText>>& text, const std::stop_token& stop);
   Result<std::unique_ptr<Program>> rebuild(const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits,
                                            const std::stop_token& stop);
   Result<std::unique_ptr<Program>> try_rebuild(const std::vector<uint32_t>& blocks_per_group,
                                                const ProgramLimits& limits, const std::stop_token& stop);
+  ReadyModel ready_model() const;
+  void log_ready() const;
   void set_ready();
 
   const Options options_;
@@ -58,6 +64,7 @@ class ServingModel final : public LoadableModel {
   OpenModel weights_;
   ModelText text_;
   uint32_t vocabulary_ = 0;
+  std::atomic<bool> are_rows_there_ = false;
   std::unique_ptr<Engine> engine_;
 };
 

@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -50,7 +52,15 @@ struct ProgramLimits {
   uint32_t tokens = 0;
   uint32_t logit_rows = 0;
   uint32_t sequences = 0;
+};
+
+/// How a program is made.
+struct CompileOptions {
   bool prepare = false;  ///< make all that its steps need when it is compiled, rather than when a step first needs it
+  /// Rows of matrices are still being written, by other threads: a step waits for each matrix until all its rows are
+  /// there. Else it is the caller who sees to that.
+  bool weights_arrive = false;
+  std::stop_token stop;  ///< ends it with ErrorCode::cancelled
 };
 
 struct DeviceInfo {
@@ -127,12 +137,18 @@ class Program {
   /// Of its device, for the metrics; empty where there is no pool. Thread-safe.
   virtual std::vector<BufferPoolStatistics> buffer_pools() const { return {}; }
 
+  /// Measures how its operations run best on this device, and lets later steps run like that, where that is not known.
+  /// Not while a step is in flight. Returns soon after `is_interrupted` answers true, and then goes on where it was
+  /// when it is called again. Whether something is left to do. Errors: device_lost; others are logged and end it.
+  virtual Result<bool> tune(const std::function<bool()>& /*is_interrupted*/) { return false; }
+
   /// What its devices have allocated, all programs and models together. Thread-safe.
   virtual std::vector<DeviceMemoryUse> memory_use() const { return {}; }
 };
 
-/// Where weights and the KV cache live and programs run. Weights are declared and written first (from any threads),
-/// then the cache is made, then programs are compiled. A device outlives its programs.
+/// Where weights and the KV cache live and programs run. Weights are declared first, then written (from any threads),
+/// then the cache is made, then programs are compiled; with CompileOptions::weights_arrive while weights are written. A
+/// device outlives its programs.
 class Device {
  public:
   virtual ~Device() = default;
@@ -157,6 +173,9 @@ class Device {
   virtual Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
                                   std::span<const std::byte> rows_bytes) = 0;
 
+  /// No more rows will come: steps that wait for some fail with `why`, and later ones that would. Thread-safe.
+  virtual void give_up_weights(const Error& why) = 0;
+
   /// `layer` is the decoder layer that uses it.
   virtual Result<VectorId> upload_vector(const std::string& name, std::span<const float> values,
                                          uint32_t layer = 0) = 0;
@@ -169,7 +188,11 @@ class Device {
   virtual uint64_t cache_block_bytes(const CacheLayerSpec& layer) const = 0;
   virtual Result<void> create_cache(const CacheSpec& spec) = 0;
 
-  virtual Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) = 0;
+  virtual Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits,
+                                                   const CompileOptions& options) = 0;
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) {
+    return compile(recording, limits, {});
+  }
 
   /// Bytes that such a program's activations would take, and what else grows with its limits, were `matrices` all that
   /// is declared. Errors: as declare_matrix and compile.

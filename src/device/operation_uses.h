@@ -45,6 +45,16 @@ inline std::optional<Product> product_of(const Operation& operation) {
   return product;
 }
 
+/// The matrices of weights that an operation reads.
+inline std::vector<MatrixId> matrices_of(const Operation& operation) {
+  std::vector<MatrixId> matrices;
+  visit_uses(operation,
+             Overloaded{[&](OneOf<Multiplies, MultipliesChosen> auto use) { matrices.push_back(use.matrix); },
+                        [&](LooksUp use) { matrices.push_back(use.table); },
+                        [](OneOf<Reads, Writes, Updates, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
+  return matrices;
+}
+
 /// Whether an operation's rows are those of tokens or of logits. SelectRows belongs to those that it writes.
 inline Rows rows_of(const Recording& recording, const Operation& operation) {
   const TouchedTensors touched = touched_tensors(operation);

@@ -58,6 +58,7 @@ struct StepOutput {
   std::span<const TokenLogit> candidates;
   /// For each of Recording::outputs its rows [rows, width].
   std::span<const std::span<const float>> activations;
+  bool waited_for_weights = false;  ///< so that its time says nothing of other steps
 };
 
 }  // namespace hearth

@@ -30,7 +30,8 @@ std::vector<int32_t> end_tokens_of(const Model& model, const Tokenizer* tokenize
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
-                                              RebuildProgram rebuild, DraftTokens draft) {
+                                              RebuildProgram rebuild, DraftTokens draft,
+                                              const CompileOptions& compiling) {
   EngineParts parts;
   parts.rebuild = std::move(rebuild);
   parts.draft = std::move(draft);
@@ -57,7 +58,7 @@ Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tok
   parts.plan = std::move(*plan);
 
   if (Result<void> created = model.create_cache(parts.plan.blocks_per_group); !created) return pass_on(created);
-  Result<std::unique_ptr<Program>> program = model.compile(limits);
+  Result<std::unique_ptr<Program>> program = model.compile(limits, compiling);
   if (!program) return pass_on(program);
   parts.program = std::move(*program);
   return std::make_unique<EngineLoop>(std::move(parts));

@@ -57,9 +57,11 @@ class Engine {
   ///
   /// When the device is lost, the engine goes on with what `rebuild` gives; requests on their way are computed again
   /// from their tokens, but fail if that happens to them a second time, and those that come meanwhile wait. If it gives
-  /// an error, or there is no `rebuild`, all fail. Without `draft` nothing is guessed.
+  /// an error, or there is no `rebuild`, all fail. Without `draft` nothing is guessed. `compiling` is how the first
+  /// program is made. Errors: out_of_memory, cancelled, the device's.
   static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
-                                               RebuildProgram rebuild = {}, DraftTokens draft = {});
+                                               RebuildProgram rebuild = {}, DraftTokens draft = {},
+                                               const CompileOptions& compiling = {.prepare = true});
 
   /// Finishes nothing: running requests end as cancelled.
   virtual ~Engine() = default;

@@ -33,8 +33,7 @@ std::span<const T> take_first(std::span<const T>& left, size_t count) {
 ProgramLimits program_limits(const EngineOptions& options) {
   return {.tokens = options.max_batched_tokens,
           .logit_rows = options.max_sequences + kMoreLogitRows,
-          .sequences = options.max_sequences,
-          .prepare = true};
+          .sequences = options.max_sequences};
 }
 
 EngineLoop::EngineLoop(EngineParts parts)
@@ -111,7 +110,7 @@ void EngineLoop::take_results() {
 
   // A step that was submitted ahead began when the one before it ended.
   const TimePoint begin = std::max(step.submitted_at, std::exchange(now_, Clock::now()));
-  if (output) {
+  if (output && !output->waited_for_weights) {
     const double seconds = std::chrono::duration<double>(now_ - begin).count();
     step_cost_.note(load_of(step.sequences), seconds);
     scheduler_.settle(step.sequences, seconds, step_cost_);

@@ -144,7 +144,7 @@ class BatchInvariance : public GpuTest {
   Served serve(uint32_t tokens_of_step) const {
     return {model_,
             open_device("vulkan", 1, true).value(),
-            {.max_layers = 2},
+            {.cut = {.max_layers = 2}},
             {.context_length = 256, .max_sequences = 8, .max_batched_tokens = tokens_of_step}};
   }
 

@@ -7,7 +7,8 @@
 
 namespace hearth {
 
-Result<SingleSequence> SingleSequence::create(Model& model, uint32_t capacity, uint32_t chunk) {
+Result<SingleSequence> SingleSequence::create(Model& model, uint32_t capacity, uint32_t chunk,
+                                              const CompileOptions& compiling) {
   SingleSequence sequence;
   sequence.vocabulary_ = model.config().vocabulary;
   sequence.capacity_ = capacity;
@@ -20,7 +21,7 @@ Result<SingleSequence> SingleSequence::create(Model& model, uint32_t capacity, u
     blocks_per_group.push_back(group.keeps_states ? 1 : static_cast<uint32_t>(sequence.blocks_.size()));
   }
   if (auto made = model.create_cache(blocks_per_group); !made) return pass_on(made);
-  auto program = model.compile({.tokens = sequence.chunk_, .logit_rows = sequence.chunk_, .sequences = 1});
+  auto program = model.compile({.tokens = sequence.chunk_, .logit_rows = sequence.chunk_, .sequences = 1}, compiling);
   if (!program) return pass_on(program);
   sequence.program_ = std::move(*program);
   return sequence;

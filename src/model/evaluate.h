@@ -16,7 +16,8 @@ namespace hearth {
 class SingleSequence {
  public:
   /// Room for `capacity` tokens, run in steps of at most `chunk`. Errors: out_of_memory, unsupported.
-  static Result<SingleSequence> create(Model& model, uint32_t capacity, uint32_t chunk);
+  static Result<SingleSequence> create(Model& model, uint32_t capacity, uint32_t chunk,
+                                       const CompileOptions& compiling = {});
 
   /// Appends tokens; calls on_logits(index of the token within `tokens`, its logits [vocabulary]) for each in order.
   /// Errors: invalid_argument (an id outside the vocabulary, or no room), and what the device says.

@@ -67,8 +67,8 @@ class ForwardRecorder {
 
   /// The norm of a layer's first part, and the one behind its last.
   const NormWeights& first_norm(uint32_t i) const {
-    const bool has_mixer = !std::holds_alternative<NoMixer>(c_.layers[i].mixer);
-    return has_mixer ? w_.layers[i].mixer_norm : w_.layers[i].feed_forward_norm;
+    if (!std::holds_alternative<NoMixer>(c_.layers[i].mixer)) return w_.layers[i].mixer_norm;
+    return has_feed_forward(i) ? w_.layers[i].feed_forward_norm : next_norm(i);
   }
   const NormWeights& next_norm(uint32_t i) const {
     return i + 1 == w_.layers.size() ? w_.output_norm : first_norm(i + 1);

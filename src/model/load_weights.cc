@@ -89,8 +89,9 @@ Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescr
   return WeightList{.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()};
 }
 
-Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                const ReadOptions& options, ProgressSink& progress, const std::stop_token& stop) {
+Result<DeclaredWeights> declare_weights(const Checkpoint& checkpoint, const DecoderDescription& description,
+                                        Device& device, const ReadOptions& options, ProgressSink& progress,
+                                        const std::stop_token& stop) {
   progress.report({.stage = "plan"});
   auto queue = open_read_queue(checkpoint, options);
   if (!queue) return pass_on(queue);
@@ -99,10 +100,9 @@ Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescr
   WeightPlan plan(checkpoint, description.config.norm_offset, device, *vectors);
   DecoderWeights weights = plan_decoder(plan, description);
   if (plan.error()) return std::unexpected(*plan.error());
-  const auto layers = static_cast<int>(description.config.layers.size());
-  auto read = read_weights(checkpoint, **queue, plan.sources(), device, layers, progress, stop);
-  if (!read) return pass_on(read);
-  return WeightList{.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()};
+  return DeclaredWeights{.list = {.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()},
+                         .sources = plan.sources(),
+                         .queue = std::move(*queue)};
 }
 
 }  // namespace hearth

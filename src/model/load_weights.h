@@ -1,6 +1,6 @@
 #pragma once
 
-#include <chrono>
+#include <memory>
 #include <set>
 #include <stop_token>
 #include <string>
@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "model/decoder_weights.h"
 #include "model/families/family.h"
+#include "model/weight_plan.h"
 #include "model/weight_reader.h"
 
 namespace hearth {
@@ -22,14 +23,21 @@ struct WeightList {
   std::vector<MatrixSpec> matrices;          ///< as declared, by MatrixId on a device that holds nothing else
   std::set<std::string, std::less<>> names;  ///< of all tensors that are read
 };
-/// What load_weights would take. Errors: not_found, corrupt (shape).
+/// What declare_weights would take. Errors: not_found, corrupt (shape).
 Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescription& description);
 
-/// Finds every tensor that the description names, checks its shape, reserves it on the device, then reads all of them
-/// (weight_reader.h). Reports stage "plan", then "read" with bytes and layer. Errors name the tensor or the place in a
-/// file: not_found, unsupported, corrupt (shape, non-finite scale, changed file), io, out_of_memory, cancelled,
-/// timed_out (ReadOptions).
-Result<WeightList> load_weights(const Checkpoint& checkpoint, const DecoderDescription& description, Device& device,
-                                const ReadOptions& options, ProgressSink& progress, const std::stop_token& stop);
+/// Weights that a device has room for, and where their rows come from: what read_weights (weight_reader.h) needs.
+struct DeclaredWeights {
+  WeightList list;
+  std::vector<WeightPlan::Source> sources;
+  std::unique_ptr<ReadQueue> queue;
+};
+
+/// Finds every tensor that the description names, checks its shape, reserves it on the device, and reads vectors and
+/// scalars. Reports stage "plan". Errors name the tensor or the place in a file: not_found, unsupported, corrupt
+/// (shape), io, out_of_memory, cancelled, timed_out (ReadOptions).
+Result<DeclaredWeights> declare_weights(const Checkpoint& checkpoint, const DecoderDescription& description,
+                                        Device& device, const ReadOptions& options, ProgressSink& progress,
+                                        const std::stop_token& stop);
 
 }  // namespace hearth

@@ -37,30 +37,59 @@ uint64_t bytes_read(const Device& device, const Recording& recording) {
 
 }  // namespace
 
+struct Model::Unread {
+  std::vector<WeightPlan::Source> sources;
+  std::unique_ptr<ReadQueue> queue;
+};
+
+Model::Model() = default;
+Model::~Model() = default;
+
 Result<std::unique_ptr<Model>> Model::load(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
                                            ProgressSink& progress, const std::stop_token& stop) {
+  auto model = declare(checkpoint, device, options, progress, stop);
+  if (!model) return model;
+  if (auto read = (*model)->read(checkpoint, progress, stop); !read) return pass_on(read);
+  return model;
+}
+
+Result<void> Model::read(const Checkpoint& checkpoint, ProgressSink& progress, const std::stop_token& stop) {
+  const std::unique_ptr<Unread> unread = std::move(unread_);
+  const auto layers = static_cast<int>(config_.layers.size());
+  auto read = read_weights(checkpoint, *unread->queue, unread->sources, *device_, layers, progress, stop);
+  if (!read) device_->give_up_weights(read.error());
+  return read;
+}
+
+Result<std::unique_ptr<Model>> Model::declare(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
+                                              ProgressSink& progress, const std::stop_token& stop) {
   auto description = describe_decoder(checkpoint);
   if (!description) return pass_on(description);
   if (auto checked = check_unread_tensors(checkpoint, *description); !checked) return pass_on(checked);
   if (!description->unknown_keys.empty()) {
     spdlog::info("config.json has keys that hearth does not know: {}", fmt::join(description->unknown_keys, ", "));
   }
-  if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
-    description->config.layers.resize(options.max_layers);
+  if (options.cut.cuts(description->config)) {
+    const size_t all = description->config.layers.size();
+    options.cut.apply(description->config);
+    spdlog::warn("only {} of {} layers are loaded, to check the set-up: answers are nonsense",
+                 options.cut.shared_only ? 0 : description->config.layers.size(), all);
   }
   choose_ropes(description->config, options.context_tokens);
-  auto weights = load_weights(checkpoint, *description, device, options.reading, progress, stop);
-  if (!weights) return pass_on(weights);
+  auto declared = declare_weights(checkpoint, *description, device, options.reading, progress, stop);
+  if (!declared) return pass_on(declared);
 
   std::unique_ptr<Model> model(new Model());
   model->config_ = std::move(description->config);
   model->device_ = &device;
-  model->recording_ = record_forward(model->config_, weights->weights);
-  model->matrices_ = std::move(weights->matrices);
+  model->recording_ = record_forward(model->config_, declared->list.weights);
+  model->matrices_ = std::move(declared->list.matrices);
   model->cache_ = cache_layers_of(model->config_);
   for (const CacheLayerSpec& layer : model->cache_.layers) {
     model->cache_.groups[layer.group].bytes_per_block += device.cache_block_bytes(layer);
   }
+  model->unread_ =
+      std::make_unique<Unread>(Unread{.sources = std::move(declared->sources), .queue = std::move(declared->queue)});
   model->bytes_read_per_step_ = bytes_read(device, model->recording_);
   return model;
 }
@@ -84,8 +113,8 @@ std::vector<CacheMemory> Model::cache_memories() const {
   return all;
 }
 
-Result<std::unique_ptr<Program>> Model::compile(const ProgramLimits& limits) const {
-  return device_->compile(recording_, limits);
+Result<std::unique_ptr<Program>> Model::compile(const ProgramLimits& limits, const CompileOptions& options) const {
+  return device_->compile(recording_, limits, options);
 }
 
 Result<uint64_t> Model::program_bytes(const ProgramLimits& limits) const {

@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "model/cache_layers.h"
 #include "model/decoder_config.h"
+#include "model/layer_cut.h"
 #include "model/weight_reader.h"
 
 namespace hearth {
@@ -25,7 +26,7 @@ struct CacheMemory {
 
 struct LoadOptions {
   uint32_t context_tokens = 0;  ///< the longest sequence that there will be; 0 is what the model was made for
-  uint32_t max_layers = 0;      ///< load only the first layers, for smoke tests; 0 loads all
+  LayerCut cut = {};            ///< loads less than all
   ReadOptions reading = {.stall_limit = std::chrono::seconds(60)};
 };
 
@@ -33,10 +34,22 @@ struct LoadOptions {
 /// device must outlive it. Immutable after load, but for create_cache, which is called once before compile.
 class Model {
  public:
-  /// Reads the configuration, then every tensor. Reports the stages "plan" and "read" to `progress`.
-  /// Errors: unsupported (family, format), corrupt, io, out_of_memory, cancelled, timed_out (LoadOptions).
+  ~Model();
+
+  /// declare, then read.
   static Result<std::unique_ptr<Model>> load(const Checkpoint& checkpoint, Device& device, const LoadOptions& options,
                                              ProgressSink& progress, const std::stop_token& stop);
+
+  /// A model whose matrices lie on the device without their rows, which can be compiled while these are read. Reports
+  /// the stage "plan". Errors: unsupported (family, format), corrupt, io, out_of_memory, cancelled, timed_out.
+  static Result<std::unique_ptr<Model>> declare(const Checkpoint& checkpoint, Device& device,
+                                                const LoadOptions& options, ProgressSink& progress,
+                                                const std::stop_token& stop);
+
+  /// Reads the rows of all matrices, once, from the checkpoint that it was declared from; steps that were compiled with
+  /// weights_arrive may run meanwhile on other threads, and end with its error. Reports the stage "read". Errors:
+  /// corrupt, io, cancelled, timed_out (LoadOptions), and the device's.
+  Result<void> read(const Checkpoint& checkpoint, ProgressSink& progress, const std::stop_token& stop);
 
   const DecoderConfig& config() const { return config_; }
   Device& device() const { return *device_; }
@@ -49,7 +62,7 @@ class Model {
   /// The device's memories, as they are now.
   std::vector<CacheMemory> cache_memories() const;
 
-  Result<std::unique_ptr<Program>> compile(const ProgramLimits& limits) const;
+  Result<std::unique_ptr<Program>> compile(const ProgramLimits& limits, const CompileOptions& options = {}) const;
   /// Bytes of activations that compile would take.
   Result<uint64_t> program_bytes(const ProgramLimits& limits) const;
 
@@ -57,7 +70,9 @@ class Model {
   uint64_t bytes_read_per_step() const { return bytes_read_per_step_; }
 
  private:
-  Model() = default;
+  struct Unread;
+
+  Model();
 
   DecoderConfig config_;
   Device* device_ = nullptr;
@@ -65,6 +80,7 @@ class Model {
   std::vector<MatrixSpec> matrices_;  ///< as declared
   CacheLayers cache_;
   uint64_t bytes_read_per_step_ = 0;
+  std::unique_ptr<Unread> unread_;  ///< where rows come from, until they are read
 };
 
 }  // namespace hearth

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "device/open_device.h"
 #include "model/evaluate.h"
 #include "model/families/family.h"
 #include "model/rope.h"
@@ -78,7 +81,7 @@ TEST(Model, NonsenseInTheConfigurationIsAnErrorAndNotACrash) {
 
 TEST(Model, OnlyTheFirstLayersAreLoadedWhenAsked) {
   EditedCheckpoint checkpoint("llama", leave_as_it_is);
-  const auto model = checkpoint.load({.max_layers = 2});
+  const auto model = checkpoint.load({.cut = {.max_layers = 2}});
   ASSERT_TRUE(model);
   EXPECT_EQ((*model)->config().layers.size(), 2U);
   auto sequence = SingleSequence::create(**model, 16, 16);
@@ -89,6 +92,27 @@ TEST(Model, OnlyTheFirstLayersAreLoadedWhenAsked) {
     for (const float logit : logits) ASSERT_TRUE(std::isfinite(logit));
   }));
   EXPECT_EQ(rows, ids.size());
+}
+
+TEST(Model, OnlyWhatLayersShareIsLoadedWhenAsked) {
+  for (const auto& folder : std::filesystem::directory_iterator(goldens())) {
+    if (!std::filesystem::exists(folder.path() / "config.json")) continue;
+    const auto checkpoint = open_checkpoint(folder.path());
+    ASSERT_TRUE(checkpoint) << to_string(checkpoint.error());
+    const auto device = open_device("cpu", 2).value();
+    LatestProgress progress;
+    const auto model = Model::load(**checkpoint, *device, {.cut = {.shared_only = true}}, progress, {});
+    if (!model && model.error().code == ErrorCode::unsupported) continue;  // no decoder
+    ASSERT_TRUE(model) << folder.path() << ": " << to_string(model.error());
+    auto sequence = SingleSequence::create(**model, 16, 16);
+    ASSERT_TRUE(sequence) << folder.path() << ": " << to_string(sequence.error());
+    size_t finite = 0;
+    const std::vector<int32_t> ids = {1, 2, 3};
+    ASSERT_TRUE(sequence->append(ids, [&](size_t, std::span<const float> logits) {
+      finite += static_cast<size_t>(std::ranges::count_if(logits, [](float logit) { return std::isfinite(logit); }));
+    }));
+    EXPECT_EQ(finite, ids.size() * (*model)->config().vocabulary) << folder.path();
+  }
 }
 
 TEST(Model, ProgressEndsWithAllBytesAndLayers) {

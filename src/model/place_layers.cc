@@ -60,9 +60,7 @@ Result<LayerPlan> plan_layers_of(const Checkpoint& checkpoint, std::span<const s
                                  const PlaceOptions& options) {
   auto description = describe_decoder(checkpoint);
   if (!description) return pass_on(description);
-  if (options.max_layers > 0 && options.max_layers < description->config.layers.size()) {
-    description->config.layers.resize(options.max_layers);
-  }
+  options.cut.apply(description->config);
   auto list = list_weights(checkpoint, *description);
   if (!list) return pass_on(list);
   std::vector<PlannedDevice> planned;

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "device/device.h"
 #include "formats/checkpoint.h"
+#include "model/layer_cut.h"
 #include "model/layer_plan.h"
 
 namespace hearth {
@@ -15,7 +16,7 @@ namespace hearth {
 /// What must have room beside the weights.
 struct PlaceOptions {
   std::optional<uint32_t> gpu_layers;  ///< nothing lets the memory decide
-  uint32_t max_layers = 0;             ///< as LoadOptions
+  LayerCut cut = {};                   ///< as LoadOptions
   uint32_t context_tokens = 0;         ///< of a sequence; 0 is the model's own, 4096 at most
   uint32_t sequences = 1;              ///< that have room at once
   ProgramLimits limits = {.tokens = 512, .logit_rows = 64, .sequences = 64};

@@ -23,7 +23,7 @@ class PlaceLayersTest : public testing::Test {
 
 TEST_F(PlaceLayersTest, SharesTheLayersOfACheckpoint) {
   EXPECT_THAT(plan_layers_of(*checkpoint_, devices("cpu"), {}).value(), ElementsAre(4));
-  EXPECT_THAT(plan_layers_of(*checkpoint_, devices("cpu"), {.max_layers = 3}).value(), ElementsAre(3));
+  EXPECT_THAT(plan_layers_of(*checkpoint_, devices("cpu"), {.cut = {.max_layers = 3}}).value(), ElementsAre(3));
   const LayerPlan shared = plan_layers_of(*checkpoint_, devices("cpu+reference"), {}).value();
   EXPECT_EQ(std::accumulate(shared.begin(), shared.end(), 0U), 4U);
   EXPECT_GT(shared[0], 0U);

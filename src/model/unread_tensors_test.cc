@@ -33,7 +33,7 @@ TEST(UnreadTensors, WhatDoesNotMatterIsPassedOver) {
   checkpoint.add_tensor("model.connector.modality_projection.proj.weight", {3, 3});
   checkpoint.add_tensor("image_newline", {64});
   EXPECT_TRUE(checkpoint.load());
-  EXPECT_TRUE(checkpoint.load({.max_layers = 1})) << "layers that were not asked for are no fault";
+  EXPECT_TRUE(checkpoint.load({.cut = {.max_layers = 1}})) << "layers that were not asked for are no fault";
 }
 
 // As the decoder of a model that also sees, or of a checkpoint that was saved without its outer class.

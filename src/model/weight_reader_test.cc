@@ -154,7 +154,8 @@ class ForgetfulDevice final : public Device {
   uint64_t matrix_bytes(MatrixId) const override { return 0; }
   uint64_t cache_block_bytes(const CacheLayerSpec&) const override { return 0; }
   Result<void> create_cache(const CacheSpec&) override { return {}; }
-  Result<std::unique_ptr<Program>> compile(const Recording&, const ProgramLimits&) override {
+  void give_up_weights(const Error&) override {}
+  Result<std::unique_ptr<Program>> compile(const Recording&, const ProgramLimits&, const CompileOptions&) override {
     return fail(ErrorCode::unsupported, "it computes nothing");
   }
   Result<uint64_t> program_bytes(const Recording&, std::span<const MatrixSpec>, const ProgramLimits&) const override {

@@ -114,6 +114,34 @@ TEST_F(LoadingTest, RetryAfterIsTheTimeThatTheLoadTakes) {
   EXPECT_GE(get("/health").json()["seconds_left"].get<double>(), 19);
 }
 
+TEST_F(LoadingTest, RequestsAreTakenWhileTheRestIsLoaded) {
+  listen();
+  const auto early = waiting(chat({{"seed", 1}, {"max_tokens", 4}}));
+  wait_for_claims(*model, 1);
+  set_answering();
+  EXPECT_EQ(early->read().json()["choices"][0]["message"]["content"], LetterEngine::text(1, 4));
+  EXPECT_EQ(post(kChatPath, chat()).status, 200U);
+  EXPECT_EQ(get("/health").status, 503U);
+  EXPECT_EQ(get("/v1/models/test").json()["state"], "loading");
+  const ModelLease lease = model->lease_for_request();
+  set_ready();
+  EXPECT_EQ(model->ready(), lease) << "nobody sees a second model";
+  EXPECT_EQ(get("/health").status, 200U);
+}
+
+TEST_F(LoadingTest, WhoDoesNotWaitForTheRestIsNotTaken) {
+  listen();
+  model->report({.stage = "read", .done_bytes = 0, .total_bytes = 1000});
+  std::this_thread::sleep_for(milliseconds(100));
+  model->report({.stage = "read", .done_bytes = 5, .total_bytes = 1000});
+  set_answering();
+  EXPECT_EQ(post(kChatPath, chat(), "Prefer: wait=10\r\n").status, 503U) << "some twenty seconds are left";
+  EXPECT_EQ(post(kChatPath, chat()).status, 200U);
+  model->set_failed({ErrorCode::io, "the disk is gone"});
+  EXPECT_EQ(post(kChatPath, chat()).json()["error"]["code"], "model_failed");
+  EXPECT_TRUE(model->wait_until_released({})) << "what was given out has come back";
+}
+
 TEST_F(LoadingTest, ARequestHasItsModelLoaded) {
   start();
   const auto client = waiting(chat({{"model", "other"}, {"max_tokens", 1}}));

@@ -74,11 +74,29 @@ void ServedModel::report(const Progress& progress) {
   notify();
 }
 
+/// With the lock held: null unless requests are taken.
+const ModelLease* ServedModel::lease() const {
+  if (const auto* loading = std::get_if<Loading>(&state_)) return loading->answering ? &loading->answering : nullptr;
+  return std::get_if<ModelLease>(&state_);
+}
+
+void ServedModel::set_answering(ReadyModel model) {
+  {
+    std::lock_guard lock(mutex_);
+    Loading* current = loading();
+    if (current == nullptr) return;
+    current->answering = make_lease(std::move(model));
+  }
+  notify();
+}
+
 void ServedModel::set_ready(ReadyModel model) {
   {
     std::lock_guard lock(mutex_);
-    if (loading() == nullptr) return;
-    state_ = make_lease(std::move(model));
+    Loading* current = loading();
+    if (current == nullptr) return;
+    ModelLease answering = std::move(current->answering);
+    state_ = answering ? std::move(answering) : make_lease(std::move(model));
     last_used_ = steady_clock::now();
   }
   notify();
@@ -150,16 +168,16 @@ ServedModel::State ServedModel::state() const {
 
 ModelLease ServedModel::ready() const {
   std::lock_guard lock(mutex_);
-  const auto* lease = std::get_if<ModelLease>(&state_);
-  return lease != nullptr ? *lease : nullptr;
+  const ModelLease* given = lease();
+  return given != nullptr ? *given : nullptr;
 }
 
 ModelLease ServedModel::lease_for_request() {
   std::lock_guard lock(mutex_);
-  const auto* lease = std::get_if<ModelLease>(&state_);
-  if (lease == nullptr) return nullptr;
+  const ModelLease* given = lease();
+  if (given == nullptr) return nullptr;
   last_used_ = steady_clock::now();
-  return *lease;
+  return *given;
 }
 
 steady_clock::time_point ServedModel::last_used() const {
@@ -169,8 +187,8 @@ steady_clock::time_point ServedModel::last_used() const {
 
 bool ServedModel::is_in_use() const {
   std::lock_guard lock(mutex_);
-  const auto* lease = std::get_if<ModelLease>(&state_);
-  return lease != nullptr ? lease->use_count() > 1 : is_held();
+  const ModelLease* given = lease();
+  return given != nullptr ? given->use_count() > 1 : is_held();
 }
 
 std::optional<ServedModel::Claim> ServedModel::claim(uint64_t bytes) {

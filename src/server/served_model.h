@@ -78,6 +78,10 @@ class ServedModel final : public ProgressSink {
   void set_reloading(std::string stage);
   /// Ignored unless it is loading; set_failed also ends a queue.
   void report(const Progress& progress) override;
+  /// Requests are taken from now on, while loading goes on: they wait for what they need of the weights, and end if
+  /// loading fails. Ignored unless it is loading.
+  void set_answering(ReadyModel model);
+  /// What was given to set_answering, if it was called, stays what requests get.
   void set_ready(ReadyModel model);
   void set_failed(Error error);
   /// Nobody gets a ready model from now on. What was given to set_ready must stay until wait_until_released.
@@ -92,7 +96,7 @@ class ServedModel final : public ProgressSink {
   using State = std::variant<NotLoaded, LoadStatus, ModelLease, Error>;
   State state() const;
 
-  /// The model, or null unless it is ready. A request takes it with `for_request`, which counts as a use.
+  /// The model, or null unless requests are taken. A request takes it with `for_request`, which counts as a use.
   ModelLease ready() const;
   ModelLease lease_for_request();
 
@@ -144,6 +148,7 @@ class ServedModel final : public ProgressSink {
     ProgressMeter meter;
     std::chrono::steady_clock::time_point begin;
     bool is_queued = false;  ///< nothing is known of it but that
+    ModelLease answering;    ///< null unless requests are taken already
   };
   /// Says when the last lease is gone; held by the leases, which may outlive this object.
   struct Release {
@@ -154,6 +159,7 @@ class ServedModel final : public ProgressSink {
 
   void begin_loading(std::string stage, bool is_queued);
   Loading* loading();
+  const ModelLease* lease() const;
   ModelLease make_lease(ReadyModel model);
   bool is_held() const;
   void notify();

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/thread_pool.h"
 #include "device/cpu/bandwidth.h"
 #include "device/cpu/cpu_isa.h"
@@ -14,13 +16,19 @@ namespace {
 
 class CpuDevice : public Device {
  public:
-  CpuDevice(const Kernels& kernels, uint32_t threads) : pool_(threads), storage_{kernels, pool_, ledger_, {}, {}, {}} {
+  CpuDevice(const Kernels& kernels, uint32_t threads) : pool_(threads), storage_{kernels, pool_, ledger_} {
     info_ = {"cpu", processor_name(), fmt::format("{}, {} threads", kernels.name, pool_.threads()), pool_.threads()};
   }
 
   const DeviceInfo& info() const override { return info_; }
 
-  std::vector<DeviceMemory> memories() const override { return {system_memory()}; }
+  /// What rows will take that are still to be written is not free, though nobody has it yet.
+  std::vector<DeviceMemory> memories() const override {
+    DeviceMemory memory = system_memory();
+    const uint64_t missing = storage_.arrival.missing_bytes();
+    if (memory.free_bytes) memory.free_bytes = *memory.free_bytes - std::min(*memory.free_bytes, missing);
+    return {memory};
+  }
 
   Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override {
     auto matrix = PackedMatrix::lay_out(spec);
@@ -32,6 +40,7 @@ class CpuDevice : public Device {
     auto matrix = PackedMatrix::create(spec, weights_);
     if (!matrix) return pass_on(matrix);
     weights_entry_.add(matrix->bytes());
+    storage_.arrival.add(matrix->rows(), matrix->bytes());
     storage_.matrices.push_back(std::move(*matrix));
     return MatrixId{static_cast<uint32_t>(storage_.matrices.size() - 1)};
   }
@@ -41,8 +50,13 @@ class CpuDevice : public Device {
     if (matrix.index >= storage_.matrices.size()) {
       return fail(ErrorCode::internal, fmt::format("matrix {} was never declared", matrix.index));
     }
-    return storage_.matrices[matrix.index].write_rows(part, first_row, rows_bytes);
+    PackedMatrix& to = storage_.matrices[matrix.index];
+    if (auto written = to.write_rows(part, first_row, rows_bytes); !written) return written;
+    storage_.arrival.note(matrix, rows_bytes.size() / bytes_of(to.parts()[part].format, to.cols()));
+    return {};
   }
+
+  void give_up_weights(const Error& why) override { storage_.arrival.give_up(why); }
 
   Result<VectorId> upload_vector(const std::string&, std::span<const float> values, uint32_t) override {
     storage_.vectors.emplace_back(values.begin(), values.end());
@@ -64,13 +78,14 @@ class CpuDevice : public Device {
     return {};
   }
 
-  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
-    return compile_program(recording, limits, storage_);
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits,
+                                           const CompileOptions& options) override {
+    return compile_program(recording, limits, options.weights_arrive, storage_);
   }
 
   Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> specs,
                                  const ProgramLimits& limits) const override {
-    CpuStorage planned{storage_.kernels, storage_.pool, storage_.ledger, {}, {}, {}};
+    CpuStorage planned{storage_.kernels, storage_.pool, storage_.ledger};
     for (const MatrixSpec& spec : specs) {
       auto matrix = PackedMatrix::lay_out(spec);
       if (!matrix) return pass_on(matrix);

@@ -34,7 +34,8 @@ class CpuProgram : public InlineProgram {
   }
 
   /// What steps need of the device's cache, which is there by now.
-  void begin() {
+  void begin(bool weights_arrive) {
+    if (weights_arrive) awaited_ = AwaitedWeights(recording_, storage_.arrival);
     make_readers();
     entry_ = storage_.ledger.enter(MemoryOwner::activations, activations_.bytes() + scratch_bytes_);
   }
@@ -44,7 +45,13 @@ class CpuProgram : public InlineProgram {
   Result<StepOutput> compute(const StepInput& input) override {
     if (auto ready = prepare(input); !ready) return pass_on(ready);
     const StepContext step{storage_, activations_, input, places_, rotations_, scratch_};
-    for (const auto& operation : operations_) operation->run(step);
+    const bool waits = awaited_.any();
+    for (size_t i = 0; i < operations_.size(); ++i) {
+      if (waits) {
+        if (auto came = awaited_.wait_for(recorded_[i]); !came) return pass_on(came);
+      }
+      operations_[i]->run(step);
+    }
     StepOutput output;
     if (recording_.has_logits) {
       const std::span<float> logits = values_of(recording_.logits, input);
@@ -54,6 +61,7 @@ class CpuProgram : public InlineProgram {
     handed_on_.clear();
     for (const TensorId tensor : recording_.outputs) handed_on_.emplace_back(values_of(tensor, input));
     output.activations = handed_on_;
+    output.waited_for_weights = waits;
     return output;
   }
 
@@ -192,6 +200,7 @@ class CpuProgram : public InlineProgram {
   std::vector<std::unique_ptr<CpuOperation>> operations_;
   std::vector<uint32_t> recorded_;  ///< for each of operations_, the operation of the recording that it is a part of
   std::vector<CacheReader> readers_;
+  AwaitedWeights awaited_;
   uint32_t vocabulary_ = 0;
   std::vector<std::unique_ptr<float[]>> scratch_;
   size_t scratch_bytes_ = 0;
@@ -204,12 +213,12 @@ class CpuProgram : public InlineProgram {
 }  // namespace
 
 Result<std::unique_ptr<Program>> compile_program(const Recording& recording, const ProgramLimits& limits,
-                                                 const CpuStorage& storage) {
+                                                 bool weights_arrive, const CpuStorage& storage) {
   if (auto ok = check_recording(recording, storage); !ok) return pass_on(ok);
   auto activations = ActivationMemory::create(recording, limits, storage.matrices);
   if (!activations) return pass_on(activations);
   auto program = std::make_unique<CpuProgram>(recording, limits, storage, std::move(*activations));
-  program->begin();
+  program->begin(weights_arrive);
   return program;
 }
 

@@ -12,6 +12,7 @@
 #include "device/cpu/packed_matrix.h"
 #include "device/cpu/paged_cache.h"
 #include "device/step.h"
+#include "device/weight_arrival.h"
 
 namespace hearth::cpu {
 
@@ -20,9 +21,10 @@ struct CpuStorage {
   const Kernels& kernels;
   ThreadPool& pool;
   MemoryLedger& ledger;
-  std::vector<PackedMatrix> matrices;
-  std::vector<std::vector<float>> vectors;
-  PagedCache cache;
+  std::vector<PackedMatrix> matrices = {};
+  std::vector<std::vector<float>> vectors = {};
+  PagedCache cache = {};
+  mutable WeightArrival arrival = {};
 };
 
 /// Where a token of the step belongs.

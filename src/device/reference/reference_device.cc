@@ -14,6 +14,7 @@
 #include "device/reference/reference_storage.h"
 #include "device/step_activations.h"
 #include "device/step_results.h"
+#include "device/weight_arrival.h"
 
 namespace hearth {
 namespace reference {
@@ -21,9 +22,11 @@ namespace {
 
 class ReferenceProgram : public InlineProgram {
  public:
-  ReferenceProgram(Recording recording, Storage& storage, ThreadPool& pool, MemoryLedger& ledger, uint64_t bytes)
+  ReferenceProgram(Recording recording, Storage& storage, AwaitedWeights awaited, ThreadPool& pool,
+                   MemoryLedger& ledger, uint64_t bytes)
       : recording_(std::move(recording)),
         storage_(storage),
+        awaited_(std::move(awaited)),
         pool_(pool),
         ledger_(ledger),
         entry_(ledger.enter(MemoryOwner::activations, bytes)),
@@ -47,7 +50,13 @@ class ReferenceProgram : public InlineProgram {
   Result<StepOutput> compute(const StepInput& input) override {
     if (auto ok = check_candidates(input); !ok) return pass_on(ok);
     if (auto ready = prepare(input); !ready) return pass_on(ready);
-    for (uint32_t i = 0; i < recording_.operations.size(); ++i) run_operation(input, i);
+    const bool waits = awaited_.any();
+    for (uint32_t i = 0; i < recording_.operations.size(); ++i) {
+      if (waits) {
+        if (auto came = awaited_.wait_for(i); !came) return pass_on(came);
+      }
+      run_operation(input, i);
+    }
     StepOutput output;
     if (recording_.has_logits) {
       const uint32_t vocabulary = recording_.tensors[recording_.logits.index].width;
@@ -57,6 +66,7 @@ class ReferenceProgram : public InlineProgram {
     handed_on_.clear();
     for (const TensorId tensor : recording_.outputs) handed_on_.emplace_back(activations_[tensor.index]);
     output.activations = handed_on_;
+    output.waited_for_weights = waits;
     return output;
   }
 
@@ -80,6 +90,7 @@ class ReferenceProgram : public InlineProgram {
 
   Recording recording_;
   Storage& storage_;
+  AwaitedWeights awaited_;
   ThreadPool& pool_;
   MemoryLedger& ledger_;
   MemoryLedger::Entry entry_;  ///< of the largest step
@@ -117,15 +128,21 @@ class ReferenceDevice : public Device {
     } catch (const std::bad_alloc&) {
       return fail(ErrorCode::out_of_memory, fmt::format("{}: no memory for the weights", spec.parts[0].name));
     }
-    weights_entry_.add(storage_.matrices.back().bytes());
+    const Matrix& added = storage_.matrices.back();
+    weights_entry_.add(added.bytes());
+    arrival_.add(added.rows(), added.bytes());
     return MatrixId{static_cast<uint32_t>(storage_.matrices.size() - 1)};
   }
 
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
                           std::span<const std::byte> rows_bytes) override {
-    std::memcpy(storage_.matrices[matrix.index].part_row(part, first_row), rows_bytes.data(), rows_bytes.size());
+    Matrix& to = storage_.matrices[matrix.index];
+    std::memcpy(to.part_row(part, first_row), rows_bytes.data(), rows_bytes.size());
+    arrival_.note(matrix, rows_bytes.size() / to.row_bytes(part));
     return {};
   }
+
+  void give_up_weights(const Error& why) override { arrival_.give_up(why); }
 
   Result<VectorId> upload_vector(const std::string&, std::span<const float> values, uint32_t) override {
     storage_.vectors.emplace_back(values.begin(), values.end());
@@ -151,9 +168,11 @@ class ReferenceDevice : public Device {
     return {};
   }
 
-  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits,
+                                           const CompileOptions& options) override {
     const uint64_t bytes = *program_bytes(recording, {}, limits);
-    return std::make_unique<ReferenceProgram>(recording, storage_, pool_, ledger_, bytes);
+    auto awaited = options.weights_arrive ? AwaitedWeights(recording, arrival_) : AwaitedWeights();
+    return std::make_unique<ReferenceProgram>(recording, storage_, std::move(awaited), pool_, ledger_, bytes);
   }
 
   Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec>,
@@ -181,6 +200,7 @@ class ReferenceDevice : public Device {
   MemoryLedger ledger_;
   MemoryLedger::Entry weights_entry_ = ledger_.enter(MemoryOwner::weights), cache_entry_;
   Storage storage_;
+  WeightArrival arrival_;
 };
 
 }  // namespace

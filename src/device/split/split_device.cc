@@ -83,6 +83,10 @@ class SplitDevice : public Device {
     return {};
   }
 
+  void give_up_weights(const Error& why) override {
+    for (const SplitStage& stage : stages_) stage.device->give_up_weights(why);
+  }
+
   Result<VectorId> upload_vector(const std::string& name, std::span<const float> values, uint32_t layer) override {
     const uint32_t stage = stage_of(layer);
     auto id = stages_[stage].device->upload_vector(name, values, layer);
@@ -122,12 +126,13 @@ class SplitDevice : public Device {
     return {};
   }
 
-  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits,
+                                           const CompileOptions& options) override {
     auto parts = cut_recording(recording, places_, static_cast<uint32_t>(stages_.size()));
     if (!parts) return pass_on(parts);
     std::vector<SplitProgram::Stage> programs;
     for (size_t s = 0; s < stages_.size(); ++s) {
-      auto program = stages_[s].device->compile((*parts)[s].recording, limits);
+      auto program = stages_[s].device->compile((*parts)[s].recording, limits, options);
       if (!program) return program;
       programs.push_back({std::move((*parts)[s]), std::move(*program)});
     }

@@ -28,6 +28,7 @@ Result<void> SplitProgram::submit(const StepInput& input) {
 Result<StepOutput> SplitProgram::wait() {
   if (!in_flight_) return fail(ErrorCode::internal, "no step is in flight");
   const StepInput input = *std::exchange(in_flight_, std::nullopt);
+  bool waited = false;
   for (size_t s = 0; s < stages_.size(); ++s) {
     if (s > 0) {
       if (auto submitted = stages_[s].program->submit(input_of(s, input)); !submitted) return pass_on(submitted);
@@ -35,8 +36,11 @@ Result<StepOutput> SplitProgram::wait() {
     auto output = stages_[s].program->wait();
     if (!output) return output;
     outputs_[s] = *output;
+    waited |= output->waited_for_weights;
   }
-  return outputs_.back();
+  StepOutput last = outputs_.back();
+  last.waited_for_weights = waited;
+  return last;
 }
 
 Result<StepProfile> SplitProgram::profile(const StepInput& input) {
@@ -78,6 +82,14 @@ std::vector<double> SplitProgram::expected_seconds(std::span<const uint32_t> tok
     std::ranges::transform(sum, seconds, sum.begin(), std::plus());
   }
   return sum;
+}
+
+Result<bool> SplitProgram::tune(const std::function<bool()>& is_interrupted) {
+  for (const Stage& stage : stages_) {
+    auto more = stage.program->tune(is_interrupted);
+    if (!more || *more) return more;
+  }
+  return false;
 }
 
 std::vector<DeviceMemoryUse> SplitProgram::memory_use() const {

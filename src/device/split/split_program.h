@@ -37,6 +37,9 @@ class SplitProgram : public Program, public ExplainedProgram {
   /// The sum of all devices' times; empty where one of them does not know.
   std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override;
 
+  /// One device after another.
+  Result<bool> tune(const std::function<bool()>& is_interrupted) override;
+
   /// Those of all devices, added up by size.
   std::vector<BufferPoolStatistics> buffer_pools() const override;
   std::vector<DeviceMemoryUse> memory_use() const override;

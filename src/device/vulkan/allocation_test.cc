@@ -33,7 +33,7 @@ class AllocationTest : public testing::Test {
         Logits{.in = selected, .head = model.matrix({{NumberFormat::f32, 48}}, 32), .out = model.recording.logits});
     model.cache = {.layers = {{.group = 0, .kind = KeysAndValues{1, 8}}}, .blocks_per_group = {kBlocks}};
     auto program =
-        model.compile(*device_, {.tokens = 20, .logit_rows = kSequences, .sequences = kSequences, .prepare = true});
+        model.compile(*device_, {.tokens = 20, .logit_rows = kSequences, .sequences = kSequences}, {.prepare = true});
     ASSERT_TRUE(program) << to_string(program.error());
     program_ = std::move(*program);
   }

@@ -156,7 +156,7 @@ TEST_P(FaultsTest, ABudgetThatShrinksEndsNothingThatRuns) {
 // A driver that lists matrices and then cannot compile a shader with them: the other paths do the work.
 TEST_P(FaultsTest, MatricesThatFailAreNotUsed) {
   const TestModel model = FaultsTest::model(4);
-  const ProgramLimits limits = {.tokens = 40, .logit_rows = 40, .sequences = 1, .prepare = true};
+  const ProgramLimits limits = {.tokens = 40, .logit_rows = 40, .sequences = 1};
   TestSteps steps(1, 1, 4, 3);
   const auto step = steps.next({40}, 64);
   std::vector<std::vector<float>> results;
@@ -165,7 +165,7 @@ TEST_P(FaultsTest, MatricesThatFailAreNotUsed) {
     auto device = open();
     ASSERT_TRUE(device) << to_string(device.error());
     if (!(*device)->info().description.contains("matrices")) GTEST_SKIP() << "it lists none";
-    const auto program = model.compile(**device, limits);
+    const auto program = model.compile(**device, limits, {.prepare = true});
     ASSERT_TRUE(program) << to_string(program.error());
     const auto output = (*program)->run(step.input());
     ASSERT_TRUE(output) << to_string(output.error());

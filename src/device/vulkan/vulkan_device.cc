@@ -63,6 +63,8 @@ class Implementation : public VulkanDevice {
       const uint64_t left = *memory_bytes_ - std::min(*memory_bytes_, taken);
       memory.free_bytes = std::min(left, memory.free_bytes.value_or(left));
     }
+    const uint64_t promised = weights_.uncommitted_bytes();
+    if (memory.free_bytes) memory.free_bytes = *memory.free_bytes - std::min(*memory.free_bytes, promised);
     return {memory};
   }
   uint32_t validation_messages() const override { return Instance::validation_messages(); }
@@ -76,6 +78,7 @@ class Implementation : public VulkanDevice {
                           std::span<const std::byte> rows_bytes) override {
     return weights_.write_rows(matrix, part, first_row, rows_bytes);
   }
+  void give_up_weights(const Error& why) override { weights_.arrival().give_up(why); }
   Result<VectorId> upload_vector(const std::string& name, std::span<const float> values, uint32_t) override {
     return weights_.upload_vector(name, values);
   }
@@ -84,16 +87,17 @@ class Implementation : public VulkanDevice {
   uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override { return Cache::block_bytes(layer); }
   Result<void> create_cache(const CacheSpec& spec) override { return cache_.create(*gpu_, spec); }
 
-  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits) override {
-    if (auto finished = weights_.finish(); !finished) return pass_on(finished);
-    auto program = prepared_program(recording, limits);
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits,
+                                           const CompileOptions& options) override {
+    if (auto finished = weights_.finish(options.weights_arrive); !finished) return pass_on(finished);
+    auto program = prepared_program(recording, limits, options);
     const bool has_matrices = !gpu_->properties().cooperative_matrices.empty();
     if (program || program.error().code != ErrorCode::internal || !has_matrices) return program;
     // Drivers have listed matrices that they could not compile; every shader that uses them has a stand-in.
     spdlog::warn("{}; trying without the matrix units that {} lists", program.error().message, info_.name);
     gpu_->give_up_matrices();
     info_.description = summary(gpu_->properties(), batch_invariant_);
-    return prepared_program(recording, limits);
+    return prepared_program(recording, limits, options);
   }
 
   Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> specs,
@@ -113,12 +117,14 @@ class Implementation : public VulkanDevice {
   }
 
  private:
-  Result<std::unique_ptr<Program>> prepared_program(const Recording& recording, const ProgramLimits& limits) {
+  Result<std::unique_ptr<Program>> prepared_program(const Recording& recording, const ProgramLimits& limits,
+                                                    const CompileOptions& options) {
     auto program = VulkanProgram::create(*gpu_, *pipelines_, tunings_.matmuls(), recording, weights_, cache_, limits);
     if (!program) return pass_on(program);
-    if (limits.prepare) {
+    if (options.weights_arrive) (*program)->await_weights();
+    if (options.prepare) {
       if (auto tuned = tunings_.tune(**program); !tuned) return pass_on(tuned);
-      if (auto prepared = (*program)->prepare(); !prepared) return pass_on(prepared);
+      if (auto prepared = (*program)->prepare(options.stop); !prepared) return pass_on(prepared);
     }
     return std::move(*program);
   }

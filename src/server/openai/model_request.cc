@@ -184,12 +184,12 @@ Reply answer_for_model(const ServedModels& models, const ServerOptions& options,
   const auto found = find_model(models, *body);
   if (!found) return to_response(found.error());
   const std::shared_ptr<ServedModel>& model = *found;
-  if (ModelLease lease = model->lease_for_request()) {
+  const milliseconds wait = longest_wait(options, request);
+  if (ModelLease lease = model->lease_for_request(); lease && !will_be_late(*model, wait)) {
     return handler({.served = model, .model = std::move(lease), .http = request, .body = *body});
   }
   auto claim = model->claim(request.body.size());
   if (models.loader() != nullptr) models.loader()->want(*model);
-  const milliseconds wait = longest_wait(options, request);
   if (!claim || wait.count() == 0 || will_be_late(*model, wait)) return to_response(not_ready(*model));
   return std::make_unique<WaitingReply>(model, *std::move(claim), request, *std::move(body), handler,
                                         request.received + wait);

@@ -34,14 +34,18 @@ class ServerTest : public ::testing::Test {
     set_ready();
   }
 
-  void set_ready() {
+  ReadyModel ready_model() {
     static const Tokenizer tokenizer = make_test_tokenizer();
     static const ChatTemplate chat_template = make_test_template();
-    model->set_ready({.engine = &engine,
-                      .tokenizer = &tokenizer,
-                      .chat_template = &chat_template,
-                      .vocabulary_size = kTestVocabularySize});
+    return {.engine = &engine,
+            .tokenizer = &tokenizer,
+            .chat_template = &chat_template,
+            .vocabulary_size = kTestVocabularySize};
   }
+
+  /// Requests are taken, and the model goes on loading.
+  void set_answering() { model->set_answering(ready_model()); }
+  void set_ready() { model->set_ready(ready_model()); }
 
   /// Sends one request on a connection of its own.
   TestResponse get(const std::string& path, const std::string& headers = "") {

@@ -55,7 +55,7 @@ class MatmulTunerTest : public testing::Test {
   }
 
   std::unique_ptr<Program> compile(Device& device) const {
-    auto program = model_.compile(device, {.tokens = 1, .logit_rows = 1, .sequences = 1, .prepare = true});
+    auto program = model_.compile(device, {.tokens = 1, .logit_rows = 1, .sequences = 1}, {.prepare = true});
     EXPECT_TRUE(program) << to_string(program.error());
     return program ? std::move(*program) : nullptr;
   }
@@ -169,7 +169,7 @@ TEST_F(MatmulTunerTest, ExpectedTimesClimbInTheStairsOfTheTilesThatRun) {
 TEST_F(MatmulTunerTest, EveryStartGetsFurtherHoweverShortItsTime) {
   for (uint32_t start = 0; start < 2; ++start) {
     auto device = *open(1e-9);
-    auto program = model_.compile(*device, {.tokens = 2, .logit_rows = 1, .sequences = 1, .prepare = true});
+    auto program = model_.compile(*device, {.tokens = 2, .logit_rows = 1, .sequences = 1}, {.prepare = true});
     ASSERT_TRUE(program) << to_string(program.error());
     const MatmulTunings& now = tunings(**program);
     EXPECT_EQ(now.origin(kLinear, 1), start == 0 ? TuningOrigin::measured : TuningOrigin::kept);

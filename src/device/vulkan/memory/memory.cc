@@ -162,6 +162,12 @@ uint64_t Arena::largest_slice(const Gpu& gpu) {
   return std::min(kBufferBytes, gpu.properties().max_allocation_bytes) / kAlignment * kAlignment;
 }
 
+uint64_t Arena::uncommitted_bytes() const {
+  uint64_t sum = 0;
+  for (size_t i = committed_; i < slices_.size(); ++i) sum += slices_[i].bytes;
+  return sum;
+}
+
 Result<void> Arena::commit(const Gpu& gpu, Placement placement, MemoryOwner owner) {
   const uint64_t most = largest_slice(gpu);
   while (committed_ < slices_.size()) {

@@ -70,6 +70,7 @@ class Arena {
   /// Returns the number of the slice. `bytes` is at most largest_slice().
   size_t reserve(uint64_t bytes);
   uint64_t reserved_bytes() const { return reserved_bytes_; }
+  uint64_t uncommitted_bytes() const;
 
   /// Allocates what was reserved since the last call.
   Result<void> commit(const Gpu& gpu, Placement placement, MemoryOwner owner);

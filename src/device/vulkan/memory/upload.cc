@@ -9,7 +9,8 @@ Uploader::~Uploader() {
   (void)finish();  // a lost device has nothing left to wait for
 }
 
-Result<void> Uploader::write(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes) {
+Result<void> Uploader::write(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes,
+                             const std::shared_ptr<void>& kept) {
   if (bytes.empty()) return {};  // of ropes in a model that has none; memcpy wants a source even for nothing
   if (std::byte* mapped = slice.mapped()) {
     std::memcpy(mapped + offset, bytes.data(), bytes.size());
@@ -17,15 +18,17 @@ Result<void> Uploader::write(const Slice& slice, uint64_t offset, std::span<cons
   }
   for (uint64_t done = 0; done < bytes.size(); done += kStagingBytes) {
     const auto piece = bytes.subspan(done, std::min<uint64_t>(kStagingBytes, bytes.size() - done));
-    if (auto written = write_piece(slice, offset + done, piece); !written) return written;
+    if (auto written = write_piece(slice, offset + done, piece, kept); !written) return written;
   }
   return {};
 }
 
-Result<void> Uploader::write_piece(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes) {
+Result<void> Uploader::write_piece(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes,
+                                   const std::shared_ptr<void>& kept) {
   auto taken = take();
   if (!taken) return pass_on(taken);
   auto copied = copy_through(**taken, slice, offset, bytes);
+  if (copied) (*taken)->kept = kept;
   give_back(*taken);
   return copied;
 }
@@ -108,6 +111,7 @@ Result<void> Uploader::wait(Staging& staging) {
   if (!staging.in_flight) return {};
   if (auto waited = gpu_.wait(staging.fence, "waiting for an upload"); !waited) return waited;
   staging.in_flight = false;
+  staging.kept.reset();
   return {};
 }
 

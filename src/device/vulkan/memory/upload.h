@@ -25,8 +25,10 @@ class Uploader {
   Uploader(const Uploader&) = delete;
   Uploader& operator=(const Uploader&) = delete;
 
-  /// Copies `bytes` to [offset, offset + bytes.size()) of the slice. The device sees them after `finish`.
-  Result<void> write(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes);
+  /// Copies `bytes` to [offset, offset + bytes.size()) of the slice. The device sees them when all copies of `kept` are
+  /// gone but the caller's, and after `finish`.
+  Result<void> write(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes,
+                     const std::shared_ptr<void>& kept = nullptr);
 
   /// Waits for the copies in flight and frees the staging buffers: kept, they would take the place of weights. Not at
   /// the same time as `write`.
@@ -39,9 +41,11 @@ class Uploader {
     VkCommandBuffer commands = VK_NULL_HANDLE;
     VkFence fence = VK_NULL_HANDLE;
     bool in_flight = false;
+    std::shared_ptr<void> kept;  ///< while the copy is in flight
   };
 
-  Result<void> write_piece(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes);
+  Result<void> write_piece(const Slice& slice, uint64_t offset, std::span<const std::byte> bytes,
+                           const std::shared_ptr<void>& kept);
   Result<void> copy_through(Staging& staging, const Slice& slice, uint64_t offset, std::span<const std::byte> bytes);
   Result<void> open_staging(Staging& staging);
   void close_staging(Staging& staging);

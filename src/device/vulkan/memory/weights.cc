@@ -76,6 +76,21 @@ std::vector<std::byte> with_zeros(std::span<const std::byte> bytes, size_t row_b
   return padded;
 }
 
+/// Noted when the last of the copies has ended that hold this, if all were begun.
+struct RowsOnTheirWay {
+  RowsOnTheirWay(WeightArrival& to, MatrixId id, uint64_t count) : arrival(to), matrix(id), rows(count) {}
+  RowsOnTheirWay(const RowsOnTheirWay&) = delete;
+  RowsOnTheirWay& operator=(const RowsOnTheirWay&) = delete;
+  ~RowsOnTheirWay() {
+    if (are_written) arrival.note(matrix, rows);
+  }
+
+  WeightArrival& arrival;
+  const MatrixId matrix;
+  const uint64_t rows;
+  bool are_written = false;
+};
+
 }  // namespace
 
 Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
@@ -109,6 +124,8 @@ Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
   auto matrix = lay_out(spec);
   if (!matrix) return pass_on(matrix);
   for (WeightRun& run : matrix->runs) run.slice = matrix_arena_.reserve(run.layout.bytes);
+  arrival_.add(matrix->rows, matrix->bytes);
+  unwritten_rows_ += matrix->rows;
   matrices_.push_back(std::move(*matrix));
   return MatrixId{static_cast<uint32_t>(matrices_.size() - 1)};
 }
@@ -125,6 +142,7 @@ Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
   const NumberFormat format = matrix.spec.parts[part].format;
   const size_t row_bytes = bytes_of(format, matrix.spec.cols);
   const auto rows = static_cast<uint32_t>(rows_bytes.size() / row_bytes);
+  const auto kept = std::make_shared<RowsOnTheirWay>(arrival_, id, rows);
   for (uint32_t p = 0; p < part; ++p) first_row += matrix.spec.parts[p].rows;
   for (WeightRun& run : matrix.runs) {
     const uint32_t begin = std::max(first_row, run.first_row);
@@ -135,13 +153,16 @@ Result<void> Weights::write_rows(MatrixId id, uint32_t part, uint32_t first_row,
     const auto padded =
         padded_bytes > row_bytes ? with_zeros(bytes, row_bytes, padded_bytes) : std::vector<std::byte>();
     const std::span<const std::byte> whole = padded.empty() ? bytes : padded;
-    if (auto written = write_to_run(run, format, begin - run.first_row, whole); !written) return written;
+    if (auto written = write_to_run(run, format, begin - run.first_row, whole, kept); !written) return written;
   }
+  kept->are_written = true;
+  // Nobody comes after the last rows to see that these copies have ended.
+  if (unwritten_rows_.fetch_sub(rows) == rows) return uploader_.finish();
   return {};
 }
 
 Result<void> Weights::write_to_run(WeightRun& run, NumberFormat from, uint32_t first_row,
-                                   std::span<const std::byte> rows_bytes) {
+                                   std::span<const std::byte> rows_bytes, const std::shared_ptr<void>& kept) {
   std::vector<std::byte> converted;
   if (from != run.format) {
     const size_t row_bytes = bytes_of(from, run.layout.cols);
@@ -157,12 +178,11 @@ Result<void> Weights::write_to_run(WeightRun& run, NumberFormat from, uint32_t f
   }
   if (takes_halves(gpu_.properties())) {
     const BlockRange range = block_range(run.format, bytes_of(run.format, run.layout.cols), rows_bytes);
-    const std::scoped_lock lock(layout_mutex_);
-    run.layout.range = joined(run.layout.range, range);
-    run.layout.decodable = can_be_halves(run.format, run.layout.range);
+    const std::scoped_lock lock(written_mutex_);
+    run.written = joined(run.written, range);
   }
   for (const Plane& plane : pack_rows(run.layout, run.format, first_row, rows_bytes)) {
-    if (auto written = uploader_.write(slice(run), plane.offset, plane.bytes); !written) return written;
+    if (auto written = uploader_.write(slice(run), plane.offset, plane.bytes, kept); !written) return written;
   }
   return {};
 }
@@ -176,17 +196,39 @@ Result<VectorId> Weights::upload_vector(const std::string&, std::span<const floa
   return VectorId{static_cast<uint32_t>(number)};
 }
 
-Result<void> Weights::finish() {
+void Weights::settle(MatrixId id) {
+  if (!takes_halves(gpu_.properties())) return;
+  const std::scoped_lock lock(written_mutex_);
+  for (WeightRun& run : matrices_[id.index].runs) {
+    run.layout.range = run.written;
+    run.layout.decodable = can_be_halves(run.format, run.written);
+  }
+}
+
+void Weights::settle_all() {
+  for (uint32_t i = 0; i < matrices_.size(); ++i) settle({i});
+}
+
+uint64_t Weights::uncommitted_bytes() const {
+  const std::scoped_lock lock(commit_mutex_);
+  return matrix_arena_.uncommitted_bytes() + vector_arena_.uncommitted_bytes();
+}
+
+Result<void> Weights::finish(bool arriving) {
   if (auto made = commit(); !made) return made;
   if (auto made = vector_arena_.commit(gpu_, Placement::device, MemoryOwner::weights); !made) return made;
   const size_t first = vector_count_;
+  Uploader uploader(gpu_, pool_);  // of its own: matrices' copies may be in flight
   for (size_t i = 0; i < pending_vectors_.size(); ++i) {
     const auto bytes = std::as_bytes(std::span(pending_vectors_[i]));
-    if (auto written = uploader_.write(vector_arena_.slice(first + i), 0, bytes); !written) return written;
+    if (auto written = uploader.write(vector_arena_.slice(first + i), 0, bytes); !written) return written;
   }
   vector_count_ += pending_vectors_.size();
   pending_vectors_.clear();
-  return uploader_.finish();
+  if (auto finished = uploader.finish(); !finished || arriving) return finished;
+  if (auto finished = uploader_.finish(); !finished) return finished;
+  settle_all();
+  return {};
 }
 
 }  // namespace hearth::vulkan

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <span>
@@ -10,6 +11,7 @@
 #include "device/vulkan/memory/memory.h"
 #include "device/vulkan/memory/upload.h"
 #include "device/vulkan/memory/weight_layout.h"
+#include "device/weight_arrival.h"
 
 namespace hearth::vulkan {
 
@@ -20,6 +22,7 @@ struct WeightRun {
   NumberFormat format = NumberFormat::f32;  ///< that the rows have on the device
   WeightLayout layout;
   size_t slice = 0;
+  BlockRange written;  ///< of the rows written so far; `layout` has it once the run is settled
 };
 
 struct Matrix {
@@ -41,8 +44,17 @@ class Weights {
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row, std::span<const std::byte> rows_bytes);
   Result<VectorId> upload_vector(const std::string& name, std::span<const float> values);
 
-  /// Makes everything written visible to programs. Not at the same time as writing.
-  Result<void> finish();
+  /// Allocates all that is declared and uploads the vectors; where rows do not go on being written (`arriving`), makes
+  /// all that were visible to programs, and settles every matrix.
+  Result<void> finish(bool arriving = false);
+
+  /// Which matrices are whole and visible to programs.
+  WeightArrival& arrival() { return arrival_; }
+
+  /// Takes into a matrix's layouts what its rows, all of them written, turned out to hold. Not while another thread
+  /// uses programs.
+  void settle(MatrixId id);
+  void settle_all();
 
   const Matrix& matrix(MatrixId id) const { return matrices_[id.index]; }
   std::span<const Matrix> matrices() const { return matrices_; }
@@ -51,6 +63,8 @@ class Weights {
   /// The largest of a vector's values, without their signs.
   float largest(VectorId id) const { return largest_[id.index]; }
   BufferPool& pool() const { return pool_; }
+  /// Reserved and not allocated. Thread-safe.
+  uint64_t uncommitted_bytes() const;
   uint64_t bytes() const { return matrix_arena_.reserved_bytes() + vector_arena_.reserved_bytes(); }
 
   /// A matrix as declare_matrix would make it, whose runs have no slices.
@@ -60,14 +74,17 @@ class Weights {
   /// Allocates what was declared since the last time.
   Result<void> commit();
   Result<void> write_to_run(WeightRun& run, NumberFormat from, uint32_t first_row,
-                            std::span<const std::byte> rows_bytes);
+                            std::span<const std::byte> rows_bytes, const std::shared_ptr<void>& kept);
 
   Gpu& gpu_;
   std::vector<Matrix> matrices_;
   std::vector<std::vector<float>> pending_vectors_;  // not yet on the device
   std::vector<float> largest_;                       // of each vector
   size_t vector_count_ = 0;                          // on the device
-  std::mutex commit_mutex_, layout_mutex_;
+  mutable std::mutex commit_mutex_;
+  std::mutex written_mutex_;  // guards WeightRun::written
+  std::atomic<int64_t> unwritten_rows_ = 0;
+  WeightArrival arrival_;
   Arena matrix_arena_, vector_arena_;
   mutable BufferPool pool_;  // thread-safe, and nothing of the weights
   Uploader uploader_;

@@ -190,13 +190,13 @@ PipelineStatistics Pipelines::statistics() const {
   return statistics_;
 }
 
-Result<void> Pipelines::prepare(const std::set<PipelineKey>& keys) {
+Result<void> Pipelines::prepare(const std::set<PipelineKey>& keys, const std::stop_token& stop) {
   const std::vector<PipelineKey> list(keys.begin(), keys.end());
   const unsigned threads = usable_cores();
   std::mutex failure_mutex;
   std::optional<Error> failure;
   ThreadPool(threads).parallel_for(list.size(), [&](size_t i, unsigned) {
-    auto made = get(list[i]);
+    auto made = stop.stop_requested() ? fail(ErrorCode::cancelled, "making pipelines was cancelled") : get(list[i]);
     if (made) return;
     const std::scoped_lock lock(failure_mutex);
     failure = std::move(made.error());

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <stop_token>
 #include <string_view>
 #include <vector>
 
@@ -101,8 +102,8 @@ class Pipelines {
 
   Result<VkPipeline> get(const PipelineKey& key);
 
-  /// Makes all of them, on as many threads as the machine has, and saves.
-  Result<void> prepare(const std::set<PipelineKey>& keys);
+  /// Makes all of them, on as many threads as the machine has, and saves. Errors: cancelled (`stop`).
+  Result<void> prepare(const std::set<PipelineKey>& keys, const std::stop_token& stop = {});
 
   /// Writes the cache's file if pipelines were made since it was last read or written. Errors: io.
   Result<void> save();

@@ -58,7 +58,7 @@ class PipelinesTest : public testing::Test {
 
 TEST_F(PipelinesTest, NoneIsMadeWhileTokensAre) {
   auto device = *open();
-  auto program = model().compile(*device, {.tokens = 40, .logit_rows = 40, .sequences = 1, .prepare = true});
+  auto program = model().compile(*device, {.tokens = 40, .logit_rows = 40, .sequences = 1}, {.prepare = true});
   ASSERT_TRUE(program) << to_string(program.error());
   const uint32_t prepared = device->pipelines_made();
   EXPECT_GT(prepared, 20U);  // two few-token matmuls for each of eight counts or more, and other shaders

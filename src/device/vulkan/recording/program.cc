@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include "device/step_activations.h"
 #include "device/vulkan/memory/upload.h"
@@ -16,7 +17,7 @@ namespace hearth::vulkan {
 
 Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines& pipelines,
                                                              const MatmulTunings& tunings, const Recording& recording,
-                                                             const Weights& weights, const Cache& cache,
+                                                             Weights& weights, const Cache& cache,
                                                              const ProgramLimits& limits) {
   auto attention = AttentionPlan::make(gpu.properties(), tunings.base(), recording, limits);
   if (!attention) return pass_on(attention);
@@ -32,8 +33,8 @@ VulkanProgram::~VulkanProgram() {
   gpu_.vk().vkDestroyCommandPool(gpu_.device(), pool_, nullptr);
 }
 
-Result<void> VulkanProgram::prepare() {
-  if (auto made = prepare_pipelines(); !made) return made;
+Result<void> VulkanProgram::prepare(const std::stop_token& stop) {
+  if (auto made = prepare_pipelines(stop); !made || is_awaiting_) return made;
   return record_decoding();
 }
 
@@ -56,7 +57,7 @@ Result<void> VulkanProgram::record_decoding() {
   return {};
 }
 
-Result<void> VulkanProgram::prepare_pipelines() {
+Result<void> VulkanProgram::prepare_pipelines(const std::stop_token& stop) {
   const auto begin = std::chrono::steady_clock::now();
   const PipelineStatistics before = pipelines_.statistics();
   std::set<PipelineKey> keys;
@@ -71,7 +72,7 @@ Result<void> VulkanProgram::prepare_pipelines() {
     }
     if (bucket == most) break;
   }
-  if (auto made = pipelines_.prepare(keys); !made) return made;
+  if (auto made = pipelines_.prepare(keys, stop); !made) return made;
   const PipelineStatistics now = pipelines_.statistics();
   spdlog::info("{} pipelines in {:.1f} s ({} of {} new ones from the cache)", keys.size(),
                std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(),
@@ -109,22 +110,28 @@ Result<void> VulkanProgram::record(Slot& slot, const Bucket& bucket, Recorded& r
       if (!allocated) return pass_on(allocated);
       recorded.commands.push_back(*allocated);
     }
-    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    if (const VkResult begun = gpu_.vk().vkBeginCommandBuffer(recorded.commands[piece], &begin); begun != VK_SUCCESS) {
-      return fail_vulkan(begun, "recording a step");
-    }
-    CommandRecorder commands(gpu_, pipelines_, recorded.commands[piece]);
-    if (auto made = record_piece(slot, bucket, pieces[piece], commands); !made) {
-      gpu_.vk().vkResetCommandBuffer(recorded.commands[piece], 0);  // a later step begins it again
-      return made;
-    }
-    if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(recorded.commands[piece]); ended != VK_SUCCESS) {
-      gpu_.vk().vkResetCommandBuffer(recorded.commands[piece], 0);
-      return fail_vulkan(ended, "recording a step");
-    }
+    if (auto made = record_one(slot, bucket, pieces[piece], recorded.commands[piece]); !made) return made;
   }
   recorded.generation = slot.step.generation();
   return {};
+}
+
+/// After an error the commands can be begun again.
+Result<void> VulkanProgram::record_one(Slot& slot, const Bucket& bucket, const StepPiece& piece,
+                                       VkCommandBuffer commands) {
+  const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+  if (const VkResult begun = gpu_.vk().vkBeginCommandBuffer(commands, &begin); begun != VK_SUCCESS) {
+    return fail_vulkan(begun, "recording a step");
+  }
+  CommandRecorder recorder(gpu_, pipelines_, commands);
+  auto made = record_piece(slot, bucket, piece, recorder);
+  if (made) {
+    if (const VkResult ended = gpu_.vk().vkEndCommandBuffer(commands); ended != VK_SUCCESS) {
+      made = fail_vulkan(ended, "recording a step");
+    }
+  }
+  if (!made) gpu_.vk().vkResetCommandBuffer(commands, 0);
+  return made;
 }
 
 std::vector<StepPiece> VulkanProgram::cut(const Bucket& bucket) const {
@@ -226,7 +233,16 @@ Result<void> VulkanProgram::submit(const StepInput& input) {
   }
   Slot& slot = slots_[next_slot_];
   if (auto written = write_input(slot, input); !written) return written;
-  auto found = recorded(slot, bucket_for(input));
+  const Bucket bucket = bucket_for(input);
+  const auto submitted = is_awaiting_ ? submit_arriving(slot, bucket) : submit_recorded(slot, bucket);
+  if (!submitted) return submitted;
+  next_slot_ = (next_slot_ + 1) % slots_.size();
+  ++in_flight_;
+  return {};
+}
+
+Result<void> VulkanProgram::submit_recorded(Slot& slot, const Bucket& bucket) {
+  auto found = recorded(slot, bucket);
   if (!found) return pass_on(found);
   for (const VkCommandBuffer& commands : (*found)->commands) {
     const bool last = &commands == &(*found)->commands.back();
@@ -236,19 +252,20 @@ Result<void> VulkanProgram::submit(const StepInput& input) {
       return submitted;
     }
   }
-  next_slot_ = (next_slot_ + 1) % slots_.size();
-  ++in_flight_;
   return {};
 }
 
 Result<void> VulkanProgram::wait_for(Slot& slot) {
   --in_flight_;
-  return gpu_.wait(slot.fence, "running a step");
+  auto done = gpu_.wait(slot.fence, "running a step");
+  for (const VkCommandBuffer commands : std::exchange(slot.passing, {})) free_commands(commands);
+  return done;
 }
 
 Result<StepOutput> VulkanProgram::wait() {
   if (in_flight_ == 0) return fail(ErrorCode::internal, "no step is in flight");
   Slot& slot = oldest();
+  const bool waited_for_weights = !slot.passing.empty();
   if (auto waited = wait_for(slot); !waited) return pass_on(waited);
   candidates_.clear();
   const auto* row = reinterpret_cast<const TokenLogit*>(slot.results.mapped()) + slot.whole_rows * kMaxCandidates;
@@ -258,7 +275,8 @@ Result<StepOutput> VulkanProgram::wait() {
   }
   const auto* logits = reinterpret_cast<const float*>(readback_.mapped());
   activations_of_output_ = slot.handover.read(recording_, slot.tokens, slot.logit_rows);
-  return StepOutput{{logits, size_t{slot.whole_rows} * vocabulary_}, candidates_, activations_of_output_};
+  return StepOutput{
+      {logits, size_t{slot.whole_rows} * vocabulary_}, candidates_, activations_of_output_, waited_for_weights};
 }
 
 }  // namespace hearth::vulkan

@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "device/vulkan/recording/handover.h"
 #include "device/vulkan/recording/step_recorder.h"
 #include "device/vulkan/recording/step_work.h"
+#include "device/weight_arrival.h"
 
 namespace hearth::vulkan {
 
@@ -38,8 +40,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
  public:
   /// `tunings` with a base alone may be written as a Tuning.
   static Result<std::unique_ptr<VulkanProgram>> create(Gpu& gpu, Pipelines& pipelines, const MatmulTunings& tunings,
-                                                       const Recording& recording, const Weights& weights,
-                                                       const Cache& cache, const ProgramLimits& limits);
+                                                       const Recording& recording, Weights& weights, const Cache& cache,
+                                                       const ProgramLimits& limits);
   ~VulkanProgram() override;
 
   /// Bytes of memory like the activations' that create would allocate with these matrices.
@@ -59,9 +61,13 @@ class VulkanProgram : public Program, public ExplainedProgram {
   std::vector<BufferPoolStatistics> buffer_pools() const override { return weights_.pool().statistics(); }
   std::vector<DeviceMemoryUse> memory_use() const override { return {{gpu_.properties().name, gpu_.ledger().now()}}; }
 
+  /// Rows are still being written: steps wait for them (program_arrival.cc).
+  void await_weights();
+
   /// Makes the pipelines of every bucket within the limits, so that none is made while tokens are, and records the
-  /// steps of greedy decoding. Other steps are recorded when they are first met.
-  Result<void> prepare();
+  /// steps of greedy decoding, unless weights are awaited. Other steps are recorded when they are first met. Errors:
+  /// cancelled (`stop`).
+  Result<void> prepare(const std::stop_token& stop);
 
   /// program_choices.cc
   Result<std::vector<OperationChoice>> choices() override;
@@ -120,13 +126,14 @@ class VulkanProgram : public Program, public ExplainedProgram {
     Buffer results;  ///< [logit rows][kMaxCandidates] TokenLogit, as the device leaves them
     VkFence fence = VK_NULL_HANDLE;
     std::map<Bucket, Recorded> recordings;
-    uint32_t whole_rows = 0;              ///< of the step in flight
-    std::vector<uint32_t> candidates;     ///< of each other row of it
-    uint32_t tokens = 0, logit_rows = 0;  ///< likewise
+    uint32_t whole_rows = 0;               ///< of the step in flight
+    std::vector<uint32_t> candidates;      ///< of each other row of it
+    uint32_t tokens = 0, logit_rows = 0;   ///< likewise
+    std::vector<VkCommandBuffer> passing;  ///< recorded for this step alone, as weights were awaited
   };
 
   VulkanProgram(Gpu& gpu, Pipelines& pipelines, const MatmulTunings& tunings, AttentionPlan attention,
-                Recording recording, const Weights& weights, const Cache& cache)
+                Recording recording, Weights& weights, const Cache& cache)
       : gpu_(gpu),
         pipelines_(pipelines),
         tuning_(tunings.base()),
@@ -144,9 +151,15 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Slot& oldest() { return slots_[(next_slot_ + slots_.size() - in_flight_) % slots_.size()]; }
   Result<void> write_input(Slot& slot, const StepInput& input);
   Result<Recorded*> recorded(Slot& slot, const Bucket& bucket);
-  Result<void> prepare_pipelines();
+  Result<void> prepare_pipelines(const std::stop_token& stop);
   Result<void> record_decoding();
   Result<void> record(Slot& slot, const Bucket& bucket, Recorded& recorded);
+  Result<void> record_one(Slot& slot, const Bucket& bucket, const StepPiece& piece, VkCommandBuffer commands);
+  Result<void> await_all();
+  Result<void> submit_recorded(Slot& slot, const Bucket& bucket);
+  Result<void> submit_arriving(Slot& slot, const Bucket& bucket);
+  Result<StepPiece> await_piece(const StepPiece& piece, size_t first);
+  void settle(size_t first, size_t end);
   std::vector<StepPiece> cut(const Bucket& bucket) const;
   Result<void> record_piece(Slot& slot, const Bucket& bucket, const StepPiece& piece, CommandRecorder& commands);
   Result<RecordingStatistics> statistics(const Bucket& bucket);
@@ -162,9 +175,11 @@ class VulkanProgram : public Program, public ExplainedProgram {
   MatmulTunings matmuls_;
   const AttentionPlan attention_;
   const Recording recording_;
-  const Weights& weights_;
+  Weights& weights_;
   const Cache& cache_;
   const StepWork work_;
+  AwaitedWeights awaited_;
+  bool is_awaiting_ = false;  ///< until a step has begun with all weights there
   ProgramLimits limits_;
   uint32_t vocabulary_ = 0;
   uint32_t logit_rows_ = 0;  ///< of the largest bucket

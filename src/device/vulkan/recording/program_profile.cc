@@ -8,6 +8,7 @@ namespace hearth::vulkan {
 /// `seconds`, where given, receives the time from the submit to its end.
 Result<std::vector<DispatchTime>> VulkanProgram::measure(const StepInput& input, double* seconds) {
   if (in_flight_ > 0) return fail(ErrorCode::internal, "a profile was asked for while a step is in flight");
+  if (auto all = await_all(); !all) return pass_on(all);
   const VolkDeviceTable& vk = gpu_.vk();
   Slot& slot = slots_[next_slot_];
   Bucket bucket = bucket_for(input);

@@ -87,7 +87,8 @@ class TestModel {
     recording.operations.push_back(SelectRows{.in = tensor_of_tokens, .out = recording.logits});
   }
 
-  Result<std::unique_ptr<Program>> compile(Device& device, const ProgramLimits& limits) const {
+  Result<std::unique_ptr<Program>> compile(Device& device, const ProgramLimits& limits,
+                                           const CompileOptions& options = {}) const {
     std::vector<MatrixId> matrix_ids;
     std::vector<VectorId> vector_ids;
     for (const Weights& weights : matrices_) {
@@ -106,7 +107,7 @@ class TestModel {
       vector_ids.push_back(*id);
     }
     if (auto made = device.create_cache(cache); !made) return pass_on(made);
-    return device.compile(with_ids(matrix_ids, vector_ids), limits);
+    return device.compile(with_ids(matrix_ids, vector_ids), limits, options);
   }
 
   Recording recording;
