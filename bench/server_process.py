@@ -78,7 +78,7 @@ class ServerProcess:
                     return
             except OSError:
                 pass
-            time.sleep(0.1)
+            time.sleep(0.02)
         sys.exit(f"error: {self.name} was not ready within {READY_WITHIN_SECONDS} s; its log is {self.log.name}")
 
     def stop(self):
