@@ -14,7 +14,7 @@ struct DeviceName {
   std::string kind;                          ///< "auto", "cpu", "vulkan", "reference"
   std::string which;                         ///< behind a colon: a number, or a part of a name
   std::optional<uint64_t> memory_mebibytes;  ///< most of a GPU's memory for weights and KV cache
-  std::optional<double> tune_seconds;        ///< that matmuls may be measured at a first start; 0 for none
+  std::optional<double> tune_seconds;        ///< that matmuls may be measured in idle time; 0 for none
 };
 
 /// Errors: invalid_argument, naming what is wrong, for an unknown kind or option, options of a device that has none, or

@@ -80,7 +80,7 @@ TEST_F(AllocationTest, DecodingWithoutLogitsCallsNothingEither) {
   model.cache = {.layers = {{.group = 0, .kind = KeysAndValues{1, 8}}}, .blocks_per_group = {kBlocks}};
   auto device = open_vulkan_device({.wrap = inject_faults});
   ASSERT_TRUE(device) << to_string(device.error());
-  auto program = model.compile(**device, {.tokens = 4, .logit_rows = 4, .sequences = 4, .prepare = true});
+  auto program = model.compile(**device, {.tokens = 4, .logit_rows = 4, .sequences = 4}, {.prepare = true});
   ASSERT_TRUE(program) << to_string(program.error());
   const uint64_t before = faults.allocations;
   for (int i = 0; i < 2; ++i) {

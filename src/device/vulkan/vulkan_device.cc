@@ -123,9 +123,9 @@ class Implementation : public VulkanDevice {
     if (!program) return pass_on(program);
     if (options.weights_arrive) (*program)->await_weights();
     if (options.prepare) {
-      if (auto tuned = tunings_.tune(**program); !tuned) return pass_on(tuned);
       if (auto prepared = (*program)->prepare(options.stop); !prepared) return pass_on(prepared);
     }
+    (*program)->set_tuner(tunings_.tuner_for(**program));
     return std::move(*program);
   }
 

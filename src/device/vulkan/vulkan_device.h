@@ -22,7 +22,7 @@ struct VulkanOptions {
   bool validation = false;        ///< the validation layer with synchronisation validation, its messages to stderr
   /// The folder where compiled pipelines and measured tuning are kept; empty keeps none.
   std::filesystem::path pipeline_cache;
-  /// Seconds that a program which is prepared may spend on measuring tunings that are not kept yet; 0 measures nothing.
+  /// Seconds that a program may spend on measuring tunings that are not kept yet (Program::tune); 0 measures nothing.
   /// Without it kTuneSeconds, and 0 on a CPU that passes for a GPU.
   std::optional<double> tune_seconds;
   /// Tells no more free memory than this less the weights (Device::memories), so that other programs keep the rest. The
@@ -33,7 +33,8 @@ struct VulkanOptions {
   std::function<void(VolkDeviceTable&)> wrap = {};  ///< for tests: puts functions before the driver's
 };
 
-/// Enough for the first counts of tokens of a large model on a large GPU; what is missing is measured by later starts.
+/// Of idle time. Enough for the first counts of tokens of a large model on a large GPU; what is missing is measured by
+/// later starts.
 inline constexpr double kTuneSeconds = 5;
 
 /// A device that can tell how it was used, for tests.

@@ -11,7 +11,9 @@
 #include <set>
 #include <thread>
 
+#include "device/tune_to_end.h"
 #include "device/vulkan/bench/attention.h"
+#include "device/vulkan/bench/pieces.h"
 #include "device/vulkan/bench/report.h"
 #include "device/vulkan/bench/step.h"
 #include "device/vulkan/recording/program.h"
@@ -224,6 +226,7 @@ struct Arguments {
   std::vector<std::string> tunings;
   std::string start;
   double tune = 0;
+  uint32_t pieces = 0;
   bool profile = false, statistics = false;
   std::vector<uint32_t> attention_contexts;  ///< not empty: attention alone
   uint32_t window = 0;
@@ -298,11 +301,14 @@ int run(const Arguments& a) {
       fmt::print(stderr, "{}\n", to_string(set.error()));
       return 2;
     }
-    auto program = (*device)->compile(
-        decoder.recording(),
-        {.tokens = tokens, .logit_rows = most, .sequences = most, .prepare = !a.start.empty() || a.tune > 0});
+    auto program = (*device)->compile(decoder.recording(), {.tokens = tokens, .logit_rows = most, .sequences = most},
+                                      {.prepare = !a.start.empty()});
     if (!program) {
       fmt::print(stderr, "{}\n", to_string(program.error()));
+      return 1;
+    }
+    if (auto tuned = a.pieces > 0 ? tune_in_pieces(**program, a.pieces) : tune_to_end(**program); !tuned) {
+      fmt::print(stderr, "{}\n", to_string(tuned.error()));
       return 1;
     }
     auto& vulkan_program = static_cast<VulkanProgram&>(**program);
@@ -351,6 +357,8 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember(hearth::vulkan::kFormats));
   app.add_option("--layers", a.layers, "fewer layers than the shape has");
   app.add_option("--tune", a.tune, "seconds in which matmuls' tuning is measured before anything else");
+  app.add_option("--pieces", a.pieces,
+                 "tune in pieces of so many milliseconds, and say how long interrupting them takes");
   app.add_option("--device", a.device, "which device")->capture_default_str();
   app.add_option("--context", a.context, "tokens before each decoded one")->capture_default_str();
   app.add_option("--repeat", a.repeat, "runs of which the median counts")->capture_default_str();

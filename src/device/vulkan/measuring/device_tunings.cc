@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <optional>
+
 #include "device/vulkan/measuring/matmul_tuner.h"
 
 namespace hearth::vulkan {
@@ -21,8 +23,7 @@ Tuning table_for(const GpuProperties& properties, bool batch_invariant) {
 }  // namespace
 
 DeviceTunings::DeviceTunings(const Gpu& gpu, const std::filesystem::path& folder, double seconds, bool batch_invariant)
-    : gpu_(gpu),
-      seconds_(seconds),
+    : seconds_(seconds),
       table_(table_for(gpu.properties(), batch_invariant)),
       file_(file_for(gpu.properties(), folder)),
       matmuls_(table_) {
@@ -57,20 +58,47 @@ Result<void> DeviceTunings::force(std::string_view text) {
   return forced_ ? Result<void>{} : matmuls_.set(measured_);
 }
 
-Result<void> DeviceTunings::tune(VulkanProgram& program) {
-  if (forced_ || seconds_ <= 0 || table_.batch_invariant != 0) return {};
-  auto report = tune_matmuls(gpu_, program, seconds_, measured_);
-  if (!report && report.error().code == ErrorCode::device_lost) return pass_on(report);
-  if (!report) {
-    spdlog::warn("tuning was not measured: {}", to_string(report.error()));
-  } else if (report->measured > 0 || report->missing > 0) {
-    spdlog::info("tuning of {} kinds of matmuls: {} choices measured in {:.1f} s, {} left for later starts",
-                 report->shapes, report->measured, report->seconds, report->missing);
+/// One program's tuning.
+class DeviceTunings::Tuner final : public ProgramTuner {
+ public:
+  Tuner(DeviceTunings& tunings, VulkanProgram& program) : tunings_(tunings), program_(program) {}
+
+  /// Errors: device_lost; others are logged, and what is not known by then goes by the table.
+  Result<bool> go_on(const IsInterrupted& is_interrupted) override {
+    if (!matmuls_) matmuls_.emplace(program_, tunings_.seconds_, tunings_.measured_);
+    for (;;) {
+      auto progress = matmuls_->go_on(is_interrupted);
+      if (!progress) {
+        if (progress.error().code == ErrorCode::device_lost) return pass_on(progress);
+        spdlog::warn("tuning was not measured to its end: {}", to_string(progress.error()));
+        return false;
+      }
+      if (*progress == MatmulTuner::Progress::interrupted) return true;
+      if (*progress == MatmulTuner::Progress::ended) break;
+      tunings_.keep();
+    }
+    const TuningReport& report = matmuls_->report();
+    if (report.measured > 0 || report.missing > 0) {
+      spdlog::info("tuning of {} kinds of matmuls: {} choices measured in {:.1f} s, {} left for later starts",
+                   report.shapes, report.measured, report.seconds, report.missing);
+    }
+    return false;
   }
-  if (report && report->measured == 0) return {};
+
+ private:
+  DeviceTunings& tunings_;
+  VulkanProgram& program_;
+  std::optional<MatmulTuner> matmuls_;  ///< since all weights are there
+};
+
+std::unique_ptr<ProgramTuner> DeviceTunings::tuner_for(VulkanProgram& program) {
+  if (forced_ || seconds_ <= 0 || table_.batch_invariant != 0) return nullptr;
+  return std::make_unique<Tuner>(*this, program);
+}
+
+void DeviceTunings::keep() {
   if (auto written = file_.write(measured_); !written) spdlog::warn("{}", to_string(written.error()));
-  if (auto set = matmuls_.set(measured_); !set) return set;
-  return program.set_matmuls(measured_);
+  if (!forced_) (void)matmuls_.set(measured_);  // the program has taken them already
 }
 
 }  // namespace hearth::vulkan

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string_view>
 
 #include "device/vulkan/measuring/tuning_file.h"
@@ -28,12 +29,15 @@ class DeviceTunings {
   /// For programs made from now on.
   const MatmulTunings& matmuls() const { return matmuls_; }
 
-  /// Measures what is not known of the program's matmuls, keeps it and gives it to the program. Errors: device_lost;
-  /// others are logged, and the table holds.
-  Result<void> tune(VulkanProgram& program);
+  /// What measures, piece by piece, what is not known of the program's matmuls, and keeps it here and in the file as it
+  /// is found. Null where nothing may be measured. Outlived by the program and this.
+  std::unique_ptr<ProgramTuner> tuner_for(VulkanProgram& program);
 
  private:
-  const Gpu& gpu_;
+  class Tuner;
+
+  void keep();
+
   const double seconds_;
   Tuning table_;
   TuningFile file_;

@@ -4,45 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <future>
 #include <limits>
-#include <optional>
-#include <set>
 #include <utility>
 
-#include "device/vulkan/measuring/matmul_search.h"
-#include "device/vulkan/measuring/trial_timer.h"
+#include "device/vulkan/measuring/matmul_starts.h"
 #include "device/vulkan/paths/tuning_targets.h"
 
 namespace hearth::vulkan {
 namespace {
 
-/// A count of tokens and whether fields are varied there; elsewhere only what won at its neighbours is compared, for
-/// there the border between paths must be found. The most frequent steps come first.
-struct Count {
-  uint32_t tokens = 1;
-  bool descend = false;
-};
-constexpr std::array kCounts = {Count{1, true},  Count{8, true},  Count{16, true},  Count{4, true},   Count{2, true},
-                                Count{32, true}, Count{64, true}, Count{512, true}, Count{128, true}, Count{12},
-                                Count{24},       Count{48},       Count{10},        Count{14},        Count{40},
-                                Count{3},        Count{6},        Count{5},         Count{7},         Count{256},
-                                Count{2048}};
-
-/// Whether every bucket of tokens that has a kernel of its own is measured.
-constexpr bool all_are_measured() {
-  for (uint32_t tokens = 1; tokens <= MatmulTunings::kLastOwnKernel; ++tokens) {
-    const auto holds = [&](const Count& count) { return count.tokens == bucket_of(tokens); };
-    if (std::ranges::none_of(kCounts, holds)) return false;
-  }
-  return true;
-}
-static_assert(all_are_measured());
-
-/// With fewer tokens dot products of bytes are quicker on all devices seen, but not before their fields were varied: a
-/// search that began with matrices filled in registers would not find that out.
-constexpr uint32_t kLeastFragmentTokens = 3;
 constexpr uint32_t kRepeats = 3;
 constexpr size_t kMostOperations = 64;        ///< of one trial
 constexpr double kMostWork = 20e9;            ///< floating-point operations of one trial, where it may be several
@@ -54,51 +24,63 @@ constexpr double kWarmUpSeconds = 1.0;
 /// H200 where each candidate ran three times only.
 constexpr double kRoundsSeconds = 0.02;
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
 
-class MatmulTuner {
- public:
-  MatmulTuner(const Gpu& gpu, VulkanProgram& program, double seconds, MeasuredTunings& kept)
-      : gpu_(gpu),
-        program_(program),
-        seconds_(seconds),
-        kept_(kept),
-        targets_(tuning_targets(program.recording(), program.weights(), program.limits(), program.matmuls().base())) {}
+}  // namespace
 
-  Result<TuningReport> run();
+MatmulTuner::MatmulTuner(VulkanProgram& program, double seconds, MeasuredTunings& kept)
+    : program_(program),
+      is_processor_(program.gpu().properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU),
+      seconds_(seconds),
+      kept_(kept),
+      targets_(tuning_targets(program.recording(), program.weights(), program.limits(), program.matmuls().base())),
+      report_{.shapes = static_cast<uint32_t>(targets_.size())} {}
 
- private:
-  /// A search on its way, and what it has measured.
-  struct Work {
-    const TuningTarget* target = nullptr;
-    uint32_t tokens = 1;
-    MatmulSearch search;
-    std::set<std::vector<PipelineKey>> seen = {};  ///< what candidates launch; many come to the same
-  };
+Result<MatmulTuner::Progress> MatmulTuner::go_on(const IsInterrupted& is_interrupted) {
+  busy_since_.reset();
+  while (stage_ != Stage::ended) {
+    if (is_interrupted()) return Progress::interrupted;
+    const bool takes_over = stage_ == Stage::take_over;
+    if (auto done = do_piece(is_interrupted); !done) return pass_on(done);
+    if (takes_over && stage_ != Stage::take_over) return Progress::chosen;
+  }
+  return Progress::ended;
+}
 
-  bool wants(const TuningTarget& target, uint32_t tokens) const;
-  std::vector<TuningChanges> starts(const TuningTarget& target, uint32_t tokens) const;
-  std::vector<Work> begin(const Count& count) const;
-  MatmulTrial trial(const TuningTarget& target, uint32_t tokens, const TuningChanges& changes) const;
-  Result<void> prepare();
-  Result<void> warm_up();
-  Result<void> compile(const std::set<PipelineKey>& keys);
-  Result<void> step(std::vector<Work>& works);
-  Result<std::vector<size_t>> choose_new(Work& work, std::set<PipelineKey>& keys);
-  Result<void> measure(Work& work, const std::vector<size_t>& chosen);
-  bool late() const { return seconds_since(begin_) > seconds_; }
-
-  const Gpu& gpu_;
-  VulkanProgram& program_;
-  const double seconds_;
-  MeasuredTunings& kept_;
-  const std::vector<TuningTarget> targets_;
-  std::unique_ptr<Pipelines> pipelines_;  ///< of all candidates, the losers too
-  std::optional<TrialTimer> timer_;
-  Clock::time_point begin_ = Clock::now();
-  bool is_first_step_ = true;
-};
+Result<void> MatmulTuner::do_piece(const IsInterrupted& is_interrupted) {
+  if (job_) {
+    const auto begin = Clock::now();
+    auto made = await_pipelines(is_interrupted);
+    if (stage_ == Stage::compile) report_.seconds += seconds_since(begin);
+    if (!made) return pass_on(made);
+    if (!*made) return {};
+  }
+  switch (stage_) {
+    case Stage::begin:
+      return begin();
+    case Stage::warm_up_pipelines:
+      can_keep_busy_ = true;
+      stage_ = Stage::choose;
+      return {};
+    case Stage::choose:
+      return choose();
+    case Stage::compile:
+      next_work_ = 0;
+      stage_ = Stage::measure;
+      return {};
+    case Stage::measure:
+      return measure_next(is_interrupted);
+    case Stage::conclude:
+      return conclude();
+    case Stage::take_over:
+      return take_over();
+    case Stage::ended:
+      return {};
+  }
+  std::unreachable();
+}
 
 bool MatmulTuner::wants(const TuningTarget& target, uint32_t tokens) const {
   if (tokens > target.most_tokens) return false;
@@ -106,55 +88,42 @@ bool MatmulTuner::wants(const TuningTarget& target, uint32_t tokens) const {
   return known == kept_.end() || !known->second.contains(tokens);
 }
 
-/// The table's choice, each path as the table has it, and what won at the nearest counts.
-std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint32_t tokens) const {
-  std::vector<TuningChanges> starts = {{}};
-  const bool few = tokens <= 16;
-  starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
-  starts.push_back(force_path(MatmulPath::matrix));
-  if (tokens >= kLeastFragmentTokens) starts.push_back(force_path(MatmulPath::fragments));
-  if (tokens >= kLeastFragmentTokens && tokens <= MatmulTunings::kLastOwnKernel) {  // quicker where rows are many
-    starts.push_back(force_path(MatmulPath::fragments));
-    starts.back()["fragments.strips"] = 2, starts.back()["fragments.teams"] = 4;
-    starts.push_back(force_path(MatmulPath::fragments));  // where tiles of tokens are several
-    starts.back()["fragments.joined"] = 1;
+/// The searches of the next count of tokens that has some.
+Result<void> MatmulTuner::begin() {
+  works_.clear();
+  for (; count_ < tuned_counts().size() && works_.empty(); count_ += works_.empty() ? 1 : 0) {
+    const auto [tokens, descend] = tuned_counts()[count_];
+    for (const TuningTarget& target : targets_) {
+      if (!wants(target, tokens)) continue;
+      const Tuning& table = program_.matmuls().base();
+      works_.push_back({.target = &target,
+                        .tokens = tokens,
+                        .search = MatmulSearch(table, matmul_starts(table, kept_, target.shape, tokens),
+                                               target.few_group, tokens, descend)});
+    }
   }
-  if (!few) {
-    starts.push_back(force_path(MatmulPath::decoded_matrix));
-    starts.push_back(force_path(MatmulPath::workgroup_matrix));
-  }
-  const auto known = kept_.find(target.shape);
-  if (known == kept_.end()) return starts;
-  const auto add_neighbour = [&](const std::pair<const uint32_t, MeasuredTuning>& neighbour) {
-    Tuning tuning = program_.matmuls().base();
-    if (!change_tuning(neighbour.second.changes, tuning)) return;
-    const MatmulPath path = path_of(tuning, neighbour.first);
-    if (path == MatmulPath::few && !few) return;
-    if (path == MatmulPath::fragments && tokens < kLeastFragmentTokens) return;
-    TuningChanges start = neighbour.second.changes;
-    for (const auto& [name, value] : force_path(path)) start[name] = value;
-    starts.push_back(std::move(start));
-  };
-  const auto above = known->second.upper_bound(tokens);
-  if (above != known->second.end()) add_neighbour(*above);
-  if (above != known->second.begin()) add_neighbour(*std::prev(above));
-  return starts;
+  next_work_ = 0;
+  stage_ = works_.empty() ? Stage::ended : Stage::choose;
+  return works_.empty() || pipelines_ ? Result<void>{} : prepare();
 }
 
-std::vector<MatmulTuner::Work> MatmulTuner::begin(const Count& count) const {
-  std::vector<Work> works;
-  for (const TuningTarget& target : targets_) {
-    if (!wants(target, count.tokens)) continue;
-    works.push_back({.target = &target,
-                     .tokens = count.tokens,
-                     .search = MatmulSearch(program_.matmuls().base(), starts(target, count.tokens), target.few_group,
-                                            count.tokens, count.descend)});
-  }
-  return works;
+Result<void> MatmulTuner::prepare() {
+  auto pipelines = Pipelines::create(program_.gpu());
+  if (!pipelines) return pass_on(pipelines);
+  pipelines_ = std::move(*pipelines);
+  auto timer = TrialTimer::create(program_, *pipelines_);
+  if (!timer) return pass_on(timer);
+  timer_ = std::move(*timer);
+  if (is_processor_) return {};
+  auto keys = TrialTimer::pipelines_of(program_, trial(targets_.front(), 1, {}));
+  if (!keys) return pass_on(keys);
+  job_.emplace(*pipelines_, std::move(*keys));
+  stage_ = Stage::warm_up_pipelines;
+  return {};
 }
 
 MatmulTrial MatmulTuner::trial(const TuningTarget& target, uint32_t tokens, const TuningChanges& changes) const {
-  const bool one_memory = gpu_.properties().one_memory;
+  const bool one_memory = program_.gpu().properties().one_memory;
   const uint64_t bytes = one_memory ? kSmallTrialBytes : kTrialBytes;
   const auto by_bytes = static_cast<size_t>(bytes / std::max<uint64_t>(target.bytes, 1) + 1);
   const auto by_work = std::max<size_t>(1, static_cast<size_t>(kMostWork / (target.work * tokens)));
@@ -167,134 +136,154 @@ MatmulTrial MatmulTuner::trial(const TuningTarget& target, uint32_t tokens, cons
   return trial;
 }
 
+/// One search's next step, and behind the last one the pipelines of all, which are compiled side by side.
+Result<void> MatmulTuner::choose() {
+  const auto is_searching = [](const Work& work) { return !work.search.candidates().empty(); };
+  if ((late() && !is_first_step_) || std::ranges::none_of(works_, is_searching)) {
+    stage_ = Stage::conclude;
+    return {};
+  }
+  if (next_work_ < works_.size()) {
+    auto chosen = choose_new(works_[next_work_]);
+    if (!chosen) return pass_on(chosen);
+    works_[next_work_++].chosen = std::move(*chosen);
+    return {};
+  }
+  job_.emplace(*pipelines_, std::exchange(keys_, {}));
+  stage_ = Stage::compile;
+  return {};
+}
+
 /// The candidates that launch something new; the first one and the table's always, as they are what others are compared
-/// with. Their pipelines are added to `keys`.
-Result<std::vector<size_t>> MatmulTuner::choose_new(Work& work, std::set<PipelineKey>& keys) {
+/// with.
+Result<std::vector<size_t>> MatmulTuner::choose_new(Work& work) {
   std::vector<size_t> chosen;
   const auto& candidates = work.search.candidates();
   for (size_t i = 0; i < candidates.size(); ++i) {
-    MatmulTrial one = trial(*work.target, work.tokens, candidates[i]);
-    one.operations.resize(1);
-    auto launches = program_.launches(one.operations, one.tokens, one.tuning);
+    const MatmulTrial one = trial(*work.target, work.tokens, candidates[i]);
+    auto launches = program_.launches(std::span(one.operations).first(1), one.tokens, one.tuning);
     if (!launches) return pass_on(launches);
     std::vector<PipelineKey> signature;
     for (const Launch& launch : *launches) signature.push_back(launch.key);
-    const bool is_new = work.seen.insert(signature).second;
+    const bool is_new = work.seen.insert(std::move(signature)).second;
     if (i > 0 && !is_new && !candidates[i].empty()) continue;
-    keys.insert(signature.begin(), signature.end());
+    auto keys = TrialTimer::pipelines_of(program_, one);
+    if (!keys) return pass_on(keys);
+    keys_.merge(*keys);
     chosen.push_back(i);
   }
   return chosen;
 }
 
-Result<void> MatmulTuner::measure(Work& work, const std::vector<size_t>& chosen) {
-  // What was seen before has lost before, or is the first candidate itself.
-  std::vector<double> seconds(work.search.candidates().size(), std::numeric_limits<double>::infinity());
-  std::vector<MatmulTrial> trials;
-  if (chosen.size() == 1 && work.search.table_seconds() > 0) {  // nothing new to compare with
-    seconds.front() = work.search.best_seconds();
-    work.search.learn(seconds);
+/// However short the time, the first step is taken whole: every start gets further than the one before.
+Result<void> MatmulTuner::measure_next(const IsInterrupted& is_interrupted) {
+  if (next_work_ == works_.size() || (late() && !is_first_step_)) {
+    is_first_step_ = false;
+    next_work_ = 0;
+    stage_ = Stage::choose;
     return {};
   }
-  for (const size_t i : chosen) trials.push_back(trial(*work.target, work.tokens, work.search.candidates()[i]));
-  const bool is_processor = gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-  auto timed = timer_->time(trials, kRepeats, is_processor ? 0 : kRoundsSeconds);
+  Work& work = works_[next_work_];
+  if (work.search.candidates().empty()) {
+    ++next_work_;
+    return {};
+  }
+  auto warm = warm_up(is_interrupted);
+  if (!warm) return pass_on(warm);
+  if (!*warm) return {};
+  const auto begin = Clock::now();
+  auto measured = measure(work, is_interrupted);
+  report_.seconds += seconds_since(begin);
+  if (!measured) return pass_on(measured);
+  next_work_ += *measured ? 1 : 0;
+  return {};
+}
+
+/// False where it was interrupted.
+Result<bool> MatmulTuner::measure(Work& work, const IsInterrupted& is_interrupted) {
+  // What was seen before has lost before, or is the first candidate itself.
+  std::vector<double> seconds(work.search.candidates().size(), std::numeric_limits<double>::infinity());
+  if (work.chosen.size() == 1 && work.search.table_seconds() > 0) {  // nothing new to compare with
+    seconds.front() = work.search.best_seconds();
+    work.search.learn(seconds);
+    return true;
+  }
+  std::vector<MatmulTrial> trials;
+  for (const size_t i : work.chosen) trials.push_back(trial(*work.target, work.tokens, work.search.candidates()[i]));
+  auto timed = timer_->time(trials, kRepeats, is_processor_ ? 0 : kRoundsSeconds, is_interrupted);
   if (!timed) return pass_on(timed);
-  for (size_t i = 0; i < chosen.size(); ++i) {
+  if (timed->empty()) return false;
+  for (size_t i = 0; i < work.chosen.size(); ++i) {
+    const size_t candidate = work.chosen[i];
     if ((*timed)[i].agrees) {
-      seconds[chosen[i]] = (*timed)[i].seconds;
+      seconds[candidate] = (*timed)[i].seconds;
     } else {
       spdlog::warn("{}, {} tokens, with {}: wrong on this device, so it is not used", work.target->shape, work.tokens,
-                   text_of(work.search.candidates()[chosen[i]]));
+                   text_of(work.search.candidates()[candidate]));
     }
   }
   work.search.learn(seconds);
-  return {};
+  return true;
 }
 
-/// One step of every search, so that the pipelines of all are compiled side by side.
-Result<void> MatmulTuner::step(std::vector<Work>& works) {
-  std::set<PipelineKey> keys;
-  std::vector<std::vector<size_t>> chosen;
-  for (Work& work : works) {
-    auto candidates = choose_new(work, keys);
-    if (!candidates) return pass_on(candidates);
-    chosen.push_back(std::move(*candidates));
+Result<void> MatmulTuner::conclude() {
+  const uint32_t before = report_.measured;
+  for (const Work& work : works_) {
+    const MatmulSearch& search = work.search;
+    if (search.table_seconds() == 0) {
+      ++report_.missing;
+      continue;
+    }
+    // Where the time was up before the end, the best so far.
+    kept_[work.target->shape][work.tokens] = {search.best(), search.best_seconds(), search.table_seconds()};
+    ++report_.measured;
   }
-  if (auto made = compile(keys); !made) return made;
-  // However short the time, the first step is taken whole: every start gets further than the one before.
-  const bool first = std::exchange(is_first_step_, false);
-  for (size_t i = 0; i < works.size() && (first || !late()); ++i) {
-    if (works[i].search.candidates().empty()) continue;
-    if (auto measured = measure(works[i], chosen[i]); !measured) return measured;
+  const uint32_t tokens = tuned_counts()[count_++].tokens;
+  stage_ = Stage::begin;
+  if (report_.measured == before) return {};
+  auto keys = program_.pipelines_with(kept_, tokens);
+  if (!keys) return pass_on(keys);
+  job_.emplace(program_.pipelines(), std::move(*keys));
+  stage_ = Stage::take_over;
+  return {};
+}
+
+/// All pipelines that steps need now are there.
+Result<void> MatmulTuner::take_over() {
+  stage_ = Stage::begin;
+  return program_.set_matmuls(kept_);
+}
+
+/// Whether the job's pipelines are made. The GPU goes on working meanwhile: one that idles for a second while drivers
+/// compile is slow for the next.
+Result<bool> MatmulTuner::await_pipelines(const IsInterrupted& is_interrupted) {
+  while (!job_->is_done_within(std::chrono::milliseconds(can_keep_busy_ ? 0 : 1))) {
+    if (is_interrupted()) return false;
+    if (!can_keep_busy_) continue;
+    if (auto ran = keep_busy(is_interrupted); !ran) return pass_on(ran);
   }
-  return {};
+  auto made = job_->result();
+  job_.reset();
+  if (!made) return pass_on(made);
+  return true;
 }
 
-Result<void> MatmulTuner::prepare() {
-  auto pipelines = Pipelines::create(gpu_);
-  if (!pipelines) return pass_on(pipelines);
-  pipelines_ = std::move(*pipelines);
-  auto timer = TrialTimer::create(program_, *pipelines_);
-  if (!timer) return pass_on(timer);
-  timer_ = std::move(*timer);
-  if (auto warm = warm_up(); !warm) return warm;
-  begin_ = Clock::now();
-  return {};
+/// False where it was interrupted.
+Result<bool> MatmulTuner::warm_up(const IsInterrupted& is_interrupted) {
+  if (!can_keep_busy_) return true;
+  while (!busy_since_ || seconds_since(*busy_since_) < kWarmUpSeconds) {
+    if (is_interrupted()) return false;
+    if (auto ran = keep_busy(is_interrupted); !ran) return pass_on(ran);
+  }
+  return true;
 }
 
-/// The GPU goes on working meanwhile: one that idles for a second while drivers compile is slow for the next.
-Result<void> MatmulTuner::compile(const std::set<PipelineKey>& keys) {
-  if (gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return pipelines_->prepare(keys);
+Result<void> MatmulTuner::keep_busy(const IsInterrupted& is_interrupted) {
+  if (!busy_since_) busy_since_ = Clock::now();
   const std::array trials = {trial(targets_.front(), 1, {})};
-  auto made = std::async(std::launch::async, [&] { return pipelines_->prepare(keys); });
-  while (made.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
-    if (auto ran = timer_->time(trials, 16, 0); !ran) return made.wait(), pass_on(ran);
-  }
-  return made.get();
-}
-
-Result<void> MatmulTuner::warm_up() {
-  if (gpu_.properties().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return {};
-  const std::array trials = {trial(targets_.front(), 1, {})};
-  const auto begin = Clock::now();
-  while (seconds_since(begin) < kWarmUpSeconds) {
-    if (auto ran = timer_->time(trials, 16, 0); !ran) return pass_on(ran);
-  }
-  return {};
-}
-
-Result<TuningReport> MatmulTuner::run() {
-  TuningReport report = {.shapes = static_cast<uint32_t>(targets_.size())};
-  for (const Count& count : kCounts) {
-    std::vector<Work> works = begin(count);
-    if (works.empty()) continue;
-    if (!pipelines_) {
-      if (auto done = prepare(); !done) return pass_on(done);
-    }
-    const auto is_searching = [](const Work& work) { return !work.search.candidates().empty(); };
-    while ((is_first_step_ || !late()) && std::ranges::any_of(works, is_searching)) {
-      if (auto done = step(works); !done) return pass_on(done);
-    }
-    for (const Work& work : works) {
-      const MatmulSearch& search = work.search;
-      if (search.table_seconds() == 0) {
-        ++report.missing;
-        continue;
-      }
-      // Where the time was up before the end, the best so far.
-      kept_[work.target->shape][work.tokens] = {search.best(), search.best_seconds(), search.table_seconds()};
-      ++report.measured;
-    }
-  }
-  report.seconds = seconds_since(begin_);
-  return report;
-}
-
-}  // namespace
-
-Result<TuningReport> tune_matmuls(const Gpu& gpu, VulkanProgram& program, double seconds, MeasuredTunings& kept) {
-  return MatmulTuner(gpu, program, seconds, kept).run();
+  constexpr uint32_t kRounds = 16;
+  auto ran = timer_->time(trials, kRounds, 0, is_interrupted);
+  return ran ? Result<void>{} : pass_on(ran);
 }
 
 }  // namespace hearth::vulkan

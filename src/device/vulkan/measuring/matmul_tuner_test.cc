@@ -1,9 +1,8 @@
-// Tuning that is measured when a program is prepared: that it is kept, heeded and overridden.
+// Tuning that a program measures: that it is kept, heeded and overridden.
 
 #include "device/vulkan/measuring/matmul_tuner.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <array>
 #include <fstream>
@@ -12,85 +11,22 @@
 
 #include "base/file.h"
 #include "device/vulkan/measuring/tuning_file.h"
-#include "device/vulkan/testing/test_model.h"
-#include "device/vulkan/vulkan_device.h"
+#include "device/vulkan/testing/tuner_fixture.h"
 
 namespace hearth::vulkan {
 namespace {
 
 namespace fs = std::filesystem;
 
-class MatmulTunerTest : public testing::Test {
- protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("hearth_tuner_" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    auto opened = open(0);
-    if (!opened && may_be_missing(opened.error())) GTEST_SKIP() << to_string(opened.error());
-    ASSERT_TRUE(opened) << to_string(opened.error());
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  Result<std::unique_ptr<VulkanDevice>> open(double seconds) const {
-    return open_vulkan_device({.validation = std::getenv("HEARTH_VULKAN_VALIDATION") != nullptr,
-                               .pipeline_cache = folder_,
-                               .tune_seconds = seconds});
-  }
-
-  /// Two products of one shape and a head; single tokens only, to have few pipelines.
-  static TestModel model() {
-    TestModel model(1);
-    const TensorId in = model.input(256);
-    const TensorId once = model.tensor(Rows::tokens, 256), twice = model.tensor(Rows::tokens, 256);
-    for (const auto& [from, to] : {std::pair(in, once), std::pair(once, twice)}) {
-      const MatrixId weight = model.matrix({{NumberFormat::q4_0, 256}}, 256);
-      model.recording.operations.push_back(Linear{.in = from, .weight = weight, .out = to});
-    }
-    const TensorId selected = model.tensor(Rows::logits, 256);
-    model.recording.operations.push_back(SelectRows{.in = twice, .out = selected});
-    model.recording.logits = model.tensor(Rows::logits, 64);
-    model.recording.operations.push_back(
-        Logits{.in = selected, .head = model.matrix({{NumberFormat::f32, 64}}, 256), .out = model.recording.logits});
-    return model;
-  }
-
-  std::unique_ptr<Program> compile(Device& device) const {
-    auto program = model_.compile(device, {.tokens = 1, .logit_rows = 1, .sequences = 1}, {.prepare = true});
-    EXPECT_TRUE(program) << to_string(program.error());
-    return program ? std::move(*program) : nullptr;
-  }
-
-  static const MatmulTunings& tunings(Program& program) { return static_cast<VulkanProgram&>(program).matmuls(); }
-
-  static std::vector<float> run(Program& program) {
-    TestSteps steps(1, 0, 0, 3);
-    const auto step = steps.next({1}, 64);
-    const auto output = program.run(step.input());
-    EXPECT_TRUE(output) << to_string(output.error());
-    return output ? std::vector<float>(output->logits.begin(), output->logits.end()) : std::vector<float>();
-  }
-
-  /// What doctor gets to know of the best device's tuning.
-  nlohmann::ordered_json described() const {
-    auto gpu = Gpu::open({});
-    EXPECT_TRUE(gpu);
-    const auto all = describe_vulkan_devices(folder_).value();
-    const auto mine =
-        std::ranges::find_if(all, [&](const auto& device) { return device["name"] == (*gpu)->properties().name; });
-    return mine->at("kept_tuning");
-  }
-
-  /// The only file of tunings.
-  fs::path file() const {
-    for (const auto& entry : fs::directory_iterator(folder_)) {
-      if (entry.path().extension() == ".json") return entry.path();
-    }
-    return {};
-  }
-
-  const TestModel model_ = model();
-  fs::path folder_;
-};
+/// What doctor gets to know of the best device's tuning.
+nlohmann::ordered_json described(const fs::path& folder) {
+  auto gpu = Gpu::open({});
+  EXPECT_TRUE(gpu);
+  const auto all = describe_vulkan_devices(folder).value();
+  const auto mine =
+      std::ranges::find_if(all, [&](const auto& device) { return device["name"] == (*gpu)->properties().name; });
+  return mine->at("kept_tuning");
+}
 
 /// A driver that leaves out half of the work wherever a grid is not one of these, which is quicker.
 std::set<uint32_t> right_grids;
@@ -105,14 +41,11 @@ void leave_out_half(VolkDeviceTable& table) {
   table.vkCmdDispatch = dispatch_half;
 }
 
-constexpr const char* kLinear = "linear 256 to 256 q4_0";
-constexpr const char* kLogits = "logits 256 to 64 f32";
-
 TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
   std::vector<float> untuned;
   {
     auto device = *open(0);
-    auto program = compile(*device);
+    auto program = compile_tuned(*device);
     ASSERT_TRUE(program);
     EXPECT_EQ(tunings(*program).origin(kLinear, 1), TuningOrigin::table);
     untuned = run(*program);
@@ -122,7 +55,7 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
   TuningChanges chosen;
   {
     auto device = *open(1000);
-    auto program = compile(*device);
+    auto program = compile_tuned(*device);
     ASSERT_TRUE(program);
     for (const char* shape : {kLinear, kLogits}) {
       ASSERT_EQ(tunings(*program).origin(shape, 1), TuningOrigin::measured) << shape;
@@ -132,13 +65,15 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
     chosen = tunings(*program).measured(kLinear, 1)->changes;
     EXPECT_EQ(program->expected_seconds(std::array{1U}),
               std::vector{2 * tunings(*program).measured(kLinear, 1)->seconds});
+    const uint32_t made = device->pipelines_made();
     EXPECT_LT(relative_error(run(*program), untuned), 1e-5) << "only the order of sums may change";
+    EXPECT_EQ(device->pipelines_made(), made) << "no step waits for what was chosen";
     EXPECT_EQ(device->validation_messages(), 0U);
   }
   const std::string written = read_whole_file(file()).value();
   {
     auto device = *open(1000);
-    auto program = compile(*device);
+    auto program = compile_tuned(*device);
     ASSERT_TRUE(program);
     EXPECT_EQ(tunings(*program).origin(kLinear, 1), TuningOrigin::kept);
     EXPECT_EQ(tunings(*program).measured(kLinear, 1)->changes, chosen);
@@ -147,9 +82,9 @@ TEST_F(MatmulTunerTest, TheFirstStartMeasuresAndLaterOnesRead) {
   {
     auto device = *open(1000);
     ASSERT_TRUE(device->set_tuning("short_linear.rows=2"));
-    EXPECT_EQ(tunings(*compile(*device)).origin(kLinear, 1), TuningOrigin::forced);
+    EXPECT_EQ(tunings(*compile_tuned(*device)).origin(kLinear, 1), TuningOrigin::forced);
     ASSERT_TRUE(device->set_tuning("norm_threads=64"));
-    EXPECT_EQ(tunings(*compile(*device)).origin(kLinear, 1), TuningOrigin::kept) << "that is not about matmuls";
+    EXPECT_EQ(tunings(*compile_tuned(*device)).origin(kLinear, 1), TuningOrigin::kept) << "that is not about matmuls";
   }
 }
 
@@ -169,9 +104,9 @@ TEST_F(MatmulTunerTest, ExpectedTimesClimbInTheStairsOfTheTilesThatRun) {
 TEST_F(MatmulTunerTest, EveryStartGetsFurtherHoweverShortItsTime) {
   for (uint32_t start = 0; start < 2; ++start) {
     auto device = *open(1e-9);
-    auto program = model_.compile(*device, {.tokens = 2, .logit_rows = 1, .sequences = 1}, {.prepare = true});
-    ASSERT_TRUE(program) << to_string(program.error());
-    const MatmulTunings& now = tunings(**program);
+    auto program = compile_tuned(*device, 2);
+    ASSERT_TRUE(program);
+    const MatmulTunings& now = tunings(*program);
     EXPECT_EQ(now.origin(kLinear, 1), start == 0 ? TuningOrigin::measured : TuningOrigin::kept);
     EXPECT_EQ(now.origin(kLinear, 2), start == 0 ? TuningOrigin::table : TuningOrigin::measured);
   }
@@ -192,7 +127,7 @@ TEST_F(MatmulTunerTest, WhatComputesSomethingElseIsNotChosen) {
   ASSERT_TRUE(opened) << to_string(opened.error());
   // Not all of them: another choice may share a grid with the table's.
   EXPECT_TRUE(std::ranges::includes(right_grids, grids(**opened)));
-  auto program = compile(**opened);
+  auto program = compile_tuned(**opened);
   EXPECT_EQ(tunings(*program).origin(kLinear, 1), TuningOrigin::measured);
   EXPECT_LT(relative_error(run(*program), run(*compile(*untuned))), 1e-5);
 }
@@ -201,7 +136,7 @@ TEST_F(MatmulTunerTest, WhatComputesSomethingElseIsNotChosen) {
 TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
   // Without the validation layer, as doctor looks at devices: with it NVIDIA's driver names another pipeline cache.
   const auto open_plainly = [&] { return open_vulkan_device({.pipeline_cache = folder_, .tune_seconds = 0}); };
-  EXPECT_TRUE(described().is_null());
+  EXPECT_TRUE(described(folder_).is_null());
   {
     auto gpu = Gpu::open({});
     ASSERT_TRUE(gpu);
@@ -215,7 +150,7 @@ TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
     for (const Launch& launch : statistics->launches) names.emplace_back(name_of(launch.key.shader));
     return names;
   };
-  EXPECT_TRUE(described().contains("operations"));
+  EXPECT_TRUE(described(folder_).contains("operations"));
   {
     auto device = *open_plainly();
     auto program = compile(*device);
@@ -238,7 +173,7 @@ TEST_F(MatmulTunerTest, HeedsWhatIsKept) {
     EXPECT_EQ(std::ranges::count(shaders(*program), "linear_few"), 1) << "the head, of which the file says nothing";
   }
   std::ofstream(file(), std::ios::trunc) << "{";
-  EXPECT_TRUE(described().contains("ignored"));
+  EXPECT_TRUE(described(folder_).contains("ignored"));
   auto device = *open_plainly();
   auto program = compile(*device);
   ASSERT_TRUE(program);

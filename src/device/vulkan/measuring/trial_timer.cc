@@ -64,7 +64,7 @@ Result<void> TrialTimer::record_inputs(const MatmulTrial& trial, VkCommandBuffer
   const Recording& recording = program_->recording();
   const Activations& activations = program_->activations();
   const Bucket bucket = program_->bucket_of_rows(trial.tokens);
-  CommandRecorder untimed(program_->gpu(), program_->pipelines(), commands);
+  CommandRecorder untimed(program_->gpu(), *pipelines_, commands);
   untimed.join_earlier();
   std::set<uint64_t> filled;
   for (const uint32_t operation : trial.operations) {
@@ -80,13 +80,11 @@ Result<void> TrialTimer::record_inputs(const MatmulTrial& trial, VkCommandBuffer
     }
     untimed.copy_from_host(inputs_.handle(), activations.buffer().handle(), regions);
   }
-  const MatmulTunings tunings(trial.tuning);
-  const RecorderContext context = program_->context(tunings);
-  StepRecorder recorder(context, bucket, untimed);
   for (const uint32_t operation : trial.operations) {
     const TensorId in = product_of(recording.operations[operation])->in;
     if (filled.erase(activations.place(in).floats) == 0) continue;
-    if (auto done = recorder.record_input_of(operation); !done) return done;
+    auto done = program_->record_input_of(operation, trial.tokens, trial.tuning, untimed);
+    if (!done) return done;
   }
   return {};
 }
@@ -154,22 +152,44 @@ Result<void> TrialTimer::run_timed(TimedTrial& timed, const ResultPlace& place) 
   return {};
 }
 
-Result<std::vector<TrialTime>> TrialTimer::time(std::span<const MatmulTrial> trials, uint32_t rounds, double seconds) {
+Result<std::set<PipelineKey>> TrialTimer::pipelines_of(VulkanProgram& program, const MatmulTrial& trial) {
+  auto listed = program.launches(trial.operations, trial.tokens, trial.tuning);
+  if (!listed) return pass_on(listed);
+  std::set<PipelineKey> keys;
+  for (const Launch& launch : *listed) keys.insert(launch.key);
+  std::set<uint64_t> places;
+  for (const uint32_t operation : trial.operations) {
+    const TensorId in = product_of(program.recording().operations[operation])->in;
+    if (!places.insert(program.activations().place(in).floats).second) continue;
+    listed = program.launches_of_input(operation, trial.tokens, trial.tuning);
+    if (!listed) return pass_on(listed);
+    for (const Launch& launch : *listed) keys.insert(launch.key);
+  }
+  return keys;
+}
+
+Result<std::vector<TrialTime>> TrialTimer::time(std::span<const MatmulTrial> trials, uint32_t rounds, double seconds,
+                                                const IsInterrupted& is_interrupted) {
   if (!program_->is_idle()) return fail(ErrorCode::internal, "matmuls were to be timed while a step is in flight");
   std::vector<TimedTrial> timed(trials.size());
   Result<void> done;
   for (size_t i = 0; i < trials.size() && done; ++i) done = record_timed(trials[i], timed[i]);
   auto begin = std::chrono::steady_clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
-  for (uint32_t round = 0; done && (round < rounds || elapsed() < seconds); ++round) {
+  bool goes_on = done.has_value();
+  for (uint32_t round = 0; goes_on && (round < rounds || elapsed() < seconds); ++round) {
     if (round == 1) begin = std::chrono::steady_clock::now();  // the first one compares, with the device idle
-    for (size_t i = 0; i < trials.size() && done; ++i) done = run_timed(timed[i], result_place(trials[i]));
+    for (size_t i = 0; i < trials.size() && goes_on; ++i) {
+      done = run_timed(timed[i], result_place(trials[i]));
+      goes_on = done && !is_interrupted();
+    }
   }
   for (const TimedTrial& trial : timed) {
     if (trial.commands != VK_NULL_HANDLE) program_->free_commands(trial.commands);
   }
   if (!done) return pass_on(done);
   std::vector<TrialTime> times;
+  if (!goes_on) return times;
   for (const TimedTrial& trial : timed) {
     times.push_back({trial.median_of_operations(), agree(timed.front().result, trial.result)});
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -17,11 +18,15 @@ class TrialTimer {
   /// program's own, as most of them lose. Errors: out_of_memory, device_lost.
   static Result<TrialTimer> create(VulkanProgram& program, Pipelines& pipelines);
 
+  /// What a trial launches, and what makes its inputs.
+  static Result<std::set<PipelineKey>> pipelines_of(VulkanProgram& program, const MatmulTrial& trial);
+
   /// Times trials by timestamps: they take turns for `rounds` rounds and at least `seconds` (which keep the clock up),
   /// so that what disturbs one disturbs all; of each operation the least counts, and of those the median. The last
-  /// operation's result is compared with the first trial's. Errors: unsupported (no timestamps), out_of_memory,
-  /// device_lost.
-  Result<std::vector<TrialTime>> time(std::span<const MatmulTrial> trials, uint32_t rounds, double seconds);
+  /// operation's result is compared with the first trial's. Empty where it was interrupted, for which one run of one
+  /// trial is waited. Errors: unsupported (no timestamps), out_of_memory, device_lost.
+  Result<std::vector<TrialTime>> time(std::span<const MatmulTrial> trials, uint32_t rounds, double seconds,
+                                      const IsInterrupted& is_interrupted);
 
  private:
   struct TimedTrial;

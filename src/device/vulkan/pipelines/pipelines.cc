@@ -170,8 +170,9 @@ Pipelines::~Pipelines() {
 }
 
 Result<void> Pipelines::save() {
-  const std::scoped_lock lock(mutex_);
-  if (file_.path().empty() || statistics_.made == saved_) return {};
+  const std::scoped_lock lock(saving_);
+  const uint32_t made = statistics().made;
+  if (file_.path().empty() || made == saved_) return {};
   const VolkDeviceTable& vk = gpu_.vk();
   size_t bytes = 0;
   std::vector<std::byte> data;
@@ -180,8 +181,9 @@ Result<void> Pipelines::save() {
     data.resize(bytes);
     got = vk.vkGetPipelineCacheData(gpu_.device(), cache_, &bytes, data.data());
   }
+  if (got == VK_INCOMPLETE) return {};  // pipelines were made meanwhile, and whoever made them saves
   if (got != VK_SUCCESS) return fail_vulkan(got, "reading compiled pipelines");
-  saved_ = statistics_.made;
+  saved_ = made;
   return file_.write(std::span(data).first(bytes));
 }
 

@@ -128,11 +128,12 @@ class Pipelines {
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
   VkPipelineCache cache_ = VK_NULL_HANDLE;
   PipelineCacheFile file_;
+  std::mutex saving_;         // of the next; held while the file is written, so that nobody who records waits for that
+  uint32_t saved_ = 0;        // pipelines made when the file was written
   mutable std::mutex mutex_;  // of all below; never held while the driver compiles
   std::map<Shader, VkShaderModule> modules_;
   std::map<PipelineKey, VkPipeline> pipelines_;
   PipelineStatistics statistics_;
-  uint32_t saved_ = 0;  // pipelines made when the file was written
 };
 
 }  // namespace hearth::vulkan

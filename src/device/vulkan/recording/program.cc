@@ -28,6 +28,7 @@ Result<std::unique_ptr<VulkanProgram>> VulkanProgram::create(Gpu& gpu, Pipelines
 }
 
 VulkanProgram::~VulkanProgram() {
+  tuner_.reset();
   while (in_flight_ > 0) (void)wait_for(oldest());  // a lost device has nothing left to wait for
   for (Slot& slot : slots_) gpu_.vk().vkDestroyFence(gpu_.device(), slot.fence, nullptr);
   gpu_.vk().vkDestroyCommandPool(gpu_.device(), pool_, nullptr);
@@ -65,11 +66,7 @@ Result<void> VulkanProgram::prepare_pipelines(const std::stop_token& stop) {
   const Bucket most = {bucket_of(limits_.tokens), bucket_of(limits_.logit_rows)};
   for (Bucket bucket = {1, 0};; bucket = {std::min(bucket_of(bucket.tokens + 1), most.tokens),
                                           std::min(bucket_of(bucket.logit_rows + 1), most.logit_rows)}) {
-    for (const Mix mix : {Mix::single_tokens, Mix::apart, Mix::prompts, Mix::both}) {
-      auto listed = statistics(bucket.tokens, bucket.logit_rows, mix);
-      if (!listed) return pass_on(listed);
-      for (const Launch& launch : listed->launches) keys.insert(launch.key);
-    }
+    if (auto listed = list_pipelines(bucket.tokens, bucket.logit_rows, keys); !listed) return listed;
     if (bucket == most) break;
   }
   if (auto made = pipelines_.prepare(keys, stop); !made) return made;

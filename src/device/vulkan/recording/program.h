@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "device/explained_program.h"
 #include "device/vulkan/paths/tuning_targets.h"
 #include "device/vulkan/recording/handover.h"
+#include "device/vulkan/recording/program_tuner.h"
 #include "device/vulkan/recording/step_recorder.h"
 #include "device/vulkan/recording/step_work.h"
 #include "device/weight_arrival.h"
@@ -58,6 +61,10 @@ class VulkanProgram : public Program, public ExplainedProgram {
   /// program_expectation.cc: of the matmuls that were measured, as tuning measures them; empty where a shape was not.
   std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override;
 
+  /// program_tuning.cc: does nothing while weights are awaited.
+  Result<bool> tune(const std::function<bool()>& is_interrupted) override;
+  void set_tuner(std::unique_ptr<ProgramTuner> tuner) { tuner_ = std::move(tuner); }
+
   std::vector<BufferPoolStatistics> buffer_pools() const override { return weights_.pool().statistics(); }
   std::vector<DeviceMemoryUse> memory_use() const override { return {{gpu_.properties().name, gpu_.ledger().now()}}; }
 
@@ -80,12 +87,14 @@ class VulkanProgram : public Program, public ExplainedProgram {
   /// What operations launch whose matmuls are tuned like this. Makes no pipelines and runs nothing.
   Result<std::vector<Launch>> launches(std::span<const uint32_t> operations, uint32_t rows, const Tuning& matmuls);
 
+  /// The same of what brings the input of matmul `operation` into the forms that it finds in a step.
+  Result<std::vector<Launch>> launches_of_input(uint32_t operation, uint32_t rows, const Tuning& matmuls);
+
   /// Records them, in the place of the next step.
   Result<void> record_operations(std::span<const uint32_t> operations, uint32_t rows, const Tuning& matmuls,
                                  CommandRecorder& commands);
+  Result<void> record_input_of(uint32_t operation, uint32_t rows, const Tuning& matmuls, CommandRecorder& commands);
 
-  /// What a recorder in the place of the next step refers to.
-  RecorderContext context(const MatmulTunings& matmuls);
   Bucket bucket_of_rows(uint32_t rows) const;
 
   Result<VkCommandBuffer> allocate_commands();
@@ -96,8 +105,13 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Result<void> run_commands(VkCommandBuffer commands, uint32_t rows, const std::string& what);
   bool is_idle() const { return in_flight_ == 0; }
 
-  /// Takes measured choices for steps that are recorded from now on.
-  Result<void> set_matmuls(const MeasuredTunings& measured) { return matmuls_.set(measured); }
+  /// program_tuning.cc: what steps launch in which matmuls over `tokens` tokens take part, and more tokens where that
+  /// count's choices speak for them, if these choices were taken. Makes no pipelines and runs nothing.
+  Result<std::set<PipelineKey>> pipelines_with(const MeasuredTunings& measured, uint32_t tokens);
+
+  /// Takes measured choices for later steps, whose commands are recorded anew when they are next met. Not while a step
+  /// is in flight. Errors: as MatmulTunings::set.
+  Result<void> set_matmuls(const MeasuredTunings& measured);
   const MatmulTunings& matmuls() const { return matmuls_; }
 
   const Recording& recording() const { return recording_; }
@@ -116,7 +130,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
  private:
   struct Recorded {
     std::vector<VkCommandBuffer> commands;  ///< one for each submit
-    uint32_t generation = 0;
+    uint32_t generation = 0;                ///< of the slot's step buffer; 0 when it must be recorded again
   };
 
   /// What each of the steps in flight has for itself.
@@ -152,6 +166,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
   Result<void> write_input(Slot& slot, const StepInput& input);
   Result<Recorded*> recorded(Slot& slot, const Bucket& bucket);
   Result<void> prepare_pipelines(const std::stop_token& stop);
+  Result<void> list_pipelines(uint32_t tokens, uint32_t logit_rows, std::set<PipelineKey>& keys);
+  RecorderContext context(const MatmulTunings& matmuls);
   Result<void> record_decoding();
   Result<void> record(Slot& slot, const Bucket& bucket, Recorded& recorded);
   Result<void> record_one(Slot& slot, const Bucket& bucket, const StepPiece& piece, VkCommandBuffer commands);
@@ -194,6 +210,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
   size_t in_flight_ = 0;
   std::vector<TokenLogit> candidates_;                         ///< of the last output
   std::vector<std::span<const float>> activations_of_output_;  ///< likewise
+  std::unique_ptr<ProgramTuner> tuner_;                        ///< null when nothing is left; it uses all of the above
 };
 
 }  // namespace hearth::vulkan

@@ -5,6 +5,7 @@
 
 namespace hearth::vulkan {
 
+/// What a recorder in the place of the next step refers to.
 RecorderContext VulkanProgram::context(const MatmulTunings& matmuls) {
   Slot& slot = slots_[next_slot_];
   return {gpu_,   tuning_,      matmuls,   attention_, recording_, weights_,
@@ -31,6 +32,19 @@ Result<std::vector<Launch>> VulkanProgram::launches(std::span<const uint32_t> op
                                                     const Tuning& matmuls) {
   CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
   if (auto listed = record_operations(operations, rows, matmuls, commands); !listed) return pass_on(listed);
+  return commands.launches();
+}
+
+Result<void> VulkanProgram::record_input_of(uint32_t operation, uint32_t rows, const Tuning& matmuls,
+                                            CommandRecorder& commands) {
+  const MatmulTunings tunings(matmuls);
+  const RecorderContext context = this->context(tunings);
+  return StepRecorder(context, bucket_of_rows(rows), commands).record_input_of(operation);
+}
+
+Result<std::vector<Launch>> VulkanProgram::launches_of_input(uint32_t operation, uint32_t rows, const Tuning& matmuls) {
+  CommandRecorder commands(gpu_, pipelines_, VK_NULL_HANDLE);
+  if (auto listed = record_input_of(operation, rows, matmuls, commands); !listed) return pass_on(listed);
   return commands.launches();
 }
 
