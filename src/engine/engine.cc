@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "device/tune_to_end.h"
 #include "engine/cache/cache_plan.h"
 #include "engine/engine_loop.h"
 #include "engine/step_budget.h"
@@ -60,6 +61,9 @@ Result<std::unique_ptr<Engine>> Engine::start(Model& model, const Tokenizer* tok
   if (Result<void> created = model.create_cache(parts.plan.blocks_per_group); !created) return pass_on(created);
   Result<std::unique_ptr<Program>> program = model.compile(limits, compiling);
   if (!program) return pass_on(program);
+  if (options.tune_first) {
+    if (auto tuned = tune_to_end(**program); !tuned) return pass_on(tuned);
+  }
   parts.program = std::move(*program);
   return std::make_unique<EngineLoop>(std::move(parts));
 }

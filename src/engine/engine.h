@@ -30,6 +30,7 @@ struct EngineOptions {
   uint64_t cache_bytes = 0;  ///< of the KV cache; 0 chooses by the memory that is free
   uint64_t leave_bytes = 0;  ///< of GPU memory, to other models, up to half of what a chosen cache would take
   bool prefix_cache = true;
+  bool tune_first = false;  ///< before it starts, rather than when it has nothing to do: for whoever measures it
 };
 
 /// Makes an engine's program anew after its device was lost: opens the device again, loads the weights, makes a cache

@@ -13,6 +13,9 @@ using Clock = std::chrono::steady_clock;
 /// Rows of a step whose logits may be wanted, beside one for each sequence: of drafts, and of prompts with logprobs.
 constexpr uint32_t kMoreLogitRows = 64;
 
+/// Tuning that loses a second device may be what takes them away.
+constexpr int kMostLostInTuning = 2;
+
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
   return {.max_sequences = options.max_sequences,
           .max_batched_tokens = options.max_batched_tokens,
@@ -51,11 +54,14 @@ EngineLoop::EngineLoop(EngineParts parts)
 
 void EngineLoop::run(const std::stop_token& stop) {
   stop_ = stop;
+  tune_while_idle();
   while (take_commands(stop)) {
     if (program_ == nullptr) fail_all(lost_);
     end_overdue_requests();
     if (scheduler_.has_work()) step();
-    if (!scheduler_.has_work()) come_to_rest();
+    if (scheduler_.has_work()) continue;
+    come_to_rest();
+    tune_while_idle();
   }
   while (!requests_.empty()) finish(*requests_.begin()->second, FinishReason::cancelled);
   come_to_rest();
@@ -145,6 +151,7 @@ void EngineLoop::replace_program(const Error& lost) {
   auto rebuilt = parts_.rebuild(parts_.plan.blocks_per_group, program_limits(parts_.options), stop_);
   if (rebuilt) {
     program_ = std::move(*rebuilt);
+    may_tune_ = lost_in_tuning_ < kMostLostInTuning;
   } else {
     lost_ = std::move(rebuilt.error());
   }
@@ -163,6 +170,19 @@ void EngineLoop::come_to_rest() {
   deliver_events();
   while (!in_flight_.empty()) take_results();
   update_metrics();
+}
+
+/// Until something comes in.
+void EngineLoop::tune_while_idle() {
+  while (program_ != nullptr && may_tune_ && !inbox_.wait_for(stop_, parts_.idle_before_tuning)) {
+    const auto left = program_->tune([&] { return inbox_.wait_for(stop_, std::chrono::milliseconds(0)); });
+    if (left && *left) continue;
+    may_tune_ = false;
+    if (left) step_cost_.expect(program_->expected_seconds(step_cost_.sizes()));
+    if (left || left.error().code != ErrorCode::device_lost || !parts_.rebuild) continue;
+    ++lost_in_tuning_;
+    replace_program(left.error());
+  }
 }
 
 void EngineLoop::postprocess(const ScheduledSequence& scheduled, RowResults results) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <span>
@@ -33,6 +34,9 @@ struct EngineParts {
   const Tokenizer* tokenizer = nullptr;  ///< may be null
   RebuildProgram rebuild;                ///< may be empty
   DraftTokens draft;                     ///< likewise
+  /// So long nothing may have been to do before the program is tuned: who asks one thing after the other is not kept
+  /// waiting between them.
+  std::chrono::milliseconds idle_before_tuning{100};
 };
 
 /// The largest step that an engine makes.
@@ -45,6 +49,8 @@ ProgramLimits program_limits(const EngineOptions& options);
 /// and all that runs is greedy decoding, the next step is submitted before the tokens of the one in flight are known,
 /// which the device passes on by itself. If a request turns out to have ended, its row of the next step is dropped.
 /// Where tokens are drafted, steps wait for what the drafts are to follow.
+///
+/// When there is nothing to do, the program is tuned until something comes.
 class EngineLoop final : public Engine {
  public:
   explicit EngineLoop(EngineParts parts);
@@ -94,6 +100,7 @@ class EngineLoop final : public Engine {
   void send_back_requests(const Error& lost);
   void fail_all(const Error& error);
   void come_to_rest();
+  void tune_while_idle();
   void postprocess(const ScheduledSequence& scheduled, RowResults results);
   void add_prompt_logprobs(ActiveRequest& active, uint32_t position, std::span<const float> logits);
   std::optional<FinishReason> append_tokens(ActiveRequest& active, const StepRows& rows, RowResults results,
@@ -126,6 +133,8 @@ class EngineLoop final : public Engine {
   TimePoint now_;  ///< when the last step ended
   std::stop_token stop_;
   Error lost_;  ///< why there is no program
+  bool may_tune_ = true;
+  int lost_in_tuning_ = 0;  ///< devices
 
   std::jthread thread_;  ///< last: it uses all of the above
 };

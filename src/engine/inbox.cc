@@ -43,9 +43,14 @@ bool Inbox::take(const std::stop_token& stop, bool wait, Commands& commands) {
   commands.submitted.clear();
   commands.cancelled.clear();
   std::unique_lock lock(mutex_);
-  if (wait) filled_.wait(lock, stop, [&] { return !commands_.submitted.empty() || !commands_.cancelled.empty(); });
+  if (wait) filled_.wait(lock, stop, [&] { return !is_empty(); });
   std::swap(commands, commands_);
   return !stop.stop_requested();
+}
+
+bool Inbox::wait_for(const std::stop_token& stop, std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  return filled_.wait_for(lock, stop, most, [&] { return !is_empty(); }) || stop.stop_requested();
 }
 
 void Inbox::note_end(const std::string& user_id) {

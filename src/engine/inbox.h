@@ -36,6 +36,9 @@ class Inbox {
   /// `stop` was requested.
   bool take(const std::stop_token& stop, bool wait, Commands& commands);
 
+  /// For the engine's thread: whether something has come in or `stop` was requested, for which it waits so long.
+  bool wait_for(const std::stop_token& stop, std::chrono::milliseconds most);
+
   /// For the engine's thread: a request of this user has had its last event.
   void note_end(const std::string& user_id);
 
@@ -46,6 +49,7 @@ class Inbox {
 
  private:
   Result<void> check_room(const User& user) const;
+  bool is_empty() const { return commands_.submitted.empty() && commands_.cancelled.empty(); }
 
   const uint32_t running_, waiting_;
   mutable std::mutex mutex_;

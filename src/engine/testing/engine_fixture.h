@@ -56,6 +56,7 @@ class FakeEngine {
     std::optional<int> rebuilds;  ///< times that a lost program is made anew, after which it cannot be; without, never
     bool ahead = false;           ///< the program takes a step while one is in flight
     DraftTokens draft = {};
+    std::function<Result<bool>(const std::function<bool()>&)> tune = {};  ///< each program's
   };
 
   explicit FakeEngine(Setup setup) : setup_(std::move(setup)) {
@@ -78,6 +79,7 @@ class FakeEngine {
     parts.end_tokens = setup_.end_tokens;
     parts.tokenizer = setup_.tokenizer;
     parts.draft = setup_.draft;
+    parts.idle_before_tuning = std::chrono::milliseconds(1);
     engine = std::make_unique<EngineLoop>(std::move(parts));
   }
 
@@ -161,6 +163,7 @@ class FakeEngine {
   std::unique_ptr<Program> make_program(const ProgramLimits& limits) {
     auto fake = std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, limits, setup_.vocabulary);
     fake->ahead = setup_.ahead;
+    fake->on_tune = setup_.tune;
     program = fake.get();
     return fake;
   }

@@ -90,8 +90,13 @@ class FakeProgram final : public Program {
   bool runs_ahead() const override { return ahead; }
 
   std::vector<double> expected_seconds(std::span<const uint32_t> tokens) override {
-    expected_of.assign(tokens.begin(), tokens.end());
+    if (expectations++ == 0) expected_of.assign(tokens.begin(), tokens.end());
     return {};
+  }
+
+  Result<bool> tune(const std::function<bool()>& is_interrupted) override {
+    if (!in_flight_.empty()) ++tuned_beside_steps;
+    return on_tune ? on_tune(is_interrupted) : Result<bool>(false);
   }
 
   Result<void> submit(const StepInput& input) override {
@@ -131,13 +136,17 @@ class FakeProgram final : public Program {
 
   /// Called on the engine's thread when a step is computed.
   std::function<void(const StepInput&)> before_run;
+  /// Called on the engine's thread for tune; to be set before the engine starts.
+  std::function<Result<bool>(const std::function<bool()>&)> on_tune;
   std::atomic<int> fail_next_runs = 0;
   std::atomic<int> fail_next_submits_ahead = 0;
   std::atomic<uint64_t> steps = 0;
   std::atomic<uint64_t> steps_ahead = 0;  ///< submitted while another was in flight
   std::atomic<uint64_t> tokens_computed = 0;
-  bool ahead = false;                 ///< as runs_ahead() says; to be set before the engine starts
-  std::vector<uint32_t> expected_of;  ///< the sizes of steps that were asked for when the engine was made
+  bool ahead = false;                       ///< as runs_ahead() says; to be set before the engine starts
+  std::vector<uint32_t> expected_of;        ///< the sizes of steps that were asked for when the engine was made
+  std::atomic<int> expectations = 0;        ///< times that they were asked for
+  std::atomic<int> tuned_beside_steps = 0;  ///< times that it was tuned with a step in flight
 
  private:
   static constexpr uint64_t kNothing = 0xdeadbeef;
