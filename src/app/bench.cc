@@ -218,6 +218,7 @@ Result<void> run(const Options& options) {
   engine_options.cache_bytes = cache_bytes_side_by_side(opened->model->cache_groups(), engine_options.context_length,
                                                         engine_options.max_sequences, decoding_tokens(options));
   engine_options.prefix_cache = false;
+  engine_options.tune_first = true;
   auto engine = Engine::start(*opened->model, nullptr, engine_options);
   if (!engine) return pass_on(engine);
 

@@ -112,7 +112,7 @@ void print_heaps(const Json& heaps) {
 /// What was measured on a device at earlier starts, a line for each kind of matmul.
 void print_kept_tuning(const Json& kept) {
   const char* name = "measured tuning";
-  if (kept.is_null()) return fmt::print("  {:26} none kept; the first start with a model measures\n", name);
+  if (kept.is_null()) return fmt::print("  {:26} none kept; it is measured while a model has nothing to do\n", name);
   const std::string file = kept["file"];
   if (kept.contains("ignored")) return fmt::print("  {:26} ignored: {}\n", name, kept["ignored"].get<std::string>());
   fmt::print("  {:26} {}\n", name, file);

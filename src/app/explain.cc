@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "device/tune_to_end.h"
+
 namespace hearth::app {
 namespace {
 
@@ -38,6 +40,7 @@ Result<std::vector<OperationChoice>> explain(Model& model, uint32_t tokens, uint
   if (auto made = model.create_cache(blocks); !made) return pass_on(made);
   auto program = model.compile({.tokens = most, .logit_rows = sequences, .sequences = sequences}, {.prepare = true});
   if (!program) return pass_on(program);
+  if (auto tuned = tune_to_end(**program); !tuned) return pass_on(tuned);
   auto* explained = dynamic_cast<ExplainedProgram*>(program->get());
   return explained == nullptr ? std::vector<OperationChoice>() : explained->choices();
 }

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <random>
 
+#include "device/tune_to_end.h"
+
 namespace hearth::app {
 namespace {
 
@@ -53,6 +55,7 @@ Result<StepProfiler> StepProfiler::create(Model& model, const Limits& limits) {
   auto program =
       model.compile({.tokens = profiler.chunk_tokens_, .logit_rows = limits.sequences, .sequences = limits.sequences});
   if (!program) return pass_on(program);
+  if (auto tuned = tune_to_end(**program); !tuned) return pass_on(tuned);
   profiler.program_ = std::move(*program);
   return profiler;
 }
