@@ -16,6 +16,9 @@ constexpr uint32_t kMoreLogitRows = 64;
 /// Tuning that loses a second device may be what takes them away.
 constexpr int kMostLostInTuning = 2;
 
+/// Times EngineParts::idle_before_tuning. A tuning that begins in pauses too short to get on only heats the device.
+constexpr int kLongestIdleBeforeTuning = 64;
+
 SchedulerLimits scheduler_limits(const EngineOptions& options) {
   return {.max_sequences = options.max_sequences,
           .max_batched_tokens = options.max_batched_tokens,
@@ -46,7 +49,8 @@ EngineLoop::EngineLoop(EngineParts parts)
       cache_(parts_.cache_groups, parts_.plan.blocks_per_group),
       scheduler_(scheduler_limits(parts_.options), cache_, hash_key_),
       step_cost_(parts_.options.max_batched_tokens),
-      step_size_(parts_.options.max_batched_tokens, parts_.options.inter_token_target_ms / 1e3) {
+      step_size_(parts_.options.max_batched_tokens, parts_.options.inter_token_target_ms / 1e3),
+      idle_before_tuning_(parts_.idle_before_tuning) {
   step_cost_.expect(program_->expected_seconds(step_cost_.sizes()));
   update_metrics();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
@@ -174,9 +178,14 @@ void EngineLoop::come_to_rest() {
 
 /// Until something comes in.
 void EngineLoop::tune_while_idle() {
-  while (program_ != nullptr && may_tune_ && !inbox_.wait_for(stop_, parts_.idle_before_tuning)) {
-    const auto left = program_->tune([&] { return inbox_.wait_for(stop_, std::chrono::milliseconds(0)); });
-    if (left && *left) continue;
+  const auto is_interrupted = [this] { return inbox_.wait_for(stop_, std::chrono::milliseconds(0)); };
+  while (program_ != nullptr && may_tune_ && !inbox_.wait_for(stop_, idle_before_tuning_)) {
+    const auto left = program_->tune(is_interrupted);
+    if (left && *left) {
+      const auto longest = kLongestIdleBeforeTuning * parts_.idle_before_tuning;
+      if (is_interrupted()) idle_before_tuning_ = std::min(2 * idle_before_tuning_, longest);
+      continue;
+    }
     may_tune_ = false;
     if (left) step_cost_.expect(program_->expected_seconds(step_cost_.sizes()));
     if (left || left.error().code != ErrorCode::device_lost || !parts_.rebuild) continue;

@@ -34,8 +34,8 @@ struct EngineParts {
   const Tokenizer* tokenizer = nullptr;  ///< may be null
   RebuildProgram rebuild;                ///< may be empty
   DraftTokens draft;                     ///< likewise
-  /// So long nothing may have been to do before the program is tuned: who asks one thing after the other is not kept
-  /// waiting between them.
+  /// So long nothing must have been to do before the program is tuned, so that whoever asks one thing after the other
+  /// is not kept waiting between them; twice as long after each interruption, up to a limit.
   std::chrono::milliseconds idle_before_tuning{100};
 };
 
@@ -134,6 +134,7 @@ class EngineLoop final : public Engine {
   std::stop_token stop_;
   Error lost_;  ///< why there is no program
   bool may_tune_ = true;
+  std::chrono::milliseconds idle_before_tuning_;
   int lost_in_tuning_ = 0;  ///< devices
 
   std::jthread thread_;  ///< last: it uses all of the above
