@@ -95,6 +95,21 @@ TEST_F(MatmulTunerTest, MeasuresNothingBesideAStep) {
   EXPECT_TRUE(program->wait());
 }
 
+TEST_F(MatmulTunerTest, BeginsWhenAllWeightsAreThere) {
+  auto device = *open(1e-9);
+  const auto late = device->declare_matrix({.parts = {{"late", NumberFormat::f32, 16}}, .cols = 32});
+  ASSERT_TRUE(late) << to_string(late.error());
+  auto program = model_.compile(*device, {.tokens = 1, .logit_rows = 1, .sequences = 1}, {.weights_arrive = true});
+  ASSERT_TRUE(program) << to_string(program.error());
+  const Gpu& gpu = static_cast<VulkanProgram&>(**program).gpu();
+  const uint64_t submits = gpu.submits();
+  EXPECT_TRUE((*program)->tune([] { return false; }).value()) << "there is something left";
+  EXPECT_EQ(gpu.submits(), submits);
+  ASSERT_TRUE(device->write_rows(*late, 0, 0, std::vector<std::byte>(16 * 32 * sizeof(float))));
+  ASSERT_TRUE(tune_to_end(**program));
+  EXPECT_EQ(tunings(**program).origin(kLinear, 1), TuningOrigin::measured);
+}
+
 /// Both of the steps that may be in flight.
 TEST_F(MatmulTunerTest, StepsAreRecordedAnewWithOtherChoices) {
   auto device = *open(0);
