@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <system_error>
+#include <thread>
 
 #include "app/served_name.h"
 #include "base/printable.h"
@@ -63,12 +64,39 @@ std::vector<FoundModel> name_models(const std::vector<fs::path>& paths, const fs
   return named;
 }
 
+fs::path place_of(const fs::path& path) {
+  std::error_code error;
+  fs::path absolute = fs::absolute(path, error).lexically_normal();
+  if (!absolute.has_filename()) absolute = absolute.parent_path();
+  return fs::weakly_canonical(absolute.parent_path(), error) / absolute.filename();
+}
+
 std::vector<FoundModel> find_models(const fs::path& directory) {
+  std::error_code error;
+  const fs::path folder = fs::weakly_canonical(directory, error);
   std::vector<fs::path> paths;
-  collect(directory, 0, paths);
-  std::vector<FoundModel> found = name_models(paths, directory);
+  collect(folder, 0, paths);
+  std::vector<FoundModel> found = name_models(paths, folder);
+  for (FoundModel& model : found) model.path = place_of(model.path);
   std::ranges::sort(found, {}, &FoundModel::name);
   return found;
+}
+
+std::vector<FoundModel> ModelSearch::look(std::chrono::milliseconds patience) {
+  std::unique_lock lock(state_->mutex);
+  if (!state_->is_searching) {
+    state_->is_searching = true;
+    // Nobody can take back a thread that a folder does not answer.
+    std::thread([state = state_, find = find_] {
+      std::vector<FoundModel> found = find();
+      const std::lock_guard done(state->mutex);
+      state->found = std::move(found);
+      state->is_searching = false;
+      state->ended.notify_all();
+    }).detach();
+  }
+  state_->ended.wait_for(lock, patience, [this] { return !state_->is_searching; });
+  return state_->found;
 }
 
 uint64_t model_file_bytes(const fs::path& path) {

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
+#include <future>
+#include <thread>
 
 namespace hearth::app {
 namespace {
@@ -58,6 +61,58 @@ TEST(NameModels, CallsThoseOfEqualNamesByTheirWholePathsWithoutAFolder) {
 }
 
 TEST_F(ModelDirectory, ADirectoryThatIsNotThereHasNoModels) { EXPECT_TRUE(names().empty()); }
+
+TEST_F(ModelDirectory, PathsAreTheSameHoweverTheFolderIsNamed) {
+  write("a/b.gguf", 1);
+  const auto found = find_models(root_ / "a" / ".." / "a");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].path, std::filesystem::canonical(root_ / "a/b.gguf"));
+  EXPECT_EQ(found[0].name, "b");
+}
+
+TEST_F(ModelDirectory, APlaceIsTheSameHoweverItIsNamed) {
+  write("a/b.gguf", 1);
+  fs::create_symlink(root_ / "a/b.gguf", root_ / "a/link.gguf");
+  const fs::path folder = fs::canonical(root_ / "a");
+  EXPECT_EQ(place_of(root_ / "a" / "." / "b.gguf"), folder / "b.gguf");
+  EXPECT_EQ(place_of(root_ / "a" / ".." / "a/"), folder);
+  EXPECT_EQ(place_of(root_ / "a/link.gguf"), folder / "link.gguf") << "its other parts lie beside it by its name";
+}
+
+TEST(ModelSearch, AFolderThatDoesNotAnswerKeepsNobodyWaiting) {
+  struct Gate {
+    std::promise<void> opens;
+    std::shared_future<void> opened = opens.get_future().share();
+    std::atomic<int> searches = 0;
+  };
+  const auto gate = std::make_shared<Gate>();
+  ModelSearch search([gate] {
+    ++gate->searches;
+    gate->opened.wait();
+    return std::vector<FoundModel>{{"/models/a.gguf", "a"}};
+  });
+  EXPECT_TRUE(search.look(std::chrono::milliseconds(1)).empty());
+  EXPECT_TRUE(search.look(std::chrono::milliseconds(1)).empty());
+  gate->opens.set_value();
+  while (search.look(std::chrono::milliseconds(10)).empty()) std::this_thread::yield();
+  EXPECT_EQ(search.look(std::chrono::seconds(60)).at(0).name, "a");
+  EXPECT_GE(gate->searches, 1);
+}
+
+TEST(ModelSearch, OneSearchAtATime) {
+  std::promise<void> opens;
+  auto opened = opens.get_future().share();
+  const auto searches = std::make_shared<std::atomic<int>>(0);
+  ModelSearch search([opened, searches] {
+    ++*searches;
+    opened.wait();
+    return std::vector<FoundModel>();
+  });
+  for (int i = 0; i < 5; ++i) search.look(std::chrono::milliseconds(0));
+  while (*searches == 0) std::this_thread::yield();
+  EXPECT_EQ(*searches, 1);
+  opens.set_value();
+}
 
 TEST_F(ModelDirectory, BytesAreThoseOfAllParts) {
   write("a.gguf", 10);

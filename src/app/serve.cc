@@ -79,12 +79,15 @@ class Hosting {
  public:
   Hosting(const Options& options, ModelHost& host) : options_(options), host_(host) {}
 
-  HostedModel hosted(const FoundModel& model, std::vector<std::string> aliases = {}) {
+  /// `place` is the model's place_of.
+  HostedModel hosted(const FoundModel& model, const std::filesystem::path& place,
+                     std::vector<std::string> aliases = {}) {
     auto served = std::make_shared<ServedModel>(model.name, std::move(aliases));
     std::lock_guard lock(mutex_);
-    paths_.insert(model.path);
-    return {.served = served, .make = [this, served, path = model.path](bool may_spill) {
-              return std::make_unique<ServingModel>(serving_options(path, served, may_spill), *served);
+    places_.insert(place);
+    return {.served = served, .make = [this, served, path = model.path, place](bool may_spill) {
+              return std::make_unique<ServingModel>(serving_options(path, largest_other(place), served, may_spill),
+                                                    *served);
             }};
   }
 
@@ -92,19 +95,19 @@ class Hosting {
   std::vector<HostedModel> find_new() {
     std::vector<HostedModel> found;
     if (options_.model_dir.empty()) return found;
-    for (const FoundModel& model : find_models(options_.model_dir)) {
-      if (!is_known(model.path)) found.push_back(hosted(model));
+    for (const FoundModel& model : search_.look(kPatience)) {
+      if (!is_known(model.path)) found.push_back(hosted(model, model.path));
     }
     return found;
   }
 
  private:
-  ServingModel::Options serving_options(const std::filesystem::path& path, const std::shared_ptr<ServedModel>& served,
-                                        bool may_spill) const {
+  ServingModel::Options serving_options(const std::filesystem::path& path, uint64_t leave_bytes,
+                                        const std::shared_ptr<ServedModel>& served, bool may_spill) const {
     DeviceOptions device = options_.device;
     device.may_spill = may_spill;
     EngineOptions engine = options_.engine;
-    engine.leave_bytes = largest_other(path);
+    engine.leave_bytes = leave_bytes;
     return {.path = path,
             .chat_template = options_.chat_template,
             .load = {.cut = options_.cut,
@@ -123,27 +126,31 @@ class Hosting {
   /// Then files are worth keeping in the page cache: their models come back.
   bool serves_several() const {
     std::lock_guard lock(mutex_);
-    return paths_.size() > 1;
+    return places_.size() > 1;
   }
 
   bool is_known(const std::filesystem::path& path) const {
     std::lock_guard lock(mutex_);
-    return paths_.contains(path);
+    return places_.contains(path);
   }
 
   uint64_t largest_other(const std::filesystem::path& path) const {
     std::lock_guard lock(mutex_);
     uint64_t largest = 0;
-    for (const std::filesystem::path& other : paths_) {
+    for (const std::filesystem::path& other : places_) {
       if (other != path) largest = std::max(largest, model_file_bytes(other));
     }
     return largest;
   }
 
+  /// Who lists models waits so long at most for the folder, as it may be the thread that all streams need.
+  static constexpr std::chrono::milliseconds kPatience{250};
+
   const Options& options_;
   ModelHost& host_;
+  ModelSearch search_{[folder = options_.model_dir] { return find_models(folder); }};
   mutable std::mutex mutex_;
-  std::set<std::filesystem::path> paths_;  // of all that were made so far
+  std::set<std::filesystem::path> places_;  // of all that were made so far
 };
 
 Result<void> run(Options options) {
@@ -169,7 +176,8 @@ Result<void> run(Options options) {
   for (const FoundModel& model : *named) {
     const bool has_aliases = &model == &named->front() && !options.names.empty();
     host.add(hosting->hosted(
-        model, has_aliases ? std::vector(options.names.begin() + 1, options.names.end()) : std::vector<std::string>()));
+        model, place_of(model.path),
+        has_aliases ? std::vector(options.names.begin() + 1, options.names.end()) : std::vector<std::string>()));
   }
   host.look_for_models();
   // Before anybody can ask: whoever does is told that it is coming.
