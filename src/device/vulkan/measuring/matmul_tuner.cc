@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <future>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <set>
@@ -112,12 +113,8 @@ std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint3
   const bool few = tokens <= 16;
   starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
   starts.push_back(force_path(MatmulPath::matrix));
-  if (tokens >= kLeastFragmentTokens) starts.push_back(force_path(MatmulPath::fragments));
-  if (tokens >= kLeastFragmentTokens && tokens <= MatmulTunings::kLastOwnKernel) {  // quicker where rows are many
-    starts.push_back(force_path(MatmulPath::fragments));
-    starts.back()["fragments.strips"] = 2, starts.back()["fragments.teams"] = 4;
-    starts.push_back(force_path(MatmulPath::fragments));  // where tiles of tokens are several
-    starts.back()["fragments.joined"] = 1;
+  if (tokens >= kLeastFragmentTokens) {
+    std::ranges::copy(fragment_starts(target.few_group, tokens), std::back_inserter(starts));
   }
   if (!few) {
     starts.push_back(force_path(MatmulPath::decoded_matrix));
@@ -126,14 +123,10 @@ std::vector<TuningChanges> MatmulTuner::starts(const TuningTarget& target, uint3
   const auto known = kept_.find(target.shape);
   if (known == kept_.end()) return starts;
   const auto add_neighbour = [&](const std::pair<const uint32_t, MeasuredTuning>& neighbour) {
-    Tuning tuning = program_.matmuls().base();
-    if (!change_tuning(neighbour.second.changes, tuning)) return;
-    const MatmulPath path = path_of(tuning, neighbour.first);
-    if (path == MatmulPath::few && !few) return;
-    if (path == MatmulPath::fragments && tokens < kLeastFragmentTokens) return;
-    TuningChanges start = neighbour.second.changes;
-    for (const auto& [name, value] : force_path(path)) start[name] = value;
-    starts.push_back(std::move(start));
+    auto start = start_from(program_.matmuls().base(), neighbour.first, neighbour.second.changes);
+    if (!start || (start->path == MatmulPath::few && !few)) return;
+    if (start->path == MatmulPath::fragments && tokens < kLeastFragmentTokens) return;
+    starts.push_back(std::move(start->changes));
   };
   const auto above = known->second.upper_bound(tokens);
   if (above != known->second.end()) add_neighbour(*above);
