@@ -176,8 +176,10 @@ TEST_F(OperationsTest, FeedForwardPassesBytesOn) {
 TEST_F(OperationsTest, FeedForwardOnFragmentsOfAnyShape) {
   if (!device_->info().description.contains("known elements")) GTEST_SKIP() << "this device has no such matrices";
   const std::string forced = text_of(force_path(MatmulPath::fragments));
-  for (const char* shape : {"row_parts=4,fragments.teams=2", "strips=2,fragments.ahead=1,fragments.joined=1",
-                            "teams=3,fragments.joined=1", "strips=4,fragments.teams=1,fragments.tile_tokens=16"}) {
+  for (const char* shape : {"row_parts=4,fragments.teams=2", "strips=2,fragments.ahead=1,fragments.joined=64",
+                            "teams=3,fragments.joined=64", "strips=4,fragments.teams=1,fragments.tile_tokens=16",
+                            "shares=2,fragments.teams=1,fragments.ahead=1",
+                            "shares=2,fragments.strips=2,fragments.joined=64,fragments.pieces=2"}) {
     ASSERT_TRUE(device_->set_tuning(fmt::format("{},fragments.{}", forced, shape)));
     TestModel model(4);
     add_feed_forward(model, NumberFormat::q4_0, NumberFormat::q8_0, 352);

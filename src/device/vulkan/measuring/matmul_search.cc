@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <concepts>
 
+#include "device/vulkan/paths/matmul_tunings.h"
 #include "device/vulkan/paths/tuning_fields.h"
 
 namespace hearth::vulkan {
@@ -26,6 +27,11 @@ std::string matrix_group(uint32_t tokens, bool decoded) {
 }
 
 uint32_t value_of(const Tuning& tuning, const std::string& field) { return all_fields(tuning).at(field); }
+
+/// Whether several workgroups for a row may pay: a fence in each costs more than they gain with fewer tokens (H200).
+bool may_share(const std::string& few_group, uint32_t tokens) {
+  return few_group != "gate_up" && tokens > 16 && tokens <= MatmulTunings::kLastOwnKernel;
+}
 
 }  // namespace
 
@@ -53,6 +59,42 @@ TuningChanges force_path(MatmulPath path) {
           {"decode_from_tokens", path == MatmulPath::decoded_matrix ? 1 : 0}};
 }
 
+std::vector<TuningChanges> fragment_starts(const std::string& few_group, uint32_t tokens) {
+  // How many subgroups fit on a processor depends on all fields. Each of these won somewhere on an H200.
+  std::vector<TuningChanges> shapes = {{}};
+  if (tokens <= MatmulTunings::kLastOwnKernel) {
+    shapes.push_back({{"fragments.joined", 0}});
+    shapes.push_back({{"fragments.joined", 0}, {"fragments.strips", 2}, {"fragments.teams", 4}});
+    shapes.push_back({{"fragments.joined", 64}});
+    shapes.push_back({{"fragments.joined", 64}, {"fragments.teams", 4}, {"fragments.pieces", 16}});
+    shapes.push_back(shapes.back());
+    shapes.back()["fragments.ahead"] = 1;
+    for (const uint32_t joined : {0U, 64U}) {
+      if (tokens <= 16) shapes.push_back({{"fragments.joined", joined}, {"fragments.teams", 12}});
+    }
+    if (may_share(few_group, tokens)) {
+      shapes.push_back({{"fragments.joined", 64},
+                        {"fragments.teams", 6},
+                        {"fragments.strips", 2},
+                        {"fragments.row_parts", 2},
+                        {"fragments.shares", 3}});
+    }
+  }
+  for (TuningChanges& shape : shapes) shape.merge(force_path(MatmulPath::fragments));
+  return shapes;
+}
+
+std::optional<NeighbourStart> start_from(const Tuning& table, uint32_t tokens, const TuningChanges& best) {
+  Tuning tuning = table;
+  if (!change_tuning(best, tuning)) return {};
+  NeighbourStart start = {.path = path_of(tuning, tokens), .changes = best};
+  for (const auto& [name, value] : force_path(start.path)) start.changes[name] = value;
+  if (start.path == MatmulPath::fragments) {
+    start.changes["fragments.joined"] = tokens <= tuning.fragments.joined ? MatmulTunings::kLastOwnKernel : 0;
+  }
+  return start;
+}
+
 std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, uint32_t tokens) {
   if (path == MatmulPath::few) {
     std::vector<TuningAxis> axes = {{few_group + ".split", {1, 2, 4, 8}},
@@ -69,7 +111,9 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
                                     {fmt::format("fragments.{}strips", many), {1, 2, 4}},
                                     {"fragments.row_parts", {1, 2, 4}},
                                     {"fragments.ahead", {0, 1}}};
-    if (tokens <= 64) axes.push_back({"fragments.joined", {0, 1}});
+    if (may_share(few_group, tokens)) axes.push_back({"fragments.shares", {1, 2, 3, 4}});
+    if (tokens <= 64) axes.push_back({"fragments.joined", {0, 64}});
+    if (tokens > 16) axes.push_back({"fragments.pieces", {8, 16}});
     if (tokens > 8) axes.push_back({"fragments.matrix_tokens", {8, 16}});
     if (tokens > 32) axes.push_back({"fragments.tile_tokens", {32, 64}});
     return axes;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,18 @@ struct TuningAxis {
 /// What a sweep varies on a path, in this order. `few_group` is the field of Tuning that holds the matmul's
 /// FewTokensTuning, such as "gate_up".
 std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, uint32_t tokens);
+
+/// Shapes of matrices filled in registers to begin with: as the table has them, and, up to so many tokens as have a
+/// kernel of their own, those that varying one field after another does not lead to.
+std::vector<TuningChanges> fragment_starts(const std::string& few_group, uint32_t tokens);
+
+/// What won at `tokens` tokens, as a start for other counts: what `table` says of that count alone is said outright.
+/// Nothing where a name is no field's.
+struct NeighbourStart {
+  MatmulPath path;
+  TuningChanges changes;
+};
+std::optional<NeighbourStart> start_from(const Tuning& table, uint32_t tokens, const TuningChanges& best);
 
 /// Looks for the quickest tuning of one matmul at one count of tokens: first the starting points, then from the best of
 /// them one field after another, keeping what is better each time (coordinate descent), and in the end the winner

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <functional>
+#include <set>
 
 namespace hearth::vulkan {
 namespace {
@@ -100,10 +101,54 @@ TEST(MatmulSearch, IsNotFooledByAClockThatFalls) {
   EXPECT_EQ(found.best(), (TuningChanges{{"gate_up.split", 8}, {"gate_up.rows", 2}}));
 }
 
+/// Too few registers for one more workgroup make a cliff, behind which a field's best value is another one's worst.
+TEST(MatmulSearch, BeginsWhereOneFieldAfterAnotherDoesNotLead) {
+  const auto cost = [](const Tuning& t) {
+    if (path_of(t, 48) != MatmulPath::fragments) return 5.0;
+    const FragmentTuning& f = t.fragments;
+    if (f.joined == 64 && f.pieces == 16) return f.teams == 4 ? 1.0 : 4.0;
+    return f.joined == 64 ? 3.0 : 2.0 + 0.1 * distance(f.teams, 8);
+  };
+  const auto found = search(Tuning(), fragment_starts("gate_up", 48), 48, true, cost);
+  EXPECT_DOUBLE_EQ(found.best_seconds(), 1);
+}
+
+TEST(MatmulSearch, EveryStartOnFragmentsIsATuningOfItsOwn) {
+  for (const char* group : {"gate_up", "linear"}) {
+    for (const uint32_t tokens : {3U, 48U, 512U}) {
+      std::set<TuningChanges> all;
+      for (const TuningChanges& start : fragment_starts(group, tokens)) {
+        Tuning tuning;
+        ASSERT_TRUE(change_tuning(start, tuning)) << text_of(start);
+        EXPECT_EQ(path_of(tuning, tokens), MatmulPath::fragments);
+        EXPECT_TRUE(all.insert(start).second) << text_of(start);
+      }
+    }
+  }
+}
+
+/// The table's way of waiting ends at 32 tokens; where it won there, it is tried at 40, too.
+TEST(MatmulSearch, WhatWonIsAStartAsItWas) {
+  Tuning table;
+  table.fragments.from_tokens = 4;
+  table.fragments.joined = 32;
+  for (const uint32_t tokens : {32U, 40U}) {
+    const auto start = start_from(table, tokens, {{"fragments.teams", 12}});
+    ASSERT_TRUE(start);
+    EXPECT_EQ(start->path, MatmulPath::fragments);
+    Tuning tuning = table;
+    ASSERT_TRUE(change_tuning(start->changes, tuning));
+    EXPECT_EQ(tuning.fragments.teams, 12U);
+    for (const uint32_t other : {24U, 48U}) EXPECT_EQ(other <= tuning.fragments.joined, tokens == 32);
+  }
+  EXPECT_EQ(start_from(table, 2, {})->path, MatmulPath::few);
+  EXPECT_FALSE(start_from(table, 2, {{"fragments.nothing", 1}}));
+}
+
 TEST(MatmulSearch, EveryAxisIsAField) {
   const TuningChanges fields = all_fields(Tuning());
   for (const MatmulPath path : {MatmulPath::few, MatmulPath::matrix, MatmulPath::tiled, MatmulPath::decoded_matrix,
-                                MatmulPath::workgroup_matrix}) {
+                                MatmulPath::workgroup_matrix, MatmulPath::fragments}) {
     for (const char* group : {"linear", "short_linear", "logits", "gate_up"}) {
       for (const uint32_t tokens : {1U, 16U, 32U, 64U, 512U}) {
         for (const TuningAxis& axis : axes_of(path, group, tokens)) EXPECT_TRUE(fields.contains(axis.field));

@@ -32,17 +32,13 @@ static_assert(all_are_measured());
 constexpr uint32_t kLeastFragmentTokens = 3;
 constexpr uint32_t kFewTokens = 16;
 
-std::vector<TuningChanges> paths_of_table(uint32_t tokens) {
+std::vector<TuningChanges> paths_of_table(const std::string& few_group, uint32_t tokens) {
   std::vector<TuningChanges> starts = {{}};
   const bool few = tokens <= kFewTokens;
   starts.push_back(force_path(few ? MatmulPath::few : MatmulPath::tiled));
   starts.push_back(force_path(MatmulPath::matrix));
-  if (tokens >= kLeastFragmentTokens) starts.push_back(force_path(MatmulPath::fragments));
-  if (tokens >= kLeastFragmentTokens && tokens <= MatmulTunings::kLastOwnKernel) {  // quicker where rows are many
-    starts.push_back(force_path(MatmulPath::fragments));
-    starts.back()["fragments.strips"] = 2, starts.back()["fragments.teams"] = 4;
-    starts.push_back(force_path(MatmulPath::fragments));  // where tiles of tokens are several
-    starts.back()["fragments.joined"] = 1;
+  if (tokens >= kLeastFragmentTokens) {
+    std::ranges::copy(fragment_starts(few_group, tokens), std::back_inserter(starts));
   }
   if (!few) {
     starts.push_back(force_path(MatmulPath::decoded_matrix));
@@ -58,20 +54,16 @@ const std::vector<TunedCount>& tuned_counts() {
   return kAll;
 }
 
-std::vector<TuningChanges> matmul_starts(const Tuning& table, const MeasuredTunings& measured, std::string_view shape,
-                                         uint32_t tokens) {
-  std::vector<TuningChanges> starts = paths_of_table(tokens);
-  const auto known = measured.find(shape);
+std::vector<TuningChanges> matmul_starts(const Tuning& table, const MeasuredTunings& measured,
+                                         const TuningTarget& target, uint32_t tokens) {
+  std::vector<TuningChanges> starts = paths_of_table(target.few_group, tokens);
+  const auto known = measured.find(target.shape);
   if (known == measured.end()) return starts;
   const auto add_neighbour = [&](const std::pair<const uint32_t, MeasuredTuning>& neighbour) {
-    Tuning tuning = table;
-    if (!change_tuning(neighbour.second.changes, tuning)) return;
-    const MatmulPath path = path_of(tuning, neighbour.first);
-    if (path == MatmulPath::few && tokens > kFewTokens) return;
-    if (path == MatmulPath::fragments && tokens < kLeastFragmentTokens) return;
-    TuningChanges start = neighbour.second.changes;
-    for (const auto& [name, value] : force_path(path)) start[name] = value;
-    starts.push_back(std::move(start));
+    auto start = start_from(table, neighbour.first, neighbour.second.changes);
+    if (!start || (start->path == MatmulPath::few && tokens > kFewTokens)) return;
+    if (start->path == MatmulPath::fragments && tokens < kLeastFragmentTokens) return;
+    starts.push_back(std::move(start->changes));
   };
   const auto above = known->second.upper_bound(tokens);
   if (above != known->second.end()) add_neighbour(*above);

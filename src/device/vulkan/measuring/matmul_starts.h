@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 #include "device/vulkan/paths/matmul_tunings.h"
+#include "device/vulkan/paths/tuning_targets.h"
 
 namespace hearth::vulkan {
 
@@ -19,8 +19,9 @@ struct TunedCount {
 const std::vector<TunedCount>& tuned_counts();
 
 /// What the search for a matmul's best tuning begins with: the choice of `table`, each path as the table has it, and
-/// what won at the nearest counts of tokens that were measured.
-std::vector<TuningChanges> matmul_starts(const Tuning& table, const MeasuredTunings& measured, std::string_view shape,
-                                         uint32_t tokens);
+/// what won at the nearest counts of tokens that were measured; matrices filled in registers also in shapes that one
+/// field after another does not lead to.
+std::vector<TuningChanges> matmul_starts(const Tuning& table, const MeasuredTunings& measured,
+                                         const TuningTarget& target, uint32_t tokens);
 
 }  // namespace hearth::vulkan

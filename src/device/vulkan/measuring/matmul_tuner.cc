@@ -98,8 +98,8 @@ Result<void> MatmulTuner::begin() {
       const Tuning& table = program_.matmuls().base();
       works_.push_back({.target = &target,
                         .tokens = tokens,
-                        .search = MatmulSearch(table, matmul_starts(table, kept_, target.shape, tokens),
-                                               target.few_group, tokens, descend)});
+                        .search = MatmulSearch(table, matmul_starts(table, kept_, target, tokens), target.few_group,
+                                               tokens, descend)});
     }
   }
   next_work_ = 0;

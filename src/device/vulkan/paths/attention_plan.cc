@@ -26,6 +26,9 @@ constexpr uint32_t kLeastSplits = 4;
 constexpr uint32_t kMostSplits = 32;
 constexpr uint32_t kWorkgroupsPerUnit = 4;
 constexpr uint32_t kUnknownUnits = 64;
+/// So many for each unit take turns on a discrete GPU: of half the size they wait less for one another (H200;
+/// docs/performance.md).
+constexpr uint32_t kCrowdPerUnit = 6;
 
 /// Of a workgroup over latent rows.
 constexpr uint32_t kLatentHeads = 8;
@@ -175,6 +178,7 @@ FewAttention AttentionPlan::few(const Attention& op, uint32_t single_tiles) cons
   few.heads = divide_up(group, few.parts);
   few.parts = divide_up(group, few.heads);
   few.subgroups = few_subgroups(op, few.heads);
+  if (is_crowd(single_tiles * op.kv_heads * few.parts)) few.subgroups = divide_up(few.subgroups, 2);
   few.split_keys = divide_up(tuning_.attention_split_keys, shared::kCacheBlockTokens) * shared::kCacheBlockTokens;
 
   few.splits = std::clamp(workgroups_wanted() / (single_tiles * op.kv_heads * few.parts), kLeastSplits, kMostSplits);
@@ -205,9 +209,16 @@ LatentCut AttentionPlan::latents(const LatentAttention& op, uint32_t single_tile
   return cut;
 }
 
+uint32_t AttentionPlan::units() const { return gpu_.compute_units > 0 ? gpu_.compute_units : kUnknownUnits; }
+
 uint32_t AttentionPlan::workgroups_wanted() const {
-  const uint32_t units = gpu_.compute_units > 0 ? gpu_.compute_units : kUnknownUnits;
-  return tuning_.attention_workgroups > 0 ? tuning_.attention_workgroups : kWorkgroupsPerUnit * units;
+  return tuning_.attention_workgroups > 0 ? tuning_.attention_workgroups : kWorkgroupsPerUnit * units();
+}
+
+/// The order of a sum over a context depends on how many subgroups share it.
+bool AttentionPlan::is_crowd(uint32_t workgroups) const {
+  const bool may_differ = tuning_.batch_invariant == 0 && gpu_.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+  return may_differ && workgroups > kCrowdPerUnit * units();
 }
 
 uint32_t AttentionPlan::few_subgroups(const Attention& op, uint32_t heads) const {

@@ -96,6 +96,8 @@ class AttentionPlan {
   std::optional<MatrixAttention> matrix_attention(const Attention& op) const;
   uint32_t workgroups_wanted() const;
   uint32_t few_subgroups(const Attention& op, uint32_t heads) const;
+  uint32_t units() const;
+  bool is_crowd(uint32_t workgroups) const;
 
   GpuProperties gpu_;
   Tuning tuning_;

@@ -206,6 +206,21 @@ TEST(AttentionPlan, PartsHoldEachQueryHeadOnce) {
   });
 }
 
+/// Workgroups that take turns are smaller, where nothing else depends on their size.
+TEST(AttentionPlan, CrowdsAreOfSmallerWorkgroups) {
+  const Recording recording = recording_of({32, 16, 128, 0});
+  GpuProperties gpu = gpu_of(32, 49152, 132, 16);
+  const auto subgroups = [&](uint32_t tokens) {
+    const AttentionPlan plan = AttentionPlan::make(gpu, tuning_for(gpu), recording, kLimits).value();
+    return plan.few(attention_of(recording), tokens).subgroups;
+  };
+  EXPECT_EQ(subgroups(1), 8U);
+  EXPECT_EQ(subgroups(16), 8U);
+  EXPECT_EQ(subgroups(64), 4U);
+  gpu.type = VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
+  EXPECT_EQ(subgroups(64), 8U);
+}
+
 TEST(AttentionPlan, SplitsCoverEveryContextOnce) {
   for_all([](const auto&, const auto&, const Recording& recording, const AttentionPlan& plan) {
     const Attention& op = attention_of(recording);

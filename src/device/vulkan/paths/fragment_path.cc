@@ -13,8 +13,6 @@ constexpr uint32_t kMostTileTokens = 64;
 constexpr uint32_t kLeastWorkgroups = 512;
 /// Blocks of a lane in a group, of each of two groups.
 constexpr uint32_t kMostBlocks = 16;
-/// Pieces of 16 bytes of tokens that a lane loads together, where it loads more than a matrix's (H200).
-constexpr uint32_t kPiecesAtOnce = 8;
 
 /// As many as wanted, halved until they fit; a matrix's pieces stay together. Where a group is many matrices, shaders
 /// take one after another.
@@ -26,6 +24,9 @@ uint32_t pieces_at_once(const FragmentLayout& layout, uint32_t wanted, uint32_t 
   while (pieces > least && pieces * token_tiles > wanted) pieces /= 2;
   return pieces;
 }
+
+/// Of a row: more would add up longer than they multiply.
+constexpr uint32_t kMostShares = 8;
 
 uint32_t padded(uint32_t tokens, uint32_t n) { return divide_up(tokens, n) * n; }
 
@@ -86,9 +87,14 @@ std::optional<FragmentPlan> plan_fragments(const GpuProperties& gpu, const Tunin
   plan.rows = t.row_parts * t.strips * m;
   plan.tokens = plan.token_tiles * n;
   t.ahead = std::min(t.ahead, 1U);
+  // More tokens have workgroups enough.
+  t.shares = many || matrices > 1 ? 1 : std::clamp(t.shares, 1U, std::min(kMostShares, groups));
+  const uint64_t tiles = divide_up(layout.rows, plan.rows) * uint64_t{divide_up(tokens, plan.tokens)};
+  if (tiles > kMostSharedTiles) t.shares = 1;
+  while (t.shares > 1 && tiles * plan.rows * plan.tokens * t.shares > kMostSharedValues) --t.shares;
   // With up to 64 tokens registers, and so workgroups at a time, are worth more, but where all loads wait together.
-  t.joined = many ? 0 : std::min(t.joined, 1U);
-  plan.pieces_at_once = pieces_at_once(*fragments, many || t.joined != 0 ? kPiecesAtOnce : 1, plan.token_tiles);
+  plan.joined = !many && tokens <= t.joined;
+  plan.pieces_at_once = pieces_at_once(*fragments, many || plan.joined ? t.pieces : 1, plan.token_tiles);
   return plan;
 }
 

@@ -12,12 +12,17 @@ namespace hearth::vulkan {
 struct FragmentPlan {
   FragmentTuning tuning;
   FragmentLayout layout;
+  bool joined = false;          ///< all loads of a group wait together
   uint32_t token_tiles = 1;     ///< matrices of tokens of a subgroup
   uint32_t pieces_at_once = 1;  ///< of 16 bytes, of each of these, that a lane loads together
   uint32_t threads = 0;
   uint32_t rows = 0;    ///< of each matrix, of a workgroup
   uint32_t tokens = 0;  ///< of a workgroup
 };
+
+/// Values that workgroups which share rows may leave for the last of them, and tiles of results that they may share.
+inline constexpr uint32_t kMostSharedValues = 1U << 21;
+inline constexpr uint32_t kMostSharedTiles = 4096;
 
 /// The matrices for a bucket of `tokens` tokens; nothing where the tuning takes another path or the device's matrices
 /// are not known. The same for all matrices of weights, which share what make_fragments.comp makes.

@@ -37,6 +37,18 @@ Tuning forced() {
   return tuning;
 }
 
+/// Workgroups that share rows each have a part of them, and their results a place.
+void expect_shares(const FragmentPlan& plan, uint32_t rows, uint32_t groups, uint32_t matrices, uint32_t tokens) {
+  const uint32_t shares = plan.tuning.shares;
+  EXPECT_GE(shares, 1U);
+  EXPECT_LE(shares, groups);
+  if (matrices > 1 || tokens > 64) EXPECT_EQ(shares, 1U);
+  if (shares == 1) return;
+  const uint64_t tiles = uint64_t{divide_up(rows, plan.rows)} * divide_up(tokens, plan.tokens);
+  EXPECT_LE(tiles, kMostSharedTiles);
+  EXPECT_LE(tiles * shares * plan.rows * plan.tokens, kMostSharedValues);
+}
+
 TEST(FragmentPathTest, AnyTuningBecomesWhatFits) {
   const std::vector<uint32_t> numbers = {0, 1, 2, 3, 7, 12, 64, 1000};
   for (const GpuProperties& gpu : {nvidia(), lavapipe(), small()}) {
@@ -47,9 +59,10 @@ TEST(FragmentPathTest, AnyTuningBecomesWhatFits) {
             Tuning tuning = forced();
             FragmentTuning& t = tuning.fragments;
             t.teams = a, t.row_parts = b, t.strips = (a + b) % 9, t.tile_tokens = b, t.matrix_tokens = a;
-            t.ahead = b, t.joined = a;
+            t.ahead = b, t.joined = a, t.shares = a, t.pieces = b;
+            const uint32_t rows = a % 2 == 0 ? 100 : 260000;
             const auto plan =
-                plan_fragments(gpu, tuning, layout_weights(shared::kEncodingQ4_0, 100, 5376), matrices, tokens);
+                plan_fragments(gpu, tuning, layout_weights(shared::kEncodingQ4_0, rows, 5376), matrices, tokens);
             ASSERT_TRUE(plan);
             const FragmentLayout& l = plan->layout;
             EXPECT_GE(plan->tokens, l.n);
@@ -64,7 +77,8 @@ TEST(FragmentPathTest, AnyTuningBecomesWhatFits) {
             EXPECT_EQ(plan->pieces_at_once * 8 % l.x_components(), 0U);
             EXPECT_EQ(pieces % plan->pieces_at_once, 0U);
             EXPECT_LE(plan->tuning.ahead, 1U);
-            EXPECT_LE(plan->tuning.joined, 1U);
+            expect_shares(*plan, rows, fragment_groups(l, 5376 / 32), matrices, tokens);
+            EXPECT_EQ(plan->joined, tokens <= std::min(a, 64U));
           }
         }
       }

@@ -46,6 +46,7 @@ Tuning tuning_for(const GpuProperties& gpu) {
     // Dot products of bytes are quicker with fewer, large tiles of halves with more (H200).
     tuning.fragments.from_tokens = 4;
     tuning.fragments.to_tokens = UINT32_MAX;
+    tuning.fragments.joined = 32;
   }
   // A hundred processors and more: rows alone do not keep them busy, so subgroups share rows (H100).
   if (gpu.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU && gpu.subgroup_size >= 32) {

@@ -48,18 +48,22 @@ struct WorkgroupMatrixTuning {
 
 /// A matmul on cooperative matrices filled in registers (shaders/fragment_tokens.glsl), where the device's are known:
 /// `teams` subgroups that take turns along the row (half as many of gate and up, whose sums are twice as many),
-/// `strips` of a matrix's rows for each, `row_parts` such teams beside one another, `ahead` 1 loads weights while
-/// others are multiplied, `joined` 1 has all loads of a group wait together, `matrix_tokens` is the most of one matrix,
-/// `tile_tokens` of a subgroup. Beyond 64 tokens, of which more workgroups than one have some, `many_teams` and, as far
-/// as it leaves enough of them, `many_strips`.
+/// `strips` of a matrix's rows for each, `row_parts` such teams beside one another, `shares` workgroups that have a
+/// part of the row each (not of gate and up), `ahead` 1 loads weights while others are multiplied, up to
+/// `joined` tokens all loads of a group wait together, `pieces` of 16 bytes of tokens are loaded at once where a lane
+/// loads more than a matrix's (where they wait together, or beyond 64 tokens), `matrix_tokens` is the most of one
+/// matrix, `tile_tokens` of a subgroup. Beyond 64 tokens, of which more workgroups than one have some, `many_teams`
+/// and, as far as it leaves enough of them, `many_strips`.
 struct FragmentTuning {
   uint32_t from_tokens = 0;  ///< so many tokens and more take them, before any other path; 0 is never
   uint32_t to_tokens = 64;
   uint32_t teams = 8;
   uint32_t row_parts = 1;
   uint32_t strips = 1;
+  uint32_t shares = 1;
   uint32_t ahead = 0;
   uint32_t joined = 0;
+  uint32_t pieces = 8;
   uint32_t matrix_tokens = 16;
   uint32_t tile_tokens = 64;
   uint32_t many_teams = 4;

@@ -52,8 +52,10 @@ constexpr void visit_fields(T& t, Visit&& visit) {
   visit("teams", t.teams);
   visit("row_parts", t.row_parts);
   visit("strips", t.strips);
+  visit("shares", t.shares);
   visit("ahead", t.ahead);
   visit("joined", t.joined);
+  visit("pieces", t.pieces);
   visit("matrix_tokens", t.matrix_tokens);
   visit("tile_tokens", t.tile_tokens);
   visit("many_teams", t.many_teams);

@@ -201,7 +201,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
   uint32_t logit_rows_ = 0;  ///< of the largest bucket
   Activations activations_;
   std::vector<RopeTables> ropes_;
-  AttentionScratch scratch_;
+  PartsScratch scratch_;
   CandidatePlaces candidate_places_;
   Buffer rope_buffer_, scratch_buffer_, readback_;
   VkCommandPool pool_ = VK_NULL_HANDLE;

@@ -32,19 +32,19 @@ Result<Buffer> upload(Gpu& gpu, BufferPool& pool, std::span<const std::byte> byt
 
 uint32_t rows_of_logits(const ProgramLimits& limits) { return std::max(1U, bucket_of(limits.logit_rows)); }
 
-/// What attention and the choice of candidates need, without addresses.
+/// What attention, matmuls whose rows workgroups share and the choice of candidates need, without addresses.
 struct ScratchSizes {
-  AttentionScratch attention;
+  PartsScratch parts;
   CandidatePlaces candidates;
 
   uint64_t bytes() const {
-    return attention.partial_bytes + attention.counter_bytes + candidates.partial_bytes + candidates.counter_bytes +
+    return parts.partial_bytes + parts.counter_bytes + candidates.partial_bytes + candidates.counter_bytes +
            candidates.best_bytes;
   }
 };
 
-ScratchSizes scratch_sizes(const AttentionPlan& attention, const Tuning& tuning, const Recording& recording,
-                           const ProgramLimits& limits) {
+ScratchSizes scratch_sizes(const Gpu& gpu, const AttentionPlan& attention, const Tuning& tuning,
+                           const Recording& recording, const ProgramLimits& limits) {
   uint64_t floats = 0, counters = 1;
   const uint32_t most = bucket_of(limits.tokens);
   for (uint32_t tokens = 1; tokens <= most; tokens = bucket_of(tokens + 1)) {
@@ -66,11 +66,15 @@ ScratchSizes scratch_sizes(const AttentionPlan& attention, const Tuning& tuning,
       }
     }
   }
+  if (!gpu.properties().fragments.empty()) {
+    floats = std::max<uint64_t>(floats, kMostSharedValues);
+    counters = std::max<uint64_t>(counters, kMostSharedTiles);
+  }
   const uint64_t rows = rows_of_logits(limits);
   const uint32_t vocabulary = recording.has_logits ? recording.tensors[recording.logits.index].width : 0;
   ScratchSizes sizes;
-  sizes.attention.partial_bytes = floats * 4;
-  sizes.attention.counter_bytes = counters * 4;
+  sizes.parts.partial_bytes = floats * 4;
+  sizes.parts.counter_bytes = counters * 4;
   sizes.candidates.partial_bytes = rows * candidate_stretches(tuning, vocabulary) * kMaxCandidates * 8;
   sizes.candidates.counter_bytes = rows * 4;
   sizes.candidates.best_bytes = rows * 4;
@@ -91,7 +95,7 @@ Result<uint64_t> VulkanProgram::planned_bytes(const Gpu& gpu, const Tuning& tuni
   for (const RopeSpec& rope : recording.ropes) {
     ropes += (shared::kRopeCoarse + shared::kRopeSpan) * rope.inverse_frequencies.size() * 2 * sizeof(float);
   }
-  return *activations + scratch_sizes(*attention, tuning, recording, limits).bytes() + ropes;
+  return *activations + scratch_sizes(gpu, *attention, tuning, recording, limits).bytes() + ropes;
 }
 
 Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
@@ -154,8 +158,8 @@ Result<void> VulkanProgram::make_rope_tables() {
 }
 
 Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
-  const ScratchSizes sizes = scratch_sizes(attention_, tuning_, recording_, limits);
-  scratch_ = sizes.attention;
+  const ScratchSizes sizes = scratch_sizes(gpu_, attention_, tuning_, recording_, limits);
+  scratch_ = sizes.parts;
   CandidatePlaces& places = candidate_places_ = sizes.candidates;
   // Counters start at zero, and every use leaves them at zero.
   auto buffer = upload(gpu_, weights_.pool(), std::vector<std::byte>(sizes.bytes()));

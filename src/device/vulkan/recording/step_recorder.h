@@ -39,8 +39,9 @@ struct RopeTables {
   uint32_t pairs = 0;
 };
 
-/// Scratch memory of attention split over the context, and counters of workgroups that ended: zero between launches.
-struct AttentionScratch {
+/// Scratch memory of attention split over the context and of matmuls whose rows workgroups share, and counters of
+/// workgroups that ended: zero between launches.
+struct PartsScratch {
   VkDeviceAddress partials = 0, counters = 0;
   uint64_t partial_bytes = 0, counter_bytes = 0;
 
@@ -67,7 +68,7 @@ struct RecorderContext {
   const Activations& activations;
   const StepBuffer& step;
   const std::vector<RopeTables>& ropes;
-  const AttentionScratch& scratch;
+  const PartsScratch& scratch;
   const CandidatePlaces& candidates;
 };
 

@@ -39,9 +39,24 @@ std::vector<uint32_t> fragment_constants(const FragmentPlan& plan, uint32_t enco
   const FragmentLayout& l = plan.layout;
   // Four rows at once in the end are quicker, but for several matrices of 8 tokens (H200).
   const uint32_t width = l.m % 4 == 0 && (l.n >= 16 || plan.token_tiles == 1) ? 4 : 1;
-  return {encoding,           t.strips, plan.token_tiles, t.teams,  t.ahead,       l.m,      l.n,   l.k,
-          l.classes,          l.slots,  l.x_lanes,        l.a_lane, l.a_component, l.a_slot, width, t.joined,
-          plan.pieces_at_once};
+  return {encoding,
+          t.strips,
+          plan.token_tiles,
+          t.teams,
+          t.ahead,
+          l.m,
+          l.n,
+          l.k,
+          l.classes,
+          l.slots,
+          l.x_lanes,
+          l.a_lane,
+          l.a_component,
+          l.a_slot,
+          width,
+          plan.joined,
+          plan.pieces_at_once,
+          t.shares};
 }
 
 /// The shaders of one kind of matmul for many tokens.
@@ -174,7 +189,8 @@ StepRecorder::MatmulLaunch StepRecorder::many_tokens_launch(const Tuning& tuning
   MatmulLaunch launch;
   if (const auto fragments = fragment_plan(tuning, layout, matrices, tokens)) {
     launch.key = {shaders.fragments, fragments->threads, fragment_constants(*fragments, encoding)};
-    launch.groups = {divide_up(tokens, fragments->tokens), divide_up(layout.rows, fragments->rows)};
+    launch.groups = {divide_up(tokens, fragments->tokens), divide_up(layout.rows, fragments->rows),
+                     fragments->tuning.shares};
   } else if (const auto plan = workgroup_matrix_plan(tuning, layout, matrices, tokens)) {
     launch.key = {shaders.workgroup_matrix, plan->threads, workgroup_matrix_constants(*plan, encoding)};
     launch.groups = {divide_up(tokens, plan->tile_tokens), divide_up(layout.rows, plan->tile_rows)};
@@ -224,7 +240,9 @@ shared::LinearArguments StepRecorder::linear_arguments(const Multiplication& m, 
           .out_width = width(m.out),
           .scale = m.scale,
           .softcap = m.softcap,
-          .unit = decoded_unit(run.layout.range)};
+          .unit = decoded_unit(run.layout.range),
+          .partials = c_.scratch.partials,
+          .counters = c_.scratch.counters};
 }
 
 uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
@@ -238,10 +256,14 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   const uint32_t flags = linear_flags(m);
   const std::array reads = {in.access};
   // Runs write different columns, so only the first declares the write: no barrier between them.
-  const std::array all_writes = {access(m.out)};
-  const auto writes = std::span(all_writes).first(run.first_row == 0 ? 1 : 0);
+  std::vector<Access> writes;
+  if (run.first_row == 0) writes.push_back(access(m.out));
   if (rows(m.in) > m.tuning.few_tokens_limit || fragment_plan(m.tuning, run.layout, 1, rows(m.in))) {
     const MatmulLaunch launch = many_tokens_launch(m.tuning, run.layout, 1, m.in, flags);
+    if (launch.groups.z > 1) {
+      writes.push_back({c_.scratch.partials, c_.scratch.partials + c_.scratch.partial_bytes});
+      writes.push_back(c_.scratch.counter_access());
+    }
     return commands_.dispatch(launch.key, arguments, launch.groups, reads, writes);
   }
   const uint32_t tokens = workgroup_tokens(m.tuning, rows(m.in));

@@ -36,6 +36,7 @@ layout(constant_id = 15) const uint A_SLOT = 0;  ///< rows of a lane
 layout(constant_id = 16) const uint WIDTH = 4;   ///< neighbouring rows of a token that a thread adds up at once: 1 or 4
 layout(constant_id = 17) const bool JOINED = false;
 layout(constant_id = 18) const uint PIECES_AT_ONCE = 4;  ///< of each tile of tokens: whole matrices
+layout(constant_id = 19) const uint SHARES = 1;  ///< workgroups that have a part of their rows each (gl_WorkGroupID.z)
 const bool FIXED_ORDER = false;
 
 #include "fragment_layout.glsl"
@@ -239,10 +240,12 @@ void multiply_fragments(WeightMatrix m[MATRICES], Uvec4sIn x_fragments, float un
   const uint row = first_row_of(gl_SubgroupID / TEAMS) + held(A_LANE, gl_SubgroupInvocationID, IN_ROW);
   FragmentInput x = FragmentInput(x_fragments, blocks, groups, row, gl_WorkGroupID.x * TOKEN_TILES, nothing, units);
   [[unroll]] for (uint i = 0; i < ROW_TILES * TOKEN_TILES; ++i) sums[i] = Sums(0);
-  if (AHEAD) load_group(m, x, min(team_index(), groups - 1));
-  for (uint group = team_index(); group < groups; group += TEAMS) {
+  const uint share = SHARES > 1 ? gl_WorkGroupID.z : 0, end = groups * (share + 1) / SHARES;
+  const uint first = groups * share / SHARES + team_index();
+  if (AHEAD) load_group(m, x, min(first, end - 1));
+  for (uint group = first; group < end; group += TEAMS) {
     if (!AHEAD) load_group(m, x, group);
-    multiply_group(m, x, group, min(group + TEAMS, groups - 1));
+    multiply_group(m, x, group, min(group + TEAMS, end - 1));
   }
 }
 

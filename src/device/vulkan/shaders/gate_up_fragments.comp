@@ -3,9 +3,9 @@
 // GateUp on cooperative matrices of f16 filled in registers, for weights in blocks: a subgroup has both sums of an output.
 #include "common.glsl"
 const uint MATRICES = 2;
-layout(constant_id = 19) const uint ACTIVATION = 0;
-layout(constant_id = 20) const bool LOGIT_ROWS = false;
-layout(constant_id = 21) const bool KEEPS_LARGEST = false;  ///< for quantize.comp
+layout(constant_id = 20) const uint ACTIVATION = 0;
+layout(constant_id = 21) const bool LOGIT_ROWS = false;
+layout(constant_id = 22) const bool KEEPS_LARGEST = false;  ///< for quantize.comp
 #include "fragment_tokens.glsl"
 #include "activation.glsl"
 

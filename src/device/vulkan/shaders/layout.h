@@ -237,7 +237,9 @@ struct LinearArguments {
   uint out_width;
   float scale;
   float softcap;
-  float unit;  ///< of sums over matrices filled in registers (fragment_tokens.glsl)
+  float unit;                         ///< of sums over matrices filled in registers (fragment_tokens.glsl)
+  HEARTH_ADDRESS(Partials) partials;  ///< of such rows that several workgroups share
+  HEARTH_ADDRESS(Counters) counters;  ///< likewise, 0 between launches
 };
 
 /// out[t][r] = activation(in[t] . gate[r] + bias[r]) * (in[t] . up[r] + bias[rows + r])
