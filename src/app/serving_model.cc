@@ -26,6 +26,8 @@ class BothSinks final : public ProgressSink {
   TerminalProgress terminal_;
 };
 
+Error device_lost() { return {ErrorCode::device_lost, "the device was lost", "start again"}; }
+
 }  // namespace
 
 std::string describe_cache(uint64_t asked_bytes, const EngineOptions& planned, std::span<const CacheGroup> groups) {
@@ -74,7 +76,8 @@ Result<void> ServingModel::load(const std::stop_token& stop) {
   if (!started && (read || read.error().code == ErrorCode::cancelled)) return started;
   if (!read) return read;
   log_ready();
-  are_rows_there_ = true;
+  auto expected = Phase::loading;
+  if (!phase_.compare_exchange_strong(expected, Phase::loaded)) return std::unexpected(device_lost());
   set_ready();
   return {};
 }
@@ -137,9 +140,12 @@ void ServingModel::set_ready() { served_.set_ready(ready_model()); }
 
 Result<std::unique_ptr<Program>> ServingModel::rebuild(const std::vector<uint32_t>& blocks_per_group,
                                                        const ProgramLimits& limits, const std::stop_token& stop) {
-  Error error = {ErrorCode::device_lost, "the device was lost", "start again"};
-  // Who reads the rows finds that out, too, and the load fails.
-  if (!are_rows_there_) return std::unexpected(std::move(error));
+  Error error = device_lost();
+  // Somebody may still be writing rows to the lost one: the load fails.
+  auto expected = Phase::loading;
+  if (phase_.compare_exchange_strong(expected, Phase::lost) || expected == Phase::lost) {
+    return std::unexpected(std::move(error));
+  }
   for (const std::chrono::milliseconds delay : options_.rebuild_delays) {
     spdlog::warn("the device was lost; opening it again in {} ms", delay.count());
     served_.set_reloading("device lost");

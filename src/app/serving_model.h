@@ -64,7 +64,8 @@ class ServingModel final : public LoadableModel {
   OpenModel weights_;
   ModelText text_;
   uint32_t vocabulary_ = 0;
-  std::atomic<bool> are_rows_there_ = false;
+  enum class Phase : uint8_t { loading, lost, loaded };
+  std::atomic<Phase> phase_ = Phase::loading;  ///< lost: the device was, before all rows were there
   std::unique_ptr<Engine> engine_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "base/testing/source_folder.h"
 #include "device/open_device.h"
+#include "device/testing/forwarding_device.h"
 #include "server/health.h"
 #include "server/testing/loading_model.h"
 #ifdef HEARTH_VULKAN
@@ -43,16 +44,16 @@ std::future<Answer> submit(Engine& engine, int32_t first, uint32_t max_tokens) {
   auto answer = std::make_shared<Answer>();
   auto done = std::make_shared<std::promise<Answer>>();
   auto finished = done->get_future();
-  const auto submitted =
-      engine.submit({.prompt = {first, 5, 9, 13},
-                     .sampling = {.temperature = 0.0F},
-                     .max_tokens = max_tokens,
-                     .ignore_end_tokens = true},
-                    [answer, done](const RequestEvent& event) {
-                      answer->tokens.insert(answer->tokens.end(), event.tokens.begin(), event.tokens.end());
-                      answer->error = event.error;
-                      if (event.finish_reason) done->set_value(*answer);
-                    });
+  Request request;
+  request.prompt = {first, 5, 9, 13};
+  request.sampling.temperature = 0.0F;
+  request.max_tokens = max_tokens;
+  request.ignore_end_tokens = true;
+  const auto submitted = engine.submit(std::move(request), [answer, done](const RequestEvent& event) {
+    answer->tokens.insert(answer->tokens.end(), event.tokens.begin(), event.tokens.end());
+    answer->error = event.error;
+    if (event.finish_reason) done->set_value(*answer);
+  });
   EXPECT_TRUE(submitted) << to_string(submitted.error());
   if (!submitted) done->set_value({.tokens = {}, .error = submitted.error()});
   return finished;
@@ -237,6 +238,77 @@ TEST(ServingModel, SaysWhatFailedWhileLoading) {
   const auto loaded = serving.load({});
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().message, "no such device");
+}
+
+/// Takes no rows before a test lets it, and may be lost by its first step.
+class HeldDevice final : public ForwardingDevice {
+ public:
+  HeldDevice(std::shared_future<void> may_write, bool is_lost)
+      : ForwardingDevice(open_device("cpu", 1).value()), may_write_(std::move(may_write)), is_lost_(is_lost) {}
+
+  Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
+                          std::span<const std::byte> rows_bytes) override {
+    may_write_.wait();
+    return ForwardingDevice::write_rows(matrix, part, first_row, rows_bytes);
+  }
+  Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits,
+                                           const CompileOptions& options) override {
+    if (is_lost_) return std::make_unique<LostProgram>();
+    return ForwardingDevice::compile(recording, limits, options);
+  }
+
+ private:
+  class LostProgram final : public Program {
+   public:
+    Result<void> submit(const StepInput&) override { return fail(ErrorCode::device_lost, "it is gone"); }
+    Result<StepOutput> wait() override { return fail(ErrorCode::internal, "nothing was submitted"); }
+  };
+
+  const std::shared_future<void> may_write_;
+  const bool is_lost_;
+};
+
+class ServingModelOnHeldDevice : public testing::Test {
+ protected:
+  /// Begins a load, which goes on when `may_write_` is set, and returns when requests are taken.
+  void begin(bool is_lost) {
+    serving_.emplace(options_for([this, is_lost](const Checkpoint&) -> Result<std::unique_ptr<Device>> {
+                       return std::make_unique<HeldDevice>(writes_, is_lost);
+                     }),
+                     served_);
+    loaded_ = std::async(std::launch::async, [this] { return serving_->load({}); });
+    while (served_.ready() == nullptr) std::this_thread::yield();
+  }
+
+  LoadingModel loading_{"m"};
+  ServedModel& served_ = *loading_.model;
+  std::promise<void> may_write_;
+  std::shared_future<void> writes_ = may_write_.get_future().share();
+  std::optional<ServingModel> serving_;
+  std::future<Result<void>> loaded_;
+};
+
+TEST_F(ServingModelOnHeldDevice, TakesRequestsBeforeItsWeightsAreThere) {
+  begin(false);
+  auto early = submit(*served_.ready()->engine, 1, 6);
+  EXPECT_EQ(health(loading_.models).status, 503);
+  may_write_.set_value();
+  const Answer answer = early.get();
+  EXPECT_FALSE(answer.error);
+  ASSERT_TRUE(loaded_.get());
+  EXPECT_EQ(health(loading_.models).status, 200);
+  EXPECT_EQ(answer.tokens, ask(*served_.ready()->engine).tokens);
+}
+
+TEST_F(ServingModelOnHeldDevice, ADeviceThatIsLostMeanwhileFailsTheLoad) {
+  begin(true);
+  const Answer answer = ask(*served_.ready()->engine);
+  ASSERT_TRUE(answer.error);
+  EXPECT_EQ(answer.error->code, ErrorCode::device_lost);
+  may_write_.set_value();
+  const auto loaded = loaded_.get();
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, ErrorCode::device_lost);
 }
 
 TEST(ServingModel, AnswersOnAnyDevice) {
