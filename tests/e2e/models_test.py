@@ -128,6 +128,8 @@ def test_a_hundred_loads_leave_nothing_behind(start_server):
     load_and_unload(20)
     kilobytes, files = resident_kb(), open_files()
     load_and_unload(100 if not SOFTWARE_GPU else 5)
-    assert resident_kb() < kilobytes + 16384
+    # Mesa's software GPU compiles for each load, and what that takes comes and goes: 260 to 363 MB over 45 loads, with no
+    # trend.
+    assert resident_kb() < kilobytes + (131072 if SOFTWARE_GPU else 16384)
     server.wait_for(lambda: open_files() <= files)  # sockets that clients have closed
     assert server.stop() == 0
