@@ -72,11 +72,9 @@ fs::path place_of(const fs::path& path) {
 }
 
 std::vector<FoundModel> find_models(const fs::path& directory) {
-  std::error_code error;
-  const fs::path folder = fs::weakly_canonical(directory, error);
   std::vector<fs::path> paths;
-  collect(folder, 0, paths);
-  std::vector<FoundModel> found = name_models(paths, folder);
+  collect(directory, 0, paths);
+  std::vector<FoundModel> found = name_models(paths, directory);
   for (FoundModel& model : found) model.path = place_of(model.path);
   std::ranges::sort(found, {}, &FoundModel::name);
   return found;

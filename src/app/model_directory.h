@@ -24,8 +24,8 @@ std::vector<FoundModel> name_models(const std::vector<std::filesystem::path>& pa
                                     const std::filesystem::path& folder = {});
 
 /// What looks like a model in `directory` and in up to three folders below: GGUF files (of a split one the first, and
-/// no projectors of images) and directories with config.json. Sorted by name, with their
-/// place_of as paths. What cannot be listed is left out.
+/// no projectors of images) and directories with config.json. Sorted by name, with their place_of as
+/// paths. What cannot be listed is left out.
 std::vector<FoundModel> find_models(const std::filesystem::path& directory);
 
 /// The path of a model, the same however its folder is named. Its own name stays what it is, also where it is a link.

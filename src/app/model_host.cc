@@ -205,13 +205,13 @@ bool ModelHost::begin_attempt(Slot& slot) {
 Result<void> ModelHost::try_load(Slot& slot, bool may_spill, const std::stop_token& stop) {
   auto model = slot.hosted.make(may_spill);
   auto loaded = model->load(stop);
-  ServedModel& served = *slot.hosted.served;
-  if (!loaded) served.set_reloading("end");  // nobody gets it from now on
-  const bool is_held = !loaded && served.is_in_use();
-  if (!loaded && !is_held) return loaded;
+  if (!loaded) {
+    slot.hosted.served->set_reloading("end");  // nobody gets it from now on
+    if (!slot.hosted.served->is_in_use()) return loaded;
+  }
   std::lock_guard lock(mutex_);
   slot.loaded = std::move(model);
-  slot.is_leaving = is_held;
+  slot.is_leaving = !loaded;
   return loaded;
 }
 

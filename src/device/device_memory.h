@@ -14,6 +14,11 @@ inline DeviceMemory system_memory() {
   return memory;
 }
 
+/// Takes off what is promised and not allocated yet: it is not free, though nobody has it.
+inline void take_off(DeviceMemory& memory, uint64_t promised_bytes) {
+  if (memory.free_bytes) *memory.free_bytes -= std::min(*memory.free_bytes, promised_bytes);
+}
+
 /// What may be planned for of what is free, UINT64_MAX where nobody knows: on a GPU a tenth, 1 GiB at most, stays for
 /// what drivers keep for themselves, and for other programs.
 inline uint64_t usable_bytes(const DeviceMemory& memory) {

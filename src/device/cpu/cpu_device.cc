@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/thread_pool.h"
 #include "device/cpu/bandwidth.h"
 #include "device/cpu/cpu_isa.h"
@@ -22,11 +20,10 @@ class CpuDevice : public Device {
 
   const DeviceInfo& info() const override { return info_; }
 
-  /// What rows will take that are still to be written is not free, though nobody has it yet.
+  /// Memory of rows is taken from the system when they are written.
   std::vector<DeviceMemory> memories() const override {
     DeviceMemory memory = system_memory();
-    const uint64_t missing = storage_.arrival.missing_bytes();
-    if (memory.free_bytes) memory.free_bytes = *memory.free_bytes - std::min(*memory.free_bytes, missing);
+    take_off(memory, storage_.arrival.missing_bytes());
     return {memory};
   }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "device/device_memory.h"
 #include "device/vulkan/gpu/cooperative_matrices.h"
 #include "device/vulkan/gpu/instance.h"
 #include "device/vulkan/measuring/bandwidth.h"
@@ -63,8 +64,7 @@ class Implementation : public VulkanDevice {
       const uint64_t left = *memory_bytes_ - std::min(*memory_bytes_, taken);
       memory.free_bytes = std::min(left, memory.free_bytes.value_or(left));
     }
-    const uint64_t promised = weights_.uncommitted_bytes();
-    if (memory.free_bytes) memory.free_bytes = *memory.free_bytes - std::min(*memory.free_bytes, promised);
+    take_off(memory, weights_.uncommitted_bytes());
     return {memory};
   }
   uint32_t validation_messages() const override { return Instance::validation_messages(); }
