@@ -11,9 +11,11 @@ thread_local std::shared_ptr<ReadWatch> watch_of_thread;
 
 }  // namespace
 
-void ReadWatch::begin(const std::filesystem::path& path, uint64_t offset, uint64_t bytes) {
+void ReadWatch::begin(Asked asked) {
   const std::lock_guard lock(mutex_);
-  asked_ = {.path = path, .offset = offset, .bytes = bytes, .thread = ::gettid(), .since = Clock::now()};
+  asked.thread = ::gettid();
+  asked.since = Clock::now();
+  asked_ = std::move(asked);
 }
 
 void ReadWatch::end() {

@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <utility>
 
 namespace hearth {
 
@@ -19,11 +21,12 @@ class ReadWatch {
   struct Asked {
     std::filesystem::path path;
     uint64_t offset = 0, bytes = 0;  ///< no bytes: it is being opened
+    std::string question;            ///< what a driver is asked, such as "its clocks were asked for"; else empty
     pid_t thread = 0;
     Clock::time_point since;
   };
 
-  void begin(const std::filesystem::path& path, uint64_t offset, uint64_t bytes);
+  void begin(Asked asked);
   void end();
 
   /// What is asked now and was not answered yet.
@@ -44,7 +47,10 @@ class ReadWatch {
 class AsksFile {
  public:
   AsksFile(const std::filesystem::path& path, uint64_t offset, uint64_t bytes) : watch_(ReadWatch::of_thread()) {
-    if (watch_ != nullptr) watch_->begin(path, offset, bytes);
+    if (watch_ != nullptr) watch_->begin({.path = path, .offset = offset, .bytes = bytes});
+  }
+  AsksFile(const std::filesystem::path& path, std::string question) : watch_(ReadWatch::of_thread()) {
+    if (watch_ != nullptr) watch_->begin({.path = path, .question = std::move(question)});
   }
   ~AsksFile() {
     if (watch_ != nullptr) watch_->end();

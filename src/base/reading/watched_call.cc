@@ -13,12 +13,16 @@ constexpr std::chrono::milliseconds kTick(20);
 
 Error stalled(const ReadWatch::Asked& asked, double seconds) {
   const std::string view = kernel_view(asked.thread);
-  const std::string what =
-      asked.bytes == 0 ? "it was opened" : fmt::format("{} bytes at offset {} were read", asked.bytes, asked.offset);
+  const bool is_of_driver = !asked.question.empty();
+  const std::string what = is_of_driver ? asked.question
+                           : asked.bytes == 0
+                               ? "it was opened"
+                               : fmt::format("{} bytes at offset {} were read", asked.bytes, asked.offset);
   return {ErrorCode::timed_out,
           fmt::format("{}: no answer came for {:.1f} s while {}{}", printable(asked.path.native(), 1024), seconds, what,
                       view.empty() ? "" : fmt::format("; the thread that waits is {}", view)),
-          "the disk or the network behind the file does not answer (dmesg may say more)"};
+          is_of_driver ? "its driver does not answer (dmesg may say more)"
+                       : "the disk or the network behind the file does not answer (dmesg may say more)"};
 }
 
 }  // namespace

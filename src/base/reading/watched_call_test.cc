@@ -53,6 +53,21 @@ TEST(WatchedCall, AFileThatDoesNotAnswerIsNamed) {
   pipe.write("now");  // the thread that was left behind ends
 }
 
+TEST(WatchedCall, ADriverThatDoesNotAnswerIsNamedWithTheQuestion) {
+  PipeFile pipe;
+  const auto ask = [file = pipe.file(1)]() -> Result<void> {
+    const AsksFile asks("/dev/accel/accel0", "its clocks were asked for");
+    char byte = 0;
+    EXPECT_EQ(::read(file->descriptor(), &byte, 1), 1);
+    return {};
+  };
+  const auto answer = watched_call(ask, milliseconds(50), {});
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error().message, AllOf(HasSubstr("/dev/accel/accel0"), HasSubstr("while its clocks were asked")));
+  EXPECT_THAT(answer.error().hint, HasSubstr("driver"));
+  pipe.write("x");
+}
+
 TEST(WatchedCall, WorkWithoutFilesMayTakeItsTime) {
   const auto slow = [] {
     std::this_thread::sleep_for(milliseconds(80));
