@@ -1,10 +1,12 @@
 #include "device/npu/npu_detection.h"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <array>
-#include <fstream>
+#include <utility>
+
+#include "base/attribute_file.h"
+#include "base/kernel.h"
+#include "base/lockable_memory.h"
+#include "base/reading/watched_call.h"
 
 namespace hearth {
 namespace {
@@ -13,80 +15,78 @@ namespace fs = std::filesystem;
 
 constexpr const char* kAmd = "0x1022";
 constexpr const char* kSignalProcessor = "0x118000";  // the PCI class that NPUs have
-constexpr const char* kDriver = "amdxdna";            // in Linux since 6.14
+constexpr const char* kDriver = "amdxdna";
 
-std::string first_line(const fs::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-std::vector<fs::path> entries(const fs::path& folder) {
-  std::error_code error;
-  std::vector<fs::path> found;
-  for (auto it = fs::directory_iterator(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
-    found.push_back(it->path());
-  }
-  std::ranges::sort(found);
-  return found;
-}
+std::string attribute(const fs::path& path) { return read_attribute(path).value_or(""); }
 
 std::string driver_of(const fs::path& device) {
   std::error_code error;
   return fs::read_symlink(device / "driver", error).filename();
 }
 
-struct Generation {
-  const char* device;
-  const char* revision;  // null: any
-  const char* name;
-};
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
 
-constexpr std::array<Generation, 4> kGenerations = {{{"0x1502", nullptr, "Phoenix or Hawk Point (XDNA1)"},
-                                                     {"0x17f0", "0x10", "Strix Point (XDNA2)"},
-                                                     {"0x17f0", "0x11", "Strix Halo (XDNA2)"},
-                                                     {"0x17f0", "0x20", "Krackan (XDNA2)"}}};
-
-std::string generation_of(const std::string& device, const std::string& revision) {
-  for (const Generation& known : kGenerations) {
-    if (device == known.device && (known.revision == nullptr || revision == known.revision)) return known.name;
+/// A file for this very NPU, whatever version the kernel asks for: npu.sbin, npu_7.sbin, npu.sbin.zst.
+bool has_firmware(const fs::path& root, const NpuSigns& npu) {
+  const fs::path folder = npu_firmware_folder(npu.device_id, npu.revision);
+  for (const fs::path& file : folder_entries(root / "lib/firmware" / folder)) {
+    if (file.filename().string().starts_with("npu")) return true;
   }
-  return "unknown";
+  return false;
 }
 
 /// The node under /dev/accel of a PCI function, or empty.
-std::string node_of(const fs::path& root, const fs::path& device) {
-  const auto nodes = entries(device / "accel");
-  if (!nodes.empty()) return root / "dev/accel" / nodes.front().filename();
-  return {};
+fs::path node_of(const fs::path& root, const fs::path& device) {
+  const auto nodes = folder_entries(device / "accel");
+  return nodes.empty() ? fs::path() : root / "dev/accel" / nodes.front().filename();
 }
 
-std::string obstacle_of(const Npu& npu, const fs::path& device) {
-  const std::string driver = driver_of(device);
-  if (driver.empty()) return "no driver; Linux >= 6.14 has it (modprobe amdxdna)";
-  if (driver != kDriver) return "held by the driver " + driver + ", not by amdxdna";
-  if (npu.node.empty()) return "the driver made no node under /dev/accel; the kernel's log names the reason";
-  if (access(npu.node.c_str(), R_OK | W_OK) != 0) return npu.node + " may not be opened; join the group render";
+std::string iommu_off(const fs::path& root) {
+  for (const char* word : {"amd_iommu=off", "iommu=off"}) {
+    if (has_kernel_argument(root, word)) return word;
+  }
   return {};
 }
 
 }  // namespace
 
-std::vector<Npu> detect_npus(const fs::path& root) {
-  std::vector<Npu> found;
-  for (const fs::path& device : entries(root / "sys/bus/pci/devices")) {
-    const bool is_npu = first_line(device / "class") == kSignalProcessor && first_line(device / "vendor") == kAmd;
-    if (!is_npu && driver_of(device) != kDriver) continue;
-    Npu npu = {.pci_address = device.filename(), .device_id = first_line(device / "device")};
-    npu.generation = generation_of(npu.device_id, first_line(device / "revision"));
-    npu.vbnv = first_line(device / "vbnv");
-    npu.firmware = first_line(device / "fw_version");
+std::vector<NpuSigns> find_npus(const fs::path& root) {
+  std::vector<NpuSigns> found;
+  for (const fs::path& device : folder_entries(root / "sys/bus/pci/devices")) {
+    NpuSigns npu = {.pci_address = device.filename(), .bound_driver = driver_of(device)};
+    const bool is_npu = attribute(device / "class") == kSignalProcessor && attribute(device / "vendor") == kAmd;
+    if (!is_npu && npu.bound_driver != kDriver) continue;
+    npu.device_id = attribute(device / "device");
+    npu.revision = attribute(device / "revision");
+    npu.model = npu_model_of(npu.device_id, npu.revision);
+    npu.vbnv = attribute(device / "vbnv");
+    npu.firmware = attribute(device / "fw_version");
     npu.node = node_of(root, device);
-    npu.obstacle = obstacle_of(npu, device);
+    npu.driver_is_loaded = is_there(root / "sys/bus/pci/drivers" / kDriver);
+    npu.has_iommu_group = is_there(device / "iommu_group");
+    npu.has_firmware_file = has_firmware(root, npu);
+    npu.kernel = kernel_release(root).value_or("");
+    npu.iommu_off = iommu_off(root);
+    npu.lockable_bytes = lockable_bytes(root);
     found.push_back(std::move(npu));
   }
   return found;
+}
+
+Result<std::vector<Npu>> detect_npus(const fs::path& root, const std::shared_ptr<NpuDriver>& driver,
+                                     std::chrono::milliseconds limit) {
+  auto found = watched_call([root]() -> Result<std::vector<NpuSigns>> { return find_npus(root); }, limit, {});
+  if (!found) return pass_on(found);
+  std::vector<Npu> npus;
+  for (NpuSigns& signs : *found) {
+    const bool may_be_opened = signs.bound_driver == kDriver && !signs.node.empty();
+    NpuAnswers answers = may_be_opened ? ask_npu(driver, signs.node, limit) : NpuAnswers();
+    npus.push_back(judge_npu(std::move(signs), std::move(answers)));
+  }
+  return npus;
 }
 
 }  // namespace hearth
