@@ -250,6 +250,14 @@ def test_doctor_tells_what_is_there():
     assert all(gpu["name"] in text for gpu in report["gpus"])
 
 
+def test_doctor_measures_memory_and_a_models_disk(tmp_path):
+    report = json.loads(hearth("doctor", DEMO, "--json").stdout)
+    assert report["disk"]["file"] == str(DEMO) and report["disk"]["gb_per_second"] > 0
+    assert report["memory"]["read_gb_per_second"] is None or report["memory"]["read_gb_per_second"] > 0
+    text = hearth("doctor", tmp_path).stdout
+    assert f"Disk of {tmp_path}" in text and "not measured" in text
+
+
 def test_doctor_says_when_there_is_no_gpu(tmp_path):
     nothing = {**os.environ, "VK_DRIVER_FILES": str(tmp_path / "none"), "VK_ICD_FILENAMES": str(tmp_path / "none")}
     run = hearth("doctor", "--json", env=nothing)

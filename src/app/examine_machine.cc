@@ -100,7 +100,13 @@ Json describe_render_nodes(const fs::path& root) {
 }
 
 void add_gpus(const MachineSources& sources, Json& report) {
-  auto gpus = sources.describe_gpus();
+  // The loader opens every driver's devices, and a GPU that is being reset may keep it waiting.
+  auto gpus = watched_call(
+      [describe = sources.describe_gpus] {
+        const AsksFile asks("the Vulkan driver", "its devices were listed");
+        return describe();
+      },
+      sources.gpu_patience, {});
   report["gpus"] = gpus ? *gpus : Json::array();
   for (Json& gpu : report["gpus"]) gpu["notes"] = gpu_notes(gpu);
   report["gpu_error"] = gpus ? Json(nullptr) : Json(to_string(gpus.error()));

@@ -4,6 +4,9 @@
 
 #include <gmock/gmock.h>
 
+#include <future>
+#include <limits>
+
 #include "app/print_machine.h"
 #include "base/testing/temporary_tree.h"
 #include "device/testing/made_amdgpu.h"
@@ -88,7 +91,7 @@ TEST_F(ExamineMachineTest, GpusKeepTheirPropertiesAndGetNotes) {
                         {"integer_dot_product", "in hardware"},
                         {"one_memory", true},
                         {"memory_budget", true},
-                        {"timestamp_ns", 10.0},
+                        {"timestamp_ns", std::numeric_limits<double>::infinity()},
                         {"heaps", Json::array()},
                         {"kept_tuning", nullptr}},
                        {{"name", "Old"}, {"usable", false}, {"obstacle", "no Vulkan 1.3"}, {"heaps", Json::array()}}});
@@ -97,9 +100,25 @@ TEST_F(ExamineMachineTest, GpusKeepTheirPropertiesAndGetNotes) {
   EXPECT_THAT(
       machine_text(report),
       AllOf(HasSubstr("\nGPU 0 (--device vulkan:0): Radeon 780M\n  vendor id                  0x1002\n"),
-            HasSubstr("shared memory bytes        64 KiB\n"),
+            HasSubstr("shared memory bytes        64 KiB\n"), HasSubstr("timestamp ns               no\n"),
             HasSubstr("hearth uses                matrix units for prompts and their attention (16x16x16 f16"),
             HasSubstr("GPU 1 (--device vulkan:1): Old, cannot be used: no Vulkan 1.3\n"), Not(HasSubstr("it lacks"))));
+}
+
+TEST_F(ExamineMachineTest, AVulkanDriverThatHangsIsNotWaitedFor) {
+  std::promise<void> release;
+  const auto hang = [released = release.get_future().share()]() -> Result<Json> {
+    released.wait();
+    return Json::array();
+  };
+  const Json report = examine_machine({.root = tree_.root(),
+                                       .npu_driver = driver_,
+                                       .describe_gpus = hang,
+                                       .patience = std::chrono::minutes(5),
+                                       .gpu_patience = std::chrono::milliseconds(50)});
+  release.set_value();
+  EXPECT_THAT(report["gpu_error"].get<std::string>(), HasSubstr("the Vulkan driver: no answer came for"));
+  EXPECT_TRUE(report["gpus"].empty());
 }
 
 TEST_F(ExamineMachineTest, NpusTellWhatTheirDriverSays) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace hearth::app {
 
 using Json = nlohmann::ordered_json;
@@ -11,7 +13,8 @@ std::string gigabytes(const Json& bytes) {
 }
 
 std::string value_text(const std::string& name, const Json& value) {
-  if (value.is_null()) return "no";
+  // Null devices of drivers have ticks of no finite length.
+  if (value.is_null() || (value.is_number_float() && !std::isfinite(value.get<double>()))) return "no";
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_string()) return value.get<std::string>();
   if (value.is_array()) {

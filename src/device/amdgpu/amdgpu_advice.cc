@@ -69,6 +69,18 @@ void add_lockup_timeout(const AmdSystem& system, std::vector<Advice>& advice) {
        "update-initramfs -u; counts after the next boot"});
 }
 
+/// A carve-out is nobody's but the GPU's, also while that is idle, and lies in the same memory chips as all else.
+void add_carve_out(const AmdSystem& system, const AmdGpu& gpu, std::vector<Advice>& advice) {
+  if (!gpu.is_integrated() || !system.memory_bytes || !gpu.vram_bytes) return;
+  const uint64_t all_bytes = *system.memory_bytes + *gpu.vram_bytes;
+  if (*gpu.vram_bytes < all_bytes / 4) return;
+  advice.push_back(
+      {fmt::format("{:.1f} GB of {:.1f} GB are carved out for it and lost to all else, though it could map them "
+                   "when they are wanted",
+                   gigabytes(*gpu.vram_bytes), gigabytes(all_bytes)),
+       "choose the smallest frame buffer (UMA, iGPU memory) in the firmware's setup, and then what doctor says"});
+}
+
 /// What is left to everything else: an eighth of the memory, 4 GiB at least.
 uint64_t pages_for_gpu(uint64_t memory_bytes) {
   const uint64_t left = std::max(memory_bytes / 8, 4 * kGibibyte);
@@ -118,6 +130,7 @@ std::vector<Advice> advise(const AmdSystem& system, const AmdGpu& gpu) {
   std::vector<Advice> advice;
   add_known_faults(system, gpu, advice);
   add_lockup_timeout(system, advice);
+  add_carve_out(system, gpu, advice);
   add_memory_limit(system, gpu, advice);
   add_power(system, gpu, advice);
   return advice;

@@ -86,6 +86,13 @@ TEST(AmdGpuAdvice, HalfOfTheMemoryIsNotEnough) {
   EXPECT_THAT(advice_for({.device = "0x744c"}), IsEmpty()) << "a card with memory of its own (RX 7900 XTX)";
 }
 
+TEST(AmdGpuAdvice, ALargeCarveOutIsLostToAllElse) {
+  MadeAmdGpu made = {.vram = "68719476736", .gtt = "57000000000", .memory_kib = "63660352"};  // 64 of 128 GiB
+  EXPECT_THAT(advice_for(made), ElementsAre(tells("68.7 GB of 133.9 GB are carved out", "firmware's setup")));
+  made.device = "0x744c";
+  EXPECT_THAT(advice_for(made), IsEmpty()) << "a card's own memory is no carve-out";
+}
+
 TEST(AmdGpuAdvice, KernelsKnownToBeBadAreNamed) {
   MadeAmdGpu made = well();
   made.kernel = "6.18.3-arch1";

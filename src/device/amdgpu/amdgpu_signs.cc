@@ -47,7 +47,7 @@ std::string name_behind(const fs::path& link) {
 
 AmdGpu read_gpu(const fs::path& card) {
   const fs::path device = card / "device";
-  AmdGpu gpu = {.card = card.filename(), .pci_address = name_behind(device), .folder = device};
+  AmdGpu gpu = {.card = card.filename(), .pci_address = name_behind(device)};
   gpu.device_id = read_number_attribute(device / "device");
   gpu.chip = chip_of(gpu.device_id);
   gpu.vram_bytes = read_number_attribute(device / "mem_info_vram_total");

@@ -20,7 +20,6 @@ struct AmdGpu {
   std::optional<uint64_t> gtt_bytes, gtt_used_bytes;    ///< of the system's memory, that it may map beside
   std::optional<std::string> performance_level;         ///< power_dpm_force_performance_level: "auto", "low", ...
   std::optional<uint64_t> scheduler_firmware;           ///< of MES, which schedules queues: 0x83
-  std::filesystem::path folder;                         ///< "/sys/class/drm/card1/device"
 
   /// Whether it lives in the system's memory: known of chips that hearth knows.
   bool is_integrated() const { return !chip.empty(); }
