@@ -1,5 +1,6 @@
 #include "device/npu/npu_detection.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -14,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kAmd = "0x1022";
-constexpr const char* kSignalProcessor = "0x118000";  // the PCI class that NPUs have
-constexpr const char* kDriver = "amdxdna";
+constexpr const char* kSignalProcessor = "0x118000";                            // the PCI class that NPUs have
+constexpr std::array<const char*, 2> kDrivers = {"amdxdna", "amdxdna_legacy"};  // the second of AMD's own packages
 
 std::string attribute(const fs::path& path) { return read_attribute(path).value_or(""); }
 
@@ -58,14 +59,16 @@ std::vector<NpuSigns> find_npus(const fs::path& root) {
   for (const fs::path& device : folder_entries(root / "sys/bus/pci/devices")) {
     NpuSigns npu = {.pci_address = device.filename(), .bound_driver = driver_of(device)};
     const bool is_npu = attribute(device / "class") == kSignalProcessor && attribute(device / "vendor") == kAmd;
-    if (!is_npu && npu.bound_driver != kDriver) continue;
+    npu.is_driven = std::ranges::find(kDrivers, npu.bound_driver) != kDrivers.end();
+    if (!is_npu && !npu.is_driven) continue;
     npu.device_id = attribute(device / "device");
     npu.revision = attribute(device / "revision");
     npu.model = npu_model_of(npu.device_id, npu.revision);
     npu.vbnv = attribute(device / "vbnv");
     npu.firmware = attribute(device / "fw_version");
     npu.node = node_of(root, device);
-    npu.driver_is_loaded = is_there(root / "sys/bus/pci/drivers" / kDriver);
+    npu.driver_is_loaded = std::ranges::any_of(
+        kDrivers, [&](const char* driver) { return is_there(root / "sys/bus/pci/drivers" / driver); });
     npu.has_iommu_group = is_there(device / "iommu_group");
     npu.has_firmware_file = has_firmware(root, npu);
     npu.kernel = kernel_release(root).value_or("");
@@ -82,7 +85,7 @@ Result<std::vector<Npu>> detect_npus(const fs::path& root, const std::shared_ptr
   if (!found) return pass_on(found);
   std::vector<Npu> npus;
   for (NpuSigns& signs : *found) {
-    const bool may_be_opened = signs.bound_driver == kDriver && !signs.node.empty();
+    const bool may_be_opened = signs.is_driven && !signs.node.empty();
     NpuAnswers answers = may_be_opened ? ask_npu(driver, signs.node, limit) : NpuAnswers();
     npus.push_back(judge_npu(std::move(signs), std::move(answers)));
   }

@@ -24,6 +24,7 @@ struct NpuSigns {
   std::string firmware;           ///< version, by sysfs
   std::filesystem::path node;     ///< "/dev/accel/accel0"; empty where the driver made none
   std::string bound_driver;       ///< that holds the PCI function; empty for none
+  bool is_driven = false;         ///< that one is amdxdna, Linux's or AMD's own (amdxdna_legacy)
   bool driver_is_loaded = false;  ///< amdxdna, whether or not it took this NPU
   bool has_iommu_group = false;
   bool has_firmware_file = false;

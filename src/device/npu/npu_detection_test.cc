@@ -236,6 +236,15 @@ TEST_F(NpuDetectionTest, FilesThatAreMissingOrGarbageAreUnknown) {
   EXPECT_FALSE(npu.signs.lockable_bytes);
 }
 
+TEST_F(NpuDetectionTest, AmdsOwnDriverIsOneToo) {
+  add_npu(tree_, "6.11.0");
+  add_driver(tree_);
+  const auto driver = std::filesystem::path(kMadeNpuFolder) / "driver";
+  std::filesystem::remove(tree_.root() / driver);
+  tree_.link(driver, "../../drivers/amdxdna_legacy");
+  EXPECT_EQ(detect_one().state, NpuState::usable);
+}
+
 TEST_F(NpuDetectionTest, AnOlderKernelWithADriverOfItsOwnWillDo) {
   add_npu(tree_, "6.11.0");
   add_driver(tree_);

@@ -11,7 +11,6 @@
 namespace hearth {
 namespace {
 
-constexpr const char* kDriver = "amdxdna";
 constexpr KernelVersion kFirstKernel = {6, 14, 0};
 /// The driver's heap on the device lies in host memory, which is locked.
 constexpr uint64_t kLockedHeapBytes = 64U << 20;
@@ -94,7 +93,7 @@ Judgement not_opened(const NpuSigns& npu, int error) {
 
 Judgement judge(const NpuSigns& npu, const NpuAnswers& answers) {
   if (npu.bound_driver.empty()) return without_driver(npu);
-  if (npu.bound_driver != kDriver) {
+  if (!npu.is_driven) {
     return {NpuState::held_by_another, fmt::format("the driver {} holds it, not amdxdna", npu.bound_driver),
             fmt::format("take it from {} where no virtual machine needs it (driverctl unset-override {})",
                         npu.bound_driver, npu.pci_address)};
