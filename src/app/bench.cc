@@ -50,20 +50,6 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-/// Bytes of K and V that one step reads for a sequence with `context` tokens: windowed layers read their window only.
-double cache_bytes_read(const Model& model, double context) {
-  double sum = 0;
-  for (const CacheGroup& group : model.cache_groups()) {
-    if (group.keeps_states) {  // read, and written
-      sum += 2 * static_cast<double>(group.bytes_per_block);
-      continue;
-    }
-    const double seen = group.window > 0 ? std::min<double>(context, group.window) : context;
-    sum += seen * static_cast<double>(group.bytes_per_block) / kBlockTokens;
-  }
-  return sum;
-}
-
 Result<PromptResult> measure_prompt(EngineMeter& meter, uint32_t tokens, uint32_t repeat) {
   std::vector<double> seconds;
   for (uint32_t i = 0; i < repeat; ++i) {
@@ -87,7 +73,7 @@ Result<DecodeResult> measure_decode(EngineMeter& meter, const Model& model, cons
   }
   DecodeResult result{.sequences = sequences, .tokens_per_second = median(rates)};
   result.bytes_per_step =
-      static_cast<double>(model.bytes_read_per_step()) + sequences * cache_bytes_read(model, context);
+      static_cast<double>(model.bytes_read_per_step()) + sequences * cache_bytes_read(model.cache_groups(), context);
   result.gb_per_second = result.bytes_per_step * result.tokens_per_second / sequences / 1e9;
   if (bandwidth > 0 && result.gb_per_second <= bandwidth) result.share_of_bandwidth = result.gb_per_second / bandwidth;
   return result;

@@ -21,6 +21,7 @@ void add_serve(CLI::App& app, Command& chosen);
 void add_chat(CLI::App& app, Command& chosen);
 void add_logits(CLI::App& app, Command& chosen);
 void add_bench(CLI::App& app, Command& chosen);
+void add_plan(CLI::App& app, Command& chosen);
 void add_doctor(CLI::App& app, Command& chosen);
 
 }  // namespace hearth::app

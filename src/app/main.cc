@@ -53,6 +53,7 @@ int run(int argc, char** argv) {
   add_chat(app, command);
   add_logits(app, command);
   add_bench(app, command);
+  add_plan(app, command);
   add_doctor(app, command);
 
   try {

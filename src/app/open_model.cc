@@ -8,6 +8,7 @@
 
 #include "app/terminal_progress.h"
 #include "base/reading/watched_call.h"
+#include "device/absent/absent_machine.h"
 #include "device/open_device.h"
 
 namespace hearth::app {
@@ -27,6 +28,11 @@ uint32_t layers_on_gpus(std::span<const std::unique_ptr<Device>> devices, const 
   uint32_t layers = 0;
   for (size_t d = 0; d < devices.size(); ++d) layers += devices[d]->info().is_gpu ? plan[d] : 0;
   return layers;
+}
+
+Result<std::vector<std::unique_ptr<Device>>> open_on(const DeviceOptions& options, std::string_view names) {
+  if (!options.machine.is_null()) return open_absent_devices(options.machine, names);
+  return open_devices(names, options.threads, options.batch_invariant);
 }
 
 }  // namespace
@@ -62,14 +68,14 @@ Result<std::unique_ptr<Device>> open_device_for(const Checkpoint& checkpoint, De
   std::string names = options.device;
   // Who says how many layers go to a GPU has chosen already.
   if (names == "auto" && options.gpu_layers) names = *options.gpu_layers > 0 ? "vulkan" : "cpu";
-  auto devices = open_devices(names, options.threads, options.batch_invariant);
+  auto devices = open_on(options, names);
   if (!devices) return pass_on(devices);
   auto plan = plan_layers_of(checkpoint, *devices, place);
   const bool only_gpus = std::ranges::all_of(*devices, [](const auto& device) { return device->info().is_gpu; });
   if (!plan && only_gpus && options.may_spill) {
-    auto processor = open_device("cpu", options.threads);
+    auto processor = open_on(options, "cpu");
     if (!processor) return pass_on(processor);
-    devices->insert(devices->begin(), std::move(*processor));
+    devices->insert(devices->begin(), std::move(processor->front()));
     plan = plan_layers_of(checkpoint, *devices, place);
   }
   if (!plan) return pass_on(plan);

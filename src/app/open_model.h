@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -23,6 +24,8 @@ struct DeviceOptions {
   bool may_spill = true;         ///< onto the processor, what GPUs do not hold; else that is out_of_memory
   bool batch_invariant = false;  ///< open_device.h
   uint32_t load_timeout_s = 60;  ///< ReadOptions::stall_limit
+  /// A machine that need not be here, whose devices are opened for a plan (device/absent); null is this one.
+  nlohmann::json machine = nullptr;
 };
 
 /// Adds --max-layers and --shared-only.

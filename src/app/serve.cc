@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "app/commands.h"
+#include "app/engine_options.h"
 #include "app/model_directory.h"
 #include "app/model_host.h"
 #include "app/serving_model.h"
@@ -27,7 +28,6 @@ struct Options {
   DeviceOptions device;
   EngineOptions engine = {.larger_steps = true};
   ServerOptions server;
-  uint32_t cache_mb = 0;
   uint32_t request_timeout_s = 600;
   uint32_t drain_timeout_s = 30;
   uint32_t load_wait_s = 300;
@@ -110,7 +110,8 @@ class Hosting {
     engine.leave_bytes = leave_bytes;
     return {.path = path,
             .chat_template = options_.chat_template,
-            .load = {.cut = options_.cut,
+            .load = {.context_tokens = engine.context_length,
+                     .cut = options_.cut,
                      .reading = {.stall_limit = std::chrono::seconds(options_.device.load_timeout_s),
                                  .keep_cached = serves_several()}},
             .engine = engine,
@@ -154,7 +155,6 @@ class Hosting {
 };
 
 Result<void> run(Options options) {
-  options.engine.cache_bytes = uint64_t{options.cache_mb} << 20;
   options.server.request_timeout = std::chrono::seconds(options.request_timeout_s);
   options.server.load_wait = std::chrono::seconds(options.load_wait_s);
   for (std::string& name : options.names) name = printable(name, 1024);
@@ -195,26 +195,14 @@ Result<void> run(Options options) {
 }
 
 void add_engine_options(CLI::App& command, Options& options) {
-  const auto positive = CLI::Range(1U, 1U << 30);
-  command.add_option("--context", options.engine.context_length,
-                     "tokens of a conversation; 0 is what the model and the memory allow");
-  command.add_option("--max-sequences", options.engine.max_sequences, "requests that run at once")
-      ->check(positive)
-      ->capture_default_str();
+  add_engine_size_options(command, options.engine);
   command.add_option("--max-waiting", options.engine.max_waiting, "requests that wait; beyond, 429")
-      ->capture_default_str();
-  command
-      .add_option("--max-batched-tokens", options.engine.max_batched_tokens,
-                  "tokens of one step; by itself 2048 on GPUs with much memory")
-      ->check(positive)
-      ->each([&options](const std::string&) { options.engine.larger_steps = false; })
       ->capture_default_str();
   command
       .add_option("--inter-token-target-ms", options.engine.inter_token_target_ms,
                   "milliseconds in which the next token of an answer shall come beside others' prompts; 0 is no limit")
       ->check(CLI::Range(0.0, 60000.0))
       ->capture_default_str();
-  command.add_option("--kv-cache-mb", options.cache_mb, "MiB for the KV cache; 0 chooses by the free memory");
   command.add_flag("!--no-prefix-cache", options.engine.prefix_cache, "compute every prompt from its start");
 }
 

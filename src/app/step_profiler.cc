@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <numeric>
 #include <random>
@@ -11,6 +12,9 @@
 
 namespace hearth::app {
 namespace {
+
+/// Of steps that are timed whole; slow ones are repeated less.
+constexpr double kEnoughSeconds = 0.3;
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
@@ -66,6 +70,25 @@ Result<ProfiledStep> StepProfiler::decode(uint32_t sequences, uint32_t context, 
 }
 
 Result<ProfiledStep> StepProfiler::prompt(uint32_t tokens, uint32_t repeat) { return measure({1, tokens, 0}, repeat); }
+
+Result<double> StepProfiler::decode_seconds(uint32_t sequences, uint32_t context, uint32_t repeat) {
+  if (auto filled = fill_context(sequences, context); !filled) return pass_on(filled);
+  return run_seconds({sequences, 1, context}, repeat);
+}
+
+Result<double> StepProfiler::run_seconds(const Shape& shape, uint32_t repeat) {
+  const StepInput step = input(shape);
+  std::vector<double> seconds;
+  double sum = 0;
+  for (uint32_t i = 0; i <= repeat && (i < 2 || sum < kEnoughSeconds); ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    if (auto ran = program_->run(step); !ran) return pass_on(ran);
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    sum += seconds.back();
+  }
+  seconds.erase(seconds.begin());  // the first one finds nothing prepared
+  return median(std::move(seconds));
+}
 
 /// States go on from whatever they were. K and V that were never written would be read from one page of zeros, which no
 /// real cache is.

@@ -69,6 +69,8 @@ struct DeviceInfo {
   std::string description;  ///< what was found and chosen, such as the instruction set and the threads
   uint32_t threads = 0;     ///< of the host, used by programs; 0 where that means nothing
   bool is_gpu = false;      ///< takes layers before the processor does
+  bool is_absent = false;   ///< not on this machine: only for plans (device/absent)
+  double teraflops = 0;     ///< of products of f16 that one which is absent is said to reach; 0 where nobody knows
 };
 
 /// Memory in which weights, the KV cache and activations lie.
@@ -79,6 +81,7 @@ struct DeviceMemory {
     own,         ///< a GPU's own
   };
   Kind kind = Kind::system;
+  std::string name = {};                      ///< of the hardware that it belongs to
   uint64_t pool = 0;                          ///< devices of one pool draw on the same memory; 0 is the host's
   std::optional<uint64_t> free_bytes;         ///< now; nothing where nobody knows
   uint64_t largest_cache_bytes = UINT64_MAX;  ///< that one layer's KV cache may take
@@ -198,6 +201,12 @@ class Device {
   /// is declared. Errors: as declare_matrix and compile.
   virtual Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> matrices,
                                          const ProgramLimits& limits) const = 0;
+
+  /// Bytes through which such a program and the host would exchange steps, with so many blocks of each cache group.
+  virtual uint64_t staging_bytes(const Recording& /*recording*/, const ProgramLimits& /*limits*/,
+                                 std::span<const uint32_t> /*blocks_per_group*/) const {
+    return 0;
+  }
 
   /// Sustained read bandwidth of the device's memory with all its threads or units, measured now; 0 where that makes no
   /// sense (reference) or cannot be done (no memory, no clock).

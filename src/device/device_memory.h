@@ -9,7 +9,7 @@ namespace hearth {
 
 /// The host's memory as it is now.
 inline DeviceMemory system_memory() {
-  DeviceMemory memory;
+  DeviceMemory memory = {.name = "the host"};
   if (const uint64_t free_bytes = free_memory_bytes(); free_bytes > 0) memory.free_bytes = free_bytes;
   return memory;
 }

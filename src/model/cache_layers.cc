@@ -55,4 +55,17 @@ uint64_t cache_blocks_needed(const CacheGroup& group, uint32_t tokens, uint32_t 
   return std::min(blocks_of(tokens), blocks_of(uint64_t{group.window} + step_tokens) + 1);
 }
 
+double cache_bytes_read(std::span<const CacheGroup> groups, double context) {
+  double sum = 0;
+  for (const CacheGroup& group : groups) {
+    if (group.keeps_states) {
+      sum += 2 * static_cast<double>(group.bytes_per_block);
+      continue;
+    }
+    const double seen = group.window > 0 ? std::min<double>(context, group.window) : context;
+    sum += seen * static_cast<double>(group.bytes_per_block) / kBlockTokens;
+  }
+  return sum;
+}
+
 }  // namespace hearth

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "device/device.h"
@@ -28,5 +29,9 @@ inline constexpr uint32_t kStatesOfSequence = 2;
 
 /// Blocks of a group that one sequence of `tokens` needs, computed in steps of at most `step_tokens`.
 uint64_t cache_blocks_needed(const CacheGroup& group, uint32_t tokens, uint32_t step_tokens);
+
+/// Bytes that one token of a sequence reads behind `context` tokens, where a block of a group has bytes_per_block:
+/// windowed layers read their window only, states are read and written.
+double cache_bytes_read(std::span<const CacheGroup> groups, double context);
 
 }  // namespace hearth

@@ -25,6 +25,7 @@ void plan_mixer(WeightPlan&, const NoMixer&, const TensorNames&, const LayerPlac
   w.mixer = NoWeights{};
 }
 void plan_mixer(WeightPlan& plan, const auto& config, const TensorNames& n, const LayerPlace& place, LayerWeights& w) {
+  plan.begin(WeightKind::mixer);
   w.mixer_norm = plan_norm(plan, n.attention_norm, n.attention_norm_bias, place);
   w.mixer = plan_weights(plan, config, n, place);
   w.mixer_post_norm = plan.norm(in_layer(n.attention_post_norm, place.layer), place.hidden, place.layer);
@@ -34,6 +35,7 @@ void plan_feed_forward(WeightPlan&, const NoFeedForward&, const TensorNames&, co
 }
 void plan_feed_forward(WeightPlan& plan, const auto& config, const TensorNames& n, const LayerPlace& place,
                        LayerWeights& w) {
+  plan.begin(WeightKind::feed_forward);
   w.feed_forward_norm = plan_norm(plan, n.feed_forward_norm, n.feed_forward_norm_bias, place);
   w.feed_forward = plan_weights(plan, config, n, place);
   w.feed_forward_post_norm = plan.norm(in_layer(n.feed_forward_post_norm, place.layer), place.hidden, place.layer);
@@ -100,7 +102,10 @@ Result<DeclaredWeights> declare_weights(const Checkpoint& checkpoint, const Deco
   WeightPlan plan(checkpoint, description.config.norm_offset, device, *vectors);
   DecoderWeights weights = plan_decoder(plan, description);
   if (plan.error()) return std::unexpected(*plan.error());
-  return DeclaredWeights{.list = {.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names()},
+  return DeclaredWeights{.list = {.weights = std::move(weights),
+                                  .matrices = plan.matrices(),
+                                  .names = plan.names(),
+                                  .uses = plan.uses()},
                          .sources = plan.sources(),
                          .queue = std::move(*queue)};
 }

@@ -22,6 +22,7 @@ struct WeightList {
   DecoderWeights weights;
   std::vector<MatrixSpec> matrices;          ///< as declared, by MatrixId on a device that holds nothing else
   std::set<std::string, std::less<>> names;  ///< of all tensors that are read
+  WeightUses uses;                           ///< in the memories that they were declared in
 };
 /// What declare_weights would take. Errors: not_found, corrupt (shape).
 Result<WeightList> list_weights(const Checkpoint& checkpoint, const DecoderDescription& description);

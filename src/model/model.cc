@@ -4,9 +4,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "model/forward.h"
 #include "model/load_weights.h"
+#include "model/made_up_weights.h"
 #include "model/unread_tensors.h"
 
 namespace hearth {
@@ -22,17 +24,24 @@ void choose_ropes(DecoderConfig& config, uint32_t context_tokens) {
   config.ropes[config.long_rope->replaces] = config.long_rope->rope;
 }
 
-uint64_t bytes_read(const Device& device, const Recording& recording) {
+/// Of all matrices that a token is multiplied with, what `size_of` says of each; of experts as much as is chosen.
+uint64_t sum_over_multiplied(const Recording& recording, const std::function<uint64_t(MatrixId)>& size_of) {
   uint64_t sum = 0;
   for (const Operation& operation : recording.operations) {
     visit_uses(
         operation,
         Overloaded{
-            [&](Multiplies use) { sum += device.matrix_bytes(use.matrix); },
-            [&](MultipliesChosen use) { sum += device.matrix_bytes(use.matrix) / use.experts * use.chosen; },
+            [&](Multiplies use) { sum += size_of(use.matrix); },
+            [&](MultipliesChosen use) { sum += size_of(use.matrix) / use.experts * use.chosen; },
             [](OneOf<Reads, Writes, Updates, LooksUp, NeedsVector, WritesCache, ReadsCache, UpdatesState> auto) {}});
   }
   return sum;
+}
+
+uint64_t values_of(const MatrixSpec& matrix) {
+  uint64_t rows = 0;
+  for (const MatrixPart& part : matrix.parts) rows += part.rows;
+  return rows * matrix.cols;
 }
 
 }  // namespace
@@ -66,14 +75,16 @@ Result<std::unique_ptr<Model>> Model::declare(const Checkpoint& checkpoint, Devi
   auto description = describe_decoder(checkpoint);
   if (!description) return pass_on(description);
   if (auto checked = check_unread_tensors(checkpoint, *description); !checked) return pass_on(checked);
-  if (!description->unknown_keys.empty()) {
+  if (!description->unknown_keys.empty() && !options.is_for_timing) {
     spdlog::info("config.json has keys that hearth does not know: {}", fmt::join(description->unknown_keys, ", "));
   }
   if (options.cut.cuts(description->config)) {
     const size_t all = description->config.layers.size();
     options.cut.apply(description->config);
-    spdlog::warn("only {} of {} layers are loaded, to check the set-up: answers are nonsense",
-                 options.cut.shared_only ? 0 : description->config.layers.size(), all);
+    if (!options.is_for_timing) {
+      spdlog::warn("only {} of {} layers are loaded, to check the set-up: answers are nonsense",
+                   options.cut.shared_only ? 0 : description->config.layers.size(), all);
+    }
   }
   choose_ropes(description->config, options.context_tokens);
   auto declared = declare_weights(checkpoint, *description, device, options.reading, progress, stop);
@@ -84,14 +95,23 @@ Result<std::unique_ptr<Model>> Model::declare(const Checkpoint& checkpoint, Devi
   model->device_ = &device;
   model->recording_ = record_forward(model->config_, declared->list.weights);
   model->matrices_ = std::move(declared->list.matrices);
+  model->weight_uses_ = std::move(declared->list.uses);
   model->cache_ = cache_layers_of(model->config_);
   for (const CacheLayerSpec& layer : model->cache_.layers) {
     model->cache_.groups[layer.group].bytes_per_block += device.cache_block_bytes(layer);
   }
   model->unread_ =
       std::make_unique<Unread>(Unread{.sources = std::move(declared->sources), .queue = std::move(declared->queue)});
-  model->bytes_read_per_step_ = bytes_read(device, model->recording_);
+  model->bytes_read_per_step_ =
+      sum_over_multiplied(model->recording_, [&](MatrixId id) { return device.matrix_bytes(id); });
+  model->products_per_token_ =
+      sum_over_multiplied(model->recording_, [&](MatrixId id) { return values_of(model->matrices_[id.index]); });
   return model;
+}
+
+Result<void> Model::make_up_rows() {
+  unread_.reset();
+  return write_made_up_rows(*device_, matrices_);
 }
 
 Result<void> Model::create_cache(const std::vector<uint32_t>& blocks_per_group) {
@@ -119,6 +139,10 @@ Result<std::unique_ptr<Program>> Model::compile(const ProgramLimits& limits, con
 
 Result<uint64_t> Model::program_bytes(const ProgramLimits& limits) const {
   return device_->program_bytes(recording_, matrices_, limits);
+}
+
+uint64_t Model::staging_bytes(const ProgramLimits& limits, std::span<const uint32_t> blocks_per_group) const {
+  return device_->staging_bytes(recording_, limits, blocks_per_group);
 }
 
 }  // namespace hearth

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "model/decoder_config.h"
 #include "model/layer_cut.h"
 #include "model/weight_reader.h"
+#include "model/weight_use.h"
 
 namespace hearth {
 
@@ -27,6 +29,7 @@ struct CacheMemory {
 struct LoadOptions {
   uint32_t context_tokens = 0;  ///< the longest sequence that there will be; 0 is what the model was made for
   LayerCut cut = {};            ///< loads less than all
+  bool is_for_timing = false;   ///< nobody will read its answers, so nothing has to be said of them
   ReadOptions reading = {.stall_limit = std::chrono::seconds(60)};
 };
 
@@ -51,6 +54,9 @@ class Model {
   /// corrupt, io, cancelled, timed_out (LoadOptions), and the device's.
   Result<void> read(const Checkpoint& checkpoint, ProgressSink& progress, const std::stop_token& stop);
 
+  /// Random rows in their place, where only the time of steps is of interest. Errors: the device's.
+  Result<void> make_up_rows();
+
   const DecoderConfig& config() const { return config_; }
   Device& device() const { return *device_; }
   const Recording& recording() const { return recording_; }
@@ -62,12 +68,19 @@ class Model {
   /// The device's memories, as they are now.
   std::vector<CacheMemory> cache_memories() const;
 
+  /// What the weights take of each of them.
+  const WeightUses& weight_uses() const { return weight_uses_; }
+
   Result<std::unique_ptr<Program>> compile(const ProgramLimits& limits, const CompileOptions& options = {}) const;
   /// Bytes of activations that compile would take.
   Result<uint64_t> program_bytes(const ProgramLimits& limits) const;
+  /// Bytes through which host and device would exchange steps, with so much cache.
+  uint64_t staging_bytes(const ProgramLimits& limits, std::span<const uint32_t> blocks_per_group) const;
 
   /// Bytes of weights that a step of one token reads.
   uint64_t bytes_read_per_step() const { return bytes_read_per_step_; }
+  /// Products of a weight and a number that a token takes, without attention.
+  uint64_t products_per_token() const { return products_per_token_; }
 
  private:
   struct Unread;
@@ -78,8 +91,10 @@ class Model {
   Device* device_ = nullptr;
   Recording recording_;
   std::vector<MatrixSpec> matrices_;  ///< as declared
+  WeightUses weight_uses_;
   CacheLayers cache_;
   uint64_t bytes_read_per_step_ = 0;
+  uint64_t products_per_token_ = 0;
   std::unique_ptr<Unread> unread_;  ///< where rows come from, until they are read
 };
 

@@ -25,6 +25,22 @@ std::vector<TensorRows> rows_of_experts(const TensorRows& of_each, uint32_t expe
   return rows;
 }
 
+WeightKind kind_of(MatrixRole role, WeightKind otherwise) {
+  switch (role) {
+    case MatrixRole::embedding:
+      return WeightKind::embedding;
+    case MatrixRole::head:
+      return WeightKind::head;
+    case MatrixRole::experts:
+      return WeightKind::experts;
+    case MatrixRole::stacked:
+    case MatrixRole::heads:
+    case MatrixRole::gate_up:
+      return otherwise;
+  }
+  return otherwise;
+}
+
 /// Blocks lie along rows, so that columns have none.
 NumberFormat format_of_columns(const TensorInfo& tensor) {
   return traits(tensor.format).block_values == 1 ? tensor.format : NumberFormat::f16;
@@ -53,6 +69,7 @@ MatrixId WeightPlan::declare(MatrixSpec spec, std::vector<TensorInfo> tensors, c
     error_ = matrix.error();
     return {};
   }
+  note_use(spec);
   const int layer = static_cast<int>(spec.layers.front());
   for (uint32_t i = 0; i < tensors.size(); ++i) {
     sources_.push_back({std::move(tensors[i]), *matrix, i, parts[i].first, parts[i].rows, parts[i].step, layer});
@@ -248,10 +265,28 @@ std::vector<float> WeightPlan::values_of(const TensorInfo& tensor) {
   return values;
 }
 
+/// A matrix that layers in several memories use lies in each.
+void WeightPlan::note_use(const MatrixSpec& spec) {
+  std::set<uint32_t> noted;
+  for (const uint32_t layer : spec.layers) {
+    const uint32_t memory = device_->memory_of(layer);
+    if (!noted.insert(memory).second) continue;
+    MatrixSpec there = spec;
+    std::erase_if(there.layers, [&](uint32_t other) { return device_->memory_of(other) != memory; });
+    uses_.resize(std::max<size_t>(uses_.size(), memory + 1));
+    uses_[memory].add(kind_of(spec.role, kind_), device_->declared_bytes(there).value_or(0));
+  }
+}
+
 std::optional<VectorId> WeightPlan::upload(const std::string& name, const std::vector<float>& values, uint32_t layer) {
   if (error_ || device_ == nullptr) return VectorId{};
+  const uint64_t before = device_->weight_bytes();
   auto vector = device_->upload_vector(name, values, layer);
-  if (vector) return *vector;
+  if (vector) {
+    uses_.resize(std::max<size_t>(uses_.size(), device_->memory_of(layer) + 1));
+    uses_[device_->memory_of(layer)].add(WeightKind::vectors, device_->weight_bytes() - before);
+    return *vector;
+  }
   error_ = vector.error();
   return VectorId{};
 }

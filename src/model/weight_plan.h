@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "device/device.h"
 #include "formats/checkpoint.h"
+#include "model/weight_use.h"
 
 namespace hearth {
 
@@ -99,11 +100,16 @@ class WeightPlan {
   /// A number that steers an operation; 0 without a device.
   float scalar(const std::string& name);
 
+  /// What the weights are for that come next, unless their role says more.
+  void begin(WeightKind kind) { kind_ = kind; }
+
   const std::optional<Error>& error() const { return error_; }
   const std::vector<Source>& sources() const { return sources_; }
   const std::vector<MatrixSpec>& matrices() const { return matrices_; }
   /// Those whose values are needed before the matrices' rows: vectors and scalars.
   const std::vector<TensorInfo>& vectors() const { return vectors_; }
+  /// What was declared takes so much.
+  const WeightUses& uses() const { return uses_; }
   /// All that were asked for.
   const std::set<std::string, std::less<>>& names() const { return names_; }
 
@@ -124,6 +130,7 @@ class WeightPlan {
   void refuse_shape(const TensorInfo& tensor, const std::vector<int64_t>& wanted);
   std::vector<float> values_of(const TensorInfo& tensor);
   std::optional<VectorId> upload(const std::string& name, const std::vector<float>& values, uint32_t layer);
+  void note_use(const MatrixSpec& spec);
 
   const Checkpoint& checkpoint_;
   float norm_offset_;
@@ -134,6 +141,8 @@ class WeightPlan {
   std::vector<Source> sources_;
   std::vector<TensorInfo> vectors_;
   std::set<std::string, std::less<>> names_;
+  WeightKind kind_ = WeightKind::mixer;
+  WeightUses uses_;
 };
 
 }  // namespace hearth

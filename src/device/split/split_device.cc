@@ -24,6 +24,7 @@ class SplitDevice : public Device {
                                        one.kind, one.description);
       info_.threads = std::max(info_.threads, one.threads);
       info_.is_gpu |= one.is_gpu;
+      info_.is_absent |= one.is_absent;
     }
     auto all = memories();
     for (const SplitStage& stage : stages_) {
@@ -149,6 +150,16 @@ class SplitDevice : public Device {
       most = std::max(most, *bytes);
     }
     return most;
+  }
+
+  /// At most: what stands for a device whose part has no logits is less.
+  uint64_t staging_bytes(const Recording& recording, const ProgramLimits& limits,
+                         std::span<const uint32_t> blocks_per_group) const override {
+    uint64_t sum = 0;
+    for (const SplitStage& stage : stages_) {
+      sum += stage.device->staging_bytes(recording, limits, blocks_per_group);
+    }
+    return sum;
   }
 
   /// What one memory would need to read all weights in the time that the devices take one after the other.

@@ -37,6 +37,10 @@ class ForwardingDevice : public Device {
                                  const ProgramLimits& limits) const override {
     return device_->program_bytes(recording, matrices, limits);
   }
+  uint64_t staging_bytes(const Recording& recording, const ProgramLimits& limits,
+                         std::span<const uint32_t> blocks_per_group) const override {
+    return device_->staging_bytes(recording, limits, blocks_per_group);
+  }
   double measure_bandwidth_gb_per_second() override { return device_->measure_bandwidth_gb_per_second(); }
 
  private:

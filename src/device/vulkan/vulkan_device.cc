@@ -72,7 +72,11 @@ class Implementation : public VulkanDevice {
 
   Result<void> set_tuning(std::string_view changes) override { return tunings_.force(changes); }
 
-  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override { return weights_.declared_bytes(spec); }
+  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const override {
+    auto matrix = lay_out_matrix(gpu_->properties(), spec);
+    if (!matrix) return pass_on(matrix);
+    return matrix->bytes;
+  }
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override { return weights_.declare_matrix(spec); }
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row,
                           std::span<const std::byte> rows_bytes) override {
@@ -102,13 +106,12 @@ class Implementation : public VulkanDevice {
 
   Result<uint64_t> program_bytes(const Recording& recording, std::span<const MatrixSpec> specs,
                                  const ProgramLimits& limits) const override {
-    std::vector<Matrix> matrices;
-    for (const MatrixSpec& spec : specs) {
-      auto matrix = weights_.lay_out(spec);
-      if (!matrix) return pass_on(matrix);
-      matrices.push_back(std::move(*matrix));
-    }
-    return VulkanProgram::planned_bytes(*gpu_, tunings_.matmuls().base(), recording, matrices, limits);
+    return VulkanProgram::planned_bytes(gpu_->properties(), tunings_.matmuls().base(), recording, specs, limits);
+  }
+
+  uint64_t staging_bytes(const Recording& recording, const ProgramLimits& limits,
+                         std::span<const uint32_t> blocks_per_group) const override {
+    return VulkanProgram::planned_staging_bytes(recording, limits, blocks_per_group);
   }
 
   double measure_bandwidth_gb_per_second() override {

@@ -148,4 +148,12 @@ Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_
   return plan;
 }
 
+uint32_t sequences_that_fit(std::span<const CacheGroup> groups, uint32_t context, const EngineOptions& options,
+                            std::span<const CacheMemory> memories, uint64_t step_bytes, uint32_t tokens) {
+  Planner planner(groups, options, memories);
+  planner.set_budgets(context, step_bytes);
+  return largest(0, kMostSequences,
+                 [&](uint32_t count) { return !planner.shortage(planner.blocks(tokens, tokens, count - 1)); });
+}
+
 }  // namespace hearth

@@ -29,4 +29,11 @@ struct CachePlan {
 Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_context_length,
                              const EngineOptions& options, std::span<const CacheMemory> memories, uint64_t step_bytes);
 
+/// How many sequences have room at once, all with `tokens` tokens, in what plan_cache would divide for such a
+/// `context`, were it asked for so many; at most kMostSequences. `options.context_length` and `max_sequences` do not
+/// matter.
+uint32_t sequences_that_fit(std::span<const CacheGroup> groups, uint32_t context, const EngineOptions& options,
+                            std::span<const CacheMemory> memories, uint64_t step_bytes, uint32_t tokens);
+inline constexpr uint32_t kMostSequences = 1 << 16;
+
 }  // namespace hearth

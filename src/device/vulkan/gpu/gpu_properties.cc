@@ -198,6 +198,8 @@ void read_memory(VkPhysicalDevice physical, GpuProperties& p) {
   p.one_memory = largest_local > 0 && largest_mapped == largest_local;
 }
 
+}  // namespace
+
 std::string_view type_name(VkPhysicalDeviceType type) {
   switch (type) {
     case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
@@ -212,8 +214,6 @@ std::string_view type_name(VkPhysicalDeviceType type) {
       return "other";
   }
 }
-
-}  // namespace
 
 FeatureChain::FeatureChain(const Known& known) {
   core.pNext = &v11;
@@ -298,6 +298,7 @@ nlohmann::ordered_json describe(const GpuProperties& p) {
           {"subgroup_max", p.subgroup_max},
           {"shared_memory_bytes", p.shared_memory_bytes},
           {"workgroup_threads", p.max_workgroup_threads},
+          {"compute_units", p.compute_units},
           {"largest_allocation_bytes", p.max_allocation_bytes},
           {"one_memory", p.one_memory},
           {"transfer_queue", p.transfer_queue_family.has_value()},

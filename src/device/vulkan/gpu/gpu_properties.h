@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -103,6 +104,8 @@ struct FeatureChain {
   explicit FeatureChain(const Known& known);
   FeatureChain(const FeatureChain&) = delete;
 };
+
+std::string_view type_name(VkPhysicalDeviceType type);
 
 /// Everything above by name, for people and programs: what `hearth doctor` prints.
 nlohmann::ordered_json describe(const GpuProperties& properties);

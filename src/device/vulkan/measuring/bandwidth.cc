@@ -23,7 +23,7 @@ constexpr uint32_t kWarmUp = 2;  // the first ones find clocks and address trans
 constexpr uint32_t kPattern = 0x01020305;
 
 Result<double> measure_once(Gpu& gpu, Pipelines& pipelines, uint64_t bytes) {
-  const uint64_t most = std::min(Arena::largest_slice(gpu) / kWorkgroupBytes, kMostWorkgroups);
+  const uint64_t most = std::min(Arena::largest_slice(gpu.properties()) / kWorkgroupBytes, kMostWorkgroups);
   const auto workgroups = static_cast<uint32_t>(std::clamp<uint64_t>(bytes / kWorkgroupBytes, 1, most));
   bytes = workgroups * kWorkgroupBytes;
   auto source = Buffer::create(gpu, bytes, Placement::device, MemoryOwner::staging);

@@ -107,8 +107,8 @@ uint64_t find_gap(std::vector<Placed>& placed, const Life& life, uint64_t bytes)
 
 }  // namespace
 
-Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
-                                      uint32_t token_rows, uint32_t logit_rows) {
+Result<uint64_t> Activations::lay_out(const GpuProperties& gpu, const Recording& recording,
+                                      std::span<const Matrix> matrices, uint32_t token_rows, uint32_t logit_rows) {
   Usage usage(recording, matrices);
   places_ = std::move(usage.places);
   std::vector<Placed> placed;
@@ -148,7 +148,7 @@ Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording
     total = place.end;
     return place;
   };
-  const bool halves = takes_halves(gpu.properties());
+  const bool halves = takes_halves(gpu);
   if (halves && split_width > 0) split_ = add_halves(split_width * 4);
   // In the order of fragments a row is whole groups of blocks.
   const uint64_t fragment_width = uint64_t{divide_up(bytes_width, kMostFragmentColumns)} * kMostFragmentColumns;
@@ -162,7 +162,7 @@ Result<uint64_t> Activations::lay_out(const Gpu& gpu, const Recording& recording
 
 Result<void> Activations::create(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
                                  uint32_t token_rows, uint32_t logit_rows) {
-  auto bytes = lay_out(gpu, recording, matrices, token_rows, logit_rows);
+  auto bytes = lay_out(gpu.properties(), recording, matrices, token_rows, logit_rows);
   if (!bytes) return pass_on(bytes);
   auto buffer = Buffer::create(gpu, *bytes, Placement::device, MemoryOwner::activations);
   if (!buffer) return pass_on(buffer);
@@ -170,7 +170,7 @@ Result<void> Activations::create(const Gpu& gpu, const Recording& recording, std
   return {};
 }
 
-Result<uint64_t> Activations::planned_bytes(const Gpu& gpu, const Recording& recording,
+Result<uint64_t> Activations::planned_bytes(const GpuProperties& gpu, const Recording& recording,
                                             std::span<const Matrix> matrices, uint32_t token_rows,
                                             uint32_t logit_rows) {
   return Activations().lay_out(gpu, recording, matrices, token_rows, logit_rows);

@@ -38,8 +38,8 @@ class Activations {
                       uint32_t logit_rows);
 
   /// The bytes that create would allocate.
-  static Result<uint64_t> planned_bytes(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
-                                        uint32_t token_rows, uint32_t logit_rows);
+  static Result<uint64_t> planned_bytes(const GpuProperties& gpu, const Recording& recording,
+                                        std::span<const Matrix> matrices, uint32_t token_rows, uint32_t logit_rows);
 
   const ActivationPlace& place(TensorId tensor) const { return places_[tensor.index]; }
   const HalvesPlace& split() const { return split_; }
@@ -51,7 +51,7 @@ class Activations {
 
  private:
   /// Finds all places. Returns the bytes that they take.
-  Result<uint64_t> lay_out(const Gpu& gpu, const Recording& recording, std::span<const Matrix> matrices,
+  Result<uint64_t> lay_out(const GpuProperties& gpu, const Recording& recording, std::span<const Matrix> matrices,
                            uint32_t token_rows, uint32_t logit_rows);
 
   std::vector<ActivationPlace> places_;

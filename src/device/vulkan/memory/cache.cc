@@ -31,7 +31,7 @@ Result<void> Cache::create(const Gpu& gpu, const CacheSpec& spec) {
   for (const CacheLayerSpec& layer : spec.layers) {
     if (auto fits = check_kind(layer); !fits) return fits;
     const uint64_t bytes = block_bytes(layer) * spec.blocks_per_group[layer.group];
-    if (bytes > Arena::largest_slice(gpu)) {
+    if (bytes > Arena::largest_slice(gpu.properties())) {
       return fail(ErrorCode::out_of_memory,
                   fmt::format("the KV cache of one layer takes {:.1f} GB, more than one buffer of the device holds",
                               static_cast<double>(bytes) / 1e9),

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "device/device.h"
 #include "device/vulkan/memory/memory.h"
 
@@ -20,6 +22,7 @@ class Cache {
   uint32_t group(uint32_t layer) const { return spec_.layers[layer].group; }
   uint32_t groups() const { return static_cast<uint32_t>(spec_.blocks_per_group.size()); }
   uint32_t blocks(uint32_t group) const { return spec_.blocks_per_group[group]; }
+  const std::vector<uint32_t>& blocks_per_group() const { return spec_.blocks_per_group; }
   bool keeps_states(uint32_t group) const { return spec_.keeps_states(group); }
   bool keeps_positions(uint32_t group) const { return spec_.keeps_positions(group); }
 

@@ -6,7 +6,9 @@
 #include <array>
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "base/free_memory.h"
 #include "device/device_memory.h"
 
 namespace hearth::vulkan {
@@ -27,41 +29,82 @@ std::optional<uint32_t> find_type(const Gpu& gpu, uint32_t allowed, VkMemoryProp
   return {};
 }
 
-/// Memory types in the order of preference.
-std::optional<uint32_t> choose_type(const Gpu& gpu, uint32_t allowed, Placement placement) {
-  if (gpu.properties().compiles_only) return 0;  // it lists no types, and takes host memory for any
-  std::array<VkMemoryPropertyFlags, 3> choices = {};
+bool is_integrated(const Gpu& gpu) { return gpu.properties().type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU; }
+
+/// Flags of memory types, the best first.
+std::array<VkMemoryPropertyFlags, 3> wanted_flags(const Gpu& gpu, Placement placement) {
   switch (placement) {
     case Placement::device:
-      choices = {gpu.properties().one_memory ? kLocal | kMapped : kLocal, kLocal, 0};
       break;
     case Placement::device_only:
-      choices = {kLocal, kLocal, 0};
-      break;
+      return {kLocal, kLocal, 0};
     case Placement::device_mapped:
-      choices = {kLocal | kMapped, kMapped, kMapped};
-      break;
+      return {kLocal | kMapped, kMapped, kMapped};
     case Placement::host_cached:
-      choices = {kMapped | kCached, kMapped, kMapped};
-      break;
+      return {kMapped | kCached, kMapped, kMapped};
   }
-  for (const VkMemoryPropertyFlags wanted : choices) {
-    if (auto type = find_type(gpu, allowed, wanted)) return type;
+  // What is called the host's is as near to an integrated GPU: drivers cut one memory into two heaps.
+  if (is_integrated(gpu)) return {kLocal | kMapped, kMapped, kLocal};
+  return {gpu.properties().one_memory ? kLocal | kMapped : kLocal, kLocal, 0};
+}
+
+/// Memory types in the order of preference, of each heap one. Only an integrated GPU's have a second choice, as another
+/// GPU reads the host's memory much more slowly than its own.
+std::vector<uint32_t> choose_types(const Gpu& gpu, uint32_t allowed, Placement placement) {
+  if (gpu.properties().compiles_only) return {0};  // it lists no types, and takes host memory for any
+  std::vector<uint32_t> types;
+  const auto heap_of = [&](uint32_t type) { return gpu.memory().memoryTypes[type].heapIndex; };
+  for (const VkMemoryPropertyFlags wanted : wanted_flags(gpu, placement)) {
+    auto type = find_type(gpu, allowed, wanted);
+    for (uint32_t left = allowed; type; type = find_type(gpu, left, wanted)) {
+      if (std::ranges::find(types, heap_of(*type), heap_of) == types.end()) types.push_back(*type);
+      left &= ~(1U << *type);
+    }
+    const bool has_more = placement == Placement::device && is_integrated(gpu);
+    if (!types.empty() && !has_more) return {types.front()};
   }
-  return {};
+  return types;
+}
+
+/// Where a driver promises an integrated GPU more than the host has, the device would be lost at a submit.
+uint64_t available_bytes(const Gpu& gpu, uint32_t heap) {
+  const uint64_t available = gpu.available_bytes(heap);
+  const uint64_t free = is_integrated(gpu) ? free_memory_bytes() : 0;
+  return free > 0 ? std::min(available, free) : available;
 }
 
 std::string megabytes(uint64_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
+
+/// The first of the types whose heap has room. Asked before the driver is: on some an over-commit succeeds and loses the
+/// device later.
+Result<uint32_t> choose_room(const Gpu& gpu, const VkMemoryRequirements& needs, Placement placement) {
+  const std::vector<uint32_t> types = choose_types(gpu, needs.memoryTypeBits, placement);
+  if (types.empty()) return fail(ErrorCode::unsupported, "the device has no memory type for a buffer");
+  if (gpu.properties().compiles_only) return types.front();
+  uint64_t most = 0;
+  for (const uint32_t type : types) {
+    const uint64_t available = available_bytes(gpu, gpu.memory().memoryTypes[type].heapIndex);
+    if (needs.size <= available) return type;
+    most = std::max(most, available);
+  }
+  return fail(ErrorCode::out_of_memory,
+              fmt::format("{} needs {} of memory where {} are free", gpu.properties().name, megabytes(needs.size),
+                          megabytes(most)),
+              "use a smaller model, a shorter context or fewer sequences");
+}
 
 }  // namespace
 
 DeviceMemory device_memory(const Gpu& gpu) {
   DeviceMemory memory = {.kind = DeviceMemory::Kind::own,
+                         .name = gpu.properties().name,
                          .pool = reinterpret_cast<uint64_t>(gpu.physical()),
-                         .largest_cache_bytes = Arena::largest_slice(gpu)};
+                         .largest_cache_bytes = Arena::largest_slice(gpu.properties())};
   if (gpu.properties().compiles_only) return memory;
-  if (const auto type = choose_type(gpu, UINT32_MAX, Placement::device)) {
-    memory.free_bytes = gpu.available_bytes(gpu.memory().memoryTypes[*type].heapIndex);
+  const std::vector<uint32_t> types = choose_types(gpu, UINT32_MAX, Placement::device);
+  if (!types.empty()) memory.free_bytes = 0;
+  for (const uint32_t type : types) {
+    *memory.free_bytes += gpu.available_bytes(gpu.memory().memoryTypes[type].heapIndex);
   }
   const VkPhysicalDeviceType type = gpu.properties().type;
   if (type != VK_PHYSICAL_DEVICE_TYPE_CPU && type != VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU) return memory;
@@ -93,18 +136,9 @@ Result<Buffer> Buffer::create(const Gpu& gpu, uint64_t bytes, Placement placemen
   }
   VkMemoryRequirements needs;
   vk.vkGetBufferMemoryRequirements(gpu.device(), result.buffer_, &needs);
-  const auto type = choose_type(gpu, needs.memoryTypeBits, placement);
-  if (!type) return fail(ErrorCode::unsupported, "the device has no memory type for a buffer");
-
-  // Asked before the driver is: on some an over-commit succeeds and loses the device later.
-  const auto& memory_type = gpu.memory().memoryTypes[*type];
-  const uint64_t available = gpu.available_bytes(memory_type.heapIndex);
-  if (needs.size > available && !gpu.properties().compiles_only) {
-    return fail(ErrorCode::out_of_memory,
-                fmt::format("{} needs {} of memory where {} are free", gpu.properties().name, megabytes(needs.size),
-                            megabytes(available)),
-                "use a smaller model, a shorter context or fewer sequences");
-  }
+  auto type = choose_room(gpu, needs, placement);
+  if (!type) return pass_on(type);
+  const VkMemoryType& memory_type = gpu.memory().memoryTypes[*type];
   const VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
                                            .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
   const VkMemoryAllocateInfo allocation = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
@@ -158,8 +192,8 @@ size_t Arena::reserve(uint64_t bytes) {
   return slices_.size() - 1;
 }
 
-uint64_t Arena::largest_slice(const Gpu& gpu) {
-  return std::min(kBufferBytes, gpu.properties().max_allocation_bytes) / kAlignment * kAlignment;
+uint64_t Arena::largest_slice(const GpuProperties& gpu) {
+  return std::min(kBufferBytes, gpu.max_allocation_bytes) / kAlignment * kAlignment;
 }
 
 uint64_t Arena::uncommitted_bytes() const {
@@ -169,7 +203,7 @@ uint64_t Arena::uncommitted_bytes() const {
 }
 
 Result<void> Arena::commit(const Gpu& gpu, Placement placement, MemoryOwner owner) {
-  const uint64_t most = largest_slice(gpu);
+  const uint64_t most = largest_slice(gpu.properties());
   while (committed_ < slices_.size()) {
     uint64_t bytes = 0;
     size_t end = committed_;

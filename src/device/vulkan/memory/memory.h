@@ -76,7 +76,7 @@ class Arena {
   Result<void> commit(const Gpu& gpu, Placement placement, MemoryOwner owner);
   const Slice& slice(size_t number) const { return slices_[number]; }
 
-  static uint64_t largest_slice(const Gpu& gpu);
+  static uint64_t largest_slice(const GpuProperties& gpu);
 
  private:
   std::vector<Slice> slices_;  // the last ones without a buffer until commit

@@ -14,11 +14,11 @@ std::unexpected<Error> wrong(const char* what) { return fail(ErrorCode::internal
 
 /// Entries of block tables that a step can have when every block of the cache belongs to one sequence; a group's tables
 /// are as long as the others' even where it keeps only a window. Sequences that share prefixes may have more.
-uint64_t table_entries(const Cache& cache, uint32_t sequences) {
+uint64_t table_entries(std::span<const uint32_t> blocks_per_group, uint32_t sequences) {
   constexpr uint64_t kLeast = 16384;
   uint64_t most = 0;
-  for (uint32_t g = 0; g < cache.groups(); ++g) most = std::max<uint64_t>(most, cache.blocks(g));
-  return std::max(kLeast, cache.groups() * (most + sequences));
+  for (const uint32_t blocks : blocks_per_group) most = std::max<uint64_t>(most, blocks);
+  return std::max(kLeast, blocks_per_group.size() * (most + sequences));
 }
 
 }  // namespace
@@ -26,6 +26,17 @@ uint64_t table_entries(const Cache& cache, uint32_t sequences) {
 Result<void> StepBuffer::create(const Gpu& gpu, const ProgramLimits& limits, const Cache& cache) {
   gpu_ = &gpu;
   cache_ = &cache;
+  lay_out(limits, cache.groups());
+  return make_room(table_entries(cache.blocks_per_group(), limits.sequences));
+}
+
+uint64_t StepBuffer::planned_bytes(const ProgramLimits& limits, std::span<const uint32_t> blocks_per_group) {
+  StepBuffer buffer;
+  buffer.lay_out(limits, blocks_per_group.size());
+  return buffer.tables_ + table_entries(blocks_per_group, limits.sequences) * 4;
+}
+
+void StepBuffer::lay_out(const ProgramLimits& limits, size_t groups) {
   limits_ = limits;
   tokens_ = align(limits.tokens);
   token_ids_ = align(sizeof(shared::StepHeader));
@@ -33,9 +44,8 @@ Result<void> StepBuffer::create(const Gpu& gpu, const ProgramLimits& limits, con
   logit_rows_ = align(positions_ + tokens_ * 4);
   candidates_ = align(logit_rows_ + uint64_t{limits.logit_rows} * 4);
   slots_ = align(candidates_ + uint64_t{limits.logit_rows} * 4);
-  tiles_ = align(slots_ + cache.groups() * tokens_ * 4);
-  tables_ = align(tiles_ + cache.groups() * tokens_ * sizeof(shared::AttentionTile));
-  return make_room(table_entries(cache, limits.sequences));
+  tiles_ = align(slots_ + groups * tokens_ * 4);
+  tables_ = align(tiles_ + groups * tokens_ * sizeof(shared::AttentionTile));
 }
 
 Result<void> StepBuffer::make_room(uint64_t table_entries) {

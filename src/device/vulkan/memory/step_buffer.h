@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 
 #include "device/device.h"
 #include "device/vulkan/memory/cache.h"
@@ -21,6 +22,9 @@ struct StepTiles {
 class StepBuffer {
  public:
   Result<void> create(const Gpu& gpu, const ProgramLimits& limits, const Cache& cache);
+
+  /// The bytes that create would allocate with so many blocks in each group of the cache.
+  static uint64_t planned_bytes(const ProgramLimits& limits, std::span<const uint32_t> blocks_per_group);
 
   /// Copies a step in, cutting sequences into attention tiles; those of sequences whose tokens are apart stand first
   /// and count as singles. Rows of logits that are wanted whole come first on the device. `rows_before` is how many
@@ -46,6 +50,7 @@ class StepBuffer {
   uint32_t generation() const { return generation_; }
 
  private:
+  void lay_out(const ProgramLimits& limits, size_t groups);
   Result<void> make_room(uint64_t table_entries);
   Result<void> check(const StepInput& input, uint32_t rows_before) const;
   Result<void> check_tables(const SequenceInput& sequence) const;

@@ -35,13 +35,13 @@ uint32_t padded_cols(const MatrixSpec& spec) {
   return is_padded && is_plain ? (spec.cols + 31) / 32 * 32 : spec.cols;
 }
 
-bool fits(const RowRange& range, uint32_t cols, const Gpu& gpu) {
+bool fits(const RowRange& range, uint32_t cols, const GpuProperties& gpu) {
   return layout_weights(*encoding_of(range.format), range.rows, cols).bytes <= Arena::largest_slice(gpu);
 }
 
 /// The runs of a matrix: parts of one format joined (Q, K and V are one launch), parts too large for a slice halved.
 /// Gate and up stay apart: their launch reads a row of each.
-std::vector<RowRange> split_rows(const MatrixSpec& spec, uint32_t cols, const Gpu& gpu) {
+std::vector<RowRange> split_rows(const MatrixSpec& spec, uint32_t cols, const GpuProperties& gpu) {
   std::vector<RowRange> ranges;
   uint32_t first = 0;
   for (const MatrixPart& part : spec.parts) {
@@ -93,7 +93,7 @@ struct RowsOnTheirWay {
 
 }  // namespace
 
-Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
+Result<Matrix> lay_out_matrix(const GpuProperties& gpu, const MatrixSpec& spec) {
   Matrix matrix = {.spec = spec};
   const uint32_t cols = padded_cols(spec);
   for (const MatrixPart& part : spec.parts) {
@@ -104,7 +104,7 @@ Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
                   "use --device cpu");
     }
   }
-  for (const RowRange& range : split_rows(spec, cols, gpu_)) {
+  for (const RowRange& range : split_rows(spec, cols, gpu)) {
     WeightRun run = {.first_row = range.first, .format = range.format};
     run.layout = layout_weights(*encoding_of(range.format), range.rows, cols);
     matrix.bytes += run.layout.bytes;
@@ -114,14 +114,8 @@ Result<Matrix> Weights::lay_out(const MatrixSpec& spec) const {
   return matrix;
 }
 
-Result<uint64_t> Weights::declared_bytes(const MatrixSpec& spec) const {
-  auto matrix = lay_out(spec);
-  if (!matrix) return pass_on(matrix);
-  return matrix->bytes;
-}
-
 Result<MatrixId> Weights::declare_matrix(const MatrixSpec& spec) {
-  auto matrix = lay_out(spec);
+  auto matrix = lay_out_matrix(gpu_.properties(), spec);
   if (!matrix) return pass_on(matrix);
   for (WeightRun& run : matrix->runs) run.slice = matrix_arena_.reserve(run.layout.bytes);
   arrival_.add(matrix->rows, matrix->bytes);

@@ -32,6 +32,9 @@ struct Matrix {
   std::vector<WeightRun> runs;
 };
 
+/// A matrix as Weights::declare_matrix makes it on such a device, whose runs have no slices. Errors: unsupported.
+Result<Matrix> lay_out_matrix(const GpuProperties& gpu, const MatrixSpec& spec);
+
 /// All weights of a device, and its pool of staging buffers, which others borrow. Memory is allocated when the first
 /// rows arrive, so that the arenas are full. declare_matrix and upload_vector from one thread; write_rows from many for
 /// disjoint rows, not at the same time.
@@ -40,7 +43,6 @@ class Weights {
   explicit Weights(Gpu& gpu) : gpu_(gpu), pool_(gpu), uploader_(gpu, pool_) {}
 
   Result<MatrixId> declare_matrix(const MatrixSpec& spec);
-  Result<uint64_t> declared_bytes(const MatrixSpec& spec) const;
   Result<void> write_rows(MatrixId matrix, uint32_t part, uint32_t first_row, std::span<const std::byte> rows_bytes);
   Result<VectorId> upload_vector(const std::string& name, std::span<const float> values);
 
@@ -66,9 +68,6 @@ class Weights {
   /// Reserved and not allocated. Thread-safe.
   uint64_t uncommitted_bytes() const;
   uint64_t bytes() const { return matrix_arena_.reserved_bytes() + vector_arena_.reserved_bytes(); }
-
-  /// A matrix as declare_matrix would make it, whose runs have no slices.
-  Result<Matrix> lay_out(const MatrixSpec& spec) const;
 
  private:
   /// Allocates what was declared since the last time.

@@ -48,8 +48,11 @@ class VulkanProgram : public Program, public ExplainedProgram {
   ~VulkanProgram() override;
 
   /// Bytes of memory like the activations' that create would allocate with these matrices.
-  static Result<uint64_t> planned_bytes(const Gpu& gpu, const Tuning& tuning, const Recording& recording,
-                                        std::span<const Matrix> matrices, const ProgramLimits& limits);
+  static Result<uint64_t> planned_bytes(const GpuProperties& gpu, const Tuning& tuning, const Recording& recording,
+                                        std::span<const MatrixSpec> specs, const ProgramLimits& limits);
+  /// Of staging, with a cache of so many blocks.
+  static uint64_t planned_staging_bytes(const Recording& recording, const ProgramLimits& limits,
+                                        std::span<const uint32_t> blocks_per_group);
 
   Result<void> submit(const StepInput& input) override;
   Result<StepOutput> wait() override;
@@ -133,6 +136,8 @@ class VulkanProgram : public Program, public ExplainedProgram {
     uint32_t generation = 0;                ///< of the slot's step buffer; 0 when it must be recorded again
   };
 
+  static constexpr size_t kSlots = 2;
+
   /// What each of the steps in flight has for itself.
   struct Slot {
     StepBuffer step;
@@ -205,7 +210,7 @@ class VulkanProgram : public Program, public ExplainedProgram {
   CandidatePlaces candidate_places_;
   Buffer rope_buffer_, scratch_buffer_, readback_;
   VkCommandPool pool_ = VK_NULL_HANDLE;
-  std::array<Slot, 2> slots_;
+  std::array<Slot, kSlots> slots_;
   size_t next_slot_ = 0;
   size_t in_flight_ = 0;
   std::vector<TokenLogit> candidates_;                         ///< of the last output

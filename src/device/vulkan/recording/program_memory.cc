@@ -30,6 +30,10 @@ Result<Buffer> upload(Gpu& gpu, BufferPool& pool, std::span<const std::byte> byt
   return buffer;
 }
 
+uint64_t readback_bytes(uint64_t rows, uint64_t vocabulary) {
+  return std::max<uint64_t>(rows * vocabulary * sizeof(float), 256);
+}
+
 uint32_t rows_of_logits(const ProgramLimits& limits) { return std::max(1U, bucket_of(limits.logit_rows)); }
 
 /// What attention, matmuls whose rows workgroups share and the choice of candidates need, without addresses.
@@ -43,7 +47,7 @@ struct ScratchSizes {
   }
 };
 
-ScratchSizes scratch_sizes(const Gpu& gpu, const AttentionPlan& attention, const Tuning& tuning,
+ScratchSizes scratch_sizes(const GpuProperties& gpu, const AttentionPlan& attention, const Tuning& tuning,
                            const Recording& recording, const ProgramLimits& limits) {
   uint64_t floats = 0, counters = 1;
   const uint32_t most = bucket_of(limits.tokens);
@@ -66,7 +70,7 @@ ScratchSizes scratch_sizes(const Gpu& gpu, const AttentionPlan& attention, const
       }
     }
   }
-  if (!gpu.properties().fragments.empty()) {
+  if (!gpu.fragments.empty()) {
     floats = std::max<uint64_t>(floats, kMostSharedValues);
     counters = std::max<uint64_t>(counters, kMostSharedTiles);
   }
@@ -84,9 +88,16 @@ ScratchSizes scratch_sizes(const Gpu& gpu, const AttentionPlan& attention, const
 
 }  // namespace
 
-Result<uint64_t> VulkanProgram::planned_bytes(const Gpu& gpu, const Tuning& tuning, const Recording& recording,
-                                              std::span<const Matrix> matrices, const ProgramLimits& limits) {
-  auto attention = AttentionPlan::make(gpu.properties(), tuning, recording, limits);
+Result<uint64_t> VulkanProgram::planned_bytes(const GpuProperties& gpu, const Tuning& tuning,
+                                              const Recording& recording, std::span<const MatrixSpec> specs,
+                                              const ProgramLimits& limits) {
+  std::vector<Matrix> matrices;
+  for (const MatrixSpec& spec : specs) {
+    auto matrix = lay_out_matrix(gpu, spec);
+    if (!matrix) return pass_on(matrix);
+    matrices.push_back(std::move(*matrix));
+  }
+  auto attention = AttentionPlan::make(gpu, tuning, recording, limits);
   if (!attention) return pass_on(attention);
   const uint32_t rows = rows_of_logits(limits);
   const auto activations = Activations::planned_bytes(gpu, recording, matrices, bucket_of(limits.tokens), rows);
@@ -98,6 +109,15 @@ Result<uint64_t> VulkanProgram::planned_bytes(const Gpu& gpu, const Tuning& tuni
   return *activations + scratch_sizes(gpu, *attention, tuning, recording, limits).bytes() + ropes;
 }
 
+uint64_t VulkanProgram::planned_staging_bytes(const Recording& recording, const ProgramLimits& limits,
+                                              std::span<const uint32_t> blocks_per_group) {
+  const uint64_t rows = rows_of_logits(limits);
+  const uint32_t vocabulary = recording.has_logits ? recording.tensors[recording.logits.index].width : 0;
+  const uint64_t of_slot =
+      StepBuffer::planned_bytes(limits, blocks_per_group) + rows * kMaxCandidates * sizeof(TokenLogit);
+  return readback_bytes(rows, vocabulary) + kSlots * of_slot;
+}
+
 Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
   limits_ = limits;
   if (recording_.has_logits) vocabulary_ = recording_.tensors[recording_.logits.index].width;
@@ -106,9 +126,8 @@ Result<void> VulkanProgram::allocate(const ProgramLimits& limits) {
       !made) {
     return made;
   }
-  const uint64_t logit_bytes = uint64_t{logit_rows_} * vocabulary_ * 4;
   auto readback =
-      Buffer::create(gpu_, std::max<uint64_t>(logit_bytes, 256), Placement::host_cached, MemoryOwner::staging);
+      Buffer::create(gpu_, readback_bytes(logit_rows_, vocabulary_), Placement::host_cached, MemoryOwner::staging);
   if (!readback) return pass_on(readback);
   readback_ = std::move(*readback);
   if (auto made = make_rope_tables(); !made) return made;
@@ -158,7 +177,7 @@ Result<void> VulkanProgram::make_rope_tables() {
 }
 
 Result<void> VulkanProgram::make_scratch(const ProgramLimits& limits) {
-  const ScratchSizes sizes = scratch_sizes(gpu_, attention_, tuning_, recording_, limits);
+  const ScratchSizes sizes = scratch_sizes(gpu_.properties(), attention_, tuning_, recording_, limits);
   scratch_ = sizes.parts;
   CandidatePlaces& places = candidate_places_ = sizes.candidates;
   // Counters start at zero, and every use leaves them at zero.

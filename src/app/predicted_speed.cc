@@ -1,0 +1,173 @@
+#include "app/predicted_speed.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "app/step_profiler.h"
+#include "device/open_device.h"
+#include "model/cache_layers.h"
+#include "model/families/family.h"
+
+namespace hearth::app {
+namespace {
+
+constexpr uint32_t kSequences[] = {1, 2, 4, 8, 16, 32, 64};
+constexpr uint32_t kPromptTokens = 256;
+constexpr uint32_t kRepeats = 5;
+constexpr uint32_t kCacheSequences = 4;  ///< one of kSequences
+constexpr uint32_t kCacheContext = 512;
+
+/// So much of the layers is timed at least: less would stay in caches from step to step.
+constexpr uint64_t kLeastBytes = 256 << 20;
+
+/// Seconds of steps.
+struct StepTimes {
+  std::vector<double> decoding;  ///< of each of kSequences
+  double prompt = 0;
+  uint32_t prompt_tokens = 0;
+  double per_cache_byte = 0;
+  uint64_t bytes_read = 0;  ///< of weights, by a step of one token
+  double bandwidth = 0;
+};
+
+/// What attention behind some hundred tokens adds to a step.
+Result<double> time_cache(StepProfiler& profiler, const Model& model, double without) {
+  const double bytes = kCacheSequences * cache_bytes_read(model.cache_groups(), kCacheContext);
+  auto seconds = profiler.decode_seconds(kCacheSequences, kCacheContext, kRepeats);
+  if (!seconds) return seconds;
+  return bytes > 0 ? std::max(*seconds - without, 0.0) / bytes : 0;
+}
+
+Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& options, std::string_view name,
+                             const LayerCut& cut, uint32_t prompt_tokens) {
+  auto device = open_device(name, options.threads, options.batch_invariant);
+  if (!device) return pass_on(device);
+  LatestProgress progress;
+  auto model = Model::declare(checkpoint, **device, {.cut = cut, .is_for_timing = true}, progress, {});
+  if (!model) return pass_on(model);
+  if (auto made = (*model)->make_up_rows(); !made) return pass_on(made);
+  const uint32_t most = std::ranges::max(kSequences);
+  const bool reads_cache = !(*model)->cache_groups().empty() && (*model)->config().context_length > kCacheContext;
+  auto profiler = StepProfiler::create(
+      **model,
+      {.sequences = most, .context = reads_cache ? kCacheContext : 0, .prompt_tokens = prompt_tokens});
+  if (!profiler) return pass_on(profiler);
+  StepTimes times = {.decoding = {}, .prompt_tokens = prompt_tokens, .bytes_read = (*model)->bytes_read_per_step()};
+  for (const uint32_t sequences : kSequences) {
+    auto seconds = profiler->decode_seconds(sequences, 0, kRepeats);
+    if (!seconds) return pass_on(seconds);
+    times.decoding.push_back(*seconds);
+    if (sequences != kCacheSequences || !reads_cache) continue;
+    auto of_cache = time_cache(*profiler, **model, *seconds);
+    if (!of_cache) return pass_on(of_cache);
+    times.per_cache_byte = *of_cache;
+  }
+  auto seconds = profiler->prompt_seconds(prompt_tokens, kRepeats);
+  if (!seconds) return pass_on(seconds);
+  times.prompt = *seconds;
+  times.bandwidth = (*device)->measure_bandwidth_gb_per_second();
+  return times;
+}
+
+/// So many of the first layers have all kinds, and enough bytes.
+uint32_t layers_to_time(const DecoderConfig& config, const ModelPlan& plan) {
+  const auto kind = [](const LayerConfig& layer) {
+    return std::pair(layer.mixer.index(), layer.feed_forward.index());
+  };
+  uint32_t last_new = 0;
+  for (uint32_t i = 0; i < config.layers.size(); ++i) {
+    const auto same = [&](const LayerConfig& other) { return kind(other) == kind(config.layers[i]); };
+    if (std::ranges::find_if(config.layers, same) - config.layers.begin() == i) last_new = i;
+  }
+  uint64_t bytes = 0;
+  for (const PlannedMemory& memory : plan.memories) {
+    bytes += memory.weights.of(WeightKind::mixer) + memory.weights.of(WeightKind::feed_forward) +
+             memory.weights.of(WeightKind::experts);
+  }
+  const uint64_t of_layer = std::max<uint64_t>(bytes / config.layers.size(), 1);
+  const uint64_t enough = (kLeastBytes + of_layer - 1) / of_layer;
+  return static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(last_new + 1, enough), config.layers.size()));
+}
+
+void add_decoding(const ModelPlan& plan, uint32_t sequences, double seconds, PredictedSpeed& speed) {
+  const auto rate = [&](double bytes_read) {
+    return sequences / (seconds + sequences * bytes_read * speed.seconds_per_cache_byte);
+  };
+  PredictedSpeed::Decoding decoding = {
+      .sequences = sequences, .tokens_per_second = rate(plan.short_bytes_read), .behind_rooms = {}};
+  for (const Room& room : plan.rooms) {
+    decoding.behind_rooms.push_back(sequences <= room.sequences ? rate(room.bytes_read) : 0);
+  }
+  speed.decoding.push_back(std::move(decoding));
+}
+
+/// Bytes of weights that a step of so many tokens reads: of experts those that somebody has chosen, if each chooses at
+/// random.
+double weight_bytes_read(const ModelPlan& plan, uint32_t tokens) {
+  uint64_t experts = 0;
+  for (const PlannedMemory& memory : plan.memories) experts += memory.weights.of(WeightKind::experts);
+  const auto of_one = static_cast<double>(plan.weight_bytes_read);
+  if (experts == 0) return of_one;
+  const double chosen = plan.chosen_experts;
+  const double dense = of_one - chosen * static_cast<double>(experts);
+  return dense + static_cast<double>(experts) * (1 - std::pow(1 - chosen, tokens));
+}
+
+}  // namespace
+
+Result<PredictedSpeed> measure_speed(const Checkpoint& checkpoint, const DeviceOptions& options,
+                                     const ModelPlan& plan) {
+  if (plan.is_split) {
+    return fail(ErrorCode::unsupported, "speeds are not predicted where layers are shared out over devices");
+  }
+  auto description = describe_decoder(checkpoint);
+  if (!description) return pass_on(description);
+  const DecoderConfig& config = description->config;
+  const uint32_t prompt_tokens = std::min(kPromptTokens, config.context_length);
+  const uint32_t layers = layers_to_time(config, plan);
+  // What was chosen, which need not be said again.
+  const std::string& name = options.device == "auto" ? plan.device_kind : options.device;
+  auto part = time_steps(checkpoint, options, name, {.max_layers = layers}, prompt_tokens);
+  if (!part) return pass_on(part);
+  StepTimes shared = {.decoding = std::vector<double>(std::size(kSequences)), .prompt = 0};
+  double times_layers = 1;
+  if (layers < config.layers.size()) {
+    auto timed = time_steps(checkpoint, options, name, {.shared_only = true}, prompt_tokens);
+    if (!timed) return pass_on(timed);
+    shared = std::move(*timed);
+    times_layers = static_cast<double>(plan.weight_bytes_read - shared.bytes_read) /
+                   static_cast<double>(part->bytes_read - shared.bytes_read);
+  }
+  const auto whole = [&](double of_shared, double of_part) {
+    return of_shared + std::max(of_part - of_shared, 0.0) * times_layers;
+  };
+  PredictedSpeed speed = {.basis = PredictedSpeed::Basis::measured,
+                          .bandwidth_gb_per_second = part->bandwidth,
+                          .seconds_per_cache_byte = part->per_cache_byte,
+                          .decoding = {},
+                          .prompt_tokens_per_second = prompt_tokens / whole(shared.prompt, part->prompt)};
+  for (size_t i = 0; i < std::size(kSequences); ++i) {
+    add_decoding(plan, kSequences[i], whole(shared.decoding[i], part->decoding[i]), speed);
+  }
+  return speed;
+}
+
+PredictedSpeed limit_of_speed(const ModelPlan& plan) {
+  PredictedSpeed speed = {.bandwidth_gb_per_second = plan.bandwidth_gb_per_second,
+                          .teraflops = plan.teraflops,
+                          .decoding = {}};
+  if (plan.bandwidth_gb_per_second <= 0) return speed;
+  speed.seconds_per_cache_byte = 1e-9 / plan.bandwidth_gb_per_second;
+  const double operations = 2 * static_cast<double>(plan.products_per_token);
+  const double of_product = plan.teraflops > 0 ? operations / (plan.teraflops * 1e12) : 0;
+  for (const uint32_t sequences : kSequences) {
+    const double reading = weight_bytes_read(plan, sequences) / (plan.bandwidth_gb_per_second * 1e9);
+    add_decoding(plan, sequences, std::max(reading, sequences * of_product), speed);
+  }
+  if (of_product > 0) speed.prompt_tokens_per_second = 1 / of_product;
+  return speed;
+}
+
+}  // namespace hearth::app
