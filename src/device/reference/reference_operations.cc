@@ -184,7 +184,8 @@ void run(const Step& step, const GateUp& op) {
 
 void run(const Step& step, const RopeAndStore& op) {
   Cache& cache = step.storage.cache;
-  const uint32_t group = cache.group(op.cache_layer.index);
+  // Without K and V of its own it has no layer of the cache.
+  const uint32_t group = op.kv_heads > 0 ? cache.group(op.cache_layer.index) : 0;
   const std::vector<float> ones(op.head_dim, 1.0F);
   const auto norm = [&](std::span<float> heads, const std::optional<VectorId>& weight) {
     if (!weight) return;
