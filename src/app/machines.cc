@@ -61,7 +61,8 @@ Json rdna3_gpu(const std::string& name, bool integrated, Json heaps, uint32_t co
 Json apu(const std::string& gpu_name, uint32_t compute_units, const std::string& cpu_name, uint32_t cores,
          uint64_t gibibytes, double read_gb_per_second, double f16_teraflops) {
   const uint64_t shared = gibibytes * kGiB / 2 + kGiB / 2;
-  Json gpu = rdna3_gpu(gpu_name, true, {heap(shared / 3 * 2, true, true), heap(shared / 3, false, true)}, compute_units);
+  Json gpu =
+      rdna3_gpu(gpu_name, true, {heap(shared / 3 * 2, true, true), heap(shared / 3, false, true)}, compute_units);
   gpu["read_gb_per_second"] = read_gb_per_second;
   gpu["f16_teraflops"] = f16_teraflops;
   return {{"cpu", {{"name", cpu_name}, {"usable_cores", cores}}},
@@ -130,7 +131,8 @@ Result<Json> find_machine(const std::string& name) {
   if (auto known = known_machine(name)) return *known;
   std::error_code error;
   if (!std::filesystem::exists(name, error)) {
-    return fail(ErrorCode::invalid_argument, fmt::format("'{}' is neither a machine that hearth knows nor a file", name),
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("'{}' is neither a machine that hearth knows nor a file", name),
                 "there are 780m-64gb, 8060s-128gb (with any memory), rx7900xtx, rtx4090, h200, and files of `hearth "
                 "doctor --json`");
   }

@@ -48,8 +48,9 @@ uint64_t bytes_of_token(const Model& model) {
 double chosen_experts(const Recording& recording) {
   double part = 0;
   for (const Operation& operation : recording.operations) {
-    visit_uses(operation, Overloaded{[&](MultipliesChosen use) { part = std::max(part, double{1} * use.chosen / use.experts); },
-                                     [](auto) {}});
+    visit_uses(operation,
+               Overloaded{[&](MultipliesChosen use) { part = std::max(part, double{1} * use.chosen / use.experts); },
+                          [](auto) {}});
   }
   return part;
 }
@@ -61,10 +62,10 @@ std::vector<Room> rooms_of(const Model& model, const EngineOptions& asked, const
   const uint32_t own = plan.options.context_length;
   std::vector<Room> rooms;
   const auto add = [&](uint32_t tokens) {
-    rooms.push_back({.tokens = tokens,
-                     .sequences = sequences_that_fit(model.cache_groups(), own, options, memories,
-                                                     plan.activation_bytes, tokens),
-                     .bytes_read = cache_bytes_read(model.cache_groups(), tokens)});
+    rooms.push_back(
+        {.tokens = tokens,
+         .sequences = sequences_that_fit(model.cache_groups(), own, options, memories, plan.activation_bytes, tokens),
+         .bytes_read = cache_bytes_read(model.cache_groups(), tokens)});
   };
   for (const uint32_t tokens : kContexts) {
     if (tokens < own) add(tokens);
@@ -75,14 +76,15 @@ std::vector<Room> rooms_of(const Model& model, const EngineOptions& asked, const
 
 }  // namespace
 
-Result<ModelPlan> plan_model(const Checkpoint& checkpoint, std::unique_ptr<Device> device,
-                             const EngineOptions& options, const LayerCut& cut) {
+Result<ModelPlan> plan_model(const Checkpoint& checkpoint, std::unique_ptr<Device> device, const EngineOptions& options,
+                             const LayerCut& cut) {
   ModelPlan plan = {.device = device->info().name,
                     .device_description = device->info().description,
                     .memories = memories_of(*device),
                     .engine = {}};
   LatestProgress progress;
-  auto model = Model::declare(checkpoint, *device, {.context_tokens = options.context_length, .cut = cut}, progress, {});
+  auto model =
+      Model::declare(checkpoint, *device, {.context_tokens = options.context_length, .cut = cut}, progress, {});
   if (!model) return pass_on(model);
   auto engine = plan_engine(**model, options);
   if (!engine) return pass_on(engine);

@@ -40,23 +40,23 @@ struct ModelPlan {
   uint64_t staging_bytes = 0;  ///< of the host's memory, or of memory that the host sees
   EnginePlan engine;
   uint32_t layers = 0;
-  uint32_t model_context = 0;             ///< that it was made for
-  uint64_t bytes_of_token = 0;            ///< of K and V, of one more token behind every window
-  uint64_t weight_bytes_read = 0;         ///< by a step of one token
-  uint64_t products_per_token = 0;        ///< of a weight and a number
-  double chosen_experts = 0;              ///< the part of all experts that a token chooses
-  std::string device_kind;                ///< DeviceInfo::kind
-  bool is_split = false;                  ///< over several devices
-  double bandwidth_gb_per_second = 0;     ///< that a device which is not here is said to reach; else 0
-  double teraflops = 0;                   ///< likewise, of products of f16
-  double short_bytes_read = 0;            ///< as Room::bytes_read, behind PredictedSpeed::kShortContext tokens
-  std::vector<Room> rooms;                ///< shortest context first, the plan's own last
+  uint32_t model_context = 0;          ///< that it was made for
+  uint64_t bytes_of_token = 0;         ///< of K and V, of one more token behind every window
+  uint64_t weight_bytes_read = 0;      ///< by a step of one token
+  uint64_t products_per_token = 0;     ///< of a weight and a number
+  double chosen_experts = 0;           ///< the part of all experts that a token chooses
+  std::string device_kind;             ///< DeviceInfo::kind
+  bool is_split = false;               ///< over several devices
+  double bandwidth_gb_per_second = 0;  ///< that a device which is not here is said to reach; else 0
+  double teraflops = 0;                ///< likewise, of products of f16
+  double short_bytes_read = 0;         ///< as Room::bytes_read, behind PredictedSpeed::kShortContext tokens
+  std::vector<Room> rooms;             ///< shortest context first, the plan's own last
 };
 
 /// The plan that serve carries out with these options: devices are chosen and opened, weights are declared on them and
 /// vectors read, as when a model is loaded, but nothing of the model is allocated. Errors: as open_device_for,
 /// Model::declare and plan_engine.
-Result<ModelPlan> plan_model(const Checkpoint& checkpoint, std::unique_ptr<Device> device,
-                             const EngineOptions& options, const LayerCut& cut);
+Result<ModelPlan> plan_model(const Checkpoint& checkpoint, std::unique_ptr<Device> device, const EngineOptions& options,
+                             const LayerCut& cut);
 
 }  // namespace hearth::app

@@ -1,6 +1,7 @@
 #include "app/nearest_plans.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -10,6 +11,18 @@ namespace {
 constexpr uint32_t kLeastContext = 512;
 constexpr uint32_t kContextStep = 256;
 constexpr uint32_t kSmallStep = 64;
+
+/// Plans that are only tried say nothing of what they would do.
+class QuietLog {
+ public:
+  QuietLog() { spdlog::set_level(spdlog::level::err); }
+  ~QuietLog() { spdlog::set_level(level_); }
+  QuietLog(const QuietLog&) = delete;
+  QuietLog& operator=(const QuietLog&) = delete;
+
+ private:
+  const spdlog::level::level_enum level_ = spdlog::get_level();
+};
 
 /// The longest context, in steps of kContextStep, below the one that was asked for; 0 where none fits.
 uint32_t longest_context(PlanRequest request, const MakePlan& make_plan) {
@@ -44,6 +57,7 @@ std::string options_text(const PlanRequest& request) {
 }  // namespace
 
 std::vector<std::string> nearest_plans(const PlanRequest& request, const MakePlan& make_plan) {
+  const QuietLog quiet;
   std::vector<std::string> found;
   const auto add = [&](const PlanRequest& other) {
     if (make_plan(other)) found.push_back(options_text(other));

@@ -59,9 +59,8 @@ Result<ModelPlan> plan_or_say_what_fits(const Checkpoint& checkpoint, const Opti
 }
 
 Result<void> run(Options options) {
-  auto checkpoint =
-      watched_call([path = std::filesystem::path(options.model)] { return open_checkpoint(path); },
-                   std::chrono::seconds(options.request.device.load_timeout_s), {});
+  auto checkpoint = watched_call([path = std::filesystem::path(options.model)] { return open_checkpoint(path); },
+                                 std::chrono::seconds(options.request.device.load_timeout_s), {});
   if (!checkpoint) return pass_on(checkpoint);
   if (!options.what_if.empty()) {
     auto machine = find_machine(options.what_if);

@@ -14,7 +14,7 @@ namespace hearth::app {
 namespace {
 
 constexpr uint32_t kSequences[] = {1, 2, 4, 8, 16, 32, 64};
-constexpr uint32_t kPromptTokens = 256;
+constexpr uint32_t kPromptTokens = 512;
 constexpr uint32_t kRepeats = 5;
 constexpr uint32_t kCacheSequences = 4;  ///< one of kSequences
 constexpr uint32_t kCacheContext = 512;
@@ -51,8 +51,7 @@ Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& 
   const uint32_t most = std::ranges::max(kSequences);
   const bool reads_cache = !(*model)->cache_groups().empty() && (*model)->config().context_length > kCacheContext;
   auto profiler = StepProfiler::create(
-      **model,
-      {.sequences = most, .context = reads_cache ? kCacheContext : 0, .prompt_tokens = prompt_tokens});
+      **model, {.sequences = most, .context = reads_cache ? kCacheContext : 0, .prompt_tokens = prompt_tokens});
   if (!profiler) return pass_on(profiler);
   StepTimes times = {.decoding = {}, .prompt_tokens = prompt_tokens, .bytes_read = (*model)->bytes_read_per_step()};
   for (const uint32_t sequences : kSequences) {
@@ -73,9 +72,7 @@ Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& 
 
 /// So many of the first layers have all kinds, and enough bytes.
 uint32_t layers_to_time(const DecoderConfig& config, const ModelPlan& plan) {
-  const auto kind = [](const LayerConfig& layer) {
-    return std::pair(layer.mixer.index(), layer.feed_forward.index());
-  };
+  const auto kind = [](const LayerConfig& layer) { return std::pair(layer.mixer.index(), layer.feed_forward.index()); };
   uint32_t last_new = 0;
   for (uint32_t i = 0; i < config.layers.size(); ++i) {
     const auto same = [&](const LayerConfig& other) { return kind(other) == kind(config.layers[i]); };
@@ -155,9 +152,8 @@ Result<PredictedSpeed> measure_speed(const Checkpoint& checkpoint, const DeviceO
 }
 
 PredictedSpeed limit_of_speed(const ModelPlan& plan) {
-  PredictedSpeed speed = {.bandwidth_gb_per_second = plan.bandwidth_gb_per_second,
-                          .teraflops = plan.teraflops,
-                          .decoding = {}};
+  PredictedSpeed speed = {
+      .bandwidth_gb_per_second = plan.bandwidth_gb_per_second, .teraflops = plan.teraflops, .decoding = {}};
   if (plan.bandwidth_gb_per_second <= 0) return speed;
   speed.seconds_per_cache_byte = 1e-9 / plan.bandwidth_gb_per_second;
   const double operations = 2 * static_cast<double>(plan.products_per_token);

@@ -19,7 +19,7 @@ struct PredictedSpeed {
   };
   struct Decoding {
     uint32_t sequences = 0;
-    double tokens_per_second = 0;       ///< of all together, each behind kShortContext tokens
+    double tokens_per_second = 0;      ///< of all together, each behind kShortContext tokens
     std::vector<double> behind_rooms;  ///< likewise, each behind the tokens of one of the plan's rooms, if it has room
   };
   Basis basis = Basis::limits;

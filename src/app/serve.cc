@@ -110,8 +110,7 @@ class Hosting {
     engine.leave_bytes = leave_bytes;
     return {.path = path,
             .chat_template = options_.chat_template,
-            .load = {.context_tokens = engine.context_length,
-                     .cut = options_.cut,
+            .load = {.cut = options_.cut,
                      .reading = {.stall_limit = std::chrono::seconds(options_.device.load_timeout_s),
                                  .keep_cached = serves_several()}},
             .engine = engine,

@@ -95,7 +95,9 @@ Result<void> ServingModel::declare_weights(const Checkpoint& checkpoint, const s
   auto device = options_.open_device(checkpoint);
   if (!device) return pass_on(device);
   weights_.device = std::move(*device);
-  auto model = Model::declare(checkpoint, *weights_.device, options_.load, served_, stop);
+  LoadOptions load = options_.load;
+  load.context_tokens = options_.engine.context_length;
+  auto model = Model::declare(checkpoint, *weights_.device, load, served_, stop);
   if (!model) return pass_on(model);
   weights_.model = std::move(*model);
   vocabulary_ = weights_.model->config().vocabulary;

@@ -30,7 +30,7 @@ class ServingModel final : public LoadableModel {
   struct Options {
     std::filesystem::path path;
     std::filesystem::path chat_template = {};  ///< a file to use instead of the model's own template; may be empty
-    LoadOptions load;
+    LoadOptions load;                          ///< but for the context, which is the engine's
     EngineOptions engine;
     std::function<Result<std::unique_ptr<Device>>(const Checkpoint&)> open_device;
     /// Called on the engine's thread when a lost device could not be replaced; the server has been told.

@@ -69,6 +69,35 @@ ServingModel::Options options_for(std::function<Result<std::unique_ptr<Device>>(
           .rebuild_delays = {std::chrono::milliseconds(0), std::chrono::milliseconds(1)}};
 }
 
+/// Positions of a model made for long contexts depend on how long they may be (model/model.h).
+TEST(ServingModel, ComputesPositionsForTheContextThatWasAskedFor) {
+  const auto folder = source_folder() / "tests/golden/phi3_longrope";
+  const auto open = [](const Checkpoint&) { return open_device("cpu", 2); };
+  const auto tokens_with = [&](uint32_t context) {
+    LoadingModel loading("m");
+    ServingModel::Options options = options_for(open);
+    options.path = folder;
+    options.engine.context_length = context;
+    options.engine.cache_bytes = 16 << 20;
+    ServingModel serving(std::move(options), *loading.model);
+    const auto loaded = serving.load({});
+    EXPECT_TRUE(loaded) << to_string(loaded.error());
+    return submit(*loading.model->ready()->engine, 1, 200).get().tokens;
+  };
+  const auto tokens_of = [&](uint32_t context) {
+    const auto checkpoint = open_checkpoint(folder).value();
+    const auto device = open_device("cpu", 2).value();
+    LatestProgress progress;
+    const auto model = Model::load(*checkpoint, *device, {.context_tokens = context}, progress, {}).value();
+    const auto engine = Engine::start(*model, nullptr, {.context_length = 512, .max_sequences = 2}).value();
+    return submit(*engine, 1, 200).get().tokens;
+  };
+  const std::vector<int32_t> for_short = tokens_of(512), for_long = tokens_of(4096);
+  ASSERT_NE(for_short, for_long);
+  EXPECT_EQ(tokens_with(512), for_short);
+  EXPECT_EQ(tokens_with(4096), for_long);
+}
+
 #ifdef HEARTH_VULKAN
 
 void wait_until_ready(const ServedModel& served) {

@@ -84,6 +84,7 @@ struct DeviceMemory {
   std::string name = {};                      ///< of the hardware that it belongs to
   uint64_t pool = 0;                          ///< devices of one pool draw on the same memory; 0 is the host's
   std::optional<uint64_t> free_bytes;         ///< now; nothing where nobody knows
+  uint64_t total_bytes = 0;                   ///< free or not; 0 where nobody knows
   uint64_t largest_cache_bytes = UINT64_MAX;  ///< that one layer's KV cache may take
 };
 

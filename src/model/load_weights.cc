@@ -102,12 +102,10 @@ Result<DeclaredWeights> declare_weights(const Checkpoint& checkpoint, const Deco
   WeightPlan plan(checkpoint, description.config.norm_offset, device, *vectors);
   DecoderWeights weights = plan_decoder(plan, description);
   if (plan.error()) return std::unexpected(*plan.error());
-  return DeclaredWeights{.list = {.weights = std::move(weights),
-                                  .matrices = plan.matrices(),
-                                  .names = plan.names(),
-                                  .uses = plan.uses()},
-                         .sources = plan.sources(),
-                         .queue = std::move(*queue)};
+  return DeclaredWeights{
+      .list = {.weights = std::move(weights), .matrices = plan.matrices(), .names = plan.names(), .uses = plan.uses()},
+      .sources = plan.sources(),
+      .queue = std::move(*queue)};
 }
 
 }  // namespace hearth

@@ -13,7 +13,7 @@ class AbsentDevice : public Device {
  public:
   struct Description {
     DeviceInfo info;
-    DeviceMemory memory;                ///< before anything is declared
+    DeviceMemory memory;                 ///< before anything is declared
     double bandwidth_gb_per_second = 0;  ///< that reading its memory reaches; 0 where nobody knows
   };
 

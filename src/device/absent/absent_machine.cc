@@ -54,14 +54,13 @@ struct Machine {
     if (!sizes) return sizes;
     const std::string name = cpu.value("name", "processor");
     return std::make_unique<AbsentProcessor>(
-        AbsentDevice::Description{
-            .info = {.kind = "cpu",
-                     .name = name,
-                     .description = fmt::format("{} threads", threads),
-                     .threads = threads,
-                     .is_absent = true},
-            .memory = host,
-            .bandwidth_gb_per_second = description["memory"].value("read_gb_per_second", 0.0)},
+        AbsentDevice::Description{.info = {.kind = "cpu",
+                                           .name = name,
+                                           .description = fmt::format("{} threads", threads),
+                                           .threads = threads,
+                                           .is_absent = true},
+                                  .memory = host,
+                                  .bandwidth_gb_per_second = description["memory"].value("read_gb_per_second", 0.0)},
         std::move(*sizes));
   }
 

@@ -56,7 +56,9 @@ DeviceMemory memory_of(const GpuProperties& gpu, uint64_t index, const DeviceMem
   const bool is_integrated = gpu.type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
   for (const MemoryHeap& heap : gpu.heaps) {
     const uint64_t used = std::min(heap.budget_bytes, heap.process_bytes);
-    if (heap.device_local || is_integrated) *memory.free_bytes += heap.budget_bytes - used;
+    if (!heap.device_local && !is_integrated) continue;
+    *memory.free_bytes += heap.budget_bytes - used;
+    memory.total_bytes += heap.bytes;
   }
   const bool is_processor = gpu.type == VK_PHYSICAL_DEVICE_TYPE_CPU;
   if (!is_processor && !is_integrated) return memory;
@@ -103,7 +105,9 @@ Result<std::unique_ptr<Device>> open_absent_gpu(const nlohmann::json& described,
       .memory = vulkan::memory_of(gpu, *chosen, host),
       .bandwidth_gb_per_second = described[*chosen].value("read_gb_per_second", 0.0)};
   if (name.memory_mebibytes) {
-    description.memory.free_bytes = std::min(*description.memory.free_bytes, *name.memory_mebibytes << 20);
+    const uint64_t most = *name.memory_mebibytes << 20;
+    description.memory.free_bytes = std::min(*description.memory.free_bytes, most);
+    description.memory.total_bytes = std::min(description.memory.total_bytes, most);
   }
   return std::make_unique<vulkan::AbsentGpu>(std::move(gpu), std::move(description));
 }

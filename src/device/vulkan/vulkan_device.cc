@@ -63,6 +63,7 @@ class Implementation : public VulkanDevice {
       const uint64_t taken = use.total() - use.of(MemoryOwner::staging);
       const uint64_t left = *memory_bytes_ - std::min(*memory_bytes_, taken);
       memory.free_bytes = std::min(left, memory.free_bytes.value_or(left));
+      memory.total_bytes = std::min(memory.total_bytes, *memory_bytes_);
     }
     take_off(memory, weights_.uncommitted_bytes());
     return {memory};

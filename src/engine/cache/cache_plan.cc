@@ -86,15 +86,19 @@ class Planner {
 
   uint64_t automatic_budget(const CacheMemory& memory, uint32_t context, uint64_t step_bytes) const {
     const uint64_t usable = usable_bytes(memory.memory);
+    const uint64_t beside_steps = usable - std::min(usable, step_bytes);
+    const auto of_one = [&](uint32_t tokens) { return bytes_of(blocks(tokens, 0, 0), memory.bytes_per_block); };
+    // A context that somebody asked for may need more than a half; whoever shared out the layers left room for it.
+    const uint64_t least_bytes = options_.context_length > 0 ? std::min(of_one(context), beside_steps) : 0;
     switch (memory.memory.kind) {
       case DeviceMemory::Kind::own:
-        return without_others(usable - std::min(usable, step_bytes));
+        return without_others(beside_steps);
       case DeviceMemory::Kind::integrated:
-        return without_others(usable) / 2;
+        return std::max(without_others(usable) / 2, least_bytes);
       case DeviceMemory::Kind::system:
         break;
     }
-    return std::min(usable / 2, std::max(kUsualCacheBytes, bytes_of(blocks(context, 0, 0), memory.bytes_per_block)));
+    return std::min(std::max(usable / 2, least_bytes), std::max(kUsualCacheBytes, of_one(context)));
   }
 
   std::span<const CacheGroup> groups_;

@@ -22,9 +22,10 @@ struct CachePlan {
 /// where their states alone would leave too little.
 ///
 /// `options.cache_bytes` 0 takes what all sequences could use, as far as the memories allow: what a GPU of its own
-/// memory has left after `step_bytes` (usable_bytes); half of what is left where the memory is the host's, and there,
-/// unless it is a GPU's, not more than 1 GiB unless one sequence needs it. On GPUs `options.leave_bytes` are left over,
-/// but not more than half. `options.context_length` 0 takes `model_context_length`, or what fits. Errors:
+/// memory has left after `step_bytes` (usable_bytes); half of what is left where the memory is the host's (more
+/// where one sequence of the context that was asked for needs it), and there, unless it is a GPU's, not more than 1 GiB
+/// unless one sequence needs it. On GPUs `options.leave_bytes` are left over, but not more than half.
+/// `options.context_length` 0 takes `model_context_length`, or what fits. Errors:
 /// out_of_memory, invalid_argument (context beyond the model's), with the numbers.
 Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_context_length,
                              const EngineOptions& options, std::span<const CacheMemory> memories, uint64_t step_bytes);

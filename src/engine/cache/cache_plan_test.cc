@@ -132,6 +132,42 @@ TEST(CachePlan, TakesWhatAGpuHasLeft) {
   EXPECT_GT(integrated->bytes, 4 * kGiB);
 }
 
+TEST(CachePlan, TakesMoreThanHalfOnlyForAContextThatWasAskedFor) {
+  const uint64_t one = 8192 / kBlockTokens * kFull.bytes_per_block;
+  for (const auto kind : {DeviceMemory::Kind::integrated, DeviceMemory::Kind::system}) {
+    const auto memories = gpu(kind, one + one / 4);
+    const auto asked = plan_cache(std::array{kFull}, 131072, {.context_length = 8192, .max_sequences = 8}, memories, 0);
+    ASSERT_TRUE(asked) << to_string(asked.error());
+    EXPECT_EQ(asked->context_length, 8192U);
+    EXPECT_LE(asked->bytes, one + one / 4);
+    const auto open = plan_cache(std::array{kFull}, 131072, {.max_sequences = 8}, memories, 0);
+    ASSERT_TRUE(open);
+    EXPECT_LE(open->bytes, one / 8 * 5);
+    const EngineOptions beyond = {.context_length = 8192 + 4096};
+    EXPECT_FALSE(plan_cache(std::array{kFull}, 131072, beyond, memories, 0));
+  }
+}
+
+/// The law of how many have room: so many do, and one more does not.
+TEST(CachePlan, AsManySequencesFitAsItSays) {
+  const std::array groups = {kWindowed, kFull};
+  const CacheGroup states{.keeps_states = true, .bytes_per_block = kGiB / 64};
+  for (const uint64_t bytes : {kGiB / 4, kGiB, 3 * kGiB}) {
+    for (const uint32_t tokens : {100U, 2048U, 8192U}) {
+      const std::array with_states = {kWindowed, states};
+      for (const std::span<const CacheGroup> each : {std::span<const CacheGroup>(groups), {with_states}}) {
+        const EngineOptions options{.cache_bytes = bytes};
+        const uint32_t count = sequences_that_fit(each, 8192, options, {}, 0, tokens);
+        uint64_t one = 0;
+        for (const CacheGroup& group : each) {
+          one += cache_blocks_needed(group, tokens, options.max_batched_tokens) * group.bytes_per_block;
+        }
+        EXPECT_EQ(count, bytes / one) << tokens;
+      }
+    }
+  }
+}
+
 TEST(CachePlan, TakesNoMoreThanAllSequencesCanUse) {
   const EngineOptions options{.context_length = 4096, .max_sequences = 4};
   const auto plan = plan_cache(std::array{kFull}, 4096, options, gpu(DeviceMemory::Kind::own, 64 * kGiB), 0);

@@ -28,8 +28,8 @@ struct Numbers {
 /// "16x16x16 f16 to f32"
 bool read_shape(const std::string& text, CooperativeMatrixShape& shape) {
   Numbers numbers;
-  const int read = std::sscanf(text.c_str(), "%ux%ux%u %7s to %7s", &shape.m, &shape.n, &shape.k,
-                               numbers.inputs.data(), numbers.results.data());
+  const int read = std::sscanf(text.c_str(), "%ux%ux%u %7s to %7s", &shape.m, &shape.n, &shape.k, numbers.inputs.data(),
+                               numbers.results.data());
   shape.inputs = numbers.inputs.data();
   shape.results = numbers.results.data();
   return read == 5;
@@ -116,7 +116,8 @@ Result<GpuProperties> read_description(const Json& described) {
     }
     return p;
   } catch (const Json::exception& error) {
-    return fail(ErrorCode::invalid_argument, fmt::format("a described GPU is not as doctor writes it: {}", error.what()),
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("a described GPU is not as doctor writes it: {}", error.what()),
                 "`hearth doctor --json` describes GPUs");
   }
 }

@@ -16,7 +16,8 @@ nlohmann::json described(const GpuProperties& gpu) { return nlohmann::json::pars
 
 /// What does not matter to those who only lay things out.
 nlohmann::json without_the_rest(nlohmann::json gpu) {
-  for (const char* key : {"transfer_queue", "external_host_memory", "timestamp_ns", "pipeline_statistics", "compiles_only"}) {
+  for (const char* key :
+       {"transfer_queue", "external_host_memory", "timestamp_ns", "pipeline_statistics", "compiles_only"}) {
     gpu.erase(key);
   }
   return gpu;
@@ -60,9 +61,9 @@ TEST(ReadDescription, GivesBackTheGpusOfThisMachine) {
 }
 
 TEST(ReadDescription, RefusesWhatDoctorWouldNotWrite) {
-  for (const char* text : {R"({"cooperative_matrices": ["many"]})", R"({"cooperative_matrices": [3]})",
-                           R"({"subgroup_size": "wide"})", R"({"heaps": [1]})", R"([])", R"(7)",
-                           R"({"workgroup_matrices": ["16x16x16 f16 to f32"]})"}) {
+  for (const char* text :
+       {R"({"cooperative_matrices": ["many"]})", R"({"cooperative_matrices": [3]})", R"({"subgroup_size": "wide"})",
+        R"({"heaps": [1]})", R"([])", R"(7)", R"({"workgroup_matrices": ["16x16x16 f16 to f32"]})"}) {
     const auto read = read_description(nlohmann::json::parse(text));
     ASSERT_FALSE(read) << text;
     EXPECT_EQ(read.error().code, ErrorCode::invalid_argument) << text;

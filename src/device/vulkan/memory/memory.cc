@@ -75,8 +75,8 @@ uint64_t available_bytes(const Gpu& gpu, uint32_t heap) {
 
 std::string megabytes(uint64_t bytes) { return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6); }
 
-/// The first of the types whose heap has room. Asked before the driver is: on some an over-commit succeeds and loses the
-/// device later.
+/// The first of the types whose heap has room. Asked before the driver is: on some an over-commit succeeds and loses
+/// the device later.
 Result<uint32_t> choose_room(const Gpu& gpu, const VkMemoryRequirements& needs, Placement placement) {
   const std::vector<uint32_t> types = choose_types(gpu, needs.memoryTypeBits, placement);
   if (types.empty()) return fail(ErrorCode::unsupported, "the device has no memory type for a buffer");
@@ -104,7 +104,9 @@ DeviceMemory device_memory(const Gpu& gpu) {
   const std::vector<uint32_t> types = choose_types(gpu, UINT32_MAX, Placement::device);
   if (!types.empty()) memory.free_bytes = 0;
   for (const uint32_t type : types) {
-    *memory.free_bytes += gpu.available_bytes(gpu.memory().memoryTypes[type].heapIndex);
+    const uint32_t heap = gpu.memory().memoryTypes[type].heapIndex;
+    *memory.free_bytes += gpu.available_bytes(heap);
+    memory.total_bytes += gpu.memory().memoryHeaps[heap].size;
   }
   const VkPhysicalDeviceType type = gpu.properties().type;
   if (type != VK_PHYSICAL_DEVICE_TYPE_CPU && type != VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU) return memory;

@@ -92,7 +92,8 @@ class PretendedApu {
 
   /// Type 0 in the device's heap, type 1 in the host's.
   static void cut(VkPhysicalDeviceMemoryProperties& properties) {
-    constexpr VkMemoryPropertyFlags kMapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    constexpr VkMemoryPropertyFlags kMapped =
+        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     properties.memoryHeapCount = 2;
     properties.memoryHeaps[0] = {pretended_heaps.bytes[0], VK_MEMORY_HEAP_DEVICE_LOCAL_BIT};
     properties.memoryHeaps[1] = {pretended_heaps.bytes[1], 0};
