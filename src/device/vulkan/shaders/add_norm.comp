@@ -57,7 +57,8 @@ float norm_factor(inout vec4 values[QUADS], uint slot) {
 void main() {
   const uint row = gl_WorkGroupID.x;
   const uint quads = a.width / 4;
-  // All loads go out before anything waits for one of them: a single row's time is latency.
+  // All loads go out before anything waits for one of them: a single row's time is latency. Nor does anything wait for the
+  // number of rows: those that do not exist are computed, and not stored.
   vec4 residual[QUADS], branch[QUADS], post_norm[QUADS], norm[QUADS], norm_bias[QUADS];
   [[unroll]] for (uint i = 0; i < QUADS; ++i) {
     const uint quad = i * THREADS + thread_index();
@@ -72,7 +73,7 @@ void main() {
     if (HAS_NORM) norm[i] = a.norm.v[safe];
     if (HAS_NORM_BIAS) norm_bias[i] = a.norm_bias.v[safe];
   }
-  if (row >= (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens) * (IN_PARTS ? a.parts : 1)) return;
+  const bool exists = row < (LOGIT_ROWS ? a.step.header.logit_rows : a.step.header.tokens) * (IN_PARTS ? a.parts : 1);
 
   if (HAS_BRANCH) {
     float factor = 1;
@@ -83,12 +84,12 @@ void main() {
       if (HAS_POST_NORM) value *= factor * post_norm[i];
       residual[i] += a.branch_scale * value;
       if (SCALES_RESIDUAL) residual[i] *= a.residual_scale;
-      if (quad < quads) a.residual.v[row * quads + quad] = residual[i];
+      if (exists && quad < quads) a.residual.v[row * quads + quad] = residual[i];
     }
   }
   if (!HAS_NORM) return;
 
-  if (FRAGMENT_N > 0 && thread_index() == 0) {
+  if (FRAGMENT_N > 0 && exists && thread_index() == 0) {
     a.scales.v[row] = inverse_of_power(a.power);
     a.largest.v[row * kLargestStride] = 0;
   }
@@ -97,11 +98,11 @@ void main() {
     const uint quad = i * THREADS + thread_index();
     vec4 value = residual[i] * factor * norm[i];
     if (HAS_NORM_BIAS) value += norm_bias[i];
-    if (FLOAT_RESULT && quad < quads) a.result.v[row * quads + quad] = value;
+    if (FLOAT_RESULT && exists && quad < quads) a.result.v[row * quads + quad] = value;
     if (QUANTIZED_RESULT) {
       vec2 pair;
       const uint bytes = quantize_quad(value, pair);
-      if (quad < quads) {
+      if (exists && quad < quads) {
         a.result_quants.v[row * quads + quad] = bytes;
         if (quad % 8 == 0) a.result_pairs.v[(row * quads + quad) / 8] = pair;
         if (FRAGMENT_N > 0) store_bytes_in_order(a.fragments, 0, row, quads / 8, quad, bytes, pair.x * a.power);
