@@ -7,6 +7,7 @@
 #include <set>
 
 #include "device/vulkan/measuring/matmul_search.h"
+#include "device/vulkan/pipelines/pipeline_name.h"
 #include "device/vulkan/recording/program.h"
 #include "device/vulkan/testing/operations_fixture.h"
 
@@ -70,6 +71,25 @@ TEST_P(EncodingTest, GateUp) {
     // The product of two dot products carries both their errors.
     compare_token_counts(model, 3 * tolerance(format), "gate-up", {3, 17});
   }
+}
+
+TEST_P(EncodingTest, FewTokensWithOneWaitForAllWeights) {
+  const NumberFormat format = GetParam();
+  ASSERT_TRUE(device_->set_tuning("few_tokens_limit=16,gate_up.joined=16,short_linear.joined=16"));
+  TestModel model(4);
+  const TensorId in = model.input(columns(format));
+  const TensorId activated = model.tensor(Rows::tokens, 256), out = model.tensor(Rows::tokens, 77);
+  model.recording.operations.push_back(GateUp{
+      .in = in, .gate_up = model.gate_up_matrix({{format, 256}, {format, 256}}, columns(format)), .out = activated});
+  model.recording.operations.push_back(
+      Linear{.in = activated, .weight = model.matrix({{format, 77}}, 256), .out = out});
+  model.result(out);
+  compare_token_counts(model, 3 * tolerance(format), "joined", {1, 3});
+  uint32_t joined = 0;
+  const auto listed = static_cast<VulkanProgram&>(*program_).statistics(1, 1);
+  ASSERT_TRUE(listed) << to_string(listed.error());
+  for (const Launch& launch : listed->launches) joined += constant_of(launch.key, "JOINED");
+  EXPECT_EQ(joined, 2U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Encodings, EncodingTest, testing::ValuesIn(all_formats()),

@@ -14,6 +14,9 @@ namespace {
 /// Shared sums and registers of the few-token shaders are made for so many.
 constexpr uint32_t kMostFewTokens = 16;
 
+/// Of fragments.joined: as many tokens as it may be for.
+constexpr uint32_t kJoined = MatmulTunings::kLastOwnKernel;
+
 /// The field of Tuning that holds the matrix tiles for so many tokens.
 std::string matrix_group(uint32_t tokens, bool decoded) {
   const Tuning any;
@@ -65,15 +68,15 @@ std::vector<TuningChanges> fragment_starts(const std::string& few_group, uint32_
   if (tokens <= MatmulTunings::kLastOwnKernel) {
     shapes.push_back({{"fragments.joined", 0}});
     shapes.push_back({{"fragments.joined", 0}, {"fragments.strips", 2}, {"fragments.teams", 4}});
-    shapes.push_back({{"fragments.joined", 64}});
-    shapes.push_back({{"fragments.joined", 64}, {"fragments.teams", 4}, {"fragments.pieces", 16}});
+    shapes.push_back({{"fragments.joined", kJoined}});
+    shapes.push_back({{"fragments.joined", kJoined}, {"fragments.teams", 4}, {"fragments.pieces", 16}});
     shapes.push_back(shapes.back());
     shapes.back()["fragments.ahead"] = 1;
-    for (const uint32_t joined : {0U, 64U}) {
+    for (const uint32_t joined : {0U, kJoined}) {
       if (tokens <= 16) shapes.push_back({{"fragments.joined", joined}, {"fragments.teams", 12}});
     }
     if (may_share(few_group, tokens)) {
-      shapes.push_back({{"fragments.joined", 64},
+      shapes.push_back({{"fragments.joined", kJoined},
                         {"fragments.teams", 6},
                         {"fragments.strips", 2},
                         {"fragments.row_parts", 2},
@@ -90,7 +93,7 @@ std::optional<NeighbourStart> start_from(const Tuning& table, uint32_t tokens, c
   NeighbourStart start = {.path = path_of(tuning, tokens), .changes = best};
   for (const auto& [name, value] : force_path(start.path)) start.changes[name] = value;
   if (start.path == MatmulPath::fragments) {
-    start.changes["fragments.joined"] = tokens <= tuning.fragments.joined ? MatmulTunings::kLastOwnKernel : 0;
+    start.changes["fragments.joined"] = tokens <= tuning.fragments.joined ? kJoined : 0;
   }
   return start;
 }
@@ -100,19 +103,21 @@ std::vector<TuningAxis> axes_of(MatmulPath path, const std::string& few_group, u
     std::vector<TuningAxis> axes = {{few_group + ".split", {1, 2, 4, 8}},
                                     {few_group + ".rows", {1, 2, 4, 8}},
                                     {few_group + ".subgroups", {4, 8, 16}},
-                                    {few_group + ".cluster", {8, 16, 32}}};
+                                    {few_group + ".cluster", {8, 16, 32}},
+                                    {few_group + ".joined", {0, kMostFewTokens}}};
     if (tokens > 2) axes.push_back({"most_sums", {16, 32, 64}});  // where it limits rows
     return axes;
   }
   if (path == MatmulPath::tiled) return {};
   if (path == MatmulPath::fragments) {
-    const std::string many = tokens > 64 ? "many_" : "";
+    const bool own_kernel = tokens <= MatmulTunings::kLastOwnKernel;
+    const std::string many = own_kernel ? "" : "many_";
     std::vector<TuningAxis> axes = {{fmt::format("fragments.{}teams", many), {2, 4, 6, 8, 12, 16}},
                                     {fmt::format("fragments.{}strips", many), {1, 2, 4}},
                                     {"fragments.row_parts", {1, 2, 4}},
                                     {"fragments.ahead", {0, 1}}};
     if (may_share(few_group, tokens)) axes.push_back({"fragments.shares", {1, 2, 3, 4}});
-    if (tokens <= 64) axes.push_back({"fragments.joined", {0, 64}});
+    if (own_kernel) axes.push_back({"fragments.joined", {0, kJoined}});
     if (tokens > 16) axes.push_back({"fragments.pieces", {8, 16}});
     if (tokens > 8) axes.push_back({"fragments.matrix_tokens", {8, 16}});
     if (tokens > 32) axes.push_back({"fragments.tile_tokens", {32, 64}});

@@ -45,6 +45,7 @@ FewPlan plan_few_path(const GpuProperties& gpu, const FewTokensTuning& wanted, u
   t.split = power_within(t.split, t.subgroups);
   t.rows = power_within(t.rows, 16);
   t.unroll = std::max(t.unroll, 1U);
+  t.joined = tokens <= t.joined ? 1 : 0;
   const uint32_t block_registers = matrices * registers_of_block(encoding);
   while (t.rows > 1 && (matrices * t.rows * tokens > most_sums || t.rows * block_registers > kMostBlockRegisters)) {
     t.rows /= 2;

@@ -15,13 +15,15 @@
 namespace hearth::vulkan {
 
 /// A matmul over few tokens: `subgroups` in a workgroup, `rows` for each cluster of `cluster` lanes at once, `split`
-/// subgroups sharing rows along the row, `unroll` blocks of each row in flight for a lane.
+/// subgroups sharing rows along the row, `unroll` blocks of each row in flight for a lane, which waits for all of them
+/// together with up to `joined` tokens.
 struct FewTokensTuning {
   uint32_t subgroups = 4;
   uint32_t rows = 4;
   uint32_t split = 1;
   uint32_t unroll = 1;
   uint32_t cluster = 8;
+  uint32_t joined = 0;
 };
 
 /// A matmul on cooperative matrices (shaders/matrix_tokens.glsl): the workgroup's tile, a subgroup's part of it, teams

@@ -23,6 +23,7 @@ constexpr void visit_fields(T& t, Visit&& visit) {
   visit("split", t.split);
   visit("unroll", t.unroll);
   visit("cluster", t.cluster);
+  visit("joined", t.joined);
 }
 
 template <MaybeConst<MatrixTuning> T, class Visit>

@@ -100,6 +100,17 @@ TEST(FewPath, TheOrderOfSumsDoesNotDependOnTheCountOfTokens) {
   }
 }
 
+TEST(FewPath, WaitsForAllLoadsTogetherUpToSoManyTokens) {
+  GpuProperties gpu;
+  gpu.max_workgroup_threads = 1024;
+  gpu.subgroup_size = 32;
+  gpu.shared_memory_bytes = 49152;
+  for (const uint32_t tokens : {1U, 4U, 5U, 16U}) {
+    const FewPlan plan = plan_few_path(gpu, {.joined = 4}, 32, shared::kEncodingQ4_0, 1, tokens);
+    EXPECT_EQ(plan.tuning.joined, tokens <= 4 ? 1U : 0U) << tokens;
+  }
+}
+
 TEST(FewPath, WorkgroupsShareABucketEqually) {
   Tuning tuning;
   EXPECT_EQ(workgroup_tokens(tuning, 16), 16U);

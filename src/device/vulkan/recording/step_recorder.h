@@ -208,6 +208,9 @@ class StepRecorder {
   Multiplication multiplication(const Linear& op) const;
   shared::LinearArguments linear_arguments(const Multiplication& m, const WeightRun& run, const InputForm& in) const;
   uint32_t linear_flags(const Multiplication& m) const;
+  /// The last constants of the shaders for few tokens: where they are not as usual.
+  void add_few_order(const Tuning& tuning, const FewTokensTuning& t, TensorId in,
+                     std::vector<uint32_t>& constants) const;
   Result<void> multiply(const Multiplication& m);
   Result<void> multiply_run(const Multiplication& m, const WeightRun& run);
   std::string shape(const Operation& op) const { return matmul_shape(c_.recording, c_.weights, op); }

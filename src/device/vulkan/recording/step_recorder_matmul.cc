@@ -249,6 +249,13 @@ uint32_t StepRecorder::linear_flags(const Multiplication& m) const {
   return (m.bias ? shared::kFlagBias : 0) | (m.softcap > 0 ? shared::kFlagSoftcap : 0);
 }
 
+void StepRecorder::add_few_order(const Tuning& tuning, const FewTokensTuning& t, TensorId in,
+                                 std::vector<uint32_t>& constants) const {
+  const bool fixed_order = tuning.batch_invariant != 0, joined = t.joined != 0;
+  if (fixed_order || joined) constants.insert(constants.end(), {fixed_order, is_logits(in)});
+  if (joined) constants.push_back(true);
+}
+
 Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun& run) {
   const uint32_t encoding = run.layout.encoding;
   const InputForm in = input_form(m.in, form_for(m.tuning, run.layout, 1, rows(m.in)));
@@ -270,7 +277,7 @@ Result<void> StepRecorder::multiply_run(const Multiplication& m, const WeightRun
   const FewPlan plan = plan_few_path(c_.gpu.properties(), m.few, m.tuning.most_sums, encoding, 1, tokens);
   const FewTokensTuning& t = plan.tuning;
   PipelineKey key = {Shader::linear_few, plan.threads, {encoding, tokens, t.rows, t.split, t.unroll, t.cluster, flags}};
-  if (m.tuning.batch_invariant != 0) key.constants.insert(key.constants.end(), {true, is_logits(m.in)});
+  add_few_order(m.tuning, t, m.in, key.constants);
   return commands_.dispatch(key, arguments, {divide_up(run.layout.rows, plan.outputs), rows(m.in) / tokens}, reads,
                             writes);
 }
@@ -323,7 +330,7 @@ Result<void> StepRecorder::emit(const GateUp& op) {
   PipelineKey key = {Shader::gate_up_few,
                      plan.threads,
                      {layout.encoding, tokens, t.rows, t.split, t.unroll, t.cluster, activation, makes_bytes}};
-  if (tuning.batch_invariant != 0) key.constants.insert(key.constants.end(), {true, is_logits(op.in)});
+  add_few_order(tuning, t, op.in, key.constants);
   const Groups groups = {divide_up(layout.rows, plan.outputs), rows(op.in) / tokens};
   if (auto done = commands_.dispatch(key, arguments, groups, reads, writes); !done) return done;
   return wants_bytes && !makes_bytes ? quantize(op.out) : Result<void>{};

@@ -2,7 +2,7 @@
 // neighbouring lanes computes ROWS rows: its lanes take neighbouring blocks of a row (8 lanes of 16 bytes are a cache line,
 // and rows are whole numbers of 8 blocks in all common models, where 32 would leave lanes idle), and all clusters of a
 // subgroup read the same activations. SPLIT subgroups share the same rows by taking turns along the row. UNROLL blocks of
-// every row are in flight for each lane.
+// every row are in flight for each lane. With JOINED a lane waits once for all that it loads of weights in a turn.
 //
 // The order of a token's sum depends on CLUSTER, SPLIT and the size of subgroups, never on the other constants. With
 // FIXED_ORDER its bits do not either, and workgroups share more tokens than one of them takes (gl_WorkGroupID.y).
@@ -27,6 +27,7 @@ struct FewInput {
   Vec2sIn x_pairs;
   uint blocks;
   uint first_token;
+  uint nothing;  ///< 0, which no compiler knows
 };
 
 /// Of the workgroup's tokens.
@@ -60,6 +61,28 @@ void load_rows(WeightMatrix m, uint row, uint block, out RawBlock raw[ROWS]) {
     [[unroll]] for (uint r = 0; r < ROWS; ++r) {
       raw[r].scale = load_grouped(m, row + r, block, 0);
       if (HAS_GROUPED_MINIMUM) raw[r].minimum = load_grouped(m, row + r, block, m.padded_rows >> 2);
+    }
+  }
+}
+
+/// Compilers put a load right before what needs it first, so that one wait follows another: here all weights of a turn are
+/// needed before any is unpacked.
+void join_loads(inout RawBlock raw[UNROLL][MATRICES][ROWS], uint nothing) {
+  if (!JOINED) return;
+  uint all = 0;
+  [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
+    [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
+      [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+        [[unroll]] for (uint n = 0; n < UNITS; ++n) all |= raw[u][i][r].units[n].x;
+        all |= floatBitsToUint(raw[u][i][r].scale);
+      }
+    }
+  }
+  [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
+    [[unroll]] for (uint i = 0; i < MATRICES; ++i) {
+      [[unroll]] for (uint r = 0; r < ROWS; ++r) {
+        [[unroll]] for (uint n = 0; n < UNITS; ++n) raw[u][i][r].units[n] |= all & nothing;
+      }
     }
   }
 }
@@ -110,6 +133,7 @@ void multiply_lane(WeightMatrix m[MATRICES], uint row, FewInput x, out float sum
     [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
       [[unroll]] for (uint i = 0; i < MATRICES; ++i) load_rows(m[i], row, block + u * stride, raw[u][i]);
     }
+    join_loads(raw, x.nothing);
     [[unroll]] for (uint u = 0; u < UNROLL; ++u) {
       add_products(raw[u], x, block + u * stride, sums);
     }

@@ -7,6 +7,7 @@ layout(constant_id = 8) const uint ACTIVATION = 0;
 layout(constant_id = 9) const bool QUANTIZED_RESULT = true;
 layout(constant_id = 10) const bool FIXED_ORDER = false;
 layout(constant_id = 11) const bool LOGIT_ROWS = false;
+layout(constant_id = 12) const bool JOINED = false;
 const uint MATRICES = 2;
 #include "few_tokens.glsl"
 #include "activation.glsl"
@@ -33,7 +34,7 @@ void main() {
                                                           WeightMatrix(a.up, a.blocks, padded_rows));
   float sums[MATRICES][ROWS][TOKENS];
   multiply_lane(m, min(first + first_output(), padded_rows - ROWS),
-                FewInput(a.x, a.x_pairs, a.blocks, first_token()), sums);
+                FewInput(a.x, a.x_pairs, a.blocks, first_token(), a.rows >> 31), sums);
   reduce_sums(sums);
 
   if (!QUANTIZED_RESULT) {

@@ -5,6 +5,7 @@
 layout(constant_id = 8) const uint FLAGS = 0;
 layout(constant_id = 9) const bool FIXED_ORDER = false;
 layout(constant_id = 10) const bool LOGIT_ROWS = false;
+layout(constant_id = 11) const bool JOINED = false;
 const uint MATRICES = 1;
 #include "few_tokens.glsl"
 const uint ACTIVATION = 0;
@@ -21,7 +22,7 @@ void main() {
   float sums[MATRICES][ROWS][TOKENS];
   // Clusters beyond the end compute the last rows again: they must take part in the barrier.
   multiply_lane(m, min(first + first_output(), padded_rows - ROWS),
-                FewInput(a.x, a.x_pairs, a.blocks, first_token()), sums);
+                FewInput(a.x, a.x_pairs, a.blocks, first_token(), a.rows >> 31), sums);
   reduce_sums(sums);
 
   for (uint i = thread_index(); i < TOKENS * OUTPUTS; i += THREADS) {
