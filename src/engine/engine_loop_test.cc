@@ -324,9 +324,11 @@ TEST(EngineLoop, CallbacksMayCallTheEngine) {
   const auto submitted = fake.engine->submit(greedy(some_tokens(10, 1), 400), [&](const RequestEvent& event) {
     if (event.finish_reason) return done.set_value(*event.finish_reason);
     EXPECT_EQ(fake.engine->metrics().requests_waiting, 0U);
+    handle.wait(0);  // events may come before submit has returned
     fake.engine->cancel(handle);
   });
   handle = *submitted;
+  handle.notify_all();
   EXPECT_EQ(done.get_future().get(), FinishReason::cancelled);
 }
 
