@@ -1,7 +1,5 @@
 #include "app/predicted_speed.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -26,10 +24,9 @@ constexpr uint64_t kLeastBytes = 256 << 20;
 struct StepTimes {
   std::vector<double> decoding;  ///< of each of kSequences
   double prompt = 0;
-  uint32_t prompt_tokens = 0;
   double per_cache_byte = 0;
   uint64_t bytes_read = 0;  ///< of weights, by a step of one token
-  double bandwidth = 0;
+  double bandwidth = 0;     ///< once, beside the layers
 };
 
 /// What attention behind some hundred tokens adds to a step.
@@ -53,7 +50,7 @@ Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& 
   auto profiler = StepProfiler::create(
       **model, {.sequences = most, .context = reads_cache ? kCacheContext : 0, .prompt_tokens = prompt_tokens});
   if (!profiler) return pass_on(profiler);
-  StepTimes times = {.decoding = {}, .prompt_tokens = prompt_tokens, .bytes_read = (*model)->bytes_read_per_step()};
+  StepTimes times = {.decoding = {}, .bytes_read = (*model)->bytes_read_per_step()};
   for (const uint32_t sequences : kSequences) {
     auto seconds = profiler->decode_seconds(sequences, 0, kRepeats);
     if (!seconds) return pass_on(seconds);
@@ -66,7 +63,7 @@ Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& 
   auto seconds = profiler->prompt_seconds(prompt_tokens, kRepeats);
   if (!seconds) return pass_on(seconds);
   times.prompt = *seconds;
-  times.bandwidth = (*device)->measure_bandwidth_gb_per_second();
+  if (!cut.shared_only) times.bandwidth = (*device)->measure_bandwidth_gb_per_second();
   return times;
 }
 

@@ -40,6 +40,17 @@ Result<void> set_option(DeviceName& name, std::string_view key, std::string_view
 
 }  // namespace
 
+std::optional<uint32_t> DeviceName::index() const { return number_in<uint32_t>(which); }
+
+std::vector<std::string_view> split_device_names(std::string_view names) {
+  std::vector<std::string_view> all;
+  for (size_t begin = 0, end = 0; end != names.npos; begin = end + 1) {
+    end = names.find('+', begin);
+    all.push_back(names.substr(begin, end == names.npos ? end : end - begin));
+  }
+  return all;
+}
+
 Result<DeviceName> parse_device_name(std::string_view text) {
   DeviceName name;
   // Options stand behind the name, which may have commas of its own.

@@ -46,5 +46,18 @@ TEST(DeviceName, WhatIsNotUnderstoodIsNamed) {
   }
 }
 
+TEST(DeviceName, TellsNumbersFromNames) {
+  EXPECT_EQ(parse_device_name("vulkan:12")->index(), 12U);
+  for (const char* text : {"vulkan", "vulkan:780M", "vulkan:4294967296", "cpu"}) {
+    EXPECT_FALSE(parse_device_name(text)->index()) << text;
+  }
+}
+
+TEST(DeviceName, IsOneOfThoseThatPlusJoins) {
+  EXPECT_EQ(split_device_names("vulkan:0,memory=5+cpu"), (std::vector<std::string_view>{"vulkan:0,memory=5", "cpu"}));
+  EXPECT_EQ(split_device_names("cpu"), std::vector<std::string_view>{"cpu"});
+  EXPECT_EQ(split_device_names("cpu+"), (std::vector<std::string_view>{"cpu", ""})) << "which is no device's name";
+}
+
 }  // namespace
 }  // namespace hearth

@@ -56,14 +56,8 @@ Result<std::unique_ptr<Device>> open_vulkan(const DeviceName& name, bool batch_i
     options.memory_bytes = std::strtoull(megabytes, nullptr, 10) << 20;
   }
   if (name.memory_mebibytes) options.memory_bytes = *name.memory_mebibytes << 20;
-  uint32_t index = 0;
-  const char* end_of_name = name.which.data() + name.which.size();
-  const auto [end, error] = std::from_chars(name.which.data(), end_of_name, index);
-  if (error == std::errc() && end == end_of_name) {
-    options.index = index;
-  } else {
-    options.name = name.which;
-  }
+  options.index = name.index();
+  if (!options.index) options.name = name.which;
   auto device = open_vulkan_device(options);
   if (!device) return pass_on(device);
   if (const char* tuning = std::getenv("HEARTH_VULKAN_TUNING")) {
@@ -130,9 +124,8 @@ Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t thre
 Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads,
                                                           bool batch_invariant) {
   std::vector<std::unique_ptr<Device>> devices;
-  for (size_t begin = 0, end = 0; end != names.npos; begin = end + 1) {
-    end = names.find('+', begin);
-    auto device = open_device(names.substr(begin, end == names.npos ? end : end - begin), threads, batch_invariant);
+  for (const std::string_view name : split_device_names(names)) {
+    auto device = open_device(name, threads, batch_invariant);
     if (!device) return pass_on(device);
     devices.push_back(std::move(*device));
   }

@@ -104,9 +104,8 @@ Result<std::vector<std::unique_ptr<Device>>> open_absent_devices(const Json& des
     auto machine = read_machine(description);
     if (!machine) return pass_on(machine);
     std::vector<std::unique_ptr<Device>> devices;
-    for (size_t begin = 0, end = 0; end != names.npos; begin = end + 1) {
-      end = names.find('+', begin);
-      auto device = machine->open(names.substr(begin, end == names.npos ? end : end - begin));
+    for (const std::string_view name : split_device_names(names)) {
+      auto device = machine->open(name);
       if (!device) return pass_on(device);
       devices.push_back(std::move(*device));
     }

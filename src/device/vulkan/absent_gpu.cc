@@ -1,7 +1,6 @@
 #include "device/vulkan/absent_gpu.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "device/absent/absent_device.h"
 #include "device/vulkan/gpu/read_description.h"
@@ -69,16 +68,8 @@ DeviceMemory memory_of(const GpuProperties& gpu, uint64_t index, const DeviceMem
 }
 
 GpuChoice choice_of(const DeviceName& name) {
-  GpuChoice choice = {.only_hardware = name.kind == "auto"};
-  uint32_t index = 0;
-  const char* end = name.which.data() + name.which.size();
-  const auto [last, error] = std::from_chars(name.which.data(), end, index);
-  if (error == std::errc() && last == end) {
-    choice.index = index;
-  } else {
-    choice.name = name.which;
-  }
-  return choice;
+  const auto index = name.index();
+  return {.index = index, .name = index ? "" : name.which, .only_hardware = name.kind == "auto"};
 }
 
 }  // namespace
