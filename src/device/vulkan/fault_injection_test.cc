@@ -12,6 +12,7 @@ namespace hearth::vulkan {
 namespace {
 
 constexpr uint32_t kTokens = 3;
+constexpr double kHalfTolerance = 2e-3;
 
 /// Whether weights are written to mapped memory or through staging buffers.
 class FaultsTest : public testing::TestWithParam<bool> {
@@ -63,9 +64,10 @@ class FaultsTest : public testing::TestWithParam<bool> {
     return std::vector<float>(output->logits.begin(), output->logits.end());
   }
 
-  Result<std::vector<float>> start_and_run() const {
+  Result<std::vector<float>> start_and_run() {
     auto device = open();
     if (!device) return pass_on(device);
+    knows_elements_ = knows_elements(**device);
     auto program = compile(**device);
     if (!program) return pass_on(program);
     auto logits = run(**program);
@@ -78,24 +80,35 @@ class FaultsTest : public testing::TestWithParam<bool> {
     return logits;
   }
 
+  /// Which lane holds which element of a matrix was learned: products are of halves then.
+  static bool knows_elements(const VulkanDevice& device) {
+    return device.info().description.contains("known elements");
+  }
+
   const TestModel model_ = model();
   uint32_t messages_ = 0;
+  bool knows_elements_ = false;  ///< the device of the last run
 };
 
 TEST_P(FaultsTest, OutOfMemoryAtAnyCallIsAnError) {
   const auto expected = start_and_run();
   ASSERT_TRUE(expected) << to_string(expected.error());
+  const bool knew_elements = knows_elements_;
   for (int call = 0;; ++call) {
     ASSERT_LT(call, 500) << "no end to allocations";
     faults.allocation.start(call);
     const auto logits = start_and_run();
-    if (logits) {
+    if (logits && faults.allocation.fired() && knew_elements && !knows_elements_) {
+      EXPECT_LT(relative_error(*logits, *expected), kHalfTolerance) << "a device that cannot learn does without";
+    } else if (logits) {
       EXPECT_EQ(*logits, *expected);
       EXPECT_FALSE(faults.allocation.fired()) << "call " << call << " failed and nobody noticed";
       EXPECT_GT(call, 30) << "faults are injected";
       break;
     }
-    EXPECT_EQ(logits.error().code, ErrorCode::out_of_memory) << "call " << call << ": " << to_string(logits.error());
+    if (!logits) {
+      EXPECT_EQ(logits.error().code, ErrorCode::out_of_memory) << "call " << call << ": " << to_string(logits.error());
+    }
   }
 }
 
@@ -160,11 +173,13 @@ TEST_P(FaultsTest, MatricesThatFailAreNotUsed) {
   TestSteps steps(1, 1, 4, 3);
   const auto step = steps.next({40}, 64);
   std::vector<std::vector<float>> results;
+  bool of_halves = false;
   for (const bool fail : {false, true}) {
     faults.matrices_fail = fail;
     auto device = open();
     ASSERT_TRUE(device) << to_string(device.error());
     if (!(*device)->info().description.contains("matrices")) GTEST_SKIP() << "it lists none";
+    of_halves |= knows_elements(**device);
     const auto program = model.compile(**device, limits, {.prepare = true});
     ASSERT_TRUE(program) << to_string(program.error());
     const auto output = (*program)->run(step.input());
@@ -172,7 +187,7 @@ TEST_P(FaultsTest, MatricesThatFailAreNotUsed) {
     results.emplace_back(output->logits.begin(), output->logits.end());
   }
   EXPECT_GT(faults.matrices_failed, 0U);
-  EXPECT_LT(relative_error(results[1], results[0]), 1e-5);
+  EXPECT_LT(relative_error(results[1], results[0]), of_halves ? kHalfTolerance : 1e-5);
 }
 
 TEST_P(FaultsTest, ALostDeviceIsAnErrorAndAnotherCanBeOpened) {

@@ -21,6 +21,7 @@ TEST_F(OperationsTest, ActivateTakesValueByValue) {
   }
 }
 
+// One gate's error is the whole row's: Vulkan lets exp be off by 3 + 2 |x| units of its last place.
 TEST_F(OperationsTest, GateTakesAPartOfARow) {
   for (const Activation activation : {Activation::sigmoid, Activation::gelu_tanh}) {
     for (const uint32_t gates : {96U, 1U}) {
@@ -32,7 +33,7 @@ TEST_F(OperationsTest, GateTakesAPartOfARow) {
       model.recording.operations.push_back(
           Gate{.in = in, .first = 77, .gate = gate, .activation = activation, .out = out});
       model.result(out);
-      compare_token_counts(model, kFloatTolerance, fmt::format("{} gates", gates), {1, 20});
+      compare_token_counts(model, 3 * kFloatTolerance, fmt::format("{} gates", gates), {1, 20});
     }
   }
 }
