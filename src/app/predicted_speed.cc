@@ -13,12 +13,16 @@ namespace {
 
 constexpr uint32_t kSequences[] = {1, 2, 4, 8, 16, 32, 64};
 constexpr uint32_t kPromptTokens = 512;
-constexpr uint32_t kRepeats = 5;
+/// For which steps of one kind are run at least: a GPU that has just begun to work, or works hard, changes its clock.
+constexpr double kStepsSeconds = 0.3;
+constexpr double kFirstStepsSeconds = 1.5;
 constexpr uint32_t kCacheSequences = 4;  ///< one of kSequences
 constexpr uint32_t kCacheContext = 512;
 
-/// So much of the layers is timed at least: less would stay in caches from step to step.
+/// So much of the layers is timed at least: less would stay in caches from step to step, or be over before a GPU works
+/// as hard as it would with all of them. What begins and ends a step counts as much as a layer or two.
 constexpr uint64_t kLeastBytes = 256 << 20;
+constexpr double kLeastReadSeconds = 1e-3;
 
 /// Seconds of steps.
 struct StepTimes {
@@ -26,13 +30,12 @@ struct StepTimes {
   double prompt = 0;
   double per_cache_byte = 0;
   uint64_t bytes_read = 0;  ///< of weights, by a step of one token
-  double bandwidth = 0;     ///< once, beside the layers
 };
 
 /// What attention behind some hundred tokens adds to a step.
 Result<double> time_cache(StepProfiler& profiler, const Model& model, double without) {
   const double bytes = kCacheSequences * cache_bytes_read(model.cache_groups(), kCacheContext);
-  auto seconds = profiler.decode_seconds(kCacheSequences, kCacheContext, kRepeats);
+  auto seconds = profiler.decode_seconds(kCacheSequences, kCacheContext, kStepsSeconds);
   if (!seconds) return seconds;
   return bytes > 0 ? std::max(*seconds - without, 0.0) / bytes : 0;
 }
@@ -51,8 +54,11 @@ Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& 
       **model, {.sequences = most, .context = reads_cache ? kCacheContext : 0, .prompt_tokens = prompt_tokens});
   if (!profiler) return pass_on(profiler);
   StepTimes times = {.decoding = {}, .bytes_read = (*model)->bytes_read_per_step()};
+  if ((*device)->info().is_gpu) {
+    if (auto warmed = profiler->decode_seconds(1, 0, kFirstStepsSeconds); !warmed) return pass_on(warmed);
+  }
   for (const uint32_t sequences : kSequences) {
-    auto seconds = profiler->decode_seconds(sequences, 0, kRepeats);
+    auto seconds = profiler->decode_seconds(sequences, 0, kStepsSeconds);
     if (!seconds) return pass_on(seconds);
     times.decoding.push_back(*seconds);
     if (sequences != kCacheSequences || !reads_cache) continue;
@@ -60,15 +66,14 @@ Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& 
     if (!of_cache) return pass_on(of_cache);
     times.per_cache_byte = *of_cache;
   }
-  auto seconds = profiler->prompt_seconds(prompt_tokens, kRepeats);
+  auto seconds = profiler->prompt_seconds(prompt_tokens, kStepsSeconds);
   if (!seconds) return pass_on(seconds);
   times.prompt = *seconds;
-  if (!cut.shared_only) times.bandwidth = (*device)->measure_bandwidth_gb_per_second();
   return times;
 }
 
 /// So many of the first layers have all kinds, and enough bytes.
-uint32_t layers_to_time(const DecoderConfig& config, const ModelPlan& plan) {
+uint32_t layers_to_time(const DecoderConfig& config, const ModelPlan& plan, double bandwidth_gb_per_second) {
   const auto kind = [](const LayerConfig& layer) { return std::pair(layer.mixer.index(), layer.feed_forward.index()); };
   uint32_t last_new = 0;
   for (uint32_t i = 0; i < config.layers.size(); ++i) {
@@ -81,7 +86,9 @@ uint32_t layers_to_time(const DecoderConfig& config, const ModelPlan& plan) {
              memory.weights.of(WeightKind::experts);
   }
   const uint64_t of_layer = std::max<uint64_t>(bytes / config.layers.size(), 1);
-  const uint64_t enough = (kLeastBytes + of_layer - 1) / of_layer;
+  const uint64_t least =
+      std::max(kLeastBytes, static_cast<uint64_t>(bandwidth_gb_per_second * 1e9 * kLeastReadSeconds));
+  const uint64_t enough = (least + of_layer - 1) / of_layer;
   return static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(last_new + 1, enough), config.layers.size()));
 }
 
@@ -120,9 +127,13 @@ Result<PredictedSpeed> measure_speed(const Checkpoint& checkpoint, const DeviceO
   if (!description) return pass_on(description);
   const DecoderConfig& config = description->config;
   const uint32_t prompt_tokens = std::min(kPromptTokens, config.context_length);
-  const uint32_t layers = layers_to_time(config, plan);
   // What was chosen, which need not be said again.
   const std::string& name = options.device == "auto" ? plan.device_kind : options.device;
+  auto device = open_device(name, options.threads, options.batch_invariant);
+  if (!device) return pass_on(device);
+  const double bandwidth = (*device)->measure_bandwidth_gb_per_second();
+  device->reset();
+  const uint32_t layers = layers_to_time(config, plan, bandwidth);
   auto part = time_steps(checkpoint, options, name, {.max_layers = layers}, prompt_tokens);
   if (!part) return pass_on(part);
   StepTimes shared = {.decoding = std::vector<double>(std::size(kSequences)), .prompt = 0};
@@ -138,7 +149,7 @@ Result<PredictedSpeed> measure_speed(const Checkpoint& checkpoint, const DeviceO
     return of_shared + std::max(of_part - of_shared, 0.0) * times_layers;
   };
   PredictedSpeed speed = {.basis = PredictedSpeed::Basis::measured,
-                          .bandwidth_gb_per_second = part->bandwidth,
+                          .bandwidth_gb_per_second = bandwidth,
                           .seconds_per_cache_byte = part->per_cache_byte,
                           .decoding = {},
                           .prompt_tokens_per_second = prompt_tokens / whole(shared.prompt, part->prompt)};

@@ -13,9 +13,6 @@
 namespace hearth::app {
 namespace {
 
-/// Of steps that are timed whole; slow ones are repeated less.
-constexpr double kEnoughSeconds = 0.3;
-
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
   std::ranges::nth_element(values, middle);
@@ -71,25 +68,25 @@ Result<ProfiledStep> StepProfiler::decode(uint32_t sequences, uint32_t context, 
 
 Result<ProfiledStep> StepProfiler::prompt(uint32_t tokens, uint32_t repeat) { return measure({1, tokens, 0}, repeat); }
 
-Result<double> StepProfiler::decode_seconds(uint32_t sequences, uint32_t context, uint32_t repeat) {
+Result<double> StepProfiler::decode_seconds(uint32_t sequences, uint32_t context, double seconds) {
   if (auto filled = fill_context(sequences, context); !filled) return pass_on(filled);
-  return run_seconds({sequences, 1, context}, repeat);
+  return run_seconds({sequences, 1, context}, seconds);
 }
 
-Result<double> StepProfiler::run_seconds(const Shape& shape, uint32_t repeat) {
+Result<double> StepProfiler::run_seconds(const Shape& shape, double enough) {
   const StepInput step = input(shape);
   std::vector<double> seconds;
   double sum = 0;
   // The first ones find nothing prepared: each of the steps that may be in flight has recordings of its own.
   constexpr uint32_t kUnprepared = 2;
-  for (uint32_t i = 0; i < kUnprepared + repeat && (i <= kUnprepared || sum < kEnoughSeconds); ++i) {
+  for (uint32_t i = 0; i < kUnprepared + 2 || sum < enough; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     if (auto ran = program_->run(step); !ran) return pass_on(ran);
     if (i < kUnprepared) continue;
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     sum += seconds.back();
   }
-  return median(std::move(seconds));
+  return median({seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2), seconds.end()});
 }
 
 /// States go on from whatever they were. K and V that were never written would be read from one page of zeros, which no

@@ -45,10 +45,10 @@ class StepProfiler {
   /// A step in which each of `sequences` decodes one token behind `context`.
   Result<ProfiledStep> decode(uint32_t sequences, uint32_t context, uint32_t repeat);
 
-  /// Seconds of such steps run as they are, without a look at their operations; the median of `repeat`, or of less
-  /// where they take long.
-  Result<double> decode_seconds(uint32_t sequences, uint32_t context, uint32_t repeat);
-  Result<double> prompt_seconds(uint32_t tokens, uint32_t repeat) { return run_seconds({1, tokens, 0}, repeat); }
+  /// Seconds of such steps run as they are, without a look at their operations, over and over for `seconds` or twice;
+  /// the median of the later half, when a GPU's clock has come to what it keeps under such a load.
+  Result<double> decode_seconds(uint32_t sequences, uint32_t context, double seconds);
+  Result<double> prompt_seconds(uint32_t tokens, double seconds) { return run_seconds({1, tokens, 0}, seconds); }
 
   /// A step that reads a prompt of `tokens`; logits of its last.
   Result<ProfiledStep> prompt(uint32_t tokens, uint32_t repeat);
@@ -61,7 +61,7 @@ class StepProfiler {
   StepProfiler(Model& model, const Limits& limits);
   Result<void> fill_context(uint32_t sequences, uint32_t context);
   Result<ProfiledStep> measure(const Shape& shape, uint32_t repeat);
-  Result<double> run_seconds(const Shape& shape, uint32_t repeat);
+  Result<double> run_seconds(const Shape& shape, double enough);
   StepInput input(const Shape& shape);
   std::vector<ProfiledOperation> add_up(const std::vector<StepProfile>& profiles, const StepInput& input) const;
 
