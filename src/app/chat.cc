@@ -10,11 +10,11 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/engine_options.h"
 #include "app/line_editor.h"
 #include "app/load_text.h"
 #include "app/open_model.h"
 #include "app/terminal_progress.h"
-#include "engine/engine_loop.h"
 
 namespace hearth::app {
 namespace {
@@ -167,8 +167,7 @@ Result<void> run(const Options& options) {
   auto loading_text = std::async(std::launch::async, [&] { return load_text(**checkpoint, options.chat_template); });
   auto opened = [&] {
     TerminalProgress progress;
-    const PlaceOptions place = {.context_tokens = options.engine.context_length,
-                                .limits = program_limits(options.engine)};
+    const PlaceOptions place = room_for_engine(options.engine);
     return open_model(**checkpoint, options.device, {}, place, progress);
   }();
   if (!opened) return pass_on(opened);

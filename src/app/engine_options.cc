@@ -2,6 +2,8 @@
 
 #include <functional>
 
+#include "engine/engine_loop.h"
+
 namespace hearth::app {
 
 void add_engine_size_options(CLI::App& command, EngineOptions& options) {
@@ -21,6 +23,19 @@ void add_engine_size_options(CLI::App& command, EngineOptions& options) {
     options.cache_bytes = uint64_t{mebibytes} << 20;
   };
   command.add_option_function("--kv-cache-mb", set_cache, "MiB for the KV cache; 0 chooses by the free memory");
+  const std::function<void(const uint32_t&)> set_reserve = [&options](const uint32_t& mebibytes) {
+    options.reserve_bytes = uint64_t{mebibytes} << 20;
+  };
+  command.add_option_function("--reserve", set_reserve,
+                              "MiB of each memory to leave to other programs; by itself a tenth of a GPU's, 1024 at "
+                              "most");
+}
+
+PlaceOptions room_for_engine(const EngineOptions& options, const LayerCut& cut) {
+  return {.cut = cut,
+          .context_tokens = options.context_length,
+          .reserve_bytes = options.reserve_bytes,
+          .limits = program_limits(options)};
 }
 
 }  // namespace hearth::app

@@ -13,10 +13,10 @@ namespace {
 /// Contexts that people ask for.
 constexpr uint32_t kContexts[] = {2048, 8192, 32768, 131072};
 
-std::vector<PlannedMemory> memories_of(const Device& device) {
+std::vector<PlannedMemory> memories_of(const Device& device, std::optional<uint64_t> reserve_bytes) {
   std::vector<PlannedMemory> all;
   for (DeviceMemory& memory : device.memories()) {
-    const uint64_t usable = usable_bytes(memory);
+    const uint64_t usable = usable_bytes(memory, reserve_bytes);
     all.push_back({.memory = std::move(memory), .usable_bytes = usable, .weights = {}});
   }
   return all;
@@ -80,7 +80,7 @@ Result<ModelPlan> plan_model(const Checkpoint& checkpoint, std::unique_ptr<Devic
                              const LayerCut& cut) {
   ModelPlan plan = {.device = device->info().name,
                     .device_description = device->info().description,
-                    .memories = memories_of(*device),
+                    .memories = memories_of(*device, options.reserve_bytes),
                     .engine = {}};
   LatestProgress progress;
   auto model =

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 
+#include "app/engine_options.h"
 #include "app/machines.h"
 #include "app/nearest_plans.h"
 #include "app/open_model.h"
@@ -14,7 +15,6 @@
 #include "app/print_plan.h"
 #include "base/testing/source_folder.h"
 #include "device/open_device.h"
-#include "engine/engine_loop.h"
 #include "model/testing/goldens.h"
 
 namespace hearth::app {
@@ -86,8 +86,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, PlanIsAPromise, testing::Values("cpu", "vulkan
 Result<ModelPlan> plan_of(const std::string& family, const DeviceOptions& device, const EngineOptions& engine) {
   const auto checkpoint = open_checkpoint(goldens() / family).value();
   DeviceOptions options = device;
-  auto opened = open_device_for(*checkpoint, options,
-                                {.context_tokens = engine.context_length, .limits = program_limits(engine)});
+  auto opened = open_device_for(*checkpoint, options, room_for_engine(engine));
   if (!opened) return pass_on(opened);
   return plan_model(*checkpoint, std::move(*opened), engine, {});
 }
@@ -162,6 +161,23 @@ TEST(PlanOfACard, NeverTakesMoreThanMayBePlannedFor) {
     }
   }
   EXPECT_GT(plans, 10U);
+}
+
+TEST(PlanOfACard, LeavesTheReserveFree) {
+  constexpr uint64_t kCard = uint64_t{6} << 30, kReserve = uint64_t{3} << 30;
+  const auto used = [](std::optional<uint64_t> reserve) {
+    EngineOptions engine = {.max_sequences = 1 << 16};
+    engine.reserve_bytes = reserve;
+    return plan_of("gemma3_long", card_with(kCard), engine);
+  };
+  const auto usual = used({});
+  if (!usual && usual.error().code == ErrorCode::unsupported) GTEST_SKIP() << to_string(usual.error());
+  ASSERT_TRUE(usual) << to_string(usual.error());
+  EXPECT_EQ(usual->memories[0].usable_bytes, kCard - kCard / 10);
+  EXPECT_EQ(used(kReserve)->memories[0].usable_bytes, kCard - kReserve);
+  EXPECT_LE(used(kReserve)->memories[0].total_bytes(), kCard - kReserve);
+  EXPECT_GT(used(0)->memories[0].total_bytes(), used(kReserve)->memories[0].total_bytes());
+  EXPECT_EQ(used(kCard)->device_kind, "cpu") << "nothing is left for the model";
 }
 
 TEST(PlanOfAKnownMachine, HasTheMemoryOfItsName) {

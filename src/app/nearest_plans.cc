@@ -50,6 +50,7 @@ std::string options_text(const PlanRequest& request) {
   if (request.engine.max_batched_tokens != usual.max_batched_tokens) {
     text += fmt::format(" --max-batched-tokens {}", request.engine.max_batched_tokens);
   }
+  if (request.engine.reserve_bytes) text += fmt::format(" --reserve {}", *request.engine.reserve_bytes >> 20);
   if (request.engine.cache_bytes > 0) text += fmt::format(" --kv-cache-mb {}", request.engine.cache_bytes >> 20);
   return text;
 }

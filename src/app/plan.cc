@@ -15,7 +15,6 @@
 #include "app/predicted_speed.h"
 #include "app/print_plan.h"
 #include "base/reading/watched_call.h"
-#include "engine/engine_loop.h"
 
 namespace hearth::app {
 namespace {
@@ -38,9 +37,7 @@ Result<PredictedSpeed> predict(const Checkpoint& checkpoint, const Options& opti
 
 Result<ModelPlan> make_plan(const Checkpoint& checkpoint, const PlanRequest& request) {
   DeviceOptions chosen = request.device;
-  auto device = open_device_for(
-      checkpoint, chosen,
-      {.cut = request.cut, .context_tokens = request.engine.context_length, .limits = program_limits(request.engine)});
+  auto device = open_device_for(checkpoint, chosen, room_for_engine(request.engine, request.cut));
   if (!device) return pass_on(device);
   return plan_model(checkpoint, std::move(*device), request.engine, request.cut);
 }

@@ -15,7 +15,6 @@
 #include "app/serving_model.h"
 #include "app/serving_signals.h"
 #include "base/printable.h"
-#include "engine/engine_loop.h"
 #include "server/server.h"
 
 namespace hearth::app {
@@ -116,9 +115,7 @@ class Hosting {
             .engine = engine,
             .open_device =
                 [device, engine, cut = options_.cut](const Checkpoint& checkpoint) mutable {
-                  return open_device_for(
-                      checkpoint, device,
-                      {.cut = cut, .context_tokens = engine.context_length, .limits = program_limits(engine)});
+                  return open_device_for(checkpoint, device, room_for_engine(engine, cut));
                 },
             .on_failure = [this, served](const Error& error) { host_.lost(*served, error); }};
   }

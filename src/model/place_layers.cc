@@ -28,7 +28,7 @@ Result<PlannedDevice> needs_of(const DecoderConfig& config, const WeightList& li
   PlannedDevice planned = {.name = device.info().name,
                            .is_gpu = device.info().is_gpu,
                            .pool = memory.pool,
-                           .usable_bytes = usable_bytes(memory),
+                           .usable_bytes = usable_bytes(memory, options.reserve_bytes),
                            .layer_bytes = std::vector<uint64_t>(config.layers.size()),
                            .tied = config.tied_embeddings};
   auto steps = device.program_bytes(record_forward(config, list.weights), list.matrices, options.limits);

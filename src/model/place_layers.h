@@ -15,10 +15,11 @@ namespace hearth {
 
 /// What must have room beside the weights.
 struct PlaceOptions {
-  std::optional<uint32_t> gpu_layers;  ///< nothing lets the memory decide
-  LayerCut cut = {};                   ///< as LoadOptions
-  uint32_t context_tokens = 0;         ///< of a sequence; 0 is the model's own, 4096 at most
-  uint32_t sequences = 1;              ///< that have room at once
+  std::optional<uint32_t> gpu_layers;          ///< nothing lets the memory decide
+  LayerCut cut = {};                           ///< as LoadOptions
+  uint32_t context_tokens = 0;                 ///< of a sequence; 0 is the model's own, 4096 at most
+  uint32_t sequences = 1;                      ///< that have room at once
+  std::optional<uint64_t> reserve_bytes = {};  ///< of each memory, for other programs (usable_bytes)
   ProgramLimits limits = {.tokens = 512, .logit_rows = 64, .sequences = 64};
 };
 
