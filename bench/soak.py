@@ -6,6 +6,9 @@
   descriptors  when all clients are gone, the server has as many open files and threads as before
   memory       in the last third of the time it needs no more than in the middle third, but for --slack-mb
 
+With --take-memory all but a little of its memory is taken from it every now and then, and given back: its KV cache shrinks and
+grows, and nothing else changes.
+
 It prints what it saw twice a minute, and at the end which of the server's mappings grew. The exit code is 1 when
 something did change. Only Python's own library is used: tools/python bench/soak.py build/release/bin/hearth MODEL
 """
@@ -17,6 +20,7 @@ import json
 import os
 import random
 import re
+import resource
 import socket
 import sys
 import threading
@@ -140,8 +144,14 @@ class Watch:
     def __init__(self, pid: int):
         self.folder = Path(f"/proc/{pid}")
 
+    def status_mb(self, key: str) -> float:
+        return int(re.search(rf"{key}:\s+(\d+)", (self.folder / "status").read_text())[1]) / 1024
+
     def resident_mb(self) -> float:
-        return int(re.search(r"VmRSS:\s+(\d+)", (self.folder / "status").read_text())[1]) / 1024
+        return self.status_mb("VmRSS")
+
+    def address_space_mb(self) -> float:
+        return self.status_mb("VmSize")
 
     def descriptors(self) -> int:
         return len(os.listdir(self.folder / "fd"))
@@ -161,18 +171,37 @@ class Watch:
         return sizes
 
 
+class MemoryTaker:
+    """Leaves a process little more address space than it has, for a minute of each `every` seconds."""
+
+    LEFT_MB = 64
+
+    def __init__(self, watch: Watch, pid: int, every: float):
+        self.watch, self.pid, self.every, self.next, self.times = watch, pid, every, every, 0
+
+    def look(self, passed: float):
+        if self.every == 0 or passed < self.next:
+            return
+        takes = resource.prlimit(self.pid, resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+        left = int((self.watch.address_space_mb() + self.LEFT_MB) * 2**20) if takes else resource.RLIM_INFINITY
+        resource.prlimit(self.pid, resource.RLIMIT_AS, (left, resource.RLIM_INFINITY))
+        self.times += takes
+        self.next = passed + (60 if takes else self.every - 60)
+
+
 def idle(server: ServerProcess) -> bool:
     text = server.get("/metrics")[1]
     values = re.findall(r"^vllm:num_requests_(?:running|waiting)(?:{[^}]*})? (\S+)$", text, re.MULTILINE)
     return len(values) == 2 and all(float(value) == 0 for value in values)
 
 
-def run(server: ServerProcess, seconds: float, clients: int, questions: list, slack_mb: float) -> bool:
+def run(server: ServerProcess, questions: list, arguments: argparse.Namespace) -> bool:
     """Whether nothing changed that must not."""
-    soak, watch = Soak(server.port, questions), Watch(server.pid)
+    soak, watch, seconds = Soak(server.port, questions), Watch(server.pid), arguments.minutes * 60
+    taker = MemoryTaker(watch, server.pid, arguments.take_memory)
     soak.ask(0)  # what the first request makes is there from now on
     descriptors, threads = watch.descriptors(), watch.threads()
-    workers = [threading.Thread(target=soak.client, args=(seed,)) for seed in range(clients)]
+    workers = [threading.Thread(target=soak.client, args=(seed,)) for seed in range(arguments.clients)]
     for worker in workers:
         worker.start()
     began, memory, next_line, early_mappings = time.monotonic(), [], 0.0, {}
@@ -185,6 +214,7 @@ def run(server: ServerProcess, seconds: float, clients: int, questions: list, sl
             counts = ", ".join(f"{count} {what}" for what, count in sorted(soak.counts.items()))
             print(f"{passed:5.0f} s  {memory[-1][1]:6.1f} MB  {watch.descriptors():3d} descriptors  "
                   f"{watch.threads():2d} threads  {counts}", flush=True)
+        taker.look(passed)
         time.sleep(2)
     soak.stopping.set()
     for worker in workers:
@@ -194,6 +224,10 @@ def run(server: ServerProcess, seconds: float, clients: int, questions: list, sl
         return False
     while not idle(server):
         time.sleep(0.5)
+    resizes = int(re.search(r"^hearth:kv_cache_resizes_total{[^}]*} (\S+)$", server.get("/metrics")[1], re.MULTILINE)[1])
+    print(f"memory was taken {taker.times} times, the cache resized {resizes} times")
+    if resizes < taker.times:
+        soak.fault("the cache did not shrink each time that memory was taken")
     wait_for_descriptors(soak, watch, descriptors)
     if watch.threads() != threads:
         soak.fault(f"{watch.threads()} threads remain; there were {threads}")
@@ -203,7 +237,7 @@ def run(server: ServerProcess, seconds: float, clients: int, questions: list, sl
     middle = max(size for when, size in memory if seconds / 3 <= when < seconds * 2 / 3)
     last = max(size for when, size in memory if when >= seconds * 2 / 3)
     print(f"at most {middle:.1f} MB in the middle third, {last:.1f} MB in the last; {dict(soak.counts)}")
-    if last > middle + slack_mb:
+    if last > middle + arguments.slack_mb:
         soak.fault(f"memory grew by {last - middle:.1f} MB from the middle third to the last")
     return not soak.faults
 
@@ -226,14 +260,16 @@ def main():
     parser.add_argument("--questions", type=int, default=60)
     parser.add_argument("--longest-words", type=int, default=700)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--kv-cache-mb", type=int, default=64)
+    parser.add_argument("--take-memory", type=float, default=0, metavar="SECONDS", help="from one time to the next")
     parser.add_argument("--slack-mb", type=float, default=4, help="what memory may differ between the last two thirds")
     arguments = parser.parse_args()
     questions = make_questions(arguments.questions, arguments.longest_words)
     # A small KV cache: its pages become resident as blocks are first used, and soon all have been; requests preempt
     # each other and cached prefixes are evicted.
-    options = ["--context", "2048", "--kv-cache-mb", "64"]
+    options = ["--context", "2048", "--kv-cache-mb", str(arguments.kv_cache_mb)]
     with hearth_server(arguments.hearth, arguments.model, arguments.threads, *options) as server:
-        fine = run(server, arguments.minutes * 60, arguments.clients, questions, arguments.slack_mb)
+        fine = run(server, questions, arguments)
     sys.exit(0 if fine else 1)
 
 

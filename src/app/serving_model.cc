@@ -140,8 +140,8 @@ ReadyModel ServingModel::ready_model() const {
 
 void ServingModel::set_ready() { served_.set_ready(ready_model()); }
 
-Result<std::unique_ptr<Program>> ServingModel::rebuild(const std::vector<uint32_t>& blocks_per_group,
-                                                       const ProgramLimits& limits, const std::stop_token& stop) {
+Result<RebuiltProgram> ServingModel::rebuild(const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits,
+                                             const std::stop_token& stop) {
   Error error = device_lost();
   // Somebody may still be writing rows to the lost one: the load fails.
   auto expected = Phase::loading;
@@ -166,8 +166,8 @@ Result<std::unique_ptr<Program>> ServingModel::rebuild(const std::vector<uint32_
   return std::unexpected(std::move(error));
 }
 
-Result<std::unique_ptr<Program>> ServingModel::try_rebuild(const std::vector<uint32_t>& blocks_per_group,
-                                                           const ProgramLimits& limits, const std::stop_token& stop) {
+Result<RebuiltProgram> ServingModel::try_rebuild(const std::vector<uint32_t>& blocks_per_group,
+                                                 const ProgramLimits& limits, const std::stop_token& stop) {
   // What is left of the lost device goes first: the new one needs the memory.
   weights_.model.reset();
   weights_.device.reset();
@@ -177,7 +177,9 @@ Result<std::unique_ptr<Program>> ServingModel::try_rebuild(const std::vector<uin
   BothSinks sinks(served_);
   if (auto read = weights_.model->read(**checkpoint, sinks, stop); !read) return pass_on(read);
   if (auto made = weights_.model->create_cache(blocks_per_group); !made) return pass_on(made);
-  return weights_.model->compile(limits, {.prepare = true, .stop = stop});
+  auto program = weights_.model->compile(limits, {.prepare = true, .stop = stop});
+  if (!program) return pass_on(program);
+  return RebuiltProgram{weights_.model.get(), std::move(*program)};
 }
 
 }  // namespace hearth::app

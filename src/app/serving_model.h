@@ -50,10 +50,10 @@ class ServingModel final : public LoadableModel {
   Result<std::shared_ptr<const Checkpoint>> open(const std::stop_token& stop) const;
   Result<void> declare_weights(const Checkpoint& checkpoint, const std::stop_token& stop);
   Result<void> start(std::future<Result<ModelText>>& text, const std::stop_token& stop);
-  Result<std::unique_ptr<Program>> rebuild(const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits,
-                                           const std::stop_token& stop);
-  Result<std::unique_ptr<Program>> try_rebuild(const std::vector<uint32_t>& blocks_per_group,
-                                               const ProgramLimits& limits, const std::stop_token& stop);
+  Result<RebuiltProgram> rebuild(const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits,
+                                 const std::stop_token& stop);
+  Result<RebuiltProgram> try_rebuild(const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits,
+                                     const std::stop_token& stop);
   ReadyModel ready_model() const;
   void log_ready() const;
   void set_ready();

@@ -86,6 +86,7 @@ struct DeviceMemory {
   std::optional<uint64_t> free_bytes;         ///< now; nothing where nobody knows
   uint64_t total_bytes = 0;                   ///< free or not; 0 where nobody knows
   uint64_t largest_cache_bytes = UINT64_MAX;  ///< that one layer's KV cache may take
+  uint64_t overused_bytes = 0;                ///< that this process has beyond what the driver grants it by now
 };
 
 /// Where the time of one step went.
@@ -190,6 +191,8 @@ class Device {
 
   /// Bytes of one block of a layer, in the format that the device keeps.
   virtual uint64_t cache_block_bytes(const CacheLayerSpec& layer) const = 0;
+  /// In the place of one that there was, which is given back first, even if there is no room for the new one. Not while
+  /// a program lives.
   virtual Result<void> create_cache(const CacheSpec& spec) = 0;
 
   virtual Result<std::unique_ptr<Program>> compile(const Recording& recording, const ProgramLimits& limits,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -29,15 +30,22 @@ struct EngineOptions {
   double inter_token_target_ms = 150;
   uint64_t cache_bytes = 0;  ///< of the KV cache; 0 chooses by the memory that is free
   uint64_t leave_bytes = 0;  ///< of GPU memory, to other models, up to half of what a chosen cache would take
+  std::optional<uint64_t> reserve_bytes;  ///< of each memory, that stay free for other programs (usable_bytes)
   bool prefix_cache = true;
   bool tune_first = false;  ///< before it starts, rather than when it has nothing to do: for whoever measures it
+};
+
+/// A program, and the model that it is of.
+struct RebuiltProgram {
+  Model* model = nullptr;
+  std::unique_ptr<Program> program;
 };
 
 /// Makes an engine's program anew after its device was lost: opens the device again, loads the weights, makes a cache
 /// of `blocks_per_group` and compiles for `limits`. Called on the engine's thread when the old program is gone; gives
 /// up when `stop` is requested.
-using RebuildProgram = std::function<Result<std::unique_ptr<Program>>(
-    const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits, const std::stop_token& stop)>;
+using RebuildProgram = std::function<Result<RebuiltProgram>(const std::vector<uint32_t>& blocks_per_group,
+                                                            const ProgramLimits& limits, const std::stop_token& stop)>;
 
 /// Guesses at the tokens behind `tokens`, at most so many, in their order. The next step computes them beside the
 /// others, and takes them as far as they are what the sampler chooses: so they change how soon tokens come, not which.
@@ -58,8 +66,12 @@ class Engine {
   ///
   /// When the device is lost, the engine goes on with what `rebuild` gives; requests on their way are computed again
   /// from their tokens, but fail if that happens to them a second time, and those that come meanwhile wait. If it gives
-  /// an error, or there is no `rebuild`, all fail. Without `draft` nothing is guessed. `compiling` is how the first
-  /// program is made. Errors: out_of_memory, cancelled, the device's.
+  /// an error, or there is no `rebuild`, all fail. Without `draft` nothing is guessed. `compiling` is how programs of
+  /// the same weights are made. Errors: out_of_memory, cancelled, the device's.
+  ///
+  /// When other programs take memory that the cache lies in, or the driver turns out to have less than it said, the
+  /// cache becomes smaller, and if need be the context shorter, but not than what the options ask for; all that runs is
+  /// computed again in it. When there is room again, it grows to what it was.
   static Result<std::unique_ptr<Engine>> start(Model& model, const Tokenizer* tokenizer, const EngineOptions& options,
                                                RebuildProgram rebuild = {}, DraftTokens draft = {},
                                                const CompileOptions& compiling = {.prepare = true});
@@ -80,7 +92,7 @@ class Engine {
   /// `timeout`.
   virtual bool drain(std::chrono::milliseconds timeout) = 0;
 
-  virtual uint32_t context_length() const = 0;
+  virtual uint32_t context_length() const = 0;       ///< at present
   virtual const EngineOptions& options() const = 0;  ///< as planned: nothing is 0
   virtual EngineMetrics metrics() const = 0;
 };

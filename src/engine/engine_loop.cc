@@ -52,6 +52,7 @@ EngineLoop::EngineLoop(EngineParts parts)
       step_size_(parts_.options.max_batched_tokens, parts_.options.inter_token_target_ms / 1e3),
       idle_before_tuning_(parts_.idle_before_tuning) {
   step_cost_.expect(program_->expected_seconds(step_cost_.sizes()));
+  if (parts_.memories) watch_.emplace(parts_.memories(), plan_.blocks_per_group);
   update_metrics();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
@@ -60,6 +61,7 @@ void EngineLoop::run(const std::stop_token& stop) {
   stop_ = stop;
   tune_while_idle();
   while (take_commands(stop)) {
+    watch_memory();
     if (program_ == nullptr) fail_all(lost_);
     end_overdue_requests();
     if (scheduler_.has_work()) step();
@@ -115,8 +117,12 @@ void EngineLoop::take_results() {
   in_flight_.pop_front();
   const Result<StepOutput> output = step.submitted ? program_->wait() : std::unexpected(step.submitted.error());
   if (!output && output.error().code == ErrorCode::device_lost && parts_.rebuild) {
-    return replace_program(output.error());
+    // Some drivers lose a device for want of memory that they had given out.
+    const bool again = std::exchange(lost_before_a_step_, true);
+    return replace_program(output.error(), again ? smaller_plan().value_or(plan_) : plan_);
   }
+  if (!output && output.error().code == ErrorCode::out_of_memory && go_on_with_less(output.error())) return;
+  if (output) lost_before_a_step_ = false;
 
   // A step that was submitted ahead began when the one before it ended.
   const TimePoint begin = std::max(step.submitted_at, std::exchange(now_, Clock::now()));
@@ -145,14 +151,14 @@ void EngineLoop::fail_all(const Error& error) {
 
 /// What the lost device knew is gone: the requests' K and V, and the prefixes that the cache remembers. Requests are
 /// computed again from their tokens.
-void EngineLoop::replace_program(const Error& lost) {
+void EngineLoop::replace_program(const Error& lost, CachePlan plan) {
   in_flight_.clear();
   send_back_requests(lost);
   deliver_events();
   program_.reset();
-  cache_ = KvCache(parts_.cache_groups, parts_.plan.blocks_per_group);
+  set_plan(std::move(plan));
   update_metrics();
-  auto rebuilt = parts_.rebuild(parts_.plan.blocks_per_group, program_limits(parts_.options), stop_);
+  auto rebuilt = parts_.rebuild(plan_.blocks_per_group, program_limits(parts_.options), stop_);
   if (rebuilt) {
     program_ = std::move(*rebuilt);
     may_tune_ = lost_in_tuning_ < kMostLostInTuning;
@@ -190,7 +196,7 @@ void EngineLoop::tune_while_idle() {
     if (left) step_cost_.expect(program_->expected_seconds(step_cost_.sizes()));
     if (left || left.error().code != ErrorCode::device_lost || !parts_.rebuild) continue;
     ++lost_in_tuning_;
-    replace_program(left.error());
+    replace_program(left.error(), plan_);
   }
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <thread>
 #include <unordered_map>
@@ -12,6 +15,7 @@
 #include "engine/active_request.h"
 #include "engine/cache/cache_plan.h"
 #include "engine/cache/kv_cache.h"
+#include "engine/cache/memory_watch.h"
 #include "engine/engine.h"
 #include "engine/inbox.h"
 #include "engine/metrics_recorder.h"
@@ -23,6 +27,10 @@
 
 namespace hearth {
 
+/// A program with a cache of `blocks_per_group`, made when the one before is gone.
+using MakeProgram = std::function<Result<std::unique_ptr<Program>>(
+    const std::vector<uint32_t>& blocks_per_group, const ProgramLimits& limits, const std::stop_token& stop)>;
+
 /// What an engine needs of a model, its device and its text layer.
 struct EngineParts {
   std::unique_ptr<Program> program;  ///< compiled for at least program_limits(options)
@@ -31,9 +39,12 @@ struct EngineParts {
   EngineOptions options;  ///< nothing is 0
   uint32_t vocabulary = 0;
   std::vector<int32_t> end_tokens;
-  const Tokenizer* tokenizer = nullptr;  ///< may be null
-  RebuildProgram rebuild;                ///< may be empty
-  DraftTokens draft;                     ///< likewise
+  const Tokenizer* tokenizer = nullptr;                ///< may be null
+  MakeProgram rebuild;                                 ///< on a device opened again; may be empty
+  MakeProgram resize;                                  ///< on the same device; may be empty
+  std::function<std::vector<CacheMemory>()> memories;  ///< as they are now; empty where nobody watches them
+  DraftTokens draft;                                   ///< may be empty
+  std::chrono::milliseconds watch_interval{1000};      ///< between looks at the memories
   /// So long nothing must have been to do before the program is tuned, so that whoever asks one thing after the other
   /// is not kept waiting between them; twice as long after each interruption, up to a limit.
   std::chrono::milliseconds idle_before_tuning{100};
@@ -51,6 +62,8 @@ ProgramLimits program_limits(const EngineOptions& options);
 /// Where tokens are drafted, steps wait for what the drafts are to follow.
 ///
 /// When there is nothing to do, the program is tuned until something comes.
+///
+/// About each second it looks at the memories of the cache, and makes another cache where MemoryWatch says so.
 class EngineLoop final : public Engine {
  public:
   explicit EngineLoop(EngineParts parts);
@@ -58,7 +71,7 @@ class EngineLoop final : public Engine {
   Result<RequestHandle> submit(Request request, EventCallback on_event) override;
   void cancel(RequestHandle handle) override { inbox_.cancel(handle); }
   bool drain(std::chrono::milliseconds timeout) override { return inbox_.drain(timeout); }
-  uint32_t context_length() const override { return parts_.plan.context_length; }
+  uint32_t context_length() const override { return context_length_; }
   const EngineOptions& options() const override { return parts_.options; }
   EngineMetrics metrics() const override;
 
@@ -96,8 +109,18 @@ class EngineLoop final : public Engine {
   void submit_step(const std::vector<ScheduledSequence>& step);
   bool may_run_ahead() const;
   void take_results();
-  void replace_program(const Error& lost);
+  void replace_program(const Error& lost, CachePlan plan);
   void send_back_requests(const Error& lost);
+  void set_plan(CachePlan plan);
+  void hold_to_context(ActiveRequest& active);
+  std::optional<CachePlan> plan_of(uint64_t cache_bytes) const;
+  std::optional<CachePlan> smaller_plan() const;
+  void wait_for_commands();
+  void watch_memory();
+  void follow(const MemoryWatch::Advice& advice, const DeviceMemory& memory);
+  bool go_on_with_less(const Error& error);
+  void resize_cache(CachePlan plan);
+  void make_program();
   void fail_all(const Error& error);
   void come_to_rest();
   void tune_while_idle();
@@ -115,6 +138,8 @@ class EngineLoop final : public Engine {
 
   std::unique_ptr<Program> program_;  ///< of the engine's thread; null after a device was lost for good
   const EngineParts parts_;           ///< without the program
+  CachePlan plan_ = parts_.plan;      ///< of the cache that there is; of the engine's thread
+  std::atomic<uint32_t> context_length_ = plan_.context_length;
   const HashKey hash_key_ = random_hash_key();
   Inbox inbox_;
   MetricsRecorder metrics_;
@@ -135,7 +160,12 @@ class EngineLoop final : public Engine {
   Error lost_;  ///< why there is no program
   bool may_tune_ = true;
   std::chrono::milliseconds idle_before_tuning_;
-  int lost_in_tuning_ = 0;  ///< devices
+  int lost_in_tuning_ = 0;           ///< devices
+  bool lost_before_a_step_ = false;  ///< the device, and no step has ended since
+  std::optional<MemoryWatch> watch_;
+  TimePoint next_look_;
+  bool has_told_of_scarcity_ = false;  ///< which nothing could be done about
+  uint64_t cache_resizes_ = 0;
 
   std::jthread thread_;  ///< last: it uses all of the above
 };

@@ -35,7 +35,8 @@ Result<RequestHandle> EngineLoop::submit(Request request, EventCallback on_event
     });
   }
 
-  const uint32_t room = context_length() - sequence.prompt_tokens;
+  const uint32_t context = std::max(context_length(), sequence.prompt_tokens + 1);  // it may change meanwhile
+  const uint32_t room = context - sequence.prompt_tokens;
   const uint32_t max_size =
       sequence.prompt_tokens + (request.max_tokens > 0 ? std::min(request.max_tokens, room) : room);
   std::vector<int32_t> end_tokens = request.stop_token_ids;
@@ -86,11 +87,14 @@ Result<void> EngineLoop::check(const Request& request) const {
 }
 
 bool EngineLoop::take_commands(const std::stop_token& stop) {
+  if (!scheduler_.has_work()) wait_for_commands();
   const bool goes_on = inbox_.take(stop, !scheduler_.has_work(), commands_);
   for (std::unique_ptr<ActiveRequest>& active : commands_.submitted) {
     active->choose_candidates();
     scheduler_.add(active->sequence, active->request.user);
-    requests_.emplace(active->sequence.arrival, std::move(active));
+    ActiveRequest& added = *active;
+    requests_.emplace(added.sequence.arrival, std::move(active));
+    hold_to_context(added);  // which may have become shorter since it was submitted
   }
   for (const RequestHandle handle : commands_.cancelled) {
     const auto found = requests_.find(handle);
@@ -120,6 +124,7 @@ void EngineLoop::update_metrics() {
                    .kv_blocks_total = total,
                    .kv_blocks_used = static_cast<uint32_t>(std::lround(share * total)),
                    .preemptions = scheduler_.preemptions(),
+                   .cache_resizes = cache_resizes_,
                    .prefix_cache_queries = scheduler_.prefix_queries(),
                    .prefix_cache_hits = scheduler_.prefix_hits(),
                    .queue_seconds = queued == 0 ? 0 : queued * step_cost_.seconds_per_prompt_token(),

@@ -50,6 +50,7 @@ struct EngineMetrics {
   uint32_t kv_blocks_total = 0;  ///< of the cache group that remembers whole sequences
   uint32_t kv_blocks_used = 0;   ///< the same share of them as is used in the fullest group
   uint64_t preemptions = 0;
+  uint64_t cache_resizes = 0;  ///< because others took memory or gave it back
   uint64_t prompt_tokens = 0;
   uint64_t generation_tokens = 0;
   uint64_t prefix_cache_queries = 0;

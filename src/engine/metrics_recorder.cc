@@ -13,6 +13,7 @@ void MetricsRecorder::update(State state) {
   metrics_.kv_blocks_total = state.kv_blocks_total;
   metrics_.kv_blocks_used = state.kv_blocks_used;
   metrics_.preemptions = state.preemptions;
+  metrics_.cache_resizes = state.cache_resizes;
   metrics_.prefix_cache_queries = state.prefix_cache_queries;
   metrics_.prefix_cache_hits = state.prefix_cache_hits;
   metrics_.queue_seconds = state.queue_seconds;

@@ -19,6 +19,7 @@ class MetricsRecorder {
     uint32_t kv_blocks_total = 0;
     uint32_t kv_blocks_used = 0;
     uint64_t preemptions = 0;
+    uint64_t cache_resizes = 0;
     uint64_t prefix_cache_queries = 0;
     uint64_t prefix_cache_hits = 0;
     double queue_seconds = 0;

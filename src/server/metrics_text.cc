@@ -88,6 +88,8 @@ void add_state(Families& out, const EngineMetrics& metrics) {
 
 void add_totals(Families& out, const EngineMetrics& metrics) {
   out.counter("vllm:num_preemptions_total", "Requests that lost their KV blocks to older ones", metrics.preemptions);
+  out.counter("hearth:kv_cache_resizes_total", "Times that the KV cache shrank for want of memory, or grew back",
+              metrics.cache_resizes);
   out.counter("vllm:prompt_tokens_total", "Prompt tokens of requests", metrics.prompt_tokens);
   out.counter("vllm:generation_tokens_total", "Tokens generated", metrics.generation_tokens);
   out.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache",

@@ -18,11 +18,12 @@ TEST(MetricsText, HasTheNamesThatRoutersRead) {
   const LoadingModel model("m");
   model->set_ready({.engine = &engine});
   const std::string text = metrics_text(model.models, {});
-  for (const char* name : {"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc",
-                           "vllm:cache_config_info", "vllm:lora_requests_info", "vllm:prefix_cache_queries_total",
-                           "vllm:prefix_cache_hits_total", "vllm:num_preemptions_total", "vllm:prompt_tokens_total",
-                           "vllm:generation_tokens_total", "vllm:request_success_total", "vllm:gpu_cache_usage_perc",
-                           "vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_queries_total"}) {
+  for (const char* name :
+       {"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:cache_config_info",
+        "vllm:lora_requests_info", "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total",
+        "vllm:num_preemptions_total", "vllm:prompt_tokens_total", "vllm:generation_tokens_total",
+        "vllm:request_success_total", "vllm:gpu_cache_usage_perc", "vllm:gpu_prefix_cache_hits_total",
+        "vllm:gpu_prefix_cache_queries_total", "hearth:kv_cache_resizes_total"}) {
     EXPECT_NE(text.find(std::string("\n") + name + "{model_name=\"m\""), std::string::npos) << name;
   }
   for (const char* name :

@@ -68,6 +68,8 @@ class CpuDevice : public Device {
   uint64_t cache_block_bytes(const CacheLayerSpec& layer) const override { return PagedCache::block_bytes(layer); }
 
   Result<void> create_cache(const CacheSpec& spec) override {
+    storage_.cache = {};
+    cache_entry_ = {};
     auto cache = PagedCache::create(spec);
     if (!cache) return pass_on(cache);
     storage_.cache = std::move(*cache);

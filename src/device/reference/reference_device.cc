@@ -159,6 +159,8 @@ class ReferenceDevice : public Device {
   }
 
   Result<void> create_cache(const CacheSpec& spec) override {
+    storage_.cache = Cache(CacheSpec{});
+    cache_entry_ = {};
     try {
       storage_.cache = Cache(spec);
       cache_entry_ = ledger_.enter(MemoryOwner::cache, cache_bytes(spec));

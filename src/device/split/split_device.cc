@@ -47,6 +47,7 @@ class SplitDevice : public Device {
         same->free_bytes =
             same->free_bytes && one.free_bytes ? std::min(same->free_bytes, one.free_bytes) : std::nullopt;
         same->largest_cache_bytes = std::min(same->largest_cache_bytes, one.largest_cache_bytes);
+        same->overused_bytes = std::max(same->overused_bytes, one.overused_bytes);
       }
     }
     return all;

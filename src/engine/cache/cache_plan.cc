@@ -85,7 +85,7 @@ class Planner {
   uint64_t without_others(uint64_t bytes) const { return bytes - std::min(options_.leave_bytes, bytes / 2); }
 
   uint64_t automatic_budget(const CacheMemory& memory, uint32_t context, uint64_t step_bytes) const {
-    const uint64_t usable = usable_bytes(memory.memory);
+    const uint64_t usable = usable_bytes(memory.memory, options_.reserve_bytes);
     const uint64_t beside_steps = usable - std::min(usable, step_bytes);
     const auto of_one = [&](uint32_t tokens) { return bytes_of(blocks(tokens, 0, 0), memory.bytes_per_block); };
     // A context that somebody asked for may need more than a half; whoever shared out the layers left room for it.
@@ -144,11 +144,23 @@ Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_
   }
   const uint32_t length = largest(0, context, [&](uint32_t tokens) { return fits(tokens, others); });
   const Blocks blocks = planner.blocks(context, length, others);
-  CachePlan plan{.context_length = context};
+  const uint32_t least = options.context_length > 0 ? context : std::min(context, kUsefulLength);
+  CachePlan plan{.context_length = context, .least_context = least};
   for (size_t g = 0; g < groups.size(); ++g) {
     plan.blocks_per_group.push_back(static_cast<uint32_t>(std::min<uint64_t>(blocks[g], INT32_MAX)));
     plan.bytes += plan.blocks_per_group.back() * groups[g].bytes_per_block;
   }
+  return plan;
+}
+
+Result<CachePlan> resize_cache(std::span<const CacheGroup> groups, const CachePlan& planned,
+                               const EngineOptions& options, std::span<const CacheMemory> memories, uint64_t bytes) {
+  const Planner planner(groups, options, memories);
+  EngineOptions resized = options;
+  resized.context_length = 0;
+  resized.cache_bytes = std::max(bytes, planner.total_bytes(planner.blocks(planned.least_context, 0, 0)));
+  auto plan = plan_cache(groups, planned.context_length, resized, memories, 0);
+  if (plan) plan->least_context = planned.least_context;
   return plan;
 }
 

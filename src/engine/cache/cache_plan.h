@@ -13,6 +13,7 @@ namespace hearth {
 /// How much KV cache there will be.
 struct CachePlan {
   uint32_t context_length = 0;
+  uint32_t least_context = 0;  ///< down to which it may be cut where memory gets scarce: to the one that was asked for
   std::vector<uint32_t> blocks_per_group;
   uint64_t bytes = 0;
 };
@@ -29,6 +30,11 @@ struct CachePlan {
 /// out_of_memory, invalid_argument (context beyond the model's), with the numbers.
 Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_context_length,
                              const EngineOptions& options, std::span<const CacheMemory> memories, uint64_t step_bytes);
+
+/// A cache of `bytes` at most for the engine that `planned` is the plan of: with its context where one sequence of it
+/// still fits, else with the longest that does; with planned.least_context even where that takes more.
+Result<CachePlan> resize_cache(std::span<const CacheGroup> groups, const CachePlan& planned,
+                               const EngineOptions& options, std::span<const CacheMemory> memories, uint64_t bytes);
 
 /// How many sequences have room at once, all with `tokens` tokens, in what plan_cache would divide for such a
 /// `context`, were it asked for so many; at most kMostSequences. `options.context_length` and `max_sequences` do not

@@ -49,6 +49,7 @@ class FakeEngine {
     std::vector<CacheGroup> groups = {{.window = 0}};
     std::vector<uint32_t> blocks = {256};
     uint32_t context_length = 512;
+    uint32_t least_context = 512;
     uint32_t vocabulary = 97;
     std::vector<int32_t> end_tokens = {};
     EngineOptions options = {};
@@ -57,23 +58,34 @@ class FakeEngine {
     bool ahead = false;           ///< the program takes a step while one is in flight
     DraftTokens draft = {};
     std::function<Result<bool>(const std::function<bool()>&)> tune = {};  ///< each program's
+    bool watches_memory = false;    ///< free_bytes and overused_bytes, as often as it can
+    uint64_t free_bytes = 1 << 30;  ///< in the beginning
   };
 
   explicit FakeEngine(Setup setup) : setup_(std::move(setup)) {
     setup_.options.max_batched_tokens = std::max(setup_.options.max_batched_tokens, setup_.options.max_sequences);
     // Steps are filled, however long they take on the machine that runs the test.
     setup_.options.inter_token_target_ms = 0;
+    free_bytes = setup_.free_bytes;
     EngineParts parts;
-    parts.program = make_program(program_limits(setup_.options));
+    parts.program = make_program(setup_.blocks, program_limits(setup_.options));
     if (setup_.rebuilds) {
       parts.rebuild = [this](const std::vector<uint32_t>& blocks, const ProgramLimits& limits, const std::stop_token&) {
-        EXPECT_EQ(blocks, setup_.blocks);
-        return rebuild(limits);
+        return rebuild(blocks, limits);
       };
     }
+    if (setup_.watches_memory) {
+      parts.memories = [this] { return memories(); };
+      parts.resize = [this](const std::vector<uint32_t>& blocks, const ProgramLimits& limits, const std::stop_token&) {
+        return resize(blocks, limits);
+      };
+      parts.watch_interval = std::chrono::milliseconds(1);
+    }
     parts.cache_groups = setup_.groups;
-    parts.plan.context_length = setup_.context_length;
-    parts.plan.blocks_per_group = setup_.blocks;
+    parts.plan = {.context_length = setup_.context_length,
+                  .least_context = setup_.least_context,
+                  .blocks_per_group = setup_.blocks,
+                  .bytes = cache_bytes_in(memories().front(), setup_.blocks)};
     parts.options = setup_.options;
     parts.vocabulary = setup_.vocabulary;
     parts.end_tokens = setup_.end_tokens;
@@ -155,23 +167,47 @@ class FakeEngine {
     expect_equal(answer.prompt_logprobs, alone.prompt_logprobs);
   }
 
-  FakeProgram* program = nullptr;  ///< the present one
-  int lost_rebuilds = 0;           ///< so many of the next ones are lost at once; set before requests run
+  FakeProgram* program = nullptr;            ///< the present one
+  int lost_rebuilds = 0;                     ///< so many of the next ones are lost at once; set before requests run
+  std::atomic<uint64_t> free_bytes = 0;      ///< of the device's memory
+  std::atomic<uint64_t> overused_bytes = 0;  ///< DeviceMemory
+  std::atomic<int> looks = 0;                ///< at the memory
+  std::atomic<int> failing_resizes = 0;      ///< so many of the next ones find no room
   std::unique_ptr<EngineLoop> engine;
 
  private:
-  std::unique_ptr<Program> make_program(const ProgramLimits& limits) {
-    auto fake = std::make_unique<FakeProgram>(setup_.groups, setup_.blocks, limits, setup_.vocabulary);
+  std::vector<CacheMemory> memories() {
+    ++looks;
+    CacheMemory memory = {.memory = {.kind = DeviceMemory::Kind::own,
+                                     .name = "the fake GPU",
+                                     .free_bytes = free_bytes,
+                                     .overused_bytes = overused_bytes}};
+    for (const CacheGroup& group : setup_.groups) memory.bytes_per_block.push_back(group.bytes_per_block);
+    memory.most_layer_bytes.resize(setup_.groups.size());
+    return {memory};
+  }
+
+  std::unique_ptr<Program> make_program(const std::vector<uint32_t>& blocks, const ProgramLimits& limits) {
+    auto fake = std::make_unique<FakeProgram>(setup_.groups, blocks, limits, setup_.vocabulary);
     fake->ahead = setup_.ahead;
     fake->on_tune = setup_.tune;
     program = fake.get();
     return fake;
   }
 
-  Result<std::unique_ptr<Program>> rebuild(const ProgramLimits& limits) {
+  Result<std::unique_ptr<Program>> resize(const std::vector<uint32_t>& blocks, const ProgramLimits& limits) {
+    program = nullptr;
+    if (failing_resizes > 0) {
+      --failing_resizes;
+      return fail(ErrorCode::out_of_memory, "the fake device has no room");
+    }
+    return make_program(blocks, limits);
+  }
+
+  Result<std::unique_ptr<Program>> rebuild(const std::vector<uint32_t>& blocks, const ProgramLimits& limits) {
     program = nullptr;
     if ((*setup_.rebuilds)-- == 0) return fail(ErrorCode::unsupported, "the fake device is gone");
-    auto made = make_program(limits);
+    auto made = make_program(blocks, limits);
     if (lost_rebuilds > 0) {
       --lost_rebuilds;
       program->fail_next_runs = 1;

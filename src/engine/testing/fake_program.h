@@ -124,7 +124,7 @@ class FakeProgram final : public Program {
     if (before_run) before_run(input);
     if (fail_next_runs > 0) {
       --fail_next_runs;
-      return fail(ErrorCode::device_lost, "the fake device was told to fail");
+      return fail(failure, "the fake device was told to fail");
     }
     if (Result<void> contract = check(input); !contract) return pass_on(contract);
     ++steps;
@@ -139,6 +139,7 @@ class FakeProgram final : public Program {
   /// Called on the engine's thread for tune; to be set before the engine starts.
   std::function<Result<bool>(const std::function<bool()>&)> on_tune;
   std::atomic<int> fail_next_runs = 0;
+  ErrorCode failure = ErrorCode::device_lost;  ///< of those runs
   std::atomic<int> fail_next_submits_ahead = 0;
   std::atomic<uint64_t> steps = 0;
   std::atomic<uint64_t> steps_ahead = 0;  ///< submitted while another was in flight

@@ -117,12 +117,12 @@ Result<void> Gpu::create_device() {
   return {};
 }
 
-uint64_t Gpu::available_bytes(uint32_t heap) const {
-  if (!properties_.memory_budget) return memory_.memoryHeaps[heap].size;
+int64_t Gpu::available_bytes(uint32_t heap) const {
+  if (!properties_.memory_budget) return static_cast<int64_t>(memory_.memoryHeaps[heap].size);
   VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
   VkPhysicalDeviceMemoryProperties2 properties = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, &budget};
   vkGetPhysicalDeviceMemoryProperties2(physical_, &properties);
-  return budget.heapBudget[heap] > budget.heapUsage[heap] ? budget.heapBudget[heap] - budget.heapUsage[heap] : 0;
+  return static_cast<int64_t>(budget.heapBudget[heap]) - static_cast<int64_t>(budget.heapUsage[heap]);
 }
 
 Result<void> Gpu::submit(VkCommandBuffer commands, VkFence fence) { return submit_to(queue_, commands, fence); }

@@ -63,8 +63,9 @@ class Gpu {
 
   MemoryLedger& ledger() const { return *ledger_; }
 
-  /// Bytes that can still be allocated from a heap by this process, by the driver's budget, else by the heap's size.
-  uint64_t available_bytes(uint32_t heap) const;
+  /// What the driver grants this process of a heap, less what it has; all of the heap where the driver keeps no
+  /// budgets. Below zero when others have taken what it has.
+  int64_t available_bytes(uint32_t heap) const;
 
   /// Submits and signals `fence`. Thread-safe.
   Result<void> submit(VkCommandBuffer commands, VkFence fence);

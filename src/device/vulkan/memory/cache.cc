@@ -27,6 +27,7 @@ Result<void> check_kind(const CacheLayerSpec& layer) {
 }  // namespace
 
 Result<void> Cache::create(const Gpu& gpu, const CacheSpec& spec) {
+  arena_ = {};
   Arena arena;
   for (const CacheLayerSpec& layer : spec.layers) {
     if (auto fits = check_kind(layer); !fits) return fits;

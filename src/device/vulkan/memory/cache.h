@@ -12,7 +12,7 @@ namespace hearth::vulkan {
 /// float32 [blocks, values].
 class Cache {
  public:
-  /// Errors: unsupported (a head_dim or a row's width that is no multiple of 8), out_of_memory.
+  /// Device::create_cache. Errors: unsupported (a head_dim or a row's width that is no multiple of 8), out_of_memory.
   Result<void> create(const Gpu& gpu, const CacheSpec& spec);
 
   static uint64_t block_bytes(const CacheLayerSpec& layer) { return cache_block_bytes(layer, sizeof(uint16_t)); }

@@ -68,7 +68,7 @@ std::vector<uint32_t> choose_types(const Gpu& gpu, uint32_t allowed, Placement p
 
 /// Where a driver promises an integrated GPU more than the host has, the device would be lost at a submit.
 uint64_t available_bytes(const Gpu& gpu, uint32_t heap) {
-  const uint64_t available = gpu.available_bytes(heap);
+  const auto available = static_cast<uint64_t>(std::max<int64_t>(gpu.available_bytes(heap), 0));
   const uint64_t free = is_integrated(gpu) ? free_memory_bytes() : 0;
   return free > 0 ? std::min(available, free) : available;
 }
@@ -105,7 +105,8 @@ DeviceMemory device_memory(const Gpu& gpu) {
   if (!types.empty()) memory.free_bytes = 0;
   for (const uint32_t type : types) {
     const uint32_t heap = gpu.memory().memoryTypes[type].heapIndex;
-    *memory.free_bytes += gpu.available_bytes(heap);
+    const int64_t available = gpu.available_bytes(heap);
+    (available < 0 ? memory.overused_bytes : *memory.free_bytes) += static_cast<uint64_t>(std::abs(available));
     memory.total_bytes += gpu.memory().memoryHeaps[heap].size;
   }
   const VkPhysicalDeviceType type = gpu.properties().type;
