@@ -16,7 +16,7 @@ constexpr uint32_t kPromptTokens = 512;
 /// For which steps of one kind are run at least: a GPU that has just begun to work, or works hard, changes its clock.
 constexpr double kStepsSeconds = 0.3;
 constexpr double kFirstStepsSeconds = 1.5;
-constexpr uint32_t kCacheSequences = 4;  ///< one of kSequences
+constexpr uint32_t kFewSequences = 4, kManySequences = 64;  ///< two of kSequences
 constexpr uint32_t kCacheContext = 512;
 
 /// So much of the layers is timed at least: less would stay in caches from step to step, or be over before a GPU works
@@ -24,18 +24,30 @@ constexpr uint32_t kCacheContext = 512;
 constexpr uint64_t kLeastBytes = 256 << 20;
 constexpr double kLeastReadSeconds = 1e-3;
 
+/// Seconds that attention takes for a byte of K, V or state, where few sequences decode side by side and where many do:
+/// a GPU is busier with many.
+struct CacheCost {
+  double few = 0, many = 0;
+
+  double seconds_per_byte(uint32_t sequences) const {
+    constexpr double kFew = kFewSequences, kMany = kManySequences;
+    const double part = std::log(std::clamp<double>(sequences, kFew, kMany) / kFew) / std::log(kMany / kFew);
+    return few + part * (many - few);
+  }
+};
+
 /// Seconds of steps.
 struct StepTimes {
   std::vector<double> decoding;  ///< of each of kSequences
   double prompt = 0;
-  double per_cache_byte = 0;
+  CacheCost cache;
   uint64_t bytes_read = 0;  ///< of weights, by a step of one token
 };
 
 /// What attention behind some hundred tokens adds to a step.
-Result<double> time_cache(StepProfiler& profiler, const Model& model, double without) {
-  const double bytes = kCacheSequences * cache_bytes_read(model.cache_groups(), kCacheContext);
-  auto seconds = profiler.decode_seconds(kCacheSequences, kCacheContext, kStepsSeconds);
+Result<double> time_cache(StepProfiler& profiler, const Model& model, uint32_t sequences, double without) {
+  const double bytes = sequences * cache_bytes_read(model.cache_groups(), kCacheContext);
+  auto seconds = profiler.decode_seconds(sequences, kCacheContext, kStepsSeconds);
   if (!seconds) return seconds;
   return bytes > 0 ? std::max(*seconds - without, 0.0) / bytes : 0;
 }
@@ -61,11 +73,15 @@ Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& 
     auto seconds = profiler->decode_seconds(sequences, 0, kStepsSeconds);
     if (!seconds) return pass_on(seconds);
     times.decoding.push_back(*seconds);
-    if (sequences != kCacheSequences || !reads_cache) continue;
-    auto of_cache = time_cache(*profiler, **model, *seconds);
+    const bool is_few = sequences == kFewSequences;
+    // The processor reads as fast with few, and would be long in filling the contexts of many.
+    const bool is_many = sequences == kManySequences && (*device)->info().is_gpu;
+    if (!reads_cache || !(is_few || is_many)) continue;
+    auto of_cache = time_cache(*profiler, **model, sequences, *seconds);
     if (!of_cache) return pass_on(of_cache);
-    times.per_cache_byte = *of_cache;
+    (is_few ? times.cache.few : times.cache.many) = *of_cache;
   }
+  if (!(*device)->info().is_gpu) times.cache.many = times.cache.few;
   auto seconds = profiler->prompt_seconds(prompt_tokens, kStepsSeconds);
   if (!seconds) return pass_on(seconds);
   times.prompt = *seconds;
@@ -92,9 +108,10 @@ uint32_t layers_to_time(const DecoderConfig& config, const ModelPlan& plan, doub
   return static_cast<uint32_t>(std::min<uint64_t>(std::max<uint64_t>(last_new + 1, enough), config.layers.size()));
 }
 
-void add_decoding(const ModelPlan& plan, uint32_t sequences, double seconds, PredictedSpeed& speed) {
+void add_decoding(const ModelPlan& plan, uint32_t sequences, double seconds, const CacheCost& cache,
+                  PredictedSpeed& speed) {
   const auto rate = [&](double bytes_read) {
-    return sequences / (seconds + sequences * bytes_read * speed.seconds_per_cache_byte);
+    return sequences / (seconds + sequences * bytes_read * cache.seconds_per_byte(sequences));
   };
   PredictedSpeed::Decoding decoding = {
       .sequences = sequences, .tokens_per_second = rate(plan.short_bytes_read), .behind_rooms = {}};
@@ -150,11 +167,10 @@ Result<PredictedSpeed> measure_speed(const Checkpoint& checkpoint, const DeviceO
   };
   PredictedSpeed speed = {.basis = PredictedSpeed::Basis::measured,
                           .bandwidth_gb_per_second = bandwidth,
-                          .seconds_per_cache_byte = part->per_cache_byte,
                           .decoding = {},
                           .prompt_tokens_per_second = prompt_tokens / whole(shared.prompt, part->prompt)};
   for (size_t i = 0; i < std::size(kSequences); ++i) {
-    add_decoding(plan, kSequences[i], whole(shared.decoding[i], part->decoding[i]), speed);
+    add_decoding(plan, kSequences[i], whole(shared.decoding[i], part->decoding[i]), part->cache, speed);
   }
   return speed;
 }
@@ -163,12 +179,12 @@ PredictedSpeed limit_of_speed(const ModelPlan& plan) {
   PredictedSpeed speed = {
       .bandwidth_gb_per_second = plan.bandwidth_gb_per_second, .teraflops = plan.teraflops, .decoding = {}};
   if (plan.bandwidth_gb_per_second <= 0) return speed;
-  speed.seconds_per_cache_byte = 1e-9 / plan.bandwidth_gb_per_second;
+  const double of_byte = 1e-9 / plan.bandwidth_gb_per_second;
   const double operations = 2 * static_cast<double>(plan.products_per_token);
   const double of_product = plan.teraflops > 0 ? operations / (plan.teraflops * 1e12) : 0;
   for (const uint32_t sequences : kSequences) {
     const double reading = weight_bytes_read(plan, sequences) / (plan.bandwidth_gb_per_second * 1e9);
-    add_decoding(plan, sequences, std::max(reading, sequences * of_product), speed);
+    add_decoding(plan, sequences, std::max(reading, sequences * of_product), {of_byte, of_byte}, speed);
   }
   if (of_product > 0) speed.prompt_tokens_per_second = 1 / of_product;
   return speed;

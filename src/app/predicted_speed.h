@@ -25,7 +25,6 @@ struct PredictedSpeed {
   Basis basis = Basis::limits;
   double bandwidth_gb_per_second = 0;  ///< of reading memory; 0 where nobody knows
   double teraflops = 0;                ///< where a limit was made of it
-  double seconds_per_cache_byte = 0;   ///< that a decoding token reads; 0 where nobody knows
   std::vector<Decoding> decoding;
   double prompt_tokens_per_second = 0;  ///< 0 where nobody knows
 };
