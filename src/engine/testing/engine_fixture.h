@@ -95,6 +95,10 @@ class FakeEngine {
     engine = std::make_unique<EngineLoop>(std::move(parts));
   }
 
+  /// Its thread looks at the memory whenever it likes.
+  ~FakeEngine() { engine.reset(); }
+  FakeEngine(const FakeEngine&) = delete;
+
   /// The answer is filled while the engine runs; look at it after wait_until_idle.
   std::shared_ptr<Answer> submit(Request request, RequestHandle* handle = nullptr) {
     auto answer = std::make_shared<Answer>();
