@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "app/terminal_progress.h"
 #include "base/reading/watched_call.h"
@@ -32,7 +33,7 @@ uint32_t layers_on_gpus(std::span<const std::unique_ptr<Device>> devices, const 
 
 Result<std::vector<std::unique_ptr<Device>>> open_on(const DeviceOptions& options, std::string_view names) {
   if (!options.machine.is_null()) return open_absent_devices(options.machine, names);
-  return open_devices(names, options.threads, options.batch_invariant);
+  return open_devices(names, options.threads, options.batch_invariant, options.prefer);
 }
 
 }  // namespace
@@ -47,9 +48,16 @@ void add_cut_options(CLI::App& command, LayerCut& cut) {
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
       .add_option("--device", options.device,
-                  "auto, cpu, vulkan, vulkan:N, vulkan:NAME or reference, or several joined by +, over which layers go "
-                  "in this order; `hearth doctor` lists GPUs")
+                  "auto, cpu, vulkan, vulkan:N, vulkan:NAME, npu, npu:FOLDER (of its kernels) or reference, or several "
+                  "joined by +, over which layers go in this order; `hearth doctor` lists GPUs and NPUs")
       ->capture_default_str();
+  const std::map<std::string, NpuPreference> preferences = {{"speed", NpuPreference::speed},
+                                                            {"power", NpuPreference::power}};
+  command
+      .add_option("--prefer", options.prefer,
+                  "speed or power: what an NPU is compared with the processor by, before it takes products of prompts")
+      ->transform(CLI::CheckedTransformer(preferences, CLI::ignore_case))
+      ->default_str("speed");
   command.add_option("--gpu-layers", options.gpu_layers,
                      "layers that GPUs take, the processor the ones before; without it as many as fit");
   command.add_option("--threads", options.threads, "threads of the CPU; 0 is one for each core")->capture_default_str();

@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "device/device.h"
+#include "device/npu/npu_choice.h"
 #include "formats/checkpoint.h"
 #include "model/model.h"
 #include "model/place_layers.h"
@@ -23,6 +24,7 @@ struct DeviceOptions {
   std::optional<uint32_t> gpu_layers;
   bool may_spill = true;         ///< onto the processor, what GPUs do not hold; else that is out_of_memory
   bool batch_invariant = false;  ///< open_device.h
+  NpuPreference prefer = NpuPreference::speed;
   uint32_t load_timeout_s = 60;  ///< ReadOptions::stall_limit
   /// A machine that need not be here, whose devices are opened for a plan (device/absent); null is this one.
   nlohmann::json machine = nullptr;
@@ -31,7 +33,7 @@ struct DeviceOptions {
 /// Adds --max-layers and --shared-only.
 void add_cut_options(CLI::App& command, LayerCut& cut);
 
-/// Adds --device, --gpu-layers, --threads, --batch-invariant and --load-timeout.
+/// Adds --device, --prefer, --gpu-layers, --threads, --batch-invariant and --load-timeout.
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
 /// Opens the devices that the options name and makes one of those that take layers of the checkpoint's decoder: the

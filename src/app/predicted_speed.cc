@@ -54,7 +54,7 @@ Result<double> time_cache(StepProfiler& profiler, const Model& model, uint32_t s
 
 Result<StepTimes> time_steps(const Checkpoint& checkpoint, const DeviceOptions& options, std::string_view name,
                              const LayerCut& cut, uint32_t prompt_tokens) {
-  auto device = open_device(name, options.threads, options.batch_invariant);
+  auto device = open_device(name, options.threads, options.batch_invariant, options.prefer);
   if (!device) return pass_on(device);
   LatestProgress progress;
   auto model = Model::declare(checkpoint, **device, {.cut = cut, .is_for_timing = true}, progress, {});

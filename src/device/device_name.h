@@ -10,12 +10,14 @@
 
 namespace hearth {
 
-/// What a device's name on the command line says: "vulkan:780M,memory=20000,tune=60".
+/// What a device's name on the command line says: "vulkan:780M,memory=20000,tune=60", "npu:kernels,memory=2000".
 struct DeviceName {
-  std::string kind;                          ///< "auto", "cpu", "vulkan", "reference"
-  std::string which;                         ///< behind a colon: a number, or a part of a name
-  std::optional<uint64_t> memory_mebibytes;  ///< most of a GPU's memory for weights and KV cache
-  std::optional<double> tune_seconds;        ///< that matmuls may be measured in idle time; 0 for none
+  std::string kind;   ///< "auto", "cpu", "vulkan", "npu", "reference"
+  std::string which;  ///< behind a colon: a GPU's number or a part of its name; the folder of an NPU's kernels
+  /// Most of a GPU's memory for weights and KV cache, or of the host's for what the NPU reads.
+  std::optional<uint64_t> memory_mebibytes;
+  std::optional<double> tune_seconds;  ///< that matmuls may be measured in idle time; 0 for none
+  std::string xrt;                     ///< XRT's library, where it is no usual one; empty otherwise
 
   /// `which`, if it is a number.
   std::optional<uint32_t> index() const;

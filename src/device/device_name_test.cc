@@ -20,11 +20,21 @@ TEST(DeviceName, SaysWhichDeviceAndWhatItMayTake) {
   EXPECT_EQ(parse_device_name("vulkan:llvmpipe (LLVM 15.0.6, 256 bits),memory=1")->which,
             "llvmpipe (LLVM 15.0.6, 256 bits)");
   EXPECT_EQ(parse_device_name("vulkan:llvmpipe (LLVM 15.0.6, 256 bits)")->which, "llvmpipe (LLVM 15.0.6, 256 bits)");
+  const auto npu = parse_device_name("npu:/some where/kernels,memory=512,xrt=/opt/xrt/lib.so");
+  ASSERT_TRUE(npu) << to_string(npu.error());
+  EXPECT_EQ(npu->kind, "npu");
+  EXPECT_EQ(npu->which, "/some where/kernels");
+  EXPECT_EQ(npu->memory_mebibytes, 512U);
+  EXPECT_EQ(npu->xrt, "/opt/xrt/lib.so");
 }
 
 TEST(DeviceName, WhatIsNotUnderstoodIsNamed) {
   const std::pair<const char*, const char*> wrong[] = {
-      {"npu", "npu"},
+      {"tpu", "tpu"},
+      {"npu:", "npu:"},
+      {"npu,tune=1", "npu has no option 'tune'"},
+      {"npu,xrt=", "xrt="},
+      {"vulkan,xrt=a", "vulkan has no option 'xrt'"},
       {"cpu:1", "cpu:1"},
       {"vulkan:", "vulkan:"},
       {"cpu,memory=1", "cpu"},

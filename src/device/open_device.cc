@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include "base/usable_cores.h"
 #include "device/cpu/cpu_device.h"
 #include "device/device_name.h"
+#include "device/npu/npu_device.h"
 #include "device/reference/reference_device.h"
 #ifdef HEARTH_VULKAN
 #include "device/vulkan/vulkan_device.h"
@@ -77,6 +79,18 @@ Result<std::unique_ptr<Device>> open_vulkan(const DeviceName&, bool, bool = fals
 
 #endif
 
+Result<std::unique_ptr<Device>> open_npu(const DeviceName& name, uint32_t threads, bool batch_invariant,
+                                         NpuPreference prefer) {
+  if (batch_invariant) {
+    return fail(ErrorCode::unsupported,
+                "an NPU's products depend on how a prompt is cut into steps, which --batch-invariant rules out",
+                "leave one of the two out; --device cpu is always batch-invariant");
+  }
+  NpuOptions options = {.kernels = name.which, .xrt_library = name.xrt, .prefer = prefer};
+  if (name.memory_mebibytes) options.memory_bytes = *name.memory_mebibytes << 20;
+  return open_npu_device(options, threads);
+}
+
 /// Whether a driver could reach a GPU at all: Mesa's and others through render nodes, NVIDIA's and WSL's through files
 /// of their own. Asking Vulkan would load a software GPU where there is one, which takes time and memory.
 bool has_gpu_node() {
@@ -111,21 +125,33 @@ Result<nlohmann::ordered_json> describe_gpus() { return describe_vulkan_devices(
 Result<nlohmann::ordered_json> describe_gpus() { return no_vulkan(); }
 #endif
 
-Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads, bool batch_invariant) {
+Result<std::unique_ptr<Device>> open_device(std::string_view name, uint32_t threads, bool batch_invariant,
+                                            NpuPreference prefer) {
   if (threads == 0) threads = usable_cores();
   const auto parsed = parse_device_name(name);
   if (!parsed) return std::unexpected(parsed.error());
   if (parsed->kind == "auto") return open_best_device(threads, batch_invariant);
   if (parsed->kind == "cpu") return open_cpu_device(threads);
   if (parsed->kind == "reference") return open_reference_device(threads);
+  if (parsed->kind == "npu") return open_npu(*parsed, threads, batch_invariant, prefer);
   return open_vulkan(*parsed, batch_invariant);
 }
 
 Result<std::vector<std::unique_ptr<Device>>> open_devices(std::string_view names, uint32_t threads,
-                                                          bool batch_invariant) {
+                                                          bool batch_invariant, NpuPreference prefer) {
   std::vector<std::unique_ptr<Device>> devices;
-  for (const std::string_view name : split_device_names(names)) {
-    auto device = open_device(name, threads, batch_invariant);
+  const auto all = split_device_names(names);
+  const bool has_npu = std::ranges::any_of(all, [](std::string_view name) {
+    const auto parsed = parse_device_name(name);
+    return parsed && parsed->kind == "npu";
+  });
+  if (prefer == NpuPreference::power && !has_npu) {
+    return fail(ErrorCode::invalid_argument,
+                fmt::format("what takes less power is a choice between processor and NPU, and '{}' is no NPU", names),
+                "use --device npu, or leave --prefer power out");
+  }
+  for (const std::string_view name : all) {
+    auto device = open_device(name, threads, batch_invariant, prefer);
     if (!device) return pass_on(device);
     devices.push_back(std::move(*device));
   }

@@ -14,8 +14,13 @@ namespace {
 
 class CpuDevice : public Device {
  public:
-  CpuDevice(const Kernels& kernels, uint32_t threads) : pool_(threads), storage_{kernels, pool_, ledger_} {
+  CpuDevice(const Kernels& kernels, uint32_t threads, std::unique_ptr<ProductOffload> offload)
+      : pool_(threads), storage_{kernels, pool_, ledger_}, offload_(std::move(offload)) {
     info_ = {"cpu", processor_name(), fmt::format("{}, {} threads", kernels.name, pool_.threads()), pool_.threads()};
+    if (offload_ == nullptr) return;
+    storage_.offload = offload_.get();
+    info_.kind = offload_->kind();
+    info_.description += ", " + offload_->description();
   }
 
   const DeviceInfo& info() const override { return info_; }
@@ -24,6 +29,7 @@ class CpuDevice : public Device {
   std::vector<DeviceMemory> memories() const override {
     DeviceMemory memory = system_memory();
     take_off(memory, storage_.arrival.missing_bytes());
+    if (offload_ != nullptr) take_off(memory, offload_->promised_bytes());
     return {memory};
   }
 
@@ -36,6 +42,7 @@ class CpuDevice : public Device {
   Result<MatrixId> declare_matrix(const MatrixSpec& spec) override {
     auto matrix = PackedMatrix::create(spec, weights_);
     if (!matrix) return pass_on(matrix);
+    let_be_offloaded(*matrix, spec.role);
     weights_entry_.add(matrix->bytes());
     storage_.arrival.add(matrix->rows(), matrix->bytes());
     storage_.matrices.push_back(std::move(*matrix));
@@ -88,6 +95,7 @@ class CpuDevice : public Device {
     for (const MatrixSpec& spec : specs) {
       auto matrix = PackedMatrix::lay_out(spec);
       if (!matrix) return pass_on(matrix);
+      let_be_offloaded(*matrix, spec.role);
       planned.matrices.push_back(std::move(*matrix));
     }
     return planned_bytes(recording, limits, planned);
@@ -96,21 +104,27 @@ class CpuDevice : public Device {
   double measure_bandwidth_gb_per_second() override { return measure_read_bandwidth(pool_); }
 
  private:
+  void let_be_offloaded(PackedMatrix& matrix, MatrixRole role) const {
+    const bool is_product = role == MatrixRole::stacked || role == MatrixRole::gate_up;
+    if (offload_ != nullptr && is_product) matrix.let_be_offloaded();
+  }
+
   DeviceInfo info_;
   ThreadPool pool_;
   MemoryLedger ledger_;
   MemoryLedger::Entry weights_entry_ = ledger_.enter(MemoryOwner::weights), cache_entry_;
   Arena weights_;
   CpuStorage storage_;
+  std::unique_ptr<ProductOffload> offload_;
 };
 
 }  // namespace
 }  // namespace cpu
 
-Result<std::unique_ptr<Device>> open_cpu_device(uint32_t threads) {
+Result<std::unique_ptr<Device>> open_cpu_device(uint32_t threads, std::unique_ptr<cpu::ProductOffload> offload) {
   auto kernels = cpu::choose_kernels();
   if (!kernels) return pass_on(kernels);
-  return std::make_unique<cpu::CpuDevice>(**kernels, threads);
+  return std::make_unique<cpu::CpuDevice>(**kernels, threads, std::move(offload));
 }
 
 }  // namespace hearth

@@ -42,6 +42,10 @@ class PackedMatrix {
   uint64_t bytes() const;
   const std::vector<PackedPart>& parts() const { return parts_; }
 
+  /// Whether its products may be left to an offload, which multiplies values, not panels (product_offload.h).
+  bool may_be_offloaded() const { return may_be_offloaded_; }
+  void let_be_offloaded() { may_be_offloaded_ = true; }
+
   /// As Device::write_rows. Errors: corrupt, internal (rows that are not there).
   Result<void> write_rows(uint32_t part, uint32_t first_row, std::span<const std::byte> rows_bytes);
 
@@ -52,6 +56,7 @@ class PackedMatrix {
   std::vector<PackedPart> parts_;
   uint32_t rows_ = 0;
   uint32_t cols_ = 0;
+  bool may_be_offloaded_ = false;
 };
 
 }  // namespace hearth::cpu

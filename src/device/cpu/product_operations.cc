@@ -61,6 +61,7 @@ class ProductOperation : public CpuOperation {
   void run(const StepContext& step) override {
     const size_t rows = step.rows(step.activations.tensor(in_));
     if (rows == 0) return;
+    if (!is_fine_ && run_offloaded(step, rows)) return;
     const PackedMatrix& matrix = step.storage.matrices[weight_.index];
     const size_t tiles = total_tiles(matrix);
     const ProductChunks chunks =
@@ -72,6 +73,17 @@ class ProductOperation : public CpuOperation {
   }
 
  private:
+  bool run_offloaded(const StepContext& step, size_t rows) const {
+    const ActivationTensor& out = step.activations.tensor(out_);
+    const auto take = [&](size_t first, size_t count, const float* products, size_t stride) {
+      step.for_rows(count, [&](size_t row, float*) {
+        std::copy_n(products + row * stride, out.width, out.row(first + row));
+        finish(step, out, {0, 0, first + row, first + row + 1}, 0, out.width);
+      });
+    };
+    return step.offload(weight_, step.activations.tensor(in_), rows, take);
+  }
+
   void multiply(const StepContext& step, const PackedMatrix& matrix, const ProductChunks::Range& range,
                 float* scratch) const {
     size_t part_begin = 0;
@@ -142,7 +154,7 @@ class GateUpOperation : public CpuOperation {
     const ActivationTensor& in = step.activations.tensor(op_.in);
     const PackedMatrix& matrix = step.storage.matrices[op_.gate_up.index];
     const size_t tokens = step.rows(in);
-    if (tokens == 0) return;
+    if (tokens == 0 || run_offloaded(step, tokens)) return;
     const size_t blocks = (matrix.parts()[0].tile_count() + 1) / 2;
     const ProductChunks chunks = chunks_of(blocks, static_cast<double>(matrix.bytes()) / static_cast<double>(blocks),
                                            4.0 * kTileRows * matrix.cols(), tokens, step.pool().threads());
@@ -158,6 +170,20 @@ class GateUpOperation : public CpuOperation {
   }
 
  private:
+  bool run_offloaded(const StepContext& step, size_t tokens) const {
+    const ActivationTensor& out = step.activations.tensor(op_.out);
+    const auto take = [&](size_t first, size_t count, float* products, size_t stride) {
+      step.for_rows(count, [&](size_t row, float*) {
+        float* const gate = products + row * stride;
+        for (size_t column = 0; column < out.width; column += kBlockCols) {
+          const size_t columns = std::min<size_t>(kBlockCols, out.width - column);
+          finish(step, first + row, column, columns, gate + column, gate + out.width + column);
+        }
+      });
+    };
+    return step.offload(op_.gate_up, step.activations.tensor(op_.in), tokens, take);
+  }
+
   void multiply_block(const StepContext& step, const PackedMatrix& matrix, size_t block, size_t first, size_t end,
                       float* scratch) const {
     const ActivationTensor& in = step.activations.tensor(op_.in);
@@ -176,16 +202,22 @@ class GateUpOperation : public CpuOperation {
     for (size_t t = first; t < end; ++t) {
       float* const gate = products[0] + (t - first) * kBlockCols;
       float* const up = products[1] + (t - first) * kBlockCols;
-      if (op_.bias) {
-        const float* const bias = step.storage.vectors[op_.bias->index].data() + column;
-        step.kernels().add_scaled(gate, bias, 1.0F, count);
-        step.kernels().add_scaled(up, bias + out.width, 1.0F, count);
-      }
-      step.kernels().activate(op_.activation, gate, up, gate, count);
-      if (forms_.values) std::copy_n(gate, count, out.row(t) + column);
-      if (forms_.panels()) {
-        step.kernels().fill_panels(gate, count, out.panel_row(forms_, t, step.rows(out)), block);
-      }
+      finish(step, t, column, count, gate, up);
+    }
+  }
+
+  /// `count` products of both, from `column` on, become a token's output.
+  void finish(const StepContext& step, size_t token, size_t column, size_t count, float* gate, float* up) const {
+    const ActivationTensor& out = step.activations.tensor(op_.out);
+    if (op_.bias) {
+      const float* const bias = step.storage.vectors[op_.bias->index].data() + column;
+      step.kernels().add_scaled(gate, bias, 1.0F, count);
+      step.kernels().add_scaled(up, bias + out.width, 1.0F, count);
+    }
+    step.kernels().activate(op_.activation, gate, up, gate, count);
+    if (forms_.values) std::copy_n(gate, count, out.row(token) + column);
+    if (forms_.panels()) {
+      step.kernels().fill_panels(gate, count, out.panel_row(forms_, token, step.rows(out)), column / kBlockCols);
     }
   }
 

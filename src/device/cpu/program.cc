@@ -1,20 +1,35 @@
 #include "device/cpu/program.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
 #include "device/cpu/expert_batches.h"
 #include "device/cpu/program_checks.h"
+#include "device/explained_program.h"
 #include "device/inline_program.h"
 #include "device/logit_search.h"
 #include "device/operation_timer.h"
+#include "device/operation_uses.h"
 #include "device/step_activations.h"
 #include "device/step_results.h"
 
 namespace hearth::cpu {
 namespace {
 
-class CpuProgram : public InlineProgram {
+/// "gate_up 5376 to 43008 q4_0 + q6_k": all that its speed depends on.
+std::string describe_product(const Operation& operation, const PackedMatrix& matrix) {
+  std::string formats;
+  for (const PackedPart& part : matrix.parts()) {
+    if (const std::string name(traits(part.format).name); !formats.ends_with(name)) {
+      formats += (formats.empty() ? "" : " + ") + name;
+    }
+  }
+  return fmt::format("{} {} to {} {}", operation_name(operation), matrix.cols(), matrix.rows(), formats);
+}
+
+class CpuProgram : public InlineProgram, public ExplainedProgram {
  public:
   CpuProgram(const Recording& recording, const ProgramLimits& limits, const CpuStorage& storage,
              ActivationMemory activations)
@@ -67,6 +82,17 @@ class CpuProgram : public InlineProgram {
 
   std::vector<DeviceMemoryUse> memory_use() const override { return {{"cpu", storage_.ledger.now()}}; }
 
+  /// Whether products go to the device's offload is all that there is to measure.
+  Result<bool> tune(const std::function<bool()>& is_interrupted) override {
+    if (storage_.offload == nullptr) return false;
+    if (!storage_.arrival.all_whole()) return true;
+    return storage_.offload->tune(storage_, offload_candidates(), is_interrupted);
+  }
+
+  Result<std::vector<OperationChoice>> choices() override {
+    return storage_.offload == nullptr ? std::vector<OperationChoice>() : storage_.offload->choices();
+  }
+
   Result<StepProfile> profile(const StepInput& input) override {
     StepProfile profile;
     OperationTimer timer(profile, recording_.operations.size());
@@ -90,6 +116,39 @@ class CpuProgram : public InlineProgram {
     find_places(input);
     fill_rotations();
     return {};
+  }
+
+  std::vector<OffloadCandidate> offload_candidates() const {
+    std::vector<OffloadCandidate> candidates;
+    for (const size_t index : offloadable_) {
+      const Operation& recorded = recording_.operations[recorded_[index]];
+      const Product product = *product_of(recorded);
+      if (recording_.tensors[product.in.index].rows != Rows::tokens) continue;
+      candidates.push_back(
+          {.weight = product.matrix,
+           .name = describe_product(recorded, storage_.matrices[product.matrix.index]),
+           .most_tokens = limits_.tokens,
+           .prepare = [this, &recorded, product](uint32_t tokens) { make_up(recorded, product.in, tokens); },
+           .run = [this, index](uint32_t tokens,
+                                bool offloaded) { run_alone(*operations_[index], tokens, offloaded); }});
+    }
+    return candidates;
+  }
+
+  /// Numbers of ordinary size in what a product reads, in every form.
+  void make_up(const Operation& product, TensorId in, uint32_t tokens) const {
+    const ActivationTensor& tensor = activations_.tensor(in);
+    for (size_t i = 0; i < tokens * tensor.width; ++i) {
+      tensor.values[i] = static_cast<float>(i * 2654435761U >> 8 & 0xffff) * 0x1p-15F - 1.0F;
+    }
+    run_alone(*make_fill_panels(in, tensors_of(product, storage_.matrices).inputs[0].forms), tokens, false);
+  }
+
+  void run_alone(CpuOperation& operation, uint32_t tokens, bool offloaded) const {
+    const std::vector<int32_t> ids(tokens);
+    const StepInput input{.token_ids = ids, .sequences = {}, .logit_rows = {}};
+    const Offloading offloading = offloaded ? Offloading::always : Offloading::never;
+    operation.run({storage_, activations_, input, {}, {}, scratch_, offloading});
   }
 
   std::span<float> values_of(TensorId id, const StepInput& input) const {
@@ -123,11 +182,17 @@ class CpuProgram : public InlineProgram {
     const TensorForms out = op.norm && op.out ? forms.back() : TensorForms{};
     operations_.push_back(make_add_norm(op, recording_.tensors[op.residual.index].width, residual, out));
   }
-  void add(const Linear& op, const Forms&) { operations_.push_back(make_linear(op)); }
+  void add(const Linear& op, const Forms&) {
+    offloadable_.push_back(operations_.size());
+    operations_.push_back(make_linear(op));
+  }
   void add(const Activate& op, const Forms& forms) {
     operations_.push_back(make_activate(op, recording_.tensors[op.in.index].width, forms[0]));
   }
-  void add(const GateUp& op, const Forms& forms) { operations_.push_back(make_gate_up(op, forms[0])); }
+  void add(const GateUp& op, const Forms& forms) {
+    offloadable_.push_back(operations_.size());
+    operations_.push_back(make_gate_up(op, forms[0]));
+  }
   void add(const ChooseExperts& op, const Forms&) { operations_.push_back(make_route(op)); }
   void add(const ExpertGateUp& op, const Forms&) { operations_.push_back(make_expert_gate_up(op, *batches_)); }
   void add(const ExpertLinear& op, const Forms&) { operations_.push_back(make_expert_linear(op, *batches_)); }
@@ -198,7 +263,8 @@ class CpuProgram : public InlineProgram {
   MemoryLedger::Entry entry_;
   std::unique_ptr<ExpertBatches> batches_ = std::make_unique<ExpertBatches>();
   std::vector<std::unique_ptr<CpuOperation>> operations_;
-  std::vector<uint32_t> recorded_;  ///< for each of operations_, the operation of the recording that it is a part of
+  std::vector<uint32_t> recorded_;   ///< for each of operations_, the operation of the recording that it is a part of
+  std::vector<size_t> offloadable_;  ///< those of operations_ that an offload could do
   std::vector<CacheReader> readers_;
   AwaitedWeights awaited_;
   uint32_t vocabulary_ = 0;

@@ -11,6 +11,7 @@
 #include "device/cpu/kernels/kernels.h"
 #include "device/cpu/packed_matrix.h"
 #include "device/cpu/paged_cache.h"
+#include "device/cpu/product_offload.h"
 #include "device/step.h"
 #include "device/weight_arrival.h"
 
@@ -25,6 +26,7 @@ struct CpuStorage {
   std::vector<std::vector<float>> vectors = {};
   PagedCache cache = {};
   mutable WeightArrival arrival = {};
+  ProductOffload* offload = nullptr;  ///< null where there is none
 };
 
 /// Where a token of the step belongs.
@@ -53,11 +55,20 @@ struct StepContext {
   std::span<const TokenPlace> places;                 ///< [tokens]
   std::span<const RotationTable> rotations;           ///< by RopeId
   std::span<const std::unique_ptr<float[]>> scratch;  ///< [threads], of the largest scratch_floats()
+  Offloading offloading = Offloading::as_known;
 
   const Kernels& kernels() const { return storage.kernels; }
   ThreadPool& pool() const { return storage.pool; }
   size_t rows(Rows rows) const { return rows == Rows::tokens ? input.token_ids.size() : input.logit_rows.size(); }
   size_t rows(const ActivationTensor& tensor) const { return rows(tensor.rows); }
+
+  /// Lets the offload multiply the first `row_count` rows of `in`, where there is one that takes this product. False
+  /// where the processor has to.
+  bool offload(MatrixId weight, const ActivationTensor& in, size_t row_count, const TakeProducts& take) const {
+    if (storage.offload == nullptr || offloading == Offloading::never) return false;
+    if (offloading == Offloading::as_known && !storage.offload->takes(weight, row_count)) return false;
+    return storage.offload->multiply(storage, weight, in.values, row_count, take);
+  }
 
   /// The same work for each row, in chunks of rows that share no cache line of a panel.
   template <class F>

@@ -9,7 +9,7 @@ namespace {
 constexpr TensorForms kValues{.values = true};
 
 TensorForms panels_for(const PackedMatrix& matrix) {
-  TensorForms forms;
+  TensorForms forms{.values = matrix.may_be_offloaded()};
   for (const PackedPart& part : matrix.parts()) {
     (tile_layout(part.encoding).is_integer() ? forms.int8_panels : forms.float_panels) = true;
   }

@@ -1,0 +1,106 @@
+#include "device/npu/npu_offload.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "device/cpu/step_context.h"
+#include "device/npu/npu_kernel_check.h"
+
+namespace hearth {
+
+Result<std::unique_ptr<NpuOffload>> NpuOffload::create(std::unique_ptr<NpuRuntime> runtime,
+                                                       std::vector<NpuKernelSpec> kernels, NpuUse use) {
+  std::unique_ptr<NpuOffload> offload(new NpuOffload(std::move(runtime), std::move(use)));
+  for (const NpuKernelSpec& spec : kernels) {
+    auto kernel = offload->runtime_->load(spec.files);
+    if (!kernel) return pass_on(kernel);
+    if (auto right = check_npu_kernel(*offload->runtime_, *kernel, spec); !right) return pass_on(right);
+    offload->multipliers_.push_back(std::make_unique<NpuMultiplier>(*offload->runtime_, spec, std::move(*kernel)));
+  }
+  offload->kernels_ = std::move(kernels);
+  return offload;
+}
+
+std::string NpuOffload::description() const {
+  return fmt::format("prompts where they are {} on the NPU {}, by {} kernel{}",
+                     use_.prefer == NpuPreference::speed ? "faster" : "cheaper", use_.name, kernels_.size(),
+                     kernels_.size() == 1 ? "" : "s");
+}
+
+uint64_t NpuOffload::promised_bytes() const {
+  const uint64_t copied = copied_bytes_;
+  return use_.memory_bytes - std::min(use_.memory_bytes, copied);
+}
+
+bool NpuOffload::takes(MatrixId weight, size_t tokens) const {
+  if (lost_ || tokens < kLeastNpuTokens) return false;
+  if (use_.takes_from_tokens) return tokens >= *use_.takes_from_tokens;
+  if (!copies_.contains(weight.index)) return false;
+  return choice_.takes(products_.at(weight.index), tokens);
+}
+
+bool NpuOffload::multiply(const cpu::CpuStorage& storage, MatrixId weight, const float* in, size_t tokens,
+                          const cpu::TakeProducts& take) {
+  if (lost_) return false;
+  const auto copy = copy_of(storage, weight);
+  if (!copy) {
+    give_up(copy.error());
+    return false;
+  }
+  if (*copy == nullptr) return false;
+  NpuMultiplier& multiplier = *multipliers_[(*copy)->multiplier];
+  const uint64_t working_before = multiplier.working_bytes();
+  auto multiplied = multiplier.multiply((*copy)->weights, in, tokens, storage.pool, take);
+  (*copy)->entry.add(multiplier.working_bytes() - working_before);
+  if (!multiplied) give_up(std::move(multiplied.error()));
+  return multiplied.has_value();
+}
+
+/// Makes the copy where there is none; null where the memory does not hold it.
+Result<NpuOffload::Copy*> NpuOffload::copy_of(const cpu::CpuStorage& storage, MatrixId weight) {
+  if (const auto found = copies_.find(weight.index); found != copies_.end()) return &found->second;
+  const cpu::PackedMatrix& matrix = storage.matrices[weight.index];
+  const size_t best = best_kernel(kernels_, matrix.rows(), matrix.cols());
+  const uint64_t bytes = multipliers_[best]->weight_bytes(matrix.rows(), matrix.cols());
+  if (bytes > promised_bytes()) return nullptr;
+  auto weights = multipliers_[best]->convert(matrix, storage.pool);
+  if (!weights) return pass_on(weights);
+  copied_bytes_ += bytes;
+  Copy copy{
+      .multiplier = best, .weights = std::move(*weights), .entry = storage.ledger.enter(MemoryOwner::weights, bytes)};
+  return &copies_.emplace(weight.index, std::move(copy)).first->second;
+}
+
+void NpuOffload::drop(MatrixId weight) {
+  const auto found = copies_.find(weight.index);
+  if (found == copies_.end()) return;
+  const NpuWeights& weights = found->second.weights;
+  copied_bytes_ -= multipliers_[found->second.multiplier]->weight_bytes(weights.rows, weights.cols);
+  copies_.erase(found);
+}
+
+void NpuOffload::give_up(Error why) {
+  spdlog::warn("the NPU is not used any more, the processor goes on alone: {}", to_string(why));
+  lost_ = std::move(why);
+}
+
+std::vector<OperationChoice> NpuOffload::choices() const {
+  std::vector<OperationChoice> choices;
+  for (const NpuComparison& each : choice_.comparisons()) {
+    const bool on_npu = npu_is_better(each, use_.prefer);
+    choices.push_back({.operation = each.product,
+                       .count = each.count,
+                       .tokens = each.tokens,
+                       .prompt = true,
+                       .launches = {on_npu ? "npu" : "cpu"},
+                       .origin = "measured",
+                       .tuning = on_npu ? "npu" : "",
+                       .microseconds = 1e6 * (on_npu ? each.npu_seconds : each.processor_seconds),
+                       .table_microseconds = 1e6 * each.processor_seconds});
+  }
+  return choices;
+}
+
+}  // namespace hearth
