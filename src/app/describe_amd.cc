@@ -80,6 +80,26 @@ Json describe_amd_gpus(const AmdSystem& system) {
   return all;
 }
 
+Json describe_npu_report(const Result<NpuReport>& report) {
+  if (!report) return {{"error", to_string(report.error())}};
+  Json products = Json::array();
+  for (const NpuComparison& each : report->comparisons) {
+    const bool has_energy = each.processor_joules && each.npu_joules;
+    products.push_back({{"product", each.product},
+                        {"tokens", each.tokens},
+                        {"processor_seconds", each.processor_seconds},
+                        {"npu_seconds", each.npu_seconds},
+                        {"processor_joules", has_energy ? Json(*each.processor_joules) : Json(nullptr)},
+                        {"npu_joules", has_energy ? Json(*each.npu_joules) : Json(nullptr)},
+                        {"npu_is_faster", npu_is_better(each, NpuPreference::speed)},
+                        {"npu_is_cheaper", npu_is_better(each, NpuPreference::power)}});
+  }
+  return {{"error", nullptr},
+          {"kernels", report->kernels},
+          {"products", products},
+          {"no_energy", report->no_energy ? Json(*report->no_energy) : Json(nullptr)}};
+}
+
 Json describe_npus(const std::vector<Npu>& npus) {
   Json all = Json::array();
   for (const Npu& npu : npus) all.push_back(describe_npu(npu));

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <sstream>
@@ -21,6 +22,7 @@
 #include "base/usable_cores.h"
 #include "device/cpu/bandwidth.h"
 #include "device/cpu/cpu_isa.h"
+#include "device/npu/compare_npu.h"
 
 namespace hearth::app {
 namespace {
@@ -122,6 +124,13 @@ void add_amd(const MachineSources& sources, Json& report) {
   const auto npus = detect_npus(sources.root, sources.npu_driver, sources.patience);
   report["npus"] = npus ? describe_npus(*npus) : Json::array();
   report["npu_error"] = npus ? Json(nullptr) : Json(to_string(npus.error()));
+  report["npu_comparison"] = nullptr;
+  const bool is_usable = npus && std::ranges::find(*npus, NpuState::usable, &Npu::state) != npus->end();
+  if (!sources.npu || !is_usable) return;
+  NpuOptions options = *sources.npu;
+  options.root = sources.root;
+  options.driver = sources.npu_driver;
+  report["npu_comparison"] = describe_npu_report(compare_npu(options, usable_cores(sources.root)));
 }
 
 Json describe_disk(const MachineSources& sources) {

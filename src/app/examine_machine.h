@@ -5,8 +5,10 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/result.h"
+#include "device/npu/npu_device.h"
 #include "device/npu/npu_driver.h"
 
 namespace hearth::app {
@@ -20,10 +22,12 @@ struct MachineSources {
   std::chrono::milliseconds gpu_patience = std::chrono::minutes(1);  ///< with Vulkan, which may compile first
   bool measure_memory = false;                                       ///< its bandwidth, which takes 512 MiB of it
   std::filesystem::path folder;                                      ///< whose disk is measured; empty measures none
+  /// As which a usable NPU is compared with the processor; nothing compares none. Root and driver are those above.
+  std::optional<NpuOptions> npu;
 };
 
 /// Everything that `hearth doctor` knows of a machine, in one object: "cpu", "memory", "numa_nodes", "kernel", "gpus",
-/// "gpu_error", "render_nodes", "amd_gpus", "npus", "npu_error", "disk". What is unknown is null.
+/// "gpu_error", "render_nodes", "amd_gpus", "npus", "npu_error", "npu_comparison", "disk". What is unknown is null.
 nlohmann::ordered_json examine_machine(const MachineSources& sources);
 
 }  // namespace hearth::app

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 
 #include "app/terminal_progress.h"
 #include "base/reading/watched_call.h"
@@ -51,13 +50,15 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
                   "auto, cpu, vulkan, vulkan:N, vulkan:NAME, npu, npu:FOLDER (of its kernels) or reference, or several "
                   "joined by +, over which layers go in this order; `hearth doctor` lists GPUs and NPUs")
       ->capture_default_str();
-  const std::map<std::string, NpuPreference> preferences = {{"speed", NpuPreference::speed},
-                                                            {"power", NpuPreference::power}};
   command
-      .add_option("--prefer", options.prefer,
-                  "speed or power: what an NPU is compared with the processor by, before it takes products of prompts")
-      ->transform(CLI::CheckedTransformer(preferences, CLI::ignore_case))
-      ->default_str("speed");
+      .add_option_function<std::string>(
+          "--prefer",
+          [&options](const std::string& by) {
+            options.prefer = by == "power" ? NpuPreference::power : NpuPreference::speed;
+          },
+          "speed (which it is without this) or power: by what an NPU is compared with the processor before it takes "
+          "products of prompts")
+      ->check(CLI::IsMember({"speed", "power"}));
   command.add_option("--gpu-layers", options.gpu_layers,
                      "layers that GPUs take, the processor the ones before; without it as many as fit");
   command.add_option("--threads", options.threads, "threads of the CPU; 0 is one for each core")->capture_default_str();

@@ -75,7 +75,18 @@ std::string npu_text(const Json& npu) {
     text += property("power mode", known(npu["power_mode"]));
   }
   if (!npu["resources"].is_null()) text += property("at most", resources_text(npu["resources"]));
-  return text + property("hearth", "does not compute on NPUs yet; what is said here was never seen on a real one");
+  return text +
+         property("hearth", "multiplies prompts on it with --device npu, tried with a made XRT only, on no real NPU");
+}
+
+std::string product_text(const Json& product) {
+  const auto compared = [&](const char* of_processor, const char* of_npu, double scale, const char* unit) {
+    return fmt::format("{:.2f} {} by the processor, {:.2f} {} by the NPU", scale * product[of_processor].get<double>(),
+                       unit, scale * product[of_npu].get<double>(), unit);
+  };
+  std::string text = compared("processor_seconds", "npu_seconds", 1e3, "ms");
+  if (!product["processor_joules"].is_null()) text += "; " + compared("processor_joules", "npu_joules", 1e3, "mJ");
+  return text;
 }
 
 }  // namespace
@@ -94,6 +105,19 @@ std::string npus_text(const Json& report) {
   if (report["npus"].empty()) return "\nNPU: none of AMD's; one may be switched off in the firmware's setup\n";
   std::string text;
   for (const Json& npu : report["npus"]) text += npu_text(npu);
+  return text;
+}
+
+std::string npu_comparison_text(const Json& comparison) {
+  if (comparison.is_null()) return "";
+  std::string text = "\nNPU and processor side by side, measured now\n";
+  if (!comparison["error"].is_null()) return text + property("not compared", comparison["error"].get<std::string>());
+  text += property("kernels", value_text("", comparison["kernels"]));
+  text += property("product", comparison["products"][0]["product"].get<std::string>());
+  for (const Json& product : comparison["products"]) {
+    text += property(fmt::format("{} tokens", product["tokens"].dump()), product_text(product));
+  }
+  if (!comparison["no_energy"].is_null()) text += property("energy", comparison["no_energy"].get<std::string>());
   return text;
 }
 

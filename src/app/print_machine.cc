@@ -122,7 +122,8 @@ std::string disk_text(const Json& disk) {
 
 std::string machine_text(const Json& report) {
   return fmt::format("hearth {}\n\n", report["hearth"].get<std::string>()) + cpu_text(report) + memory_text(report) +
-         disk_text(report["disk"]) + gpus_text(report) + amd_gpus_text(report) + npus_text(report);
+         disk_text(report["disk"]) + gpus_text(report) + amd_gpus_text(report) + npus_text(report) +
+         npu_comparison_text(report["npu_comparison"]);
 }
 
 }  // namespace hearth::app

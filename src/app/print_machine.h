@@ -12,4 +12,7 @@ std::string machine_text(const nlohmann::ordered_json& report);
 std::string amd_gpus_text(const nlohmann::ordered_json& report);
 std::string npus_text(const nlohmann::ordered_json& report);
 
+/// Of "npu_comparison"; empty where that is null.
+std::string npu_comparison_text(const nlohmann::ordered_json& comparison);
+
 }  // namespace hearth::app

@@ -86,9 +86,10 @@ Result<std::unique_ptr<Device>> open_npu(const DeviceName& name, uint32_t thread
                 "an NPU's products depend on how a prompt is cut into steps, which --batch-invariant rules out",
                 "leave one of the two out; --device cpu is always batch-invariant");
   }
-  NpuOptions options = {.kernels = name.which, .xrt_library = name.xrt, .prefer = prefer};
-  if (name.memory_mebibytes) options.memory_bytes = *name.memory_mebibytes << 20;
-  return open_npu_device(options, threads);
+  auto options = npu_options_of(name);
+  if (!options) return pass_on(options);
+  options->prefer = prefer;
+  return open_npu_device(*options, threads);
 }
 
 /// Whether a driver could reach a GPU at all: Mesa's and others through render nodes, NVIDIA's and WSL's through files

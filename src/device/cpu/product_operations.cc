@@ -52,7 +52,8 @@ size_t total_tiles(const PackedMatrix& matrix) {
 /// Linear and Logits. Logits' integer weights take fine panels.
 class ProductOperation : public CpuOperation {
  public:
-  explicit ProductOperation(const Linear& op) : in_(op.in), weight_(op.weight), out_(op.out), bias_(op.bias) {}
+  ProductOperation(const Linear& op, bool may_be_offloaded)
+      : in_(op.in), weight_(op.weight), out_(op.out), bias_(op.bias), may_be_offloaded_(may_be_offloaded) {}
   explicit ProductOperation(const Logits& op)
       : in_(op.in), weight_(op.head), out_(op.out), scale_(op.scale), softcap_(op.softcap), is_fine_(true) {}
 
@@ -61,7 +62,7 @@ class ProductOperation : public CpuOperation {
   void run(const StepContext& step) override {
     const size_t rows = step.rows(step.activations.tensor(in_));
     if (rows == 0) return;
-    if (!is_fine_ && run_offloaded(step, rows)) return;
+    if (may_be_offloaded_ && run_offloaded(step, rows)) return;
     const PackedMatrix& matrix = step.storage.matrices[weight_.index];
     const size_t tiles = total_tiles(matrix);
     const ProductChunks chunks =
@@ -141,6 +142,7 @@ class ProductOperation : public CpuOperation {
   float scale_ = 1.0F;
   float softcap_ = 0.0F;
   bool is_fine_ = false;
+  bool may_be_offloaded_ = false;
 };
 
 /// Gate and up of the same columns, a pair of tiles at a time, which is one block of the next product's input.
@@ -227,7 +229,9 @@ class GateUpOperation : public CpuOperation {
 
 }  // namespace
 
-std::unique_ptr<CpuOperation> make_linear(const Linear& op) { return std::make_unique<ProductOperation>(op); }
+std::unique_ptr<CpuOperation> make_linear(const Linear& op, bool may_be_offloaded) {
+  return std::make_unique<ProductOperation>(op, may_be_offloaded);
+}
 
 std::unique_ptr<CpuOperation> make_logits(const Logits& op) { return std::make_unique<ProductOperation>(op); }
 

@@ -182,9 +182,16 @@ class CpuProgram : public InlineProgram, public ExplainedProgram {
     const TensorForms out = op.norm && op.out ? forms.back() : TensorForms{};
     operations_.push_back(make_add_norm(op, recording_.tensors[op.residual.index].width, residual, out));
   }
+  /// What decides by comparing sums stays with the device that has the finer ones.
+  bool is_router(const Linear& op) const {
+    return std::ranges::any_of(recording_.operations, [&](const Operation& operation) {
+      const auto* choose = std::get_if<ChooseExperts>(&operation);
+      return choose != nullptr && choose->scores.index == op.out.index;
+    });
+  }
   void add(const Linear& op, const Forms&) {
-    offloadable_.push_back(operations_.size());
-    operations_.push_back(make_linear(op));
+    if (!is_router(op)) offloadable_.push_back(operations_.size());
+    operations_.push_back(make_linear(op, !is_router(op)));
   }
   void add(const Activate& op, const Forms& forms) {
     operations_.push_back(make_activate(op, recording_.tensors[op.in.index].width, forms[0]));

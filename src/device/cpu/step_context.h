@@ -102,7 +102,7 @@ std::unique_ptr<CpuOperation> make_add_norm(const AddNorm& op, uint32_t width, c
 std::unique_ptr<CpuOperation> make_activate(const Activate& op, uint32_t width, const TensorForms& out);
 std::unique_ptr<CpuOperation> make_select_rows(const SelectRows& op, const TensorForms& out);
 std::unique_ptr<CpuOperation> make_fill_panels(TensorId tensor, const TensorForms& forms);
-std::unique_ptr<CpuOperation> make_linear(const Linear& op);
+std::unique_ptr<CpuOperation> make_linear(const Linear& op, bool may_be_offloaded);
 std::unique_ptr<CpuOperation> make_logits(const Logits& op);
 std::unique_ptr<CpuOperation> make_gate_up(const GateUp& op, const TensorForms& out);
 std::unique_ptr<CpuOperation> make_route(const ChooseExperts& op);

@@ -52,7 +52,7 @@ enum class NpuState : uint8_t {
 /// "usable", "kernel_too_old", ...: for programs.
 std::string_view name_of(NpuState state);
 
-/// An NPU of AMD. hearth does not compute on one; this is for `hearth doctor`.
+/// An NPU of AMD, as it is found.
 struct Npu {
   NpuSigns signs;
   NpuAnswers answers;

@@ -33,25 +33,32 @@ double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// The energy is only asked for where it decides: its counters belong to root.
-Result<NpuMeter> meter_for(const NpuOptions& options) {
-  if (options.meter) return *options.meter;
+}  // namespace
+
+Result<NpuMeter> npu_meter(const std::filesystem::path& root, NpuPreference preference) {
   NpuMeter meter = {.seconds = steady_seconds, .joules = {}, .joules_seconds = kEnergySeconds};
-  if (options.prefer == NpuPreference::speed) return meter;
-  auto energy = PackageEnergy::find(options.root);
+  if (preference == NpuPreference::speed) return meter;
+  auto energy = PackageEnergy::find(root);
   if (!energy) return pass_on(energy);
   meter.joules = [counter = std::make_shared<PackageEnergy>(std::move(*energy))] { return counter->joules(); };
   return meter;
 }
 
-}  // namespace
+Result<NpuOptions> npu_options_of(const DeviceName& name) {
+  if (name.kind != "npu") {
+    return fail(ErrorCode::invalid_argument, fmt::format("'{}' is no NPU", name.kind), "use npu or npu:FOLDER");
+  }
+  NpuOptions options = {.kernels = name.which, .xrt_library = name.xrt};
+  if (name.memory_mebibytes) options.memory_bytes = *name.memory_mebibytes << 20;
+  return options;
+}
 
 Result<std::unique_ptr<NpuOffload>> open_npu_offload(const NpuOptions& options) {
   const auto npu = find_usable_npu(options);
   if (!npu) return std::unexpected(npu.error());
   auto kernels = read_npu_kernels(options.kernels.empty() ? usual_npu_kernels() : options.kernels);
   if (!kernels) return pass_on(kernels);
-  auto meter = meter_for(options);
+  auto meter = options.meter ? Result<NpuMeter>(*options.meter) : npu_meter(options.root, options.prefer);
   if (!meter) return pass_on(meter);
   auto runtime = NpuRuntime::open(options.xrt_library, npu->signs.pci_address, options.patience);
   if (!runtime) return pass_on(runtime);

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "device/device.h"
+#include "device/device_name.h"
 #include "device/npu/npu_driver.h"
 #include "device/npu/npu_offload.h"
 
@@ -27,6 +28,13 @@ struct NpuOptions {
   std::optional<NpuMeter> meter;                                        ///< instead of the system's clock and counter
   std::optional<uint32_t> takes_from_tokens;                            ///< NpuUse
 };
+
+/// What the name of a device says of an NPU. Errors: invalid_argument (it names another device).
+Result<NpuOptions> npu_options_of(const DeviceName& name);
+
+/// The system's clock and, to prefer power, its counter of energy, which belongs to root on most systems. Errors: as
+/// PackageEnergy::find.
+Result<NpuMeter> npu_meter(const std::filesystem::path& root, NpuPreference preference);
 
 /// Finds the NPU, loads XRT and the kernels, and checks what they compute. Errors: unsupported (no NPU, or one that
 /// cannot be used; no XRT, or one that is too old; power that nobody counts), not_found, corrupt (kernels), io and

@@ -29,16 +29,22 @@ std::string NpuOffload::description() const {
                      kernels_.size() == 1 ? "" : "s");
 }
 
+std::vector<std::string> NpuOffload::kernel_names() const {
+  std::vector<std::string> names;
+  for (const NpuKernelSpec& kernel : kernels_) names.push_back(name_of(kernel));
+  return names;
+}
+
 uint64_t NpuOffload::promised_bytes() const {
   const uint64_t copied = copied_bytes_;
   return use_.memory_bytes - std::min(use_.memory_bytes, copied);
 }
 
 bool NpuOffload::takes(MatrixId weight, size_t tokens) const {
-  if (lost_ || tokens < kLeastNpuTokens) return false;
+  if (lost_) return false;
   if (use_.takes_from_tokens) return tokens >= *use_.takes_from_tokens;
-  if (!copies_.contains(weight.index)) return false;
-  return choice_.takes(products_.at(weight.index), tokens);
+  return tokens >= kLeastNpuTokens && copies_.contains(weight.index) &&
+         choice_.takes(products_.at(weight.index), tokens);
 }
 
 bool NpuOffload::multiply(const cpu::CpuStorage& storage, MatrixId weight, const float* in, size_t tokens,

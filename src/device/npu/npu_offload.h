@@ -29,7 +29,7 @@ struct NpuUse {
   uint64_t memory_bytes = 0;  ///< most of the host's memory for copies of weights
   NpuPreference prefer = NpuPreference::speed;
   NpuMeter meter;
-  /// For tests: products of so many tokens and more are its own without a comparison.
+  /// For tests: products of so many tokens and more, be they few, are its own without a comparison.
   std::optional<uint32_t> takes_from_tokens;
 };
 
@@ -52,6 +52,7 @@ class NpuOffload final : public cpu::ProductOffload {
                     const std::function<bool()>& is_interrupted) override;
   std::vector<OperationChoice> choices() const override;
 
+  std::vector<std::string> kernel_names() const;
   const std::vector<NpuComparison>& comparisons() const { return choice_.comparisons(); }
 
   /// Why it is not used any more, where that is so.

@@ -79,7 +79,7 @@ void PrintTo(const Case& each, std::ostream* out) { *out << each.name; }
 class NpuProductsTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    auto npu = open_npu_device(machine_.options(1), 2);
+    auto npu = open_npu_device(machine_.options(kLeastNpuTokens), 2);
     ASSERT_TRUE(npu) << to_string(npu.error());
     npu_ = std::move(*npu);
     machine_.controls().runs = 0;

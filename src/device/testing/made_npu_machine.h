@@ -34,6 +34,7 @@ class MadeNpuMachine {
     for (const MadeNpuKernel& kernel : kernels) list += (list.empty() ? "" : ",\n") + add(kernel);
     tree_.write("kernels/kernels.json", "{\"kernels\": [" + list + "]}");
     controls().fault = FakeXrtControls::Fault::none;
+    controls().faultless_runs = 0;
     controls().runs = 0;
   }
 

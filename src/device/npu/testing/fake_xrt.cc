@@ -31,7 +31,7 @@ namespace {
 
 Controls& controls = hearth_fake_xrt_controls;
 
-bool has(Fault fault) { return controls.fault == fault; }
+bool has(Fault fault) { return controls.fault == fault && controls.runs >= controls.faultless_runs; }
 
 void hang_while(Fault fault) {
   while (has(fault)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -216,9 +216,9 @@ void run::set_arg_at_index(int index, const void* value, size_t bytes) {
 }
 void run::set_arg_at_index(int index, const bo& buffer) { impl->buffers[index] = buffer.impl; }
 void run::start() {
-  ++controls.runs;
   if (has(Fault::start_throws)) throw std::runtime_error("the command queue is gone");
   if (!has(Fault::computes_nothing)) impl->multiply();
+  ++controls.runs;
 }
 ert_cmd_state run::wait(const std::chrono::milliseconds&) const {
   hang_while(Fault::wait_never_returns);
