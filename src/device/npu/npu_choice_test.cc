@@ -176,15 +176,16 @@ TEST_F(NpuTuningTest, IsInterruptedAndGoesOnWhereItWas) {
   int calls = 0;
   size_t known = 0;
   for (Result<bool> left = true; *left; ++calls) {
-    bool is_begun = false;
-    left = program_->tune([&] { return std::exchange(is_begun, true); });  // one piece of work at a time
+    int asked = 0;
+    left = program_->tune([&] { return ++asked > 30; });  // enough for one comparison
     ASSERT_TRUE(left);
     ASSERT_LT(calls, 100);
-    EXPECT_LE(winners().size(), known + 1);
+    EXPECT_LE(asked, 31) << "it goes on after it was interrupted";
+    EXPECT_GE(winners().size(), known);
     known = winners().size();
   }
   EXPECT_EQ(winners(), kAllNpu);
-  EXPECT_GT(calls, 8);
+  EXPECT_GT(calls, 1);
 }
 
 TEST_F(NpuTuningTest, PowerDecidesWhereItIsPreferred) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "device/cpu/test_device.h"
+#include "device/open_device.h"
 #include "device/testing/made_npu_machine.h"
 
 namespace hearth {
@@ -149,6 +150,16 @@ TEST_F(NpuFailuresTest, PowerThatNobodyCounts) {
   EXPECT_THAT(refusal(options), AllOf(HasSubstr("may not be read"), HasSubstr("sudo chmod a+r")));
   machine_.tree().write("sys/class/powercap/intel-rapl:0/energy_uj", "12\n");
   EXPECT_EQ(refusal(options), "opened");
+}
+
+TEST(NpuNames, WhatCannotBeHonouredIsRefused) {
+  const auto invariant = open_device("npu", 1, true);
+  ASSERT_FALSE(invariant);
+  EXPECT_THAT(to_string(invariant.error()), HasSubstr("--batch-invariant"));
+  const auto power = open_devices("cpu+reference", 1, false, NpuPreference::power);
+  ASSERT_FALSE(power);
+  EXPECT_THAT(to_string(power.error()), AllOf(HasSubstr("'cpu+reference' is no NPU"), HasSubstr("--prefer power")));
+  EXPECT_FALSE(npu_options_of(parse_device_name("cpu").value()));
 }
 
 /// A product that an NPU begins and cannot end.

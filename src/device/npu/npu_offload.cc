@@ -57,9 +57,10 @@ bool NpuOffload::multiply(const cpu::CpuStorage& storage, MatrixId weight, const
   }
   if (*copy == nullptr) return false;
   NpuMultiplier& multiplier = *multipliers_[(*copy)->multiplier];
-  const uint64_t working_before = multiplier.working_bytes();
   auto multiplied = multiplier.multiply((*copy)->weights, in, tokens, storage.pool, take);
-  (*copy)->entry.add(multiplier.working_bytes() - working_before);
+  uint64_t working_bytes = 0;
+  for (const auto& each : multipliers_) working_bytes += each->working_bytes();
+  working_entry_ = storage.ledger.enter(MemoryOwner::staging, working_bytes);
   if (!multiplied) give_up(std::move(multiplied.error()));
   return multiplied.has_value();
 }

@@ -79,8 +79,10 @@ class NpuOffload final : public cpu::ProductOffload {
   void give_up(Error why);
   Result<Progress> compare(const cpu::CpuStorage& storage, std::span<const cpu::OffloadCandidate> candidates,
                            const std::function<bool()>& is_interrupted);
-  Result<void> compare_one(const cpu::OffloadCandidate& candidate, uint32_t count, uint32_t tokens);
-  Result<Measured> measure(const cpu::OffloadCandidate& candidate, uint32_t tokens, bool offloaded);
+  Result<Progress> compare_one(const cpu::OffloadCandidate& candidate, uint32_t count, uint32_t tokens,
+                               const std::function<bool()>& is_interrupted);
+  Result<std::optional<Measured>> measure(const cpu::OffloadCandidate& candidate, uint32_t tokens, bool offloaded,
+                                          const std::function<bool()>& is_interrupted);
   Result<Progress> copy_chosen(const cpu::CpuStorage& storage, std::span<const cpu::OffloadCandidate> candidates,
                                const std::function<bool()>& is_interrupted);
   void log_choice() const;
@@ -92,6 +94,7 @@ class NpuOffload final : public cpu::ProductOffload {
   std::map<uint32_t, Copy> copies_;                          ///< by MatrixId
   std::map<uint32_t, std::string> products_;                 ///< by MatrixId: what choice_ calls its products
   std::atomic<uint64_t> copied_bytes_ = 0;
+  MemoryLedger::Entry working_entry_;  ///< of what goes in and comes out
   NpuChoice choice_;
   std::optional<Error> lost_;
   bool is_tuned_ = false;

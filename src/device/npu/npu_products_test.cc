@@ -162,6 +162,25 @@ TEST(NpuMemoryTest, CopiesAreCountedAndGoAsFarAsTheMemory) {
   EXPECT_EQ(machine.controls().runs, runs) << "a product whose weights found no room";
 }
 
+TEST(NpuMemoryTest, WhatItMayTakeIsNotFree) {
+  MadeNpuMachine machine(HEARTH_FAKE_XRT);
+  NpuOptions options = machine.options();
+  options.memory_bytes = uint64_t{1} << 60;
+  EXPECT_EQ(open_npu_device(options, 1).value()->memories().at(0).free_bytes, 0U);
+}
+
+TEST(NpuMemoryTest, WhatGoesInAndComesOutIsCounted) {
+  MadeNpuMachine machine(HEARTH_FAKE_XRT);
+  const auto device = open_npu_device(machine.options(1), 2).value();
+  const auto program = compile(*device, record_linear(*device, {{{NumberFormat::bf16, 50}}, 96}));
+  const auto staging = [&] { return program->memory_use()[0].use.of(MemoryOwner::staging); };
+  EXPECT_EQ(staging(), 0U);
+  for (int step = 0; step < 2; ++step) {
+    ASSERT_TRUE(program->run(PlainStep(first_ids(70)).input()));
+    EXPECT_EQ(staging(), 2 * 64 * 64 * sizeof(uint16_t) + 2 * 64 * 64 * sizeof(float)) << "two of A, C, and the sums";
+  }
+}
+
 TEST(NpuMemoryTest, EverythingIsFreedInTheEnd) {
   MadeNpuMachine machine(HEARTH_FAKE_XRT);
   {

@@ -41,36 +41,43 @@ Result<NpuOffload::Progress> NpuOffload::compare(const cpu::CpuStorage& storage,
       const auto copy = copy_of(storage, candidate.weight);
       if (!copy) return std::unexpected(copy.error());
       if (*copy == nullptr) break;
-      if (auto done = compare_one(candidate, count_alike(candidates, candidate.name), tokens); !done)
-        return pass_on(done);
+      const uint32_t count = count_alike(candidates, candidate.name);
+      const auto compared = compare_one(candidate, count, tokens, is_interrupted);
+      if (!compared || *compared == Progress::interrupted) return compared;
     }
     if (!choice_.takes_some(candidate.name)) drop(candidate.weight);
   }
   return Progress::done;
 }
 
-Result<void> NpuOffload::compare_one(const cpu::OffloadCandidate& candidate, uint32_t count, uint32_t tokens) {
+Result<NpuOffload::Progress> NpuOffload::compare_one(const cpu::OffloadCandidate& candidate, uint32_t count,
+                                                     uint32_t tokens, const std::function<bool()>& is_interrupted) {
   candidate.prepare(tokens);
-  const auto processor = measure(candidate, tokens, false);
-  if (!processor) return std::unexpected(processor.error());
-  const auto npu = measure(candidate, tokens, true);
-  if (!npu) return std::unexpected(npu.error());
+  Measured measured[2];
+  for (const bool offloaded : {false, true}) {
+    const auto way = measure(candidate, tokens, offloaded, is_interrupted);
+    if (!way) return std::unexpected(way.error());
+    if (!*way) return Progress::interrupted;
+    measured[offloaded ? 1 : 0] = **way;
+  }
+  const auto& [processor, npu] = measured;
   choice_.add({.product = candidate.name,
                .count = count,
                .tokens = tokens,
-               .processor_seconds = processor->seconds,
-               .npu_seconds = npu->seconds,
-               .processor_joules = processor->joules,
-               .npu_joules = npu->joules});
-  return {};
+               .processor_seconds = processor.seconds,
+               .npu_seconds = npu.seconds,
+               .processor_joules = processor.joules,
+               .npu_joules = npu.joules});
+  return Progress::done;
 }
 
-/// The fastest of some runs behind a first one; energy as their mean, over a time in which its counter moves many
-/// times.
-Result<NpuOffload::Measured> NpuOffload::measure(const cpu::OffloadCandidate& candidate, uint32_t tokens,
-                                                 bool offloaded) {
-  constexpr int kLeastRuns = 3, kMostRuns = 1000;
-  constexpr double kSeconds = 0.02;
+/// The fastest of some runs; energy is the mean of those behind the first, over a time in which its counter moves many
+/// times. What takes long is run once or twice. Nothing where it was interrupted, between two runs.
+Result<std::optional<NpuOffload::Measured>> NpuOffload::measure(const cpu::OffloadCandidate& candidate, uint32_t tokens,
+                                                                bool offloaded,
+                                                                const std::function<bool()>& is_interrupted) {
+  constexpr double kLongSeconds = 0.3, kSeconds = 0.02;
+  constexpr int kMostRuns = 1000;
   const NpuMeter& meter = use_.meter;
   const auto run = [&] {
     const double begin = meter.seconds();
@@ -78,11 +85,13 @@ Result<NpuOffload::Measured> NpuOffload::measure(const cpu::OffloadCandidate& ca
     return meter.seconds() - begin;
   };
   Measured measured = {.seconds = run(), .joules = {}};
+  const int least_runs = measured.seconds < kLongSeconds ? 3 : meter.joules ? 1 : 0;
   const auto joules_before = meter.joules ? meter.joules() : Result<double>(0);
   if (!joules_before) return std::unexpected(joules_before.error());
   const double end = meter.seconds() + (meter.joules ? meter.joules_seconds : kSeconds);
   int runs = 0;
-  while (!lost_ && runs < kMostRuns && (runs < kLeastRuns || meter.seconds() < end)) {
+  while (!lost_ && runs < kMostRuns && (runs < least_runs || (least_runs > 0 && meter.seconds() < end))) {
+    if (is_interrupted()) return std::nullopt;
     measured.seconds = std::min(measured.seconds, run());
     ++runs;
   }

@@ -129,7 +129,6 @@ xclbin::xclbin(const std::string& path) : impl(std::make_shared<xclbin_impl>()) 
 class EXPORTED device {
  public:
   explicit device(const std::string& pci_address);
-  ~device();
   uuid register_xclbin(const xclbin& file);
   std::shared_ptr<device_impl> impl;
 };
@@ -137,7 +136,6 @@ device::device(const std::string& pci_address) : impl(std::make_shared<device_im
   hang_while(Fault::open_never_returns);
   if (has(Fault::open_throws) || pci_address != "0000:c5:00.1") throw std::runtime_error("No such device");
 }
-device::~device() = default;
 uuid device::register_xclbin(const xclbin& file) {
   uuid id;
   id.bytes[15] = static_cast<unsigned char>(impl->registered.size() + 1);
@@ -151,7 +149,6 @@ class EXPORTED hw_context {
 #ifndef HEARTH_FAKE_XRT_IS_OLD
   hw_context(const device& on, const uuid& id, access_mode mode);
 #endif
-  ~hw_context();
   std::shared_ptr<hw_context_impl> impl;
 };
 #ifndef HEARTH_FAKE_XRT_IS_OLD
@@ -160,12 +157,10 @@ hw_context::hw_context(const device& on, const uuid& id, access_mode mode) : imp
   impl->xclbin = on.impl->registered.at(id.bytes[15]);
 }
 #endif
-hw_context::~hw_context() = default;
 
 class EXPORTED kernel {
  public:
   kernel(const hw_context& context, const std::string& name);
-  ~kernel();
   int group_id(int argument) const;
   std::shared_ptr<kernel_impl> impl;
 };
@@ -173,14 +168,12 @@ kernel::kernel(const hw_context& context, const std::string& name) : impl(std::m
   if (name != "MLIR_AIE") throw std::runtime_error("No such kernel '" + name + "'");
   impl->context = context.impl;
 }
-kernel::~kernel() = default;
 int kernel::group_id(int argument) const { return 0x100 + argument; }
 
 class EXPORTED bo {
  public:
   enum class flags : uint32_t { cacheable = 1U << 24, host_only = 1U << 29 };
   bo(const device& on, size_t bytes, flags kind, uint32_t group);
-  ~bo();
   void* map();
   void sync(xclBOSyncDirection direction, size_t bytes, size_t offset);
   std::shared_ptr<bo_impl> impl;
@@ -191,7 +184,6 @@ bo::bo(const device& on, size_t bytes, flags kind, uint32_t group) {
   if (has(Fault::allocation_throws)) throw std::bad_alloc();
   impl = std::make_shared<bo_impl>(bytes);
 }
-bo::~bo() = default;
 void* bo::map() { return impl->host.data(); }
 void bo::sync(xclBOSyncDirection direction, size_t bytes, size_t offset) {
   auto& from = direction == XCL_BO_SYNC_BO_TO_DEVICE ? impl->host : impl->npu;
@@ -202,7 +194,6 @@ void bo::sync(xclBOSyncDirection direction, size_t bytes, size_t offset) {
 class EXPORTED run {
  public:
   explicit run(const kernel& of);
-  ~run();
   void set_arg_at_index(int index, const void* value, size_t bytes);
   void set_arg_at_index(int index, const bo& buffer);
   void start();
@@ -210,7 +201,6 @@ class EXPORTED run {
   std::shared_ptr<run_impl> impl;
 };
 run::run(const kernel& of) : impl(std::make_shared<run_impl>()) { impl->kernel = of.impl; }
-run::~run() = default;
 void run::set_arg_at_index(int index, const void* value, size_t bytes) {
   std::memcpy(&impl->values[index], value, bytes);
 }

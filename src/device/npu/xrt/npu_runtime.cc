@@ -77,8 +77,7 @@ struct XrtBuffer {
   /// Throws.
   void make(uint32_t flags, int group) {
     const XrtFunctions& xrt = device->xrt;
-    object.make([&](void* to) { xrt.allocate(to, device->object.get(), bytes, flags, static_cast<uint32_t>(group)); },
-                xrt.free);
+    object.make([&](void* to) { xrt.allocate(to, device->object.get(), bytes, flags, static_cast<uint32_t>(group)); });
     data = static_cast<std::byte*>(xrt.map(object.get()));
   }
 };
@@ -95,17 +94,17 @@ struct XrtKernel {
   /// Throws.
   void make(const NpuKernelFiles& files, const std::vector<uint32_t>& words) {
     const XrtFunctions& xrt = device->xrt;
-    xclbin.make([&](void* to) { xrt.read_xclbin(to, files.xclbin.string()); }, XrtObject::destroy_implicitly);
+    xclbin.make([&](void* to) { xrt.read_xclbin(to, files.xclbin.string()); });
     const XrtUuid id = xrt.register_xclbin(device->object.get(), xclbin.get());
-    context.make([&](void* to) { xrt.create_context(to, device->object.get(), id, kShared); }, xrt.destroy_context);
-    kernel.make([&](void* to) { xrt.open_kernel(to, context.get(), files.kernel); }, xrt.close_kernel);
+    context.make([&](void* to) { xrt.create_context(to, device->object.get(), id, kShared); });
+    kernel.make([&](void* to) { xrt.open_kernel(to, context.get(), files.kernel); });
     instructions.device = device;
     instructions.bytes = words.size() * sizeof(uint32_t);
     instructions.make(kCacheable, xrt.group_of_argument(kernel.get(), kInstructionsArgument));
     std::memcpy(instructions.data, words.data(), instructions.bytes);
     xrt.sync(instructions.object.get(), kToDevice, instructions.bytes, 0);
     instruction_count = static_cast<uint32_t>(words.size());
-    run.make([&](void* to) { xrt.create_run(to, kernel.get()); }, xrt.destroy_run);
+    run.make([&](void* to) { xrt.create_run(to, kernel.get()); });
     xrt.set_value(run.get(), kOpcodeArgument, &kRunInstructions, sizeof(kRunInstructions));
     xrt.set_buffer(run.get(), kInstructionsArgument, instructions.object.get());
     xrt.set_value(run.get(), kInstructionCountArgument, &instruction_count, sizeof(instruction_count));
@@ -126,9 +125,8 @@ Result<std::unique_ptr<NpuRuntime>> NpuRuntime::open(const std::filesystem::path
     auto xrt = load_xrt(library);
     if (!xrt) return pass_on(xrt);
     device->xrt = *xrt;
-    return guarded(ErrorCode::io, fmt::format("the NPU at {} could not be opened", pci_address), [&] {
-      device->object.make([&](void* to) { device->xrt.open_device(to, pci_address); }, device->xrt.close_device);
-    });
+    return guarded(ErrorCode::io, fmt::format("the NPU at {} could not be opened", pci_address),
+                   [&] { device->object.make([&](void* to) { device->xrt.open_device(to, pci_address); }); });
   };
   if (auto opened = runtime->thread_.call("it was opened", work); !opened) return pass_on(opened);
   return runtime;

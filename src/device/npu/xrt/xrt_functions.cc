@@ -47,23 +47,18 @@ void find_all(Symbols& in, XrtFunctions& xrt) {
 #define HEARTH_STRING "RKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
   in.find(xrt.open_device, "_ZN3xrt6deviceC1E" HEARTH_STRING);
   in.find(xrt.register_xclbin, "_ZN3xrt6device15register_xclbinERKNS_6xclbinE");
-  in.find(xrt.close_device, "_ZN3xrt6deviceD1Ev");
   in.find(xrt.read_xclbin, "_ZN3xrt6xclbinC1E" HEARTH_STRING);
   in.find(xrt.create_context, "_ZN3xrt10hw_contextC1ERKNS_6deviceERKNS_4uuidENS0_11access_modeE");
-  in.find(xrt.destroy_context, "_ZN3xrt10hw_contextD1Ev");
   in.find(xrt.open_kernel, "_ZN3xrt6kernelC1ERKNS_10hw_contextE" HEARTH_STRING);
   in.find(xrt.group_of_argument, "_ZNK3xrt6kernel8group_idEi");
-  in.find(xrt.close_kernel, "_ZN3xrt6kernelD1Ev");
   in.find(xrt.allocate, "_ZN3xrt2boC1ERKNS_6deviceEmNS0_5flagsEj");
   in.find(xrt.map, "_ZN3xrt2bo3mapEv");
   in.find(xrt.sync, "_ZN3xrt2bo4syncE18xclBOSyncDirectionmm");
-  in.find(xrt.free, "_ZN3xrt2boD1Ev");
   in.find(xrt.create_run, "_ZN3xrt3runC1ERKNS_6kernelE");
   in.find(xrt.set_value, "_ZN3xrt3run16set_arg_at_indexEiPKvm");
   in.find(xrt.set_buffer, "_ZN3xrt3run16set_arg_at_indexEiRKNS_2boE");
   in.find(xrt.start, "_ZN3xrt3run5startEv");
   in.find(xrt.wait, "_ZNK3xrt3run4waitERKNSt6chrono8durationIlSt5ratioILl1ELl1000EEEE");
-  in.find(xrt.destroy_run, "_ZN3xrt3runD1Ev");
 #undef HEARTH_STRING
 }
 
