@@ -59,8 +59,7 @@ TEST(NpuChoiceTest, ComparesCountsThatAStepMayHave) {
   EXPECT_THAT(npu_token_counts(8192), ElementsAre(64, 128, 256, 512));
 }
 
-/// A program on the processor and an NPU: two products alike, and another one. Clock and counter are made up: what ran
-/// since the last reading is known by the kernel runs that there were.
+/// A program on the processor and an NPU: two products alike, and another one. Clock and counter are made up.
 class NpuTuningTest : public testing::Test {
  protected:
   static constexpr uint32_t kWidth = 160;
@@ -74,17 +73,10 @@ class NpuTuningTest : public testing::Test {
   /// Where time and energy pass by so much while the processor works, and the NPU.
   NpuOptions options(NpuPreference prefer, double processor_seconds, double npu_seconds, double processor_joules,
                      double npu_joules) {
-    const auto reading = [&controls = machine_.controls()](double of_processor, double of_npu) {
-      return [&controls, total = 0.0, seen = 0, of_processor, of_npu]() mutable {
-        const bool was_npu = controls.runs != seen;
-        seen = controls.runs;
-        return total += was_npu ? of_npu : of_processor;
-      };
-    };
     NpuOptions options = machine_.options();
     options.prefer = prefer;
-    options.meter = {.seconds = reading(processor_seconds, npu_seconds), .joules = {}, .joules_seconds = 0};
-    if (prefer == NpuPreference::power) options.meter->joules = reading(processor_joules, npu_joules);
+    options.meter = {.seconds = machine_.counter(processor_seconds, npu_seconds), .joules = {}, .joules_seconds = 0};
+    if (prefer == NpuPreference::power) options.meter->joules = machine_.counter(processor_joules, npu_joules);
     return options;
   }
   NpuOptions fast() { return options(NpuPreference::speed, 1, 0.1, 0, 0); }

@@ -60,6 +60,16 @@ class MadeNpuMachine {
     return options;
   }
 
+  /// A clock or counter that is made up: at each reading so much has passed, by whether a kernel ran since the last
+  /// one.
+  std::function<double()> counter(double of_processor, double of_npu) const {
+    return [&controls = controls(), total = 0.0, seen = 0, of_processor, of_npu]() mutable {
+      const bool was_npu = controls.runs != seen;
+      seen = controls.runs;
+      return total += was_npu ? of_npu : of_processor;
+    };
+  }
+
  private:
   /// Its files, and its entry in the list.
   std::string add(const MadeNpuKernel& kernel) {
