@@ -15,8 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using testing::AllOf;
 using testing::HasSubstr;
-using testing::MatchesRegex;
-using testing::Not;
 
 class NpuComparisonTest : public testing::Test {
  protected:

@@ -18,7 +18,7 @@ Result<std::unique_ptr<Program>> make_program(Device& device) {
   if (auto written = device.write_rows(*weights, 0, 0, rows); !written) return pass_on(written);
   Recording recording;
   recording.tensors = {{"in", Rows::tokens, kSide}, {"out", Rows::tokens, kSide}};
-  recording.operations.push_back(Linear{.in = {0}, .weight = *weights, .out = {1}});
+  recording.operations.emplace_back(Linear{.in = {0}, .weight = *weights, .out = {1}});
   recording.has_logits = false;
   recording.inputs = {{0}};
   recording.outputs = {{1}};

@@ -89,10 +89,10 @@ class NpuTuningTest : public testing::Test {
     Recording r;
     r.tensors = {{"x", Rows::tokens, kWidth}, {"y", Rows::tokens, kWidth}, {"z", Rows::tokens, 32}};
     const auto table = cpu::add_table(device, cpu::random_values(size_t{100} * kWidth, 1), kWidth);
-    r.operations.push_back(Embed{.table = table, .out = {0}});
-    r.operations.push_back(Linear{.in = {0}, .weight = matrix(kWidth, 1), .out = {1}});
-    r.operations.push_back(Linear{.in = {1}, .weight = matrix(kWidth, 2), .out = {0}});
-    r.operations.push_back(Linear{.in = {0}, .weight = matrix(32, 3), .out = {2}});
+    r.operations.emplace_back(Embed{.table = table, .out = {0}});
+    r.operations.emplace_back(Linear{.in = {0}, .weight = matrix(kWidth, 1), .out = {1}});
+    r.operations.emplace_back(Linear{.in = {1}, .weight = matrix(kWidth, 2), .out = {0}});
+    r.operations.emplace_back(Linear{.in = {0}, .weight = matrix(32, 3), .out = {2}});
     r.logits = {2};
     return r;
   }

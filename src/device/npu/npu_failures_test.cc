@@ -173,8 +173,8 @@ TEST_P(NpuLossTest, TheProcessorGoesOnAlone) {
   const auto record = [](Device& device) {
     Recording r;
     r.tensors = {{"x", Rows::tokens, 96}, {"y", Rows::tokens, 70}};
-    r.operations.push_back(Embed{.table = cpu::add_table(device, cpu::random_values(100 * 96, 1), 96), .out = {0}});
-    r.operations.push_back(
+    r.operations.emplace_back(Embed{.table = cpu::add_table(device, cpu::random_values(100 * 96, 1), 96), .out = {0}});
+    r.operations.emplace_back(
         Linear{.in = {0}, .weight = cpu::add_matrix(device, {{NumberFormat::q8_0, 70}}, 96, 2), .out = {1}});
     r.logits = {1};
     return r;

@@ -31,6 +31,7 @@ std::string NpuOffload::description() const {
 
 std::vector<std::string> NpuOffload::kernel_names() const {
   std::vector<std::string> names;
+  names.reserve(kernels_.size());
   for (const NpuKernelSpec& kernel : kernels_) names.push_back(name_of(kernel));
   return names;
 }

@@ -37,10 +37,10 @@ Recording record_linear(Device& device, const Shape& shape) {
   for (const auto& part : shape.parts) rows += part.second;
   Recording r;
   r.tensors = {{"x", Rows::tokens, shape.cols}, {"y", Rows::tokens, rows}};
-  r.operations.push_back(Embed{.table = add_table(device, table(shape.cols), shape.cols), .out = {0}});
+  r.operations.emplace_back(Embed{.table = add_table(device, table(shape.cols), shape.cols), .out = {0}});
   Linear linear{.in = {0}, .weight = add_matrix(device, shape.parts, shape.cols, 11), .out = {1}};
   if (shape.bias) linear.bias = add_vector(device, random_values(rows, 5));
-  r.operations.push_back(linear);
+  r.operations.emplace_back(linear);
   r.logits = {1};
   return r;
 }
@@ -49,14 +49,14 @@ Recording record_linear(Device& device, const Shape& shape) {
 Recording record_feed_forward(Device& device, uint32_t cols, uint32_t width, NumberFormat format, bool bias) {
   Recording r;
   r.tensors = {{"x", Rows::tokens, cols}, {"h", Rows::tokens, width}, {"y", Rows::tokens, cols}};
-  r.operations.push_back(Embed{.table = add_table(device, table(cols), cols), .out = {0}});
+  r.operations.emplace_back(Embed{.table = add_table(device, table(cols), cols), .out = {0}});
   GateUp gate_up{.in = {0},
                  .gate_up = add_matrix(device, {{format, width}, {format, width}}, cols, 21, MatrixRole::gate_up),
                  .activation = Activation::silu,
                  .out = {1}};
   if (bias) gate_up.bias = add_vector(device, random_values(size_t{2} * width, 6));
-  r.operations.push_back(gate_up);
-  r.operations.push_back(Linear{.in = {1}, .weight = add_matrix(device, {{format, cols}}, width, 31), .out = {2}});
+  r.operations.emplace_back(gate_up);
+  r.operations.emplace_back(Linear{.in = {1}, .weight = add_matrix(device, {{format, cols}}, width, 31), .out = {2}});
   r.logits = {2};
   return r;
 }
@@ -183,14 +183,15 @@ TEST(NpuMemoryTest, WhatGoesInAndComesOutIsCounted) {
 
 TEST(NpuMemoryTest, EverythingIsFreedInTheEnd) {
   MadeNpuMachine machine(HEARTH_FAKE_XRT);
+  const int64_t objects = machine.controls().objects, bytes = machine.controls().buffer_bytes;
   {
     const auto device = open_npu_device(machine.options(1), 2).value();
     const auto program = compile(*device, record_linear(*device, {{{NumberFormat::bf16, 50}}, 96}));
     ASSERT_TRUE(program->run(PlainStep(first_ids(70)).input()));
-    EXPECT_GT(machine.controls().buffer_bytes, 0);
+    EXPECT_GT(machine.controls().buffer_bytes, bytes);
   }
-  EXPECT_EQ(machine.controls().buffer_bytes, 0);
-  EXPECT_EQ(machine.controls().objects, 0);
+  EXPECT_LE(machine.controls().buffer_bytes, bytes);
+  EXPECT_LE(machine.controls().objects, objects);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ struct MadeNpuKernel {
 /// A machine with a usable NPU, a folder of kernels and an XRT that computes on the host.
 class MadeNpuMachine {
  public:
-  explicit MadeNpuMachine(const char* xrt, std::vector<MadeNpuKernel> kernels = {{}}) : xrt_(xrt) {
+  explicit MadeNpuMachine(const char* xrt, const std::vector<MadeNpuKernel>& kernels = {{}}) : xrt_(xrt) {
     made_npus().front().make(tree_, *driver_);
     tree_.write("proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 8388608 kB\nMemAvailable: 8388608 kB\n");
     std::string list;

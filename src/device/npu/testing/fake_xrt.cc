@@ -16,6 +16,8 @@
 
 #include "device/npu/testing/fake_xrt_controls.h"
 
+// The names are XRT's. NOLINTBEGIN(readability-identifier-naming)
+
 #define EXPORTED __attribute__((visibility("default")))
 
 using Controls = hearth::FakeXrtControls;
@@ -217,3 +219,5 @@ ert_cmd_state run::wait(const std::chrono::milliseconds&) const {
 }
 
 }  // namespace xrt
+
+// NOLINTEND(readability-identifier-naming)
