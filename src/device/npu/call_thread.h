@@ -46,10 +46,21 @@ class CallThread {
   /// those of `work`; timed_out, when it hangs or an earlier one did.
   template <class Work, class Returned = std::invoke_result_t<Work>>
   Returned call(const char* what, Work work) {
-    if (hangs_) return std::unexpected(*hangs_);
+    std::future<Returned> result = begin(std::move(work));
+    return end(what, result);
+  }
+
+  /// The two halves of a call, for who has something else to do meanwhile.
+  template <class Work, class Returned = std::invoke_result_t<Work>>
+  std::future<Returned> begin(Work work) {
     const auto task = std::make_shared<std::packaged_task<Returned()>>(std::move(work));
     std::future<Returned> result = task->get_future();
-    queue_->post([task] { (*task)(); });
+    if (!hangs_) queue_->post([task] { (*task)(); });
+    return result;
+  }
+  template <class Returned>
+  Returned end(const char* what, std::future<Returned>& result) {
+    if (hangs_) return std::unexpected(*hangs_);
     if (result.wait_for(limit_) == std::future_status::ready) return result.get();
     hangs_ = no_answer(what);
     return std::unexpected(*hangs_);

@@ -13,15 +13,18 @@ Result<void> NpuMultiplier::make_room(uint32_t cols) {
     if (!buffer) return pass_on(buffer);
     activations_.push_back(std::move(*buffer));
   }
-  if (products_.data() != nullptr) return {};
-  auto buffer = runtime_.allocate(kernel_, Argument::c, spec_.c_bytes());
-  if (!buffer) return pass_on(buffer);
-  products_ = std::move(*buffer);
+  for (NpuBuffer& products : products_) {
+    if (products.data() != nullptr) continue;
+    auto buffer = runtime_.allocate(kernel_, Argument::c, spec_.c_bytes());
+    if (!buffer) return pass_on(buffer);
+    products = std::move(*buffer);
+  }
   return {};
 }
 
 uint64_t NpuMultiplier::working_bytes() const {
-  return activations_.size() * spec_.a_bytes() + products_.bytes() + sums_.size() * sizeof(float);
+  return activations_.size() * spec_.a_bytes() + products_[0].bytes() + products_[1].bytes() +
+         sums_.size() * sizeof(float);
 }
 
 Result<NpuWeights> NpuMultiplier::convert(const cpu::PackedMatrix& matrix, ThreadPool& pool) {
@@ -82,7 +85,8 @@ Result<void> NpuMultiplier::send_activations(const float* in, size_t tokens, uin
   return {};
 }
 
-void NpuMultiplier::add_up(size_t tokens, size_t row_block, bool is_first, size_t stride, ThreadPool& pool) {
+void NpuMultiplier::add_up(const NpuBuffer& products, size_t tokens, size_t row_block, bool is_first, size_t stride,
+                           ThreadPool& pool) {
   const auto add_row = [&](size_t token, const auto* from, auto&& widen) {
     float* const to = sums_.data() + token * stride + row_block * spec_.n;
     if (is_first) {
@@ -94,29 +98,37 @@ void NpuMultiplier::add_up(size_t tokens, size_t row_block, bool is_first, size_
   pool.parallel_for(tokens, [&](size_t token, unsigned) {
     const size_t first = token * spec_.n;
     if (spec_.output_is_bf16) {
-      add_row(token, reinterpret_cast<const uint16_t*>(products_.data()) + first, bf16_to_f32);
+      add_row(token, reinterpret_cast<const uint16_t*>(products.data()) + first, bf16_to_f32);
     } else {
-      add_row(token, reinterpret_cast<const float*>(products_.data()) + first, [](float value) { return value; });
+      add_row(token, reinterpret_cast<const float*>(products.data()) + first, [](float value) { return value; });
     }
   });
+}
+
+/// A run for each block, and meanwhile what the one before gave is added up.
+Result<void> NpuMultiplier::multiply_blocks(const NpuWeights& weights, size_t tokens, size_t stride, ThreadPool& pool) {
+  const size_t columns = column_blocks(weights.cols);
+  const auto add_up_block = [&](size_t block) {
+    add_up(products_[block % 2], tokens, block / columns, block % columns == 0, stride, pool);
+  };
+  for (size_t block = 0; block < weights.blocks.size(); ++block) {
+    auto run = runtime_.start(kernel_, activations_[block % columns], weights.blocks[block], products_[block % 2]);
+    if (block > 0) add_up_block(block - 1);
+    if (auto ran = runtime_.wait(run); !ran) return ran;
+  }
+  add_up_block(weights.blocks.size() - 1);
+  return {};
 }
 
 Result<void> NpuMultiplier::multiply(const NpuWeights& weights, const float* in, size_t tokens, ThreadPool& pool,
                                      const cpu::TakeProducts& take) {
   if (auto made = make_room(weights.cols); !made) return made;
-  const size_t columns = column_blocks(weights.cols);
   const size_t stride = row_blocks(weights.rows) * spec_.n;
   sums_.resize(std::max(sums_.size(), spec_.m * stride));
   for (size_t first = 0; first < tokens; first += spec_.m) {
     const size_t count = std::min<size_t>(spec_.m, tokens - first);
     if (auto sent = send_activations(in + first * weights.cols, count, weights.cols, pool); !sent) return sent;
-    for (size_t row_block = 0; row_block < row_blocks(weights.rows); ++row_block) {
-      for (size_t c = 0; c < columns; ++c) {
-        auto ran = runtime_.run(kernel_, activations_[c], weights.blocks[row_block * columns + c], products_);
-        if (!ran) return ran;
-        add_up(count, row_block, c == 0, stride, pool);
-      }
-    }
+    if (auto done = multiply_blocks(weights, count, stride, pool); !done) return done;
     take(first, count, sums_.data(), stride);
   }
   return {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -50,13 +51,15 @@ class NpuMultiplier {
   Result<void> make_room(uint32_t cols);
   void fill_weights(const cpu::PackedMatrix& matrix, size_t row_block, std::span<const NpuBuffer> to, ThreadPool& pool);
   Result<void> send_activations(const float* in, size_t tokens, uint32_t cols, ThreadPool& pool);
-  void add_up(size_t tokens, size_t row_block, bool is_first, size_t stride, ThreadPool& pool);
+  Result<void> multiply_blocks(const NpuWeights& weights, size_t tokens, size_t stride, ThreadPool& pool);
+  void add_up(const NpuBuffer& products, size_t tokens, size_t row_block, bool is_first, size_t stride,
+              ThreadPool& pool);
 
   NpuRuntime& runtime_;
   const NpuKernelSpec spec_;
   const NpuKernel kernel_;
   std::vector<NpuBuffer> activations_;  ///< A, by the block of k
-  NpuBuffer products_;                  ///< C
+  std::array<NpuBuffer, 2> products_;   ///< C: one is added up while the NPU writes the other
   std::vector<float> sums_;             ///< [m, padded rows of the widest matrix so far]
 };
 

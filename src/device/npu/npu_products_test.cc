@@ -169,6 +169,20 @@ TEST(NpuMemoryTest, WhatItMayTakeIsNotFree) {
   EXPECT_EQ(open_npu_device(options, 1).value()->memories().at(0).free_bytes, 0U);
 }
 
+TEST(NpuMemoryTest, AProgramTakesWhatWasPlanned) {
+  MadeNpuMachine machine(HEARTH_FAKE_XRT);
+  const auto device = open_npu_device(machine.options(), 2).value();
+  const Recording recording = record_feed_forward(*device, 64, 96, NumberFormat::q8_0, true);
+  const auto part = [](NumberFormat format, uint32_t rows) { return MatrixPart{"weights", format, rows}; };
+  const std::vector<MatrixSpec> specs = {
+      {.parts = {part(NumberFormat::f32, kTableRows)}, .cols = 64},
+      {.role = MatrixRole::gate_up, .parts = {part(NumberFormat::q8_0, 96), part(NumberFormat::q8_0, 96)}, .cols = 64},
+      {.parts = {part(NumberFormat::q8_0, 64)}, .cols = 96}};
+  const auto program = compile(*device, recording);
+  EXPECT_EQ(device->program_bytes(recording, specs, kLimits),
+            program->memory_use()[0].use.of(MemoryOwner::activations));
+}
+
 TEST(NpuMemoryTest, WhatGoesInAndComesOutIsCounted) {
   MadeNpuMachine machine(HEARTH_FAKE_XRT);
   const auto device = open_npu_device(machine.options(1), 2).value();
@@ -177,7 +191,8 @@ TEST(NpuMemoryTest, WhatGoesInAndComesOutIsCounted) {
   EXPECT_EQ(staging(), 0U);
   for (int step = 0; step < 2; ++step) {
     ASSERT_TRUE(program->run(PlainStep(first_ids(70)).input()));
-    EXPECT_EQ(staging(), 2 * 64 * 64 * sizeof(uint16_t) + 2 * 64 * 64 * sizeof(float)) << "two of A, C, and the sums";
+    EXPECT_EQ(staging(), 2 * 64 * 64 * sizeof(uint16_t) + 3 * 64 * 64 * sizeof(float))
+        << "of A and C two, and the sums";
   }
 }
 

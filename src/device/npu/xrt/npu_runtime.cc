@@ -177,7 +177,7 @@ Result<void> NpuRuntime::send(const NpuBuffer& buffer) {
   });
 }
 
-Result<void> NpuRuntime::run(const NpuKernel& kernel, const NpuBuffer& a, const NpuBuffer& b, const NpuBuffer& c) {
+NpuRuntime::Run NpuRuntime::start(const NpuKernel& kernel, const NpuBuffer& a, const NpuBuffer& b, const NpuBuffer& c) {
   const auto work = [of = kernel.kernel_, a = a.buffer_, b = b.buffer_, c = c.buffer_,
                      limit = thread_.limit()]() -> Result<void> {
     const XrtFunctions& xrt = of->device->xrt;
@@ -197,7 +197,7 @@ Result<void> NpuRuntime::run(const NpuKernel& kernel, const NpuBuffer& a, const 
     }
     return fail(ErrorCode::io, fmt::format("{} ended in state {} instead of 4 (completed)", of->name, state));
   };
-  return thread_.call("a kernel ran", work);
+  return thread_.begin(work);
 }
 
 }  // namespace hearth

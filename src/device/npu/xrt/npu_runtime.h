@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -72,7 +73,15 @@ class NpuRuntime {
   Result<void> send(const NpuBuffer& buffer);
 
   /// Runs the kernel once, and makes what it wrote to `c` visible to the host. Errors: io (it failed), timed_out.
-  Result<void> run(const NpuKernel& kernel, const NpuBuffer& a, const NpuBuffer& b, const NpuBuffer& c);
+  Result<void> run(const NpuKernel& kernel, const NpuBuffer& a, const NpuBuffer& b, const NpuBuffer& c) {
+    Run started = start(kernel, a, b, c);
+    return wait(started);
+  }
+
+  /// The same in two halves, between which other runs may be started and buffers be read that this one does not have.
+  using Run = std::future<Result<void>>;
+  Run start(const NpuKernel& kernel, const NpuBuffer& a, const NpuBuffer& b, const NpuBuffer& c);
+  Result<void> wait(Run& run) { return thread_.end("a kernel ran", run); }
 
  private:
   explicit NpuRuntime(std::chrono::milliseconds limit) : thread_(limit) {}
