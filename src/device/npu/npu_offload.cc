@@ -37,8 +37,8 @@ std::vector<std::string> NpuOffload::kernel_names() const {
 }
 
 uint64_t NpuOffload::promised_bytes() const {
-  const uint64_t copied = copied_bytes_;
-  return use_.memory_bytes - std::min(use_.memory_bytes, copied);
+  const uint64_t most = memory_bytes_, copied = copied_bytes_;
+  return most - std::min(most, copied);
 }
 
 bool NpuOffload::takes(MatrixId weight, size_t tokens) const {
@@ -74,6 +74,12 @@ Result<NpuOffload::Copy*> NpuOffload::copy_of(const cpu::CpuStorage& storage, Ma
   const uint64_t bytes = multipliers_[best]->weight_bytes(matrix.rows(), matrix.cols());
   if (bytes > promised_bytes()) return nullptr;
   auto weights = multipliers_[best]->convert(matrix, storage.pool);
+  if (!weights && weights.error().code == ErrorCode::out_of_memory) {
+    spdlog::warn("the NPU gets copies of weights of {} MiB and no more: {}", copied_bytes_ >> 20,
+                 to_string(weights.error()));
+    memory_bytes_ = copied_bytes_.load();
+    return nullptr;
+  }
   if (!weights) return pass_on(weights);
   copied_bytes_ += bytes;
   Copy copy{

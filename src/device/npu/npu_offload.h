@@ -72,7 +72,7 @@ class NpuOffload final : public cpu::ProductOffload {
   enum class Progress : uint8_t { done, interrupted };
 
   NpuOffload(std::unique_ptr<NpuRuntime> runtime, NpuUse use)
-      : use_(std::move(use)), runtime_(std::move(runtime)), choice_(use_.prefer) {}
+      : use_(std::move(use)), runtime_(std::move(runtime)), memory_bytes_(use_.memory_bytes), choice_(use_.prefer) {}
 
   Result<Copy*> copy_of(const cpu::CpuStorage& storage, MatrixId weight);
   void drop(MatrixId weight);
@@ -93,6 +93,7 @@ class NpuOffload final : public cpu::ProductOffload {
   std::vector<std::unique_ptr<NpuMultiplier>> multipliers_;  ///< for each of kernels_
   std::map<uint32_t, Copy> copies_;                          ///< by MatrixId
   std::map<uint32_t, std::string> products_;                 ///< by MatrixId: what choice_ calls its products
+  std::atomic<uint64_t> memory_bytes_;  ///< that copies may take: less than use_ says where XRT refused more
   std::atomic<uint64_t> copied_bytes_ = 0;
   MemoryLedger::Entry working_entry_;  ///< of what goes in and comes out
   NpuChoice choice_;

@@ -162,6 +162,25 @@ TEST(NpuMemoryTest, CopiesAreCountedAndGoAsFarAsTheMemory) {
   EXPECT_EQ(machine.controls().runs, runs) << "a product whose weights found no room";
 }
 
+TEST(NpuMemoryTest, WhatXrtRefusesStaysWithTheProcessor) {
+  MadeNpuMachine machine(HEARTH_FAKE_XRT);
+  const auto device = open_npu_device(machine.options(1), 2).value();
+  const auto first = compile(*device, record_linear(*device, {{{NumberFormat::bf16, 50}}, 96}));
+  const auto second = compile(*device, record_linear(*device, {{{NumberFormat::bf16, 16}}, 32}));
+  const PlainStep step(first_ids(64));
+  const auto runs_of = [&](Program& program) {
+    const int before = machine.controls().runs;
+    EXPECT_TRUE(program.run(step.input()));
+    return machine.controls().runs - before;
+  };
+  EXPECT_EQ(runs_of(*first), 2);
+  machine.controls().fault = FakeXrtControls::Fault::allocation_throws;
+  EXPECT_EQ(runs_of(*second), 0);
+  machine.controls().fault = FakeXrtControls::Fault::none;
+  EXPECT_EQ(runs_of(*second), 0) << "what was refused once is not asked for again";
+  EXPECT_EQ(runs_of(*first), 2) << "what is there stays";
+}
+
 TEST(NpuMemoryTest, WhatItMayTakeIsNotFree) {
   MadeNpuMachine machine(HEARTH_FAKE_XRT);
   NpuOptions options = machine.options();
