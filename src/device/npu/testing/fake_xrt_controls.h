@@ -23,8 +23,8 @@ struct FakeXrtControls {
   };
   std::atomic<Fault> fault = Fault::none;
   std::atomic<int> faultless_runs = 0;  ///< before it begins
-  std::atomic<int> runs = 0;         ///< that were started
-  std::atomic<int64_t> objects = 0;  ///< alive now
+  std::atomic<int> runs = 0;            ///< that were started
+  std::atomic<int64_t> objects = 0;     ///< alive now
   std::atomic<int64_t> buffer_bytes = 0;
 };
 
