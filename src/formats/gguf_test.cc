@@ -116,10 +116,10 @@ TEST(Gguf, ListsTensorsOutermostDimensionFirst) {
 TEST(Gguf, UnsupportedTypesAreNamedWhenTheTensorIsAskedFor) {
   auto gguf = open_bytes(small_gguf().tensor("future", 9999, {32}, "").build());
   ASSERT_TRUE(gguf) << to_string(gguf.error());
-  EXPECT_TRUE((*gguf)->contains("two_bits"));
-  const auto known = (*gguf)->find("two_bits");
+  EXPECT_TRUE((*gguf)->contains("nvfp4"));
+  const auto known = (*gguf)->find("nvfp4");
   EXPECT_EQ(known.error().code, ErrorCode::unsupported);
-  EXPECT_THAT(known.error().message, HasSubstr("tensor two_bits: its type Q2_K is not supported"));
+  EXPECT_THAT(known.error().message, HasSubstr("tensor nvfp4: its type NVFP4 is not supported"));
   EXPECT_THAT((*gguf)->find("future").error().message, HasSubstr("tensor future: its type 9999 is not known"));
   EXPECT_EQ((*gguf)->find("absent").error().code, ErrorCode::not_found);
   EXPECT_FALSE((*gguf)->contains("absent"));
@@ -203,8 +203,8 @@ std::vector<Hostile> hostile_files() {
 
   add("tensor twice", corrupt, "tensor norm is there twice",
       [](auto& g) { g.tensor("norm", 0, {4}, std::string(16, 'x')); });
-  add("tensor twice, one unsupported", corrupt, "tensor two_bits is there twice",
-      [](auto& g) { g.tensor("two_bits", 0, {4}, std::string(16, 'x')); });
+  add("tensor twice, one unsupported", corrupt, "tensor nvfp4 is there twice",
+      [](auto& g) { g.tensor("nvfp4", 0, {4}, std::string(16, 'x')); });
   add("tensor without a name", corrupt, "without a name", [](auto& g) { g.tensors[0].name = ""; });
   add("five dimensions", corrupt, "5 dimensions", with_dimensions({1, 1, 1, 1, 1}));
   add("zero dimension", corrupt, "dimension of 0", with_dimensions({32, 0}));
@@ -214,7 +214,7 @@ std::vector<Hostile> hostile_files() {
   add("dimension overflows", corrupt, "more values than", with_dimensions({uint64_t{1} << 63}));
   add("bytes overflow", corrupt, "more bytes than", with_dimensions({uint64_t{1} << 62}));
   add("not whole blocks", corrupt, "not a multiple of Q8_0's blocks", with_dimensions({33, 32}, 8));
-  add("not whole blocks, unsupported", corrupt, "not a multiple of Q2_K's", with_dimensions({32}, 10));
+  add("not whole blocks, unsupported", corrupt, "not a multiple of NVFP4's", with_dimensions({32}, 40));
   add("larger than the file", corrupt, "reaches beyond", with_dimensions({uint64_t{1} << 20}));
   add("offset outside", corrupt, "reaches beyond", [](auto& g) { g.tensors[0].offset = 1 << 20; });
   add("offset just outside", corrupt, "reaches beyond",

@@ -170,7 +170,7 @@ inline GgufBuilder small_gguf() {
   gguf.array<bool>("pattern", {true, false, true}).array<uint8_t>("empty", {});
   gguf.tensor("norm", 0, {4}, std::string(16, '\1')).tensor("q8", 8, {32, 2}, std::string(68, '\2'));
   gguf.tensor("matrix", 1, {3, 5}, std::string(30, '\3')).tensor("q4_k", 12, {256, 1}, std::string(144, '\4'));
-  gguf.tensor("two_bits", 10, {256}, std::string(84, '\5'));
+  gguf.tensor("nvfp4", 40, {256}, std::string(144, '\5'));
   return gguf;
 }
 

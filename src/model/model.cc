@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "model/forward.h"
+#include "model/held_formats.h"
 #include "model/load_weights.h"
 #include "model/made_up_weights.h"
 #include "model/unread_tensors.h"
@@ -89,6 +90,9 @@ Result<std::unique_ptr<Model>> Model::declare(const Checkpoint& checkpoint, Devi
   choose_ropes(description->config, options.context_tokens);
   auto declared = declare_weights(checkpoint, *description, device, options.reading, progress, stop);
   if (!declared) return pass_on(declared);
+
+  const std::string held = describe_held_formats(declared->sources);
+  if (!held.empty() && !options.is_for_timing) spdlog::info("weights are held in formats that devices have: {}", held);
 
   std::unique_ptr<Model> model(new Model());
   model->config_ = std::move(description->config);

@@ -4,6 +4,7 @@
 
 #include "tensor/blocks.h"
 #include "tensor/quantize.h"
+#include "tensor/recode.h"
 
 namespace hearth {
 namespace {
@@ -36,6 +37,13 @@ std::vector<std::byte> keep_every(uint32_t step, uint32_t kept, Bytes rows) {
   return result;
 }
 
+std::vector<std::byte> recode(NumberFormat format, Bytes rows) {
+  const size_t values = rows.size() / traits(format).block_bytes * traits(format).block_values;
+  std::vector<std::byte> recoded(bytes_of(held_as(format), values));
+  recode_row(format, rows, recoded);
+  return recoded;
+}
+
 /// mxfp4's blocks of their codes, of which neighbours share a byte, and their exponents.
 std::vector<std::byte> join_codes(Bytes codes, Bytes exponents) {
   std::vector<std::byte> blocks(exponents.size() * sizeof(BlockMxfp4));
@@ -62,7 +70,8 @@ Bytes rows_of(const WeightPiece& piece, Bytes bytes, std::vector<std::byte>& scr
     if (source.exponents) exponents = kept_exponents = keep_every(source.row_step, piece.rows, exponents);
   }
   if (source.exponents) rows = scratch = join_codes(rows, exponents);
-  if (source.transposed) rows = scratch = transpose(source, rows);
+  if (source.transposed) return scratch = transpose(source, rows);
+  if (held_as(source.tensor.format) != source.tensor.format) rows = scratch = recode(source.tensor.format, rows);
   return rows;
 }
 

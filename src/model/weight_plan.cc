@@ -7,6 +7,7 @@
 #include <span>
 
 #include "tensor/quantize.h"
+#include "tensor/recode.h"
 
 namespace hearth {
 namespace {
@@ -55,7 +56,7 @@ MatrixId WeightPlan::matrix(MatrixRole role, const std::vector<TensorRows>& part
   for (const TensorRows& part : parts) {
     const auto tensor = find(part.name, {part.of_tensor(), cols});
     if (!tensor) return {};
-    spec.parts.push_back({tensor->name, tensor->format, part.rows});
+    spec.parts.push_back({tensor->name, held_as(tensor->format), part.rows});
     tensors.push_back(*tensor);
   }
   return declare(std::move(spec), std::move(tensors), parts);
@@ -89,7 +90,7 @@ MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32
   const auto tensor = find(of_each.name, {experts, of_each.tensor_rows, cols});
   if (!tensor) return {};
   MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
-  spec.parts.assign(experts, {tensor->name, tensor->format, of_each.rows});
+  spec.parts.assign(experts, {tensor->name, held_as(tensor->format), of_each.rows});
   return declare(std::move(spec), std::vector<TensorInfo>(experts, *tensor), rows_of_experts(of_each, experts));
 }
 
@@ -140,7 +141,7 @@ MatrixId WeightPlan::bank(MatrixRole role, const std::string& name, uint32_t cou
   const auto tensor = find(name, {count, rows, cols});
   if (!tensor) return {};
   MatrixSpec spec{.role = role, .parts = {}, .cols = cols, .layers = {layer}};
-  spec.parts.push_back({tensor->name, tensor->format, count * rows});
+  spec.parts.push_back({tensor->name, held_as(tensor->format), count * rows});
   return declare(std::move(spec), {*tensor}, {{name, count * rows}});
 }
 

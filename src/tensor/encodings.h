@@ -1,8 +1,13 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
+
+#include "tensor/blocks.h"
+#include "tensor/number_format.h"
 
 // What quantize.cc's table points to; one pair for each number format. `bytes` and `values` have matching sizes.
 
@@ -46,6 +51,13 @@ void dequantize_q6_k(std::span<const std::byte> bytes, std::span<float> values);
 void quantize_q4_k(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q5_k(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q6_k(std::span<const float> values, std::span<std::byte> bytes);
+/// Codes of six bits into their places.
+void store_six_bits(const std::array<uint8_t, 256>& codes, BlockQ6_K& block);
+
+// encodings_low_bits.cc
+void dequantize_q2_k(std::span<const std::byte> bytes, std::span<float> values);
+/// Of a format that has_low_bit_codes.
+void dequantize_low_bits(NumberFormat format, std::span<const std::byte> bytes, std::span<float> values);
 
 /// Calls decode(block, values of the block) for every block. Blocks are copied out, as they may lie unaligned.
 template <class Block, size_t kValues, class Decode>

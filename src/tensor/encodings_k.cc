@@ -141,16 +141,6 @@ constexpr SixBitPlace place_of(size_t i) {
   return {half * 64 + quarter % 2 * 32 + lane, half * 32 + lane, quarter < 2 ? 0 : 4, static_cast<int>(quarter) * 2};
 }
 
-void store_six_bits(const Codes& codes, BlockQ6_K& block) {
-  std::fill(std::begin(block.low), std::end(block.low), uint8_t{0});
-  std::fill(std::begin(block.high), std::end(block.high), uint8_t{0});
-  for (size_t i = 0; i < kBlock; ++i) {
-    const SixBitPlace place = place_of(i);
-    block.low[place.low] |= static_cast<uint8_t>((codes[i] & 15) << place.low_shift);
-    block.high[place.high] |= static_cast<uint8_t>(codes[i] >> 4 << place.high_shift);
-  }
-}
-
 BlockQ6_K encode_signed_block(std::span<const float, kBlock> values) {
   std::array<float, kSignedParts> wanted;
   std::array<std::array<float, kSignedPart>, kSignedParts> weights;
@@ -183,6 +173,16 @@ BlockQ6_K encode_signed_block(std::span<const float, kBlock> values) {
 }
 
 }  // namespace
+
+void store_six_bits(const std::array<uint8_t, 256>& codes, BlockQ6_K& block) {
+  std::fill(std::begin(block.low), std::end(block.low), uint8_t{0});
+  std::fill(std::begin(block.high), std::end(block.high), uint8_t{0});
+  for (size_t i = 0; i < kBlock; ++i) {
+    const SixBitPlace place = place_of(i);
+    block.low[place.low] |= static_cast<uint8_t>((codes[i] & 15) << place.low_shift);
+    block.high[place.high] |= static_cast<uint8_t>(codes[i] >> 4 << place.high_shift);
+  }
+}
 
 void dequantize_q4_k(std::span<const std::byte> bytes, std::span<float> values) {
   for_each_block<BlockQ4_K, kBlock>(bytes, values, [](const BlockQ4_K& block, std::span<float, kBlock> out) {

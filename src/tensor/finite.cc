@@ -11,6 +11,7 @@
 
 #include "base/printable.h"
 #include "tensor/blocks.h"
+#include "tensor/low_bit_blocks.h"
 #include "tensor/quantize.h"
 
 namespace hearth {
@@ -64,6 +65,17 @@ std::optional<size_t> find_mxfp4(std::span<const std::byte> bytes) {
   return std::nullopt;
 }
 
+/// The first block of iq1_m whose scale, which lies in four pieces, is not finite.
+std::optional<size_t> find_iq1_m(std::span<const std::byte> bytes) {
+  constexpr size_t kBytes = sizeof(BlockIq1M);
+  for (size_t block = 0; block < bytes.size() / kBytes; ++block) {
+    float value[256];
+    dequantize_row(NumberFormat::iq1_m, bytes.subspan(block * kBytes, kBytes), value);
+    if (!std::isfinite(value[0])) return block;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<size_t> find_non_finite(NumberFormat format, std::span<const std::byte> bytes) {
@@ -92,6 +104,25 @@ std::optional<size_t> find_non_finite(NumberFormat format, std::span<const std::
       return find_in_blocks(bytes, block_bytes, {offsetof(BlockQ6_K, scale)});
     case NumberFormat::mxfp4:
       return find_mxfp4(bytes);
+    case NumberFormat::q2_k:
+      return find_in_blocks(bytes, block_bytes, {offsetof(BlockQ2_K, scale), offsetof(BlockQ2_K, minimum)});
+    case NumberFormat::q3_k:
+      return find_in_blocks(bytes, block_bytes, {offsetof(BlockQ3_K, scale)});
+    case NumberFormat::tq1_0:
+      return find_in_blocks(bytes, block_bytes, {offsetof(BlockTq1_0, scale)});
+    case NumberFormat::tq2_0:
+      return find_in_blocks(bytes, block_bytes, {offsetof(BlockTq2_0, scale)});
+    case NumberFormat::iq1_s:
+    case NumberFormat::iq2_xxs:
+    case NumberFormat::iq2_xs:
+    case NumberFormat::iq2_s:
+    case NumberFormat::iq3_xxs:
+    case NumberFormat::iq3_s:
+    case NumberFormat::iq4_nl:
+    case NumberFormat::iq4_xs:
+      return find_in_blocks(bytes, block_bytes, {0});
+    case NumberFormat::iq1_m:
+      return find_iq1_m(bytes);
   }
   return std::nullopt;
 }

@@ -25,9 +25,23 @@ enum class NumberFormat : uint8_t {
   q6_k,  ///< 256 values: 128 + 64 bytes of 4 + 2 bits, 16 signed byte scales, f16 scale; value = scale * s * (q - 32)
   /// 32 values: an exponent, 16 bytes of nibbles; value = 2^(exponent - 127) * e2m1(q) (OCP Microscaling Formats 1.0)
   mxfp4,
+  // Only in files: devices hold them in another format (tensor/recode.h). tensor/low_bit_blocks.h has their formulas.
+  q2_k,
+  q3_k,
+  iq1_s,
+  iq1_m,
+  iq2_xxs,
+  iq2_xs,
+  iq2_s,
+  iq3_xxs,
+  iq3_s,
+  iq4_nl,
+  iq4_xs,
+  tq1_0,
+  tq2_0,
 };
 
-inline constexpr int kNumberFormatCount = 15;
+inline constexpr int kNumberFormatCount = 28;
 
 /// Values in a block, bytes of a block, and the name as files and people spell it ("q4_0").
 struct FormatTraits {

@@ -16,7 +16,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/testing/source_folder.h"
+#include "tensor/finite.h"
 #include "tensor/float16.h"
+#include "tensor/recode.h"
 
 namespace hearth {
 namespace {
@@ -26,6 +28,11 @@ const std::string kFolder = source_folder().string() + "/src/tensor/testdata/";
 const std::vector<NumberFormat> kBlockFormats = {NumberFormat::q4_0, NumberFormat::q4_1, NumberFormat::q5_0,
                                                  NumberFormat::q5_1, NumberFormat::q8_0, NumberFormat::q4_k,
                                                  NumberFormat::q5_k, NumberFormat::q6_k, NumberFormat::mxfp4};
+
+const std::vector<NumberFormat> kFormatsOfFiles = {
+    NumberFormat::q2_k,   NumberFormat::q3_k,  NumberFormat::iq1_s,   NumberFormat::iq1_m, NumberFormat::iq2_xxs,
+    NumberFormat::iq2_xs, NumberFormat::iq2_s, NumberFormat::iq3_xxs, NumberFormat::iq3_s, NumberFormat::iq4_nl,
+    NumberFormat::iq4_xs, NumberFormat::tq1_0, NumberFormat::tq2_0};
 
 /// Written by testdata/make_goldens.py.
 nlohmann::json goldens() {
@@ -71,28 +78,90 @@ double rms_error(std::span<const float> a, std::span<const float> b) {
   return std::sqrt(squares / static_cast<double>(a.size()));
 }
 
-class BlockFormat : public testing::TestWithParam<NumberFormat> {};
+std::string name_of_format(const testing::TestParamInfo<NumberFormat>& tested) {
+  return std::string(traits(tested.param).name);
+}
 
-INSTANTIATE_TEST_SUITE_P(All, BlockFormat, testing::ValuesIn(kBlockFormats),
-                         [](const auto& tested) { return std::string(traits(tested.param).name); });
+/// Random blocks of a format, and what the Python package gguf decodes them to.
+struct DecodedByGguf {
+  std::vector<std::byte> encoded;
+  std::vector<float> values;
+};
 
-TEST_P(BlockFormat, DequantizesAsThePythonPackageGguf) {
-  const std::string name(traits(GetParam()).name);
+DecodedByGguf decoded_by_gguf(NumberFormat format) {
+  const std::string name(traits(format).name);
   const std::string bytes = read_whole_file(kFolder + name + ".bin").value();
   const auto golden = goldens()["formats"][name];
   size_t offset = 0;
-  const auto encoded = take<std::byte>(bytes, offset, golden["encoded_bytes"]);
-  const auto expected = take<float>(bytes, offset, golden["values"]);
-  ASSERT_EQ(offset, bytes.size());
-  ASSERT_EQ(encoded.size(), bytes_of(GetParam(), expected.size()));
+  DecodedByGguf result;
+  result.encoded = take<std::byte>(bytes, offset, golden["encoded_bytes"]);
+  result.values = take<float>(bytes, offset, golden["values"]);
+  EXPECT_EQ(offset, bytes.size());
+  EXPECT_EQ(result.encoded.size(), bytes_of(format, result.values.size()));
+  return result;
+}
 
+void expect_decoded_as_by_gguf(NumberFormat format) {
+  const auto [encoded, expected] = decoded_by_gguf(format);
   // One byte further in memory: blocks may lie anywhere.
   std::vector<std::byte> shifted(encoded.size() + 1);
   std::copy(encoded.begin(), encoded.end(), shifted.begin() + 1);
   std::vector<float> decoded(expected.size());
-  dequantize_row(GetParam(), std::span(shifted).subspan(1), decoded);
+  dequantize_row(format, std::span(shifted).subspan(1), decoded);
   for (size_t i = 0; i < decoded.size(); ++i) ASSERT_EQ(decoded[i], expected[i]) << "value " << i;
 }
+
+class FormatOfFiles : public testing::TestWithParam<NumberFormat> {};
+
+INSTANTIATE_TEST_SUITE_P(All, FormatOfFiles, testing::ValuesIn(kFormatsOfFiles), name_of_format);
+
+TEST_P(FormatOfFiles, DequantizesAsThePythonPackageGguf) { expect_decoded_as_by_gguf(GetParam()); }
+
+/// Of the values that devices hold, beside those that the file has.
+TEST_P(FormatOfFiles, IsHeldAsExactlyAsItIsSaid) {
+  const NumberFormat held = held_as(GetParam());
+  ASSERT_NE(held, GetParam());
+  EXPECT_EQ(held_as(held), held);
+  const auto [encoded, expected] = decoded_by_gguf(GetParam());
+  std::vector<std::byte> recoded(bytes_of(held, expected.size()));
+  recode_row(GetParam(), encoded, recoded);
+  std::vector<float> is(expected.size());
+  dequantize_row(held, recoded, is);
+
+  using enum NumberFormat;
+  const auto is_one_of = [&](std::initializer_list<NumberFormat> formats) {
+    return std::ranges::find(formats, GetParam()) != formats.end();
+  };
+  const bool is_exact = is_one_of({q3_k, iq4_nl, tq1_0, tq2_0});
+  const bool is_rounded_alone = is_one_of({q2_k, iq2_xs, iq2_s});
+  for (size_t block = 0; block < expected.size(); block += 32) {
+    const auto should = std::span(expected).subspan(block, 32);
+    float largest = 0;
+    for (const float value : should) largest = std::max(largest, std::abs(value));
+    // What f16 cannot hold as a scale, of blocks at its ends, has no better place.
+    if (!is_exact && (largest > 65504.0F || largest < 1e-3F)) continue;
+    for (size_t i = 0; i < 32; ++i) {
+      const float allowed = is_exact ? 0 : is_rounded_alone ? 1.002F * largest / 254 : std::abs(should[i]) * 0x1p-11F;
+      ASSERT_LE(std::abs(is[block + i] - should[i]), allowed) << "value " << block + i << ", " << should[i];
+    }
+  }
+}
+
+TEST_P(FormatOfFiles, NotANumberIsFound) {
+  const auto [encoded, expected] = decoded_by_gguf(GetParam());
+  EXPECT_FALSE(find_non_finite(GetParam(), encoded));
+  // All bits set are a scale that is none, in whatever pieces.
+  std::vector<std::byte> bad = encoded;
+  const size_t block_bytes = traits(GetParam()).block_bytes;
+  std::fill_n(bad.begin() + static_cast<ptrdiff_t>(block_bytes), block_bytes, std::byte{0xff});
+  EXPECT_EQ(find_non_finite(GetParam(), bad), 1U);
+}
+
+class BlockFormat : public testing::TestWithParam<NumberFormat> {};
+
+INSTANTIATE_TEST_SUITE_P(All, BlockFormat, testing::ValuesIn(kBlockFormats), name_of_format);
+
+TEST_P(BlockFormat, DequantizesAsThePythonPackageGguf) { expect_decoded_as_by_gguf(GetParam()); }
 
 TEST_P(BlockFormat, LosesNoMoreThanGgmlOnNormalNumbers) {
   const auto golden = goldens();

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "device/cpu/test_device.h"
+#include "tensor/recode.h"
 
 namespace hearth::cpu {
 namespace {
@@ -130,6 +131,7 @@ TEST_P(RowOperations, EmbedReadsEveryFormat) {
   for (int f = 0; f < kNumberFormatCount; ++f) {
     const auto format = static_cast<NumberFormat>(f);
     if (format == NumberFormat::i8 || format == NumberFormat::u8 || format == NumberFormat::i32) continue;
+    if (held_as(format) != format) continue;
     const auto record = [&](Device& device) {
       Recording r;
       r.tensors = {{"x", Rows::tokens, 256}};

@@ -18,10 +18,16 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).parent
 BLOCKS = {"q4_0": 24, "q4_1": 24, "q5_0": 24, "q5_1": 24, "q8_0": 24, "q4_k": 6, "q5_k": 6, "q6_k": 6,
-          "mxfp4": 24}
+          "mxfp4": 24,
+          # Only decoded: found in files.
+          "q2_k": 4, "q3_k": 4, "iq1_s": 4, "iq1_m": 4, "iq2_xxs": 4, "iq2_xs": 4, "iq2_s": 4, "iq3_xxs": 4, "iq3_s": 4,
+          "iq4_nl": 12, "iq4_xs": 4, "tq1_0": 4, "tq2_0": 4}
+ENCODED = list(BLOCKS)[:9]
 # Where a block keeps its f16 factors.
 SCALES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0], "q4_k": [0, 2], "q5_k": [0, 2],
-          "q6_k": [208], "mxfp4": []}
+          "q6_k": [208], "mxfp4": [], "q2_k": [80, 82], "q3_k": [108], "iq1_s": [0], "iq1_m": [], "iq2_xxs": [0],
+          "iq2_xs": [0], "iq2_s": [0], "iq3_xxs": [0], "iq3_s": [0], "iq4_nl": [0], "iq4_xs": [0], "tq1_0": [52],
+          "tq2_0": [64]}
 ROW = 256 * 64  # values of the quantizers' contest
 
 
@@ -53,6 +59,11 @@ def random_blocks(name, random):
     if name == "mxfp4":  # up to the largest exponent whose numbers are all finite
         blocks[:, 0] = random.integers(0, 253, BLOCKS[name])
         blocks[:3, 0] = [0, 1, 252]
+    if name == "iq1_m":  # four bits of the scale in each of four words
+        factors = random.normal(0, 0.05, BLOCKS[name]).astype(np.float16).view(np.uint16)
+        words = blocks[:, 48:].view(np.uint16)
+        for word in range(4):
+            words[:, word] = (words[:, word] & 0xFFF) | ((factors >> 4 * word & 15) << 12)
     return blocks
 
 
@@ -82,7 +93,7 @@ def ggml_errors(library, values):
     ggml.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p] + [ctypes.c_int64] * 3 + [
         ctypes.c_void_p]
     errors = {}
-    for name in BLOCKS:
+    for name in ENCODED:
         block_values, block_bytes = gguf.GGML_QUANT_SIZES[kind(name)]
         out = np.zeros(len(values) // block_values * block_bytes, np.uint8)
         ggml.ggml_quantize_chunk(int(kind(name)), values.ctypes.data, out.ctypes.data, 0, 1, len(values), None)
