@@ -54,6 +54,7 @@ int run(int argc, char** argv) {
   add_logits(app, command);
   add_bench(app, command);
   add_plan(app, command);
+  add_inspect(app, command);
   add_doctor(app, command);
 
   try {

@@ -10,6 +10,7 @@
 #include "base/reading/read_watch.h"
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
+#include "formats/lfs_pointer.h"
 
 namespace hearth {
 namespace {
@@ -37,6 +38,7 @@ std::unexpected<Error> not_a_model_directory(const std::filesystem::path& path) 
 Result<std::unique_ptr<Checkpoint>> open_file(const std::filesystem::path& path) {
   auto file = File::open(path);
   if (!file) return pass_on(file);
+  if (auto is_whole = refuse_lfs_pointer(*file); !is_whole) return pass_on(is_whole);
   std::array<char, 4> magic = {};
   if (file->size_bytes() >= magic.size()) {
     if (auto read = file->read_at(0, std::as_writable_bytes(std::span(magic))); !read) return pass_on(read);
@@ -71,7 +73,7 @@ Result<TensorInfo> Checkpoint::find(std::string_view name) const {
   if (const auto found = index_.find(name); found != index_.end()) return tensors_[found->second];
   if (const auto found = unsupported_.find(name); found != unsupported_.end()) {
     return fail(ErrorCode::unsupported, fmt::format("{}: tensor {}: {}", shown(path_), printable(name), found->second),
-                "use a file in one of f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k");
+                "use a file in one of the types that docs/models.md lists");
   }
   return fail(ErrorCode::not_found, fmt::format("{}: there is no tensor {}", shown(path_), printable(name)));
 }

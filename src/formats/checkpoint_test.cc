@@ -158,6 +158,20 @@ TEST_F(CheckpointTest, MissingWeightsAreNamed) {
   EXPECT_THAT(error_of_opening(), HasSubstr("convert it to safetensors"));
 }
 
+TEST_F(CheckpointTest, APointerOfGitLfsIsCalledOne) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid "
+      "sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
+      "size 4976698672\n";
+  write("config.json", "{}");
+  const auto weights = write("model.safetensors", pointer);
+  EXPECT_THAT(error_of_opening(), HasSubstr(weights.string() + ": only Git LFS's pointer to 4.98 GB is here"));
+  EXPECT_THAT(error_of_opening(), HasSubstr("git lfs pull"));
+  const auto gguf = open_checkpoint(write("model.gguf", pointer));
+  ASSERT_FALSE(gguf);
+  EXPECT_THAT(gguf.error().message, HasSubstr("pointer to 4.98 GB"));
+}
+
 TEST_F(CheckpointTest, ReadsShardsByTheirIndex) {
   write_shards();
   const char *first = "model-00001-of-00002.safetensors", *second = "model-00002-of-00002.safetensors";

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/printable.h"
 #include "base/reading/read_watch.h"
+#include "formats/lfs_pointer.h"
 #include "formats/safetensors.h"
 
 namespace hearth {
@@ -161,6 +162,7 @@ Result<void> HuggingFaceDirectory::open_weights() {
 Result<void> HuggingFaceDirectory::open_file(const std::string& name, const std::set<std::string>* expected) {
   auto opened = File::open(path() / name);
   if (!opened) return pass_on(opened);
+  if (auto is_whole = refuse_lfs_pointer(*opened); !is_whole) return is_whole;
   const uint32_t file_index = add_file(std::move(*opened));
   auto header = read_safetensors_header(file(file_index));
   if (!header) return pass_on(header);
