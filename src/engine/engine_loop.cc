@@ -52,7 +52,7 @@ EngineLoop::EngineLoop(EngineParts parts)
       step_size_(parts_.options.max_batched_tokens, parts_.options.inter_token_target_ms / 1e3),
       idle_before_tuning_(parts_.idle_before_tuning) {
   step_cost_.expect(program_->expected_seconds(step_cost_.sizes()));
-  if (parts_.memories) watch_.emplace(parts_.memories(), plan_.blocks_per_group);
+  if (parts_.memories) watch_.emplace(parts_.memories(), plan_.blocks_per_group, parts_.watch_interval);
   update_metrics();
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }

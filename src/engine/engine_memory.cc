@@ -78,7 +78,7 @@ void EngineLoop::watch_memory() {
     return;
   }
   const std::vector<CacheMemory> memories = parts_.memories();
-  const auto advice = watch_->look(memories, plan_.blocks_per_group);
+  const auto advice = watch_->look(memories, plan_.blocks_per_group, now);
   if (advice) return follow(*advice, memories[advice->memory].memory);
 }
 

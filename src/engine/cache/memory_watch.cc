@@ -28,8 +28,9 @@ uint64_t cache_bytes_in(std::span<const CacheMemory> memories, std::span<const u
   return bytes;
 }
 
-MemoryWatch::MemoryWatch(std::span<const CacheMemory> memories, std::vector<uint32_t> blocks)
-    : planned_blocks_(std::move(blocks)) {
+MemoryWatch::MemoryWatch(std::span<const CacheMemory> memories, std::vector<uint32_t> blocks,
+                         std::chrono::milliseconds interval)
+    : planned_blocks_(std::move(blocks)), interval_(interval) {
   for (const CacheMemory& memory : memories) {
     floors_.push_back(std::min(kLeastFree, memory.memory.free_bytes.value_or(0) / kPartOfFree));
   }
@@ -41,7 +42,7 @@ uint64_t MemoryWatch::missing_bytes(const CacheMemory& memory, size_t index) con
 }
 
 std::optional<MemoryWatch::Advice> MemoryWatch::look(std::span<const CacheMemory> memories,
-                                                     std::span<const uint32_t> blocks) {
+                                                     std::span<const uint32_t> blocks, TimePoint now) {
   Advice scarcest;
   double least_share = 1;  // of the cache that can stay
   for (size_t m = 0; m < memories.size(); ++m) {
@@ -57,13 +58,19 @@ std::optional<MemoryWatch::Advice> MemoryWatch::look(std::span<const CacheMemory
   }
   const bool is_scarce = scarcest.missing_bytes > 0;
   scarce_looks_ = is_scarce ? scarce_looks_ + 1 : 0;
-  calm_looks_ = !is_scarce && has_room_to_grow(memories, blocks) ? calm_looks_ + 1 : 0;
+  if (is_scarce || !has_room_to_grow(memories, blocks)) {
+    calm_since_.reset();
+  } else if (!calm_since_) {
+    calm_since_ = now;
+  }
   if (scarce_looks_ >= kScarceLooks) {
     scarce_looks_ = 0;
     scarcest.cache_bytes = static_cast<uint64_t>(least_share * static_cast<double>(cache_bytes_in(memories, blocks)));
     return scarcest;
   }
-  if (calm_looks_ >= kCalmLooks) return Advice{.was_calm_for_long = calm_looks_ >= kLongCalmLooks};
+  if (calm_since_ && now - *calm_since_ >= kCalmIntervals * interval_) {
+    return Advice{.was_calm_for_long = now - *calm_since_ >= kLongCalmIntervals * interval_};
+  }
   return {};
 }
 

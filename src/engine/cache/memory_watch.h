@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -9,8 +10,7 @@
 
 namespace hearth {
 
-/// Judges whether an engine's KV cache is too large for memories that other programs use, too. Knows no clock: it is
-/// asked about once a second. For one thread.
+/// Judges whether an engine's KV cache is too large for memories that other programs use, too. For one thread.
 class MemoryWatch {
  public:
   /// What to do about the cache.
@@ -21,17 +21,20 @@ class MemoryWatch {
     uint64_t cache_bytes = 0;        ///< that it is to have in all memories together, or as little as it can work with
   };
 
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   /// `memories` as they are once all is allocated, the cache in `blocks` of each group; so large it may grow again.
-  MemoryWatch(std::span<const CacheMemory> memories, std::vector<uint32_t> blocks);
+  /// Looks are at least `interval` apart.
+  MemoryWatch(std::span<const CacheMemory> memories, std::vector<uint32_t> blocks, std::chrono::milliseconds interval);
 
   /// Nothing where the cache in `blocks` may stay as it is. Memory must be scarce at two looks in a row before anything
-  /// is said of it, as some programs take it for a moment; and there must have been room for kCalmLooks before the
+  /// is said of it, as some programs take it for a moment; and there must have been room for kCalmIntervals before the
   /// cache is to grow, which starts everybody's prefixes anew.
-  std::optional<Advice> look(std::span<const CacheMemory> memories, std::span<const uint32_t> blocks);
+  std::optional<Advice> look(std::span<const CacheMemory> memories, std::span<const uint32_t> blocks, TimePoint now);
 
   static constexpr int kScarceLooks = 2;
-  static constexpr int kCalmLooks = 60;
-  static constexpr int kLongCalmLooks = 300;
+  static constexpr int kCalmIntervals = 60;
+  static constexpr int kLongCalmIntervals = 300;
 
  private:
   uint64_t missing_bytes(const CacheMemory& memory, size_t index) const;
@@ -39,8 +42,9 @@ class MemoryWatch {
 
   std::vector<uint64_t> floors_;  ///< of each memory: less than so much free is scarce
   std::vector<uint32_t> planned_blocks_;
+  std::chrono::milliseconds interval_;
   int scarce_looks_ = 0;
-  int calm_looks_ = 0;
+  std::optional<TimePoint> calm_since_;  ///< as far as looks have shown
 };
 
 /// Bytes of the cache in one memory, and in all.

@@ -17,26 +17,32 @@ CacheMemory memory(uint64_t free_mebibytes, uint64_t overused_mebibytes = 0, uin
 }
 
 using Memories = std::vector<CacheMemory>;
+using std::chrono::seconds;
+
+constexpr MemoryWatch::TimePoint kBegin{};
+constexpr seconds kInterval(1);
 using Blocks = std::vector<uint32_t>;
 
 TEST(MemoryWatch, SaysNothingAsLongAsSomethingOfWhatWasLeftIsFree) {
-  MemoryWatch watch(Memories{memory(1024)}, {1000});
-  for (int i = 0; i < 2 * MemoryWatch::kCalmLooks; ++i) {
-    EXPECT_FALSE(watch.look(Memories{memory(i % 2 == 0 ? 130 : 5000)}, Blocks{1000}));
+  MemoryWatch watch(Memories{memory(1024)}, {1000}, kInterval);
+  for (int i = 0; i < 2 * MemoryWatch::kCalmIntervals; ++i) {
+    EXPECT_FALSE(watch.look(Memories{memory(i % 2 == 0 ? 130 : 5000)}, Blocks{1000}, kBegin + seconds(i)));
   }
 }
 
 TEST(MemoryWatch, MemoryMustBeScarceTwiceInARow) {
-  MemoryWatch watch(Memories{memory(1024)}, {1000});
-  for (int i = 0; i < 10; ++i) EXPECT_FALSE(watch.look(Memories{memory(i % 2 == 0 ? 0 : 500)}, Blocks{1000}));
-  EXPECT_FALSE(watch.look(Memories{memory(0)}, Blocks{1000}));
-  EXPECT_TRUE(watch.look(Memories{memory(0)}, Blocks{1000}));
+  MemoryWatch watch(Memories{memory(1024)}, {1000}, kInterval);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_FALSE(watch.look(Memories{memory(i % 2 == 0 ? 0 : 500)}, Blocks{1000}, kBegin + seconds(i)));
+  }
+  EXPECT_FALSE(watch.look(Memories{memory(0)}, Blocks{1000}, kBegin + seconds(10)));
+  EXPECT_TRUE(watch.look(Memories{memory(0)}, Blocks{1000}, kBegin + seconds(11)));
 }
 
 std::optional<MemoryWatch::Advice> advice_on(const Memories& at_start, const Memories& now, const Blocks& blocks) {
-  MemoryWatch watch(at_start, blocks);
-  watch.look(now, blocks);
-  return watch.look(now, blocks);
+  MemoryWatch watch(at_start, blocks, kInterval);
+  watch.look(now, blocks, kBegin);
+  return watch.look(now, blocks, kBegin + seconds(1));
 }
 
 TEST(MemoryWatch, AnEighthGoesWhereNothingTellsHowMuchIsMissing) {
@@ -72,19 +78,33 @@ TEST(MemoryWatch, AMemoryWithoutCacheIsToldOfToo) {
 }
 
 TEST(MemoryWatch, ItGrowsOnceThereWasRoomForLong) {
-  MemoryWatch watch(Memories{memory(1024)}, {1000});
-  const auto look = [&](uint64_t free) { return watch.look(Memories{memory(free)}, Blocks{600}); };
-  for (int i = 0; i < 3 * MemoryWatch::kCalmLooks; ++i) EXPECT_FALSE(look(i % 50 == 0 ? 655 : 656));
-  for (int i = 0; i < 3 * MemoryWatch::kCalmLooks; ++i) EXPECT_FALSE(look(655)) << "less than it takes";
-  for (int i = 1; i < MemoryWatch::kCalmLooks; ++i) EXPECT_FALSE(look(656));
+  MemoryWatch watch(Memories{memory(1024)}, {1000}, kInterval);
+  int second = 0;
+  const auto look = [&](uint64_t free) {
+    return watch.look(Memories{memory(free)}, Blocks{600}, kBegin + seconds(second++));
+  };
+  for (int i = 0; i < 3 * MemoryWatch::kCalmIntervals; ++i) EXPECT_FALSE(look(i % 50 == 0 ? 655 : 656));
+  for (int i = 0; i < 3 * MemoryWatch::kCalmIntervals; ++i) EXPECT_FALSE(look(655)) << "less than it takes";
+  for (int i = 0; i < MemoryWatch::kCalmIntervals; ++i) EXPECT_FALSE(look(656));
   const auto advice = look(656);
   ASSERT_TRUE(advice);
   EXPECT_EQ(advice->missing_bytes, 0U);
-  EXPECT_FALSE(advice->was_calm_for_long);
-  for (int i = MemoryWatch::kCalmLooks + 1; i < MemoryWatch::kLongCalmLooks; ++i) {
+  for (int i = MemoryWatch::kCalmIntervals + 1; i < MemoryWatch::kLongCalmIntervals; ++i) {
     EXPECT_FALSE(look(656)->was_calm_for_long);
   }
   EXPECT_TRUE(look(656)->was_calm_for_long);
+}
+
+// Steps may be long: time counts, however rarely it is looked.
+TEST(MemoryWatch, RareLooksAreNoReasonToStaySmall) {
+  MemoryWatch watch(Memories{memory(1024)}, {1000}, kInterval);
+  const auto look_at = [&](int second) {
+    return watch.look(Memories{memory(656)}, Blocks{600}, kBegin + seconds(second));
+  };
+  EXPECT_FALSE(look_at(0));
+  EXPECT_FALSE(look_at(50));
+  EXPECT_TRUE(look_at(100));
+  EXPECT_TRUE(look_at(301)->was_calm_for_long);
 }
 
 TEST(MemoryWatch, WhereNobodyKnowsNothingIsScarce) {
