@@ -61,7 +61,7 @@ std::string obstacles_text(const Json& obstacles) {
   for (const Json& each : obstacles) {
     text += fmt::format("\nwhat keeps it from {}: {}\n", each["keeps_from"].get<std::string>(),
                         each["because"].get<std::string>());
-    if (each["remedy"] != "") text += fmt::format("  {}\n", each["remedy"].get<std::string>());
+    if (const std::string remedy = each["remedy"]; !remedy.empty()) text += fmt::format("  {}\n", remedy);
   }
   return text;
 }
