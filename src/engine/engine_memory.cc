@@ -83,10 +83,10 @@ void EngineLoop::watch_memory() {
 }
 
 void EngineLoop::follow(const MemoryWatch::Advice& advice, const DeviceMemory& memory) {
+  if (advice.missing_bytes == 0 && scheduler_.has_work() && !advice.was_calm_for_long) return;
   while (!in_flight_.empty()) take_results();
   if (program_ == nullptr) return;  // it was lost, and could not be made anew
   if (advice.missing_bytes == 0) {
-    if (scheduler_.has_work() && !advice.was_calm_for_long) return;
     spdlog::info("there is room for the whole KV cache of {} again", gigabytes(parts_.plan.bytes));
     has_told_of_scarcity_ = false;
     return resize_cache(parts_.plan);

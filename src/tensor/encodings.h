@@ -43,6 +43,9 @@ void quantize_q5_0(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q5_1(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_q8_0(std::span<const float> values, std::span<std::byte> bytes);
 void quantize_mxfp4(std::span<const float> values, std::span<std::byte> bytes);
+/// Codes of four or five bits into their places.
+void store(const std::array<uint8_t, 32>& codes, uint8_t (&nibbles)[16]);
+void store(const std::array<uint8_t, 32>& codes, uint8_t (&nibbles)[16], uint8_t (&fifth_bits)[4]);
 
 // encodings_k.cc
 void dequantize_q4_k(std::span<const std::byte> bytes, std::span<float> values);

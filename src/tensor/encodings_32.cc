@@ -29,20 +29,6 @@ uint8_t code(const uint8_t (&nibbles)[16], const uint8_t (&fifth_bits)[4], size_
   return static_cast<uint8_t>(code(nibbles, i) | (fifth_bits[i / 8] >> (i % 8) & 1) << 4);
 }
 
-void store(const Codes& codes, uint8_t (&nibbles)[16]) {
-  for (size_t i = 0; i < 16; ++i) nibbles[i] = static_cast<uint8_t>((codes[i] & 15) | (codes[i + 16] & 15) << 4);
-}
-
-void store(const Codes& codes, uint8_t (&nibbles)[16], uint8_t (&fifth_bits)[4]) {
-  store(codes, nibbles);
-  for (size_t byte = 0; byte < 4; ++byte) {
-    fifth_bits[byte] = 0;
-    for (size_t bit = 0; bit < 8; ++bit) {
-      fifth_bits[byte] |= static_cast<uint8_t>((codes[byte * 8 + bit] >> 4 & 1) << bit);
-    }
-  }
-}
-
 /// scale * (code + lowest): the scale that goes into the block, and the codes for that scale.
 uint16_t encode_symmetric(std::span<const float, kBlock> values, int lowest, int highest, Codes& codes) {
   const uint16_t scale_bits = scale_to_f16(find_scale(values, kEqualWeights, lowest, highest));
@@ -103,6 +89,20 @@ int usual_exponent(std::span<const float, kBlock> values) {
 }
 
 }  // namespace
+
+void store(const std::array<uint8_t, 32>& codes, uint8_t (&nibbles)[16]) {
+  for (size_t i = 0; i < 16; ++i) nibbles[i] = static_cast<uint8_t>((codes[i] & 15) | (codes[i + 16] & 15) << 4);
+}
+
+void store(const std::array<uint8_t, 32>& codes, uint8_t (&nibbles)[16], uint8_t (&fifth_bits)[4]) {
+  store(codes, nibbles);
+  for (size_t byte = 0; byte < 4; ++byte) {
+    fifth_bits[byte] = 0;
+    for (size_t bit = 0; bit < 8; ++bit) {
+      fifth_bits[byte] |= static_cast<uint8_t>((codes[byte * 8 + bit] >> 4 & 1) << bit);
+    }
+  }
+}
 
 void dequantize_mxfp4(std::span<const std::byte> bytes, std::span<float> values) {
   for_each_block<BlockMxfp4, kBlock>(bytes, values, [](const BlockMxfp4& block, std::span<float, kBlock> out) {

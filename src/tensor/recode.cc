@@ -24,21 +24,22 @@ struct Codes32 {
   std::span<const int8_t, kBlock> codes;
 };
 
+/// Without a sign.
+std::array<uint8_t, kBlock> from_lowest(const Codes32& from, int lowest) {
+  std::array<uint8_t, kBlock> codes;
+  std::ranges::transform(from.codes, codes.begin(), [&](int8_t code) { return static_cast<uint8_t>(code - lowest); });
+  return codes;
+}
+
 BlockQ4_0 as_q4_0(const Codes32& from) {
   BlockQ4_0 block{.scale = scale_to_f16(from.scale), .nibbles = {}};
-  for (size_t i = 0; i < 16; ++i) {
-    block.nibbles[i] = static_cast<uint8_t>((from.codes[i] + 8) | (from.codes[i + 16] + 8) << 4);
-  }
+  encodings::store(from_lowest(from, -8), block.nibbles);
   return block;
 }
 
 BlockQ5_0 as_q5_0(const Codes32& from) {
   BlockQ5_0 block{.scale = scale_to_f16(from.scale), .fifth_bits = {}, .nibbles = {}};
-  for (size_t i = 0; i < kBlock; ++i) {
-    const int code = from.codes[i] + 16;
-    block.nibbles[i % 16] |= static_cast<uint8_t>((code & 15) << (i / 16 * 4));
-    block.fifth_bits[i / 8] |= static_cast<uint8_t>(code >> 4 << (i % 8));
-  }
+  encodings::store(from_lowest(from, -16), block.nibbles, block.fifth_bits);
   return block;
 }
 

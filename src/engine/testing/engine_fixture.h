@@ -71,6 +71,9 @@ class FakeEngine {
     parts.program = make_program(setup_.blocks, program_limits(setup_.options));
     if (setup_.rebuilds) {
       parts.rebuild = [this](const std::vector<uint32_t>& blocks, const ProgramLimits& limits, const std::stop_token&) {
+        if (!setup_.watches_memory) {
+          EXPECT_EQ(blocks, setup_.blocks);
+        }
         return rebuild(blocks, limits);
       };
     }
