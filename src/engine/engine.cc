@@ -65,9 +65,8 @@ Result<void> make_first_program(EngineParts& parts, Model& model, const ProgramL
       return {};
     }
     if (program.error().code != ErrorCode::out_of_memory) return pass_on(program);
-    auto less =
-        resize_cache(parts.cache_groups, parts.plan, parts.options, model.cache_memories(), parts.plan.bytes / 4 * 3);
-    if (!less || less->bytes >= parts.plan.bytes) return pass_on(program);
+    auto less = smaller_cache(parts.cache_groups, parts.plan, parts.plan, parts.options, model.cache_memories());
+    if (!less) return pass_on(program);
     spdlog::warn("{}; the KV cache becomes smaller", program.error().message);
     parts.plan = std::move(*less);
     parts.options.cache_bytes = parts.plan.bytes;

@@ -113,11 +113,10 @@ class EngineLoop final : public Engine {
   void send_back_requests(const Error& lost);
   void set_plan(CachePlan plan);
   void hold_to_context(ActiveRequest& active);
-  std::optional<CachePlan> plan_of(uint64_t cache_bytes) const;
   std::optional<CachePlan> smaller_plan() const;
   void wait_for_commands();
   void watch_memory();
-  void follow(const MemoryWatch::Advice& advice, const DeviceMemory& memory);
+  void follow(const MemoryWatch::Advice& advice, std::span<const CacheMemory> memories);
   bool go_on_with_less(const Error& error);
   void resize_cache(CachePlan plan);
   void make_program();

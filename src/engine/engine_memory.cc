@@ -51,16 +51,10 @@ void EngineLoop::hold_to_context(ActiveRequest& active) {
                         "shorten it, or end what takes the memory"});
 }
 
-std::optional<CachePlan> EngineLoop::plan_of(uint64_t cache_bytes) const {
-  if (!parts_.memories || !parts_.resize) return {};
-  auto plan = hearth::resize_cache(parts_.cache_groups, parts_.plan, parts_.options, parts_.memories(), cache_bytes);
-  return plan ? std::optional(std::move(*plan)) : std::nullopt;
-}
-
 /// Nothing where it is as small as it can be.
 std::optional<CachePlan> EngineLoop::smaller_plan() const {
-  auto plan = plan_of(plan_.bytes / 4 * 3);
-  return plan && plan->bytes < plan_.bytes ? plan : std::nullopt;
+  if (!parts_.memories || !parts_.resize) return {};
+  return smaller_cache(parts_.cache_groups, parts_.plan, plan_, parts_.options, parts_.memories());
 }
 
 /// Until something comes in.
@@ -79,10 +73,10 @@ void EngineLoop::watch_memory() {
   }
   const std::vector<CacheMemory> memories = parts_.memories();
   const auto advice = watch_->look(memories, plan_.blocks_per_group, now);
-  if (advice) return follow(*advice, memories[advice->memory].memory);
+  if (advice) return follow(*advice, memories);
 }
 
-void EngineLoop::follow(const MemoryWatch::Advice& advice, const DeviceMemory& memory) {
+void EngineLoop::follow(const MemoryWatch::Advice& advice, std::span<const CacheMemory> memories) {
   if (advice.missing_bytes == 0 && scheduler_.has_work() && !advice.was_calm_for_long) return;
   while (!in_flight_.empty()) take_results();
   if (program_ == nullptr) return;  // it was lost, and could not be made anew
@@ -91,9 +85,10 @@ void EngineLoop::follow(const MemoryWatch::Advice& advice, const DeviceMemory& m
     has_told_of_scarcity_ = false;
     return resize_cache(parts_.plan);
   }
-  auto plan = plan_of(advice.cache_bytes);
-  const std::string scarcity = fmt::format("{} is short of {}, which others have taken (hearth holds {})", memory.name,
-                                           gigabytes(advice.missing_bytes), holdings(program_->memory_use()));
+  auto plan = hearth::resize_cache(parts_.cache_groups, parts_.plan, parts_.options, memories, advice.cache_bytes);
+  const std::string scarcity =
+      fmt::format("{} is short of {}, which others have taken (hearth holds {})", memories[advice.memory].memory.name,
+                  gigabytes(advice.missing_bytes), holdings(program_->memory_use()));
   if (plan && plan->bytes < plan_.bytes) {
     spdlog::warn("{}; {}", scarcity, shrinking(plan_, *plan));
     return resize_cache(std::move(*plan));

@@ -164,6 +164,13 @@ Result<CachePlan> resize_cache(std::span<const CacheGroup> groups, const CachePl
   return plan;
 }
 
+std::optional<CachePlan> smaller_cache(std::span<const CacheGroup> groups, const CachePlan& planned,
+                                       const CachePlan& present, const EngineOptions& options,
+                                       std::span<const CacheMemory> memories) {
+  auto plan = resize_cache(groups, planned, options, memories, present.bytes / 4 * 3);
+  return plan && plan->bytes < present.bytes ? std::optional(std::move(*plan)) : std::nullopt;
+}
+
 uint32_t sequences_that_fit(std::span<const CacheGroup> groups, uint32_t context, const EngineOptions& options,
                             std::span<const CacheMemory> memories, uint64_t step_bytes, uint32_t tokens) {
   Planner planner(groups, options, memories);

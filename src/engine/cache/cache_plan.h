@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,6 +36,12 @@ Result<CachePlan> plan_cache(std::span<const CacheGroup> groups, uint32_t model_
 /// still fits, else with the longest that does; with planned.least_context even where that takes more.
 Result<CachePlan> resize_cache(std::span<const CacheGroup> groups, const CachePlan& planned,
                                const EngineOptions& options, std::span<const CacheMemory> memories, uint64_t bytes);
+
+/// Three quarters of a cache for the engine that `planned` is the plan of, where the memory for `present` turned out
+/// not to be there; nothing where that is as small as it can be.
+std::optional<CachePlan> smaller_cache(std::span<const CacheGroup> groups, const CachePlan& planned,
+                                       const CachePlan& present, const EngineOptions& options,
+                                       std::span<const CacheMemory> memories);
 
 /// How many sequences have room at once, all with `tokens` tokens, in what plan_cache would divide for such a
 /// `context`, were it asked for so many; at most kMostSequences. `options.context_length` and `max_sequences` do not
