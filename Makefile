@@ -10,7 +10,7 @@ export HOST PORT MODEL DEVICE TESTS
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
-	@echo "run and chat take MODEL=file-or-directory and DEVICE=cpu|...; run also PORT=$(PORT) HOST=$(HOST)"
+	@echo "run and chat take MODEL=file, directory or name and DEVICE=cpu|...; run also PORT=$(PORT) HOST=$(HOST)"
 	@echo "test and sanitize take TESTS=pattern: only the tests whose names match"
 
 run: ## install what is missing, build, fetch the demo model, serve it

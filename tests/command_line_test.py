@@ -18,7 +18,7 @@ CACHE = Path(os.environ.get("HEARTH_CACHE", Path.home() / ".cache/hearth"))
 DEMO = CACHE / "models/smollm2-135m-instruct.gguf"
 BASE = CACHE / "models/gemma3-270m-q4_k_m.gguf"
 GOLDENS = Path(__file__).parent / "golden"
-COMMANDS = ["serve", "chat", "logits", "bench", "doctor"]
+COMMANDS = ["serve", "chat", "logits", "bench", "models", "doctor"]
 
 
 def hearth(*arguments, **keywords):

@@ -9,6 +9,7 @@
 #include "app/commands.h"
 #include "app/explain.h"
 #include "app/measure.h"
+#include "app/model_argument.h"
 #include "app/open_model.h"
 #include "app/print_profile.h"
 #include "app/step_profiler.h"
@@ -19,6 +20,7 @@ namespace {
 
 struct Options {
   std::string model;
+  std::filesystem::path path;  // which the model's name stands for
   DeviceOptions device;
   std::vector<uint32_t> prompts = {512};
   uint32_t decode = 128;
@@ -145,7 +147,7 @@ PlaceOptions room_for(const Options& options) {
 
 /// Where the time of steps goes, operation by operation, instead of how fast they are.
 Result<void> run_profile(const Options& options) {
-  auto opened = open_model(options.model, options.device, {}, room_for(options));
+  auto opened = open_model(options.path, options.device, {}, room_for(options));
   if (!opened) return pass_on(opened);
   auto profiler = StepProfiler::create(*opened->model, {.sequences = std::ranges::max(options.sequences),
                                                         .context = options.context,
@@ -177,7 +179,7 @@ Result<void> run_profile(const Options& options) {
 
 /// Which ways the device takes, instead of how fast they are.
 Result<void> run_explain(const Options& options) {
-  auto opened = open_model(options.model, options.device, {}, room_for(options));
+  auto opened = open_model(options.path, options.device, {}, room_for(options));
   if (!opened) return pass_on(opened);
   auto choices = explain(*opened->model, std::ranges::max(options.prompts), std::ranges::max(options.sequences));
   if (!choices) return pass_on(choices);
@@ -192,11 +194,14 @@ Result<void> run_explain(const Options& options) {
   return {};
 }
 
-Result<void> run(const Options& options) {
+Result<void> run(Options options) {
+  auto model = find_model(options.model, std::chrono::seconds(options.device.load_timeout_s));
+  if (!model) return pass_on(model);
+  options.path = std::move(model->path);
   if (options.explain) return run_explain(options);
   if (options.profile) return run_profile(options);
   const PlaceOptions room = room_for(options);
-  auto opened = open_model(options.model, options.device, {}, room);
+  auto opened = open_model(options.path, options.device, {}, room);
   if (!opened) return pass_on(opened);
   EngineOptions engine_options = {.larger_steps = true, .inter_token_target_ms = 0};
   engine_options.max_sequences = std::max(1U, std::ranges::max(options.sequences));
@@ -234,7 +239,7 @@ void add_bench(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("bench", "Measure prompt, decode and many-user speed beside the device's limit");
-  command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  add_model_argument(*command, options->model);
   const auto positive = CLI::Range(1U, std::numeric_limits<uint32_t>::max());
   command->add_option("--prompt", options->prompts, "prompt lengths in tokens")
       ->delimiter(',')

@@ -13,6 +13,7 @@
 #include "app/engine_options.h"
 #include "app/line_editor.h"
 #include "app/load_text.h"
+#include "app/model_argument.h"
 #include "app/open_model.h"
 #include "app/terminal_progress.h"
 
@@ -162,7 +163,9 @@ Result<void> converse(Conversation& conversation) {
 }
 
 Result<void> run(const Options& options) {
-  auto checkpoint = open_checkpoint(options.model);
+  const auto found = find_model(options.model, std::chrono::seconds(options.device.load_timeout_s));
+  if (!found) return std::unexpected(found.error());
+  auto checkpoint = open_checkpoint(found->path);
   if (!checkpoint) return pass_on(checkpoint);
   auto loading_text = std::async(std::launch::async, [&] { return load_text(**checkpoint, options.chat_template); });
   auto opened = [&] {
@@ -196,7 +199,7 @@ Result<void> run(const Options& options) {
 void add_chat(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("chat", "Talk to a model in the terminal");
-  command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  add_model_argument(*command, options->model);
   command
       ->add_option("--chat-template", options->chat_template, "Jinja file to use instead of the model's own template")
       ->check(CLI::ExistingFile);

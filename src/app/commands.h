@@ -23,6 +23,7 @@ void add_logits(CLI::App& app, Command& chosen);
 void add_bench(CLI::App& app, Command& chosen);
 void add_plan(CLI::App& app, Command& chosen);
 void add_inspect(CLI::App& app, Command& chosen);
+void add_models(CLI::App& app, Command& chosen);
 void add_doctor(CLI::App& app, Command& chosen);
 
 }  // namespace hearth::app

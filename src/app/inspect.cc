@@ -5,6 +5,7 @@
 
 #include "app/commands.h"
 #include "app/examine_model.h"
+#include "app/model_argument.h"
 #include "app/print_model.h"
 #include "base/reading/watched_call.h"
 
@@ -19,8 +20,9 @@ struct Options {
 
 Result<void> run(const Options& options) {
   constexpr std::chrono::seconds kPatience(60);
-  auto checkpoint =
-      watched_call([path = std::filesystem::path(options.model)] { return open_checkpoint(path); }, kPatience, {});
+  const auto model = find_model(options.model, kPatience);
+  if (!model) return std::unexpected(model.error());
+  auto checkpoint = watched_call([path = model->path] { return open_checkpoint(path); }, kPatience, {});
   if (!checkpoint) return pass_on(checkpoint);
   const auto report = examine_model(**checkpoint, options.tensors);
   if (options.json) {
@@ -37,7 +39,7 @@ void add_inspect(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("inspect", "Show what a model's files have, and what hearth would make of them");
-  command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  add_model_argument(*command, options->model);
   command->add_flag("--tensors", options->tensors, "list every tensor");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Example: hearth inspect model.gguf --tensors");

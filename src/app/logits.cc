@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "app/commands.h"
+#include "app/model_argument.h"
 #include "app/open_model.h"
 #include "model/evaluate.h"
 
@@ -51,7 +52,9 @@ Result<void> run(const Options& options) {
   if (ids->empty()) return fail(ErrorCode::invalid_argument, "no token ids", "give --ids 1,2,3 or --ids-file F");
   constexpr uint32_t kChunk = 128;
   const auto tokens = static_cast<uint32_t>(ids->size());
-  auto opened = open_model(options.model, options.device, {.cut = options.cut},
+  const auto model = find_model(options.model, std::chrono::seconds(options.device.load_timeout_s));
+  if (!model) return std::unexpected(model.error());
+  auto opened = open_model(model->path, options.device, {.cut = options.cut},
                            {.context_tokens = tokens, .limits = {.tokens = kChunk, .logit_rows = kChunk}});
   if (!opened) return pass_on(opened);
   auto sequence = SingleSequence::create(*opened->model, tokens, kChunk);
@@ -75,7 +78,7 @@ void add_logits(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("logits", "Write the logits of a list of token ids, float32 [tokens, vocabulary]");
-  command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  add_model_argument(*command, options->model);
   command->add_option("--ids", options->ids, "token ids, separated by commas")->delimiter(',');
   command->add_option("--ids-file", options->ids_file, "a file of token ids, separated by spaces or lines");
   command->add_option("--out", options->out, "the .npy file to write")->required();

@@ -47,7 +47,10 @@ int run(int argc, char** argv) {
   CLI::App app("hearth serves large language models on the GPU or CPU that you own.", "hearth");
   app.set_version_flag("--version", std::string("hearth ") + kVersion);
   app.require_subcommand(1);
-  app.footer("MODEL is a GGUF file or a Hugging Face directory.\n\nExample: hearth serve model.gguf --port 8080");
+  app.footer(
+      "MODEL is a GGUF file, a Hugging Face directory, or the name of what another tool has downloaded, such as\n"
+      "google/gemma-3-27b-it or gemma3:27b; `hearth models` lists them.\n\n"
+      "Example: hearth serve model.gguf --port 8080");
   Command command;
   add_serve(app, command);
   add_chat(app, command);
@@ -55,6 +58,7 @@ int run(int argc, char** argv) {
   add_bench(app, command);
   add_plan(app, command);
   add_inspect(app, command);
+  add_models(app, command);
   add_doctor(app, command);
 
   try {

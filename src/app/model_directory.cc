@@ -5,6 +5,10 @@
 #include <system_error>
 #include <thread>
 
+#include "app/downloads/disk_questions.h"
+#include "app/downloads/hugging_face_cache.h"
+#include "app/downloads/ollama.h"
+#include "app/downloads/repository_files.h"
 #include "app/served_name.h"
 #include "base/printable.h"
 #include "formats/gguf_split_name.h"
@@ -18,7 +22,7 @@ constexpr int kDeepest = 3;
 
 bool is_model_file(const fs::path& path) {
   const std::string name = path.filename().native();
-  if (path.extension() != ".gguf" || name.starts_with('.') || name.starts_with("mmproj")) return false;
+  if (!is_weights_name(name)) return false;
   const auto split = GgufSplitName::parse(name);
   return !split || split->number == 1;
 }
@@ -28,40 +32,42 @@ bool is_model_directory(const fs::path& path) {
   return fs::is_regular_file(path / "config.json", error);
 }
 
-void collect(const fs::path& folder, int depth, std::vector<fs::path>& found) {
+void add_whole(const std::vector<DownloadedModel>& models, std::vector<FoundModel>& found) {
+  for (const DownloadedModel& model : models) {
+    if (model.is_whole()) found.push_back({model.path, model.name});
+  }
+}
+
+void collect(const fs::path& folder, int depth, std::vector<FoundModel>& found) {
+  if (is_hugging_face_repository(folder)) return add_whole(hugging_face_repository_models(folder), found);
+  if (is_ollama_folder(folder)) return add_whole(ollama_models(folder), found);
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
     if (entry->is_directory(ignored)) {
       if (is_model_directory(entry->path())) {
-        found.push_back(entry->path());
+        found.push_back({entry->path(), {}});
       } else if (depth < kDeepest) {
         collect(entry->path(), depth + 1, found);
       }
     } else if (entry->is_regular_file(ignored) && is_model_file(entry->path())) {
-      found.push_back(entry->path());
+      found.push_back({entry->path(), {}});
     }
   }
 }
 
-uint64_t file_bytes(const fs::path& path) {
-  std::error_code error;
-  const auto bytes = fs::file_size(path, error);
-  return error ? 0 : bytes;
-}
-
 }  // namespace
 
-std::vector<FoundModel> name_models(const std::vector<fs::path>& paths, const fs::path& folder) {
+std::vector<FoundModel> name_models(std::vector<FoundModel> models, const fs::path& folder) {
   std::map<std::string, int> uses;
-  for (const fs::path& path : paths) ++uses[served_name(path)];
-  std::vector<FoundModel> named;
-  for (const fs::path& path : paths) {
-    std::string name = served_name(path);
-    if (uses[name] > 1) name = printable((folder.empty() ? path : path.lexically_relative(folder)).native(), 1024);
-    named.push_back({path, std::move(name)});
+  for (FoundModel& model : models) {
+    if (model.name.empty()) model.name = served_name(model.path);
+    ++uses[model.name];
   }
-  return named;
+  for (auto& [path, name] : models) {
+    if (uses[name] > 1) name = printable((folder.empty() ? path : path.lexically_relative(folder)).native(), 1024);
+  }
+  return models;
 }
 
 fs::path place_of(const fs::path& path) {
@@ -72,9 +78,9 @@ fs::path place_of(const fs::path& path) {
 }
 
 std::vector<FoundModel> find_models(const fs::path& directory) {
-  std::vector<fs::path> paths;
-  collect(directory, 0, paths);
-  std::vector<FoundModel> found = name_models(paths, directory);
+  std::vector<FoundModel> found;
+  collect(directory, 0, found);
+  found = name_models(std::move(found), directory);
   for (FoundModel& model : found) model.path = place_of(model.path);
   std::ranges::sort(found, {}, &FoundModel::name);
   return found;

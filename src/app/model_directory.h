@@ -18,14 +18,13 @@ struct FoundModel {
   std::string name;
 };
 
-/// What clients call these models: their served_name, or their paths, as seen from `folder` unless it is empty, where
-/// two would have the same name.
-std::vector<FoundModel> name_models(const std::vector<std::filesystem::path>& paths,
-                                    const std::filesystem::path& folder = {});
+/// What clients call these models: the names that they have, or their served_name, or their paths, as seen from
+/// `folder` unless it is empty, where two would have the same name.
+std::vector<FoundModel> name_models(std::vector<FoundModel> models, const std::filesystem::path& folder = {});
 
 /// What looks like a model in `directory` and in up to three folders below: GGUF files (of a split one the first, and
-/// no projectors of images) and directories with config.json. Sorted by name, with their place_of as
-/// paths. What cannot be listed is left out.
+/// no projectors of images), directories with config.json, and by their names the whole models of a Hugging Face cache
+/// or of a folder of Ollama's. Sorted by name, with their place_of as paths. What cannot be listed is left out.
 std::vector<FoundModel> find_models(const std::filesystem::path& directory);
 
 /// The path of a model, the same however its folder is named. Its own name stays what it is, also where it is a link.

@@ -46,6 +46,20 @@ TEST_F(ModelDirectory, FindsFilesAndDirectoriesButNoPartsAndProjectors) {
   EXPECT_EQ(names(), (std::vector<std::string>{"a-Q4_0", "b", "c-00001-of-00002", "hf"}));
 }
 
+TEST_F(ModelDirectory, ModelsOfACacheHaveTheNamesByWhichTheyWereDownloaded) {
+  const std::string commit(40, 'a'), digest(64, 'b');
+  write("hub/models--org--name/snapshots/" + commit + "/config.json");
+  write("hub/models--org--name/snapshots/" + commit + "/model.safetensors");
+  write("hub/models--org--half/snapshots/" + commit + "/config.json");
+  write("hub/models--org--name-GGUF/snapshots/" + commit + "/name-Q4_K_M.gguf");
+  write("ollama/blobs/sha256-" + digest);
+  fs::create_directories(root_ / "ollama/manifests/registry.ollama.ai/library/gemma3");
+  std::ofstream(root_ / "ollama/manifests/registry.ollama.ai/library/gemma3/4b")
+      << R"({"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:)" << digest << R"("}]})";
+  EXPECT_EQ(names(), (std::vector<std::string>{"gemma3:4b", "org/name", "org/name-GGUF:Q4_K_M"}));
+  EXPECT_EQ(find_models(root_)[1].path, fs::canonical(root_ / "hub/models--org--name/snapshots" / commit));
+}
+
 TEST_F(ModelDirectory, EqualNamesAreToldApartByTheirPaths) {
   write("x/model.gguf");
   write("y/model.gguf");
@@ -53,11 +67,13 @@ TEST_F(ModelDirectory, EqualNamesAreToldApartByTheirPaths) {
 }
 
 TEST(NameModels, CallsThoseOfEqualNamesByTheirWholePathsWithoutAFolder) {
-  const std::vector<FoundModel> named = name_models({"/x/a.gguf", "/y/a.gguf", "b.gguf"});
-  ASSERT_EQ(named.size(), 3U);
+  const std::vector<FoundModel> named =
+      name_models({{"/x/a.gguf", {}}, {"/y/a.gguf", {}}, {"b.gguf", {}}, {"/z/c", "org/c"}});
+  ASSERT_EQ(named.size(), 4U);
   EXPECT_EQ(named[0].name, "/x/a.gguf");
   EXPECT_EQ(named[1].name, "/y/a.gguf");
   EXPECT_EQ(named[2].name, "b");
+  EXPECT_EQ(named[3].name, "org/c");
 }
 
 TEST_F(ModelDirectory, ADirectoryThatIsNotThereHasNoModels) { EXPECT_TRUE(names().empty()); }

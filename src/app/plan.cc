@@ -9,6 +9,7 @@
 #include "app/commands.h"
 #include "app/engine_options.h"
 #include "app/machines.h"
+#include "app/model_argument.h"
 #include "app/model_plan.h"
 #include "app/nearest_plans.h"
 #include "app/open_model.h"
@@ -56,8 +57,10 @@ Result<ModelPlan> plan_or_say_what_fits(const Checkpoint& checkpoint, const Opti
 }
 
 Result<void> run(Options options) {
-  auto checkpoint = watched_call([path = std::filesystem::path(options.model)] { return open_checkpoint(path); },
-                                 std::chrono::seconds(options.request.device.load_timeout_s), {});
+  const std::chrono::seconds patience(options.request.device.load_timeout_s);
+  const auto model = find_model(options.model, patience);
+  if (!model) return std::unexpected(model.error());
+  auto checkpoint = watched_call([path = model->path] { return open_checkpoint(path); }, patience, {});
   if (!checkpoint) return pass_on(checkpoint);
   if (!options.what_if.empty()) {
     auto machine = find_machine(options.what_if);
@@ -84,7 +87,7 @@ void add_plan(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("plan", "Show what a model would take of a machine's memory, how many users fit, how quick");
-  command->add_option("model", options->model, "GGUF file or Hugging Face directory")->required();
+  add_model_argument(*command, options->model);
   command->add_option("--what-if", options->what_if,
                       "plan for a machine that is not here: 780m-64gb or 8060s-128gb (with any memory), rx7900xtx, "
                       "rtx4090, h200, or a file that `hearth doctor --json` wrote");

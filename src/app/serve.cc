@@ -10,6 +10,7 @@
 
 #include "app/commands.h"
 #include "app/engine_options.h"
+#include "app/model_argument.h"
 #include "app/model_directory.h"
 #include "app/model_host.h"
 #include "app/serving_model.h"
@@ -64,13 +65,19 @@ bool serve_until_the_end(Server& server, ServingSignals& signals) {
   }
 }
 
-/// What clients call the models that were named, in their order.
+/// The models that were named, and what clients call them, in their order.
 Result<std::vector<FoundModel>> named_models(const Options& options) {
   if (!options.names.empty() && options.models.size() != 1) {
     return fail(ErrorCode::invalid_argument, "--served-model-name names one model",
                 fmt::format("{} are served", options.models.size()));
   }
-  return name_models({options.models.begin(), options.models.end()});
+  std::vector<FoundModel> models;
+  for (const std::string& each : options.models) {
+    auto model = find_model(each, std::chrono::seconds(options.device.load_timeout_s));
+    if (!model) return pass_on(model);
+    models.push_back(std::move(*model));
+  }
+  return name_models(std::move(models));
 }
 
 /// Makes models for a host: all with the same options, each with its own device.
@@ -84,6 +91,7 @@ class Hosting {
     auto served = std::make_shared<ServedModel>(model.name, std::move(aliases));
     std::lock_guard lock(mutex_);
     places_.insert(place);
+    names_.insert(model.name);
     return {.served = served, .make = [this, served, path = model.path, place](bool may_spill) {
               return std::make_unique<ServingModel>(serving_options(path, largest_other(place), served, may_spill),
                                                     *served);
@@ -95,7 +103,7 @@ class Hosting {
     std::vector<HostedModel> found;
     if (options_.model_dir.empty()) return found;
     for (const FoundModel& model : search_.look(kPatience)) {
-      if (!is_known(model.path)) found.push_back(hosted(model, model.path));
+      if (!is_known(model)) found.push_back(hosted(model, model.path));
     }
     return found;
   }
@@ -126,9 +134,10 @@ class Hosting {
     return places_.size() > 1;
   }
 
-  bool is_known(const std::filesystem::path& path) const {
+  /// Also by its name, as that of a new revision of what is served.
+  bool is_known(const FoundModel& model) const {
     std::lock_guard lock(mutex_);
-    return places_.contains(path);
+    return places_.contains(model.path) || names_.contains(model.name);
   }
 
   uint64_t largest_other(const std::filesystem::path& path) const {
@@ -148,6 +157,7 @@ class Hosting {
   ModelSearch search_{[folder = options_.model_dir] { return find_models(folder); }};
   mutable std::mutex mutex_;
   std::set<std::filesystem::path> places_;  // of all that were made so far
+  std::set<std::string> names_;
 };
 
 Result<void> run(Options options) {
@@ -238,7 +248,8 @@ void add_serve(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("serve", "Serve a model over the OpenAI API");
   command->add_option("model", options->models,
-                      "GGUF files or Hugging Face directories; the first is loaded at once, others when asked for");
+                      "GGUF files, Hugging Face directories or names (hearth models); the first is loaded at once, "
+                      "others when asked for");
   add_model_options(*command, *options);
   add_server_options(*command, *options);
   add_engine_options(*command, *options);

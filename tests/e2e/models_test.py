@@ -1,6 +1,7 @@
 """Several models of one server: loaded on request, exchanged under load, given up."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -52,6 +53,21 @@ def test_a_folder_of_models_is_served_on_request(start_server, alone):
     for name in [*NAMES, *NAMES]:
         assert ask(server, name) == alone[name]
     assert {name for name, state in states(server).items() if state == "ready"} == {"mistral", "qwen3"}
+    assert server.stop() == 0
+
+
+def test_a_cache_is_served_by_the_names_of_its_models(start_server, alone, tmp_path):
+    hub, commit = tmp_path / "hub", "0123456789abcdef0123456789abcdef01234567"
+    for name in NAMES[:2]:
+        snapshots = hub / f"models--org--{name}" / "snapshots"
+        snapshots.mkdir(parents=True)
+        (snapshots / commit).symlink_to(GOLDEN / name)
+    environment = {**os.environ, "HF_HUB_CACHE": str(hub)}
+    server = start_server("org/llama", "--model-dir", hub, "--context", 64, env=environment)
+    server.wait_until_ready()
+    assert states(server) == {"org/llama": "ready", "org/mistral": "unloaded"}
+    for name in NAMES[:2]:
+        assert ask(server, f"org/{name}") == alone[name]
     assert server.stop() == 0
 
 
