@@ -23,8 +23,9 @@ constexpr uint64_t kLengthBytes = 8;
 
 std::optional<NumberFormat> format_of(std::string_view dtype) {
   constexpr std::pair<std::string_view, NumberFormat> kFormats[] = {
-      {"F32", NumberFormat::f32}, {"F16", NumberFormat::f16}, {"BF16", NumberFormat::bf16},
-      {"I8", NumberFormat::i8},   {"U8", NumberFormat::u8},   {"I32", NumberFormat::i32}};
+      {"F32", NumberFormat::f32},         {"F16", NumberFormat::f16},         {"BF16", NumberFormat::bf16},
+      {"I8", NumberFormat::i8},           {"U8", NumberFormat::u8},           {"I32", NumberFormat::i32},
+      {"F8_E4M3", NumberFormat::f8_e4m3}, {"F8_E5M2", NumberFormat::f8_e5m2}, {"F8_E8M0", NumberFormat::f8_e8m0}};
   const auto* found = std::ranges::find(kFormats, dtype, &std::pair<std::string_view, NumberFormat>::first);
   return found == std::end(kFormats) ? std::nullopt : std::optional(found->second);
 }

@@ -16,7 +16,7 @@ namespace hearth {
 struct SafetensorsHeader {
   struct Unsupported {
     std::string name;
-    std::string why;  ///< "its number format F8_E4M3 is not supported"
+    std::string why;  ///< "its number format I64 is not supported"
   };
 
   std::vector<TensorInfo> tensors;       ///< in the order of their bytes; `file` is 0
@@ -24,8 +24,8 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
 };
 
-/// Reads and checks the header; F32, F16, BF16, I8, U8 and I32 are read, every other format becomes `unsupported`.
-/// Errors: `corrupt` with the path and what contradicts what, `io`.
+/// Reads and checks the header; F32, F16, BF16, I8, U8, I32 and floats of 8 bits are read, every other format becomes
+/// `unsupported`. Errors: `corrupt` with the path and what contradicts what, `io`.
 Result<SafetensorsHeader> read_safetensors_header(const File& file);
 
 }  // namespace hearth

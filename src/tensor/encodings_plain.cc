@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -41,6 +42,32 @@ float to_float(Integer value) {
   return static_cast<float>(value);
 }
 
+float f8_e4m3_to_f32(uint8_t bits) {
+  const int exponent = bits >> 3 & 15, mantissa = bits & 7;
+  if (exponent == 15 && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();
+  const auto magnitude = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                                       : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+  return bits < 128 ? magnitude : -magnitude;
+}
+
+/// The upper half of an f16.
+float f8_e5m2_to_f32(uint8_t bits) { return f16_to_f32(static_cast<uint16_t>(bits << 8)); }
+
+float f8_e8m0_to_f32(uint8_t bits) {
+  return bits == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0F, bits - 127);
+}
+
+/// Every byte's number, made once.
+template <float (*kToFloat)(uint8_t)>
+void look_up_each(std::span<const std::byte> bytes, std::span<float> values) {
+  static const auto numbers = [] {
+    std::array<float, 256> all = {};
+    for (size_t i = 0; i < all.size(); ++i) all[i] = kToFloat(static_cast<uint8_t>(i));
+    return all;
+  }();
+  for (size_t i = 0; i < values.size(); ++i) values[i] = numbers[std::to_integer<size_t>(bytes[i])];
+}
+
 }  // namespace
 
 void dequantize_f32(std::span<const std::byte> bytes, std::span<float> values) {
@@ -60,6 +87,15 @@ void dequantize_u8(std::span<const std::byte> bytes, std::span<float> values) {
 }
 void dequantize_i32(std::span<const std::byte> bytes, std::span<float> values) {
   widen_each<int32_t>(bytes, values, to_float<int32_t>);
+}
+void dequantize_f8_e4m3(std::span<const std::byte> bytes, std::span<float> values) {
+  look_up_each<f8_e4m3_to_f32>(bytes, values);
+}
+void dequantize_f8_e5m2(std::span<const std::byte> bytes, std::span<float> values) {
+  look_up_each<f8_e5m2_to_f32>(bytes, values);
+}
+void dequantize_f8_e8m0(std::span<const std::byte> bytes, std::span<float> values) {
+  look_up_each<f8_e8m0_to_f32>(bytes, values);
 }
 
 void quantize_f32(std::span<const float> values, std::span<std::byte> bytes) {

@@ -65,6 +65,12 @@ std::optional<size_t> find_mxfp4(std::span<const std::byte> bytes) {
   return std::nullopt;
 }
 
+template <class IsOne>
+std::optional<size_t> find_byte(std::span<const std::byte> bytes, IsOne is_one) {
+  const auto found = std::ranges::find_if(bytes, [&](std::byte b) { return is_one(std::to_integer<unsigned>(b)); });
+  return found == bytes.end() ? std::nullopt : std::optional(static_cast<size_t>(found - bytes.begin()));
+}
+
 /// The first block of iq1_m whose scale, which lies in four pieces, is not finite.
 std::optional<size_t> find_iq1_m(std::span<const std::byte> bytes) {
   constexpr size_t kBytes = sizeof(BlockIq1M);
@@ -123,6 +129,12 @@ std::optional<size_t> find_non_finite(NumberFormat format, std::span<const std::
       return find_in_blocks(bytes, block_bytes, {0});
     case NumberFormat::iq1_m:
       return find_iq1_m(bytes);
+    case NumberFormat::f8_e4m3:
+      return find_byte(bytes, [](unsigned bits) { return (bits & 127) == 127; });
+    case NumberFormat::f8_e5m2:
+      return find_byte(bytes, [](unsigned bits) { return (bits & 124) == 124; });
+    case NumberFormat::f8_e8m0:
+      return find_byte(bytes, [](unsigned bits) { return bits == 255; });
   }
   return std::nullopt;
 }

@@ -13,9 +13,10 @@ constexpr std::array<FormatTraits, kNumberFormatCount> kTraits = {{
     {"q8_0", 32, 34},     {"q4_k", 256, 144}, {"q5_k", 256, 176},   {"q6_k", 256, 210},  {"mxfp4", 32, 17},
     {"q2_k", 256, 84},    {"q3_k", 256, 110}, {"iq1_s", 256, 50},   {"iq1_m", 256, 56},  {"iq2_xxs", 256, 66},
     {"iq2_xs", 256, 74},  {"iq2_s", 256, 82}, {"iq3_xxs", 256, 98}, {"iq3_s", 256, 110}, {"iq4_nl", 32, 18},
-    {"iq4_xs", 256, 136}, {"tq1_0", 256, 54}, {"tq2_0", 256, 66},
+    {"iq4_xs", 256, 136}, {"tq1_0", 256, 54}, {"tq2_0", 256, 66},   {"f8_e4m3", 1, 1},   {"f8_e5m2", 1, 1},
+    {"f8_e8m0", 1, 1},
 }};
-static_assert(static_cast<int>(NumberFormat::tq2_0) == kNumberFormatCount - 1);
+static_assert(static_cast<int>(NumberFormat::f8_e8m0) == kNumberFormatCount - 1);
 
 }  // namespace
 

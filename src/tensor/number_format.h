@@ -39,9 +39,12 @@ enum class NumberFormat : uint8_t {
   iq4_xs,
   tq1_0,
   tq2_0,
+  f8_e4m3,  ///< 4 bits of exponent, 3 of mantissa, no infinity (OCP 8-bit Floating Point 1.0)
+  f8_e5m2,  ///< 5 bits of exponent, 2 of mantissa
+  f8_e8m0,  ///< an exponent alone: 2^(byte - 127), 255 is not a number (OCP Microscaling Formats 1.0)
 };
 
-inline constexpr int kNumberFormatCount = 28;
+inline constexpr int kNumberFormatCount = 31;
 
 /// Values in a block, bytes of a block, and the name as files and people spell it ("q4_0").
 struct FormatTraits {

@@ -111,6 +111,25 @@ void expect_decoded_as_by_gguf(NumberFormat format) {
   for (size_t i = 0; i < decoded.size(); ++i) ASSERT_EQ(decoded[i], expected[i]) << "value " << i;
 }
 
+/// All of them, those that are no numbers as well.
+TEST(EightBitFloats, AreTheNumbersOfMlDtypes) {
+  for (const NumberFormat format : {NumberFormat::f8_e4m3, NumberFormat::f8_e5m2, NumberFormat::f8_e8m0}) {
+    const auto [encoded, expected] = decoded_by_gguf(format);
+    std::vector<float> decoded(expected.size()), held(expected.size());
+    dequantize_row(format, encoded, decoded);
+    std::vector<std::byte> recoded(bytes_of(held_as(format), expected.size()));
+    recode_row(format, encoded, recoded);
+    dequantize_row(held_as(format), recoded, held);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_EQ(std::isnan(decoded[i]), std::isnan(expected[i])) << i;
+      EXPECT_EQ(find_non_finite(format, std::span(encoded).subspan(i, 1)).has_value(), !std::isfinite(expected[i]));
+      if (std::isnan(expected[i])) continue;
+      EXPECT_EQ(decoded[i], expected[i]) << traits(format).name << " " << i;
+      EXPECT_EQ(held[i], expected[i]) << traits(format).name << " " << i;
+    }
+  }
+}
+
 class FormatOfFiles : public testing::TestWithParam<NumberFormat> {};
 
 INSTANTIATE_TEST_SUITE_P(All, FormatOfFiles, testing::ValuesIn(kFormatsOfFiles), name_of_format);

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "tensor/blocks.h"
 #include "tensor/encodings.h"
@@ -131,6 +132,11 @@ NumberFormat held_as(NumberFormat format) {
     case NumberFormat::iq4_nl:
     case NumberFormat::iq4_xs:
       return NumberFormat::q8_0;
+    case NumberFormat::f8_e4m3:
+    case NumberFormat::f8_e5m2:
+      return NumberFormat::bf16;
+    case NumberFormat::f8_e8m0:
+      return NumberFormat::f32;
     default:
       return format;
   }
@@ -141,6 +147,10 @@ void recode_row(NumberFormat format, std::span<const std::byte> bytes, std::span
   assert(out.size() == bytes_of(held, bytes.size() / traits(format).block_bytes * traits(format).block_values));
   if (held == format) {
     std::ranges::copy(bytes, out.begin());
+  } else if (traits(format).block_values == 1) {
+    std::vector<float> values(bytes.size() / traits(format).block_bytes);
+    dequantize_row(format, bytes, values);
+    quantize_row(held, values, out);
   } else if (format == NumberFormat::q2_k || format == NumberFormat::iq2_xs || format == NumberFormat::iq2_s) {
     recode_by_value(format, bytes, out);
   } else if (held == NumberFormat::q6_k) {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the goldens of src/tensor: what the Python package gguf decodes from random blocks, and what numpy narrows.
 
-    pip install numpy gguf
+    pip install numpy gguf ml_dtypes
     python3 make_goldens.py [--ggml LIBGGML_BASE.so]
 
-<format>.bin      encoded blocks, then the decoded values as float32
+<format>.bin      encoded blocks, then the decoded values as float32; 8-bit floats are ml_dtypes', every byte once
 narrowing.bin     float32 values, then their f16 bits, then their bf16 bits
 goldens.json      counts, and the error that other quantizers reach on pseudo_normal(); with --ggml, ggml's own C code
 """
@@ -14,6 +14,7 @@ import json
 import pathlib
 
 import gguf
+import ml_dtypes
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
@@ -28,6 +29,8 @@ SCALES = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0],
           "q6_k": [208], "mxfp4": [], "q2_k": [80, 82], "q3_k": [108], "iq1_s": [0], "iq1_m": [], "iq2_xxs": [0],
           "iq2_xs": [0], "iq2_s": [0], "iq3_xxs": [0], "iq3_s": [0], "iq4_nl": [0], "iq4_xs": [0], "tq1_0": [52],
           "tq2_0": [64]}
+EIGHT_BITS = {"f8_e4m3": ml_dtypes.float8_e4m3fn, "f8_e5m2": ml_dtypes.float8_e5m2,
+              "f8_e8m0": ml_dtypes.float8_e8m0fnu}
 ROW = 256 * 64  # values of the quantizers' contest
 
 
@@ -112,6 +115,11 @@ def main():
         decoded = gguf.quants.dequantize(blocks.reshape(-1), kind(name)).astype(np.float32).reshape(-1)
         (HERE / f"{name}.bin").write_bytes(blocks.tobytes() + decoded.tobytes())
         goldens["formats"][name] = {"encoded_bytes": blocks.size, "values": len(decoded)}
+    every_byte = np.arange(256, dtype=np.uint8)
+    for name, kind8 in EIGHT_BITS.items():
+        decoded = every_byte.view(kind8).astype(np.float32)
+        (HERE / f"{name}.bin").write_bytes(every_byte.tobytes() + decoded.tobytes())
+        goldens["formats"][name] = {"encoded_bytes": 256, "values": 256}
     values = pseudo_normal(ROW)
     goldens["pseudo_normal"] = {"count": ROW, "sum": float(values.astype(np.float64).sum())}
     # The package's quantizer of mxfp4 is ggml's.
