@@ -4,12 +4,16 @@
 
 #include <map>
 #include <optional>
+#include <set>
+#include <tuple>
 
 #include "app/load_text.h"
 #include "base/printable.h"
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
+#include "formats/tensor_coding.h"
 #include "model/families/family.h"
+#include "model/load_weights.h"
 #include "model/unread_tensors.h"
 #include "tensor/recode.h"
 
@@ -36,39 +40,64 @@ Json files_of(const Checkpoint& checkpoint) {
   return files;
 }
 
-struct Sum {
-  uint64_t tensors = 0, values = 0;
-};
-
 uint64_t values_of(const TensorInfo& tensor) {
-  return tensor.bytes / traits(tensor.format).block_bytes * traits(tensor.format).block_values;
+  uint64_t values = 1;
+  for (const int64_t dimension : tensor.shape) values *= static_cast<uint64_t>(dimension);
+  return values;
 }
 
-Json formats_of(const Checkpoint& checkpoint) {
-  std::map<NumberFormat, Sum> sums;
+struct Sum {
+  uint64_t tensors = 0, values = 0, bytes = 0;
+
+  void add(const TensorInfo& tensor) {
+    ++tensors;
+    values += values_of(tensor);
+    bytes += tensor.bytes;
+  }
+};
+
+/// What people call it: "q4_0", "int4, groups of 128".
+std::string encoding_of(const TensorInfo& tensor) {
+  return tensor.coding ? tensor.coding->description() : std::string(traits(tensor.format).name);
+}
+
+using Names = std::set<std::string, std::less<>>;
+
+/// Of all tensors, or of those that are read.
+Json formats_of(const Checkpoint& checkpoint, const std::optional<Names>& read) {
+  std::map<std::tuple<NumberFormat, std::string>, Sum> sums;
   for (const TensorInfo& tensor : checkpoint.tensors()) {
-    Sum& sum = sums[tensor.format];
-    ++sum.tensors;
-    sum.values += values_of(tensor);
+    if (read && !read->contains(tensor.name)) continue;
+    sums[{tensor.format, encoding_of(tensor)}].add(tensor);
   }
   Json formats = Json::array();
-  for (const auto& [format, sum] : sums) {
+  for (const auto& [key, sum] : sums) {
+    const auto& [format, encoding] = key;
     const NumberFormat held = held_as(format);
-    formats.push_back({{"format", traits(format).name},
+    formats.push_back({{"format", encoding},
                        {"tensors", sum.tensors},
                        {"values", sum.values},
-                       {"bytes", bytes_of(format, sum.values)},
+                       {"bytes", sum.bytes},
                        {"held_as", traits(held).name},
                        {"held_bytes", bytes_of(held, sum.values)}});
   }
   return formats;
 }
 
+/// What the decoder has no use for, such as a vision tower.
+Json not_read(const Checkpoint& checkpoint, const std::optional<Names>& read) {
+  Sum sum;
+  for (const TensorInfo& tensor : checkpoint.tensors()) {
+    if (read && !read->contains(tensor.name)) sum.add(tensor);
+  }
+  return {{"tensors", sum.tensors}, {"bytes", sum.bytes}};
+}
+
 Json tensors_of(const Checkpoint& checkpoint) {
   Json tensors = Json::array();
   for (const TensorInfo& tensor : checkpoint.tensors()) {
     tensors.push_back({{"name", printable(tensor.name)},
-                       {"format", traits(tensor.format).name},
+                       {"format", encoding_of(tensor)},
                        {"shape", tensor.shape},
                        {"file", tensor.file},
                        {"offset", tensor.offset},
@@ -178,14 +207,21 @@ void add_text(const Checkpoint& checkpoint, Json& report) {
   }
 }
 
-void add_decoder(const Checkpoint& checkpoint, Json& report) {
+/// What it reads of the tensors, where that is known.
+std::optional<Names> add_decoder(const Checkpoint& checkpoint, Json& report) {
   auto description = describe_decoder(checkpoint);
-  if (!description) return report["obstacles"].push_back(json_of(description.error(), "serving"));
+  if (!description) {
+    report["obstacles"].push_back(json_of(description.error(), "serving"));
+    return {};
+  }
   report["decoder"] = decoder_of(*description);
   // Which also looks for every tensor that the family needs.
   if (auto checked = check_unread_tensors(checkpoint, *description); !checked) {
     report["obstacles"].push_back(json_of(checked.error(), "serving"));
+    return {};
   }
+  auto list = list_weights(checkpoint, *description);
+  return list ? std::optional(std::move(list->names)) : std::nullopt;
 }
 
 }  // namespace
@@ -194,13 +230,16 @@ Json examine_model(const Checkpoint& checkpoint, bool with_tensors) {
   Json report = {{"model", printable(checkpoint.path().native(), 1024)},
                  {"kind", kind_of(checkpoint)},
                  {"files", files_of(checkpoint)},
-                 {"formats", formats_of(checkpoint)},
+                 {"formats", nullptr},
+                 {"not_read", nullptr},
                  {"decoder", nullptr},
                  {"tokenizer", nullptr},
                  {"chat_template", nullptr},
                  {"sampling", nullptr},
                  {"obstacles", Json::array()}};
-  add_decoder(checkpoint, report);
+  const std::optional<Names> read = add_decoder(checkpoint, report);
+  report["formats"] = formats_of(checkpoint, read);
+  report["not_read"] = not_read(checkpoint, read);
   add_text(checkpoint, report);
   if (with_tensors) report["tensors"] = tensors_of(checkpoint);
   return report;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "app/machine_values.h"
 
 namespace hearth::app {
@@ -37,14 +39,20 @@ std::string decoder_text(const Json& decoder) {
   return text;
 }
 
-std::string formats_text(const Json& formats) {
+std::string formats_text(const Json& formats, const Json& not_read) {
+  size_t width = 10;
+  for (const Json& each : formats) width = std::max(width, each["format"].get_ref<const std::string&>().size());
+  const auto line = [&](const std::string& what, const Json& sum) {
+    return fmt::format("  {:<{}} {:>6} tensors  {:>9}", what, width, sum["tensors"].get<uint64_t>(),
+                       size_of(sum["bytes"]));
+  };
   std::string text;
   for (const Json& each : formats) {
     const std::string format = each["format"], held = each["held_as"];
-    text +=
-        fmt::format("  {:<10} {:>6} tensors  {:>9}", format, each["tensors"].get<uint64_t>(), size_of(each["bytes"]));
+    text += line(format, each);
     text += held == format ? "\n" : fmt::format(", held as {}: {}\n", held, size_of(each["held_bytes"]));
   }
+  if (not_read["tensors"] != 0) text += line("not read", not_read) + "\n";
   return text;
 }
 
@@ -83,7 +91,7 @@ std::string model_text(const Json& report) {
   text += files_text(report);
   text += decoder_text(report["decoder"]);
   text += source_text("tokenizer", report["tokenizer"]) + source_text("chat template", report["chat_template"]);
-  text += "\n" + formats_text(report["formats"]);
+  text += "\n" + formats_text(report["formats"], report["not_read"]);
   text += obstacles_text(report["obstacles"]);
   if (report.contains("tensors")) text += tensors_text(report["tensors"]);
   return text;

@@ -8,16 +8,16 @@
 
 #include "base/printable.h"
 #include "base/reading/read_watch.h"
+#include "formats/directory_files.h"
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
 #include "formats/lfs_pointer.h"
+#include "formats/tensor_coding.h"
 
 namespace hearth {
 namespace {
 
 constexpr std::string_view kAccepted = "give a .gguf file or a directory with config.json and model.safetensors";
-
-std::string shown(const std::filesystem::path& path) { return printable(path.native(), 1024); }
 
 /// A directory that is not a model's: says what in it could have been meant.
 std::unexpected<Error> not_a_model_directory(const std::filesystem::path& path) {
@@ -75,7 +75,8 @@ Result<TensorInfo> Checkpoint::find(std::string_view name) const {
     return fail(ErrorCode::unsupported, fmt::format("{}: tensor {}: {}", shown(path_), printable(name), found->second),
                 "use a file in one of the types that docs/models.md lists");
   }
-  return fail(ErrorCode::not_found, fmt::format("{}: there is no tensor {}", shown(path_), printable(name)));
+  return fail(ErrorCode::not_found, fmt::format("{}: there is no tensor {}", shown(path_), printable(name)),
+              where_it_should_be(name));
 }
 
 Result<void> Checkpoint::read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const {
@@ -84,7 +85,18 @@ Result<void> Checkpoint::read(const TensorInfo& tensor, uint64_t byte_offset, st
                 fmt::format("{}: tensor {} has {} bytes, and {} at offset {} are asked for", shown(path_),
                             printable(tensor.name), tensor.bytes, out.size(), byte_offset));
   }
-  return files_[tensor.file].read_at(tensor.offset + byte_offset, out);
+  if (tensor.coding == nullptr) return files_[tensor.file].read_at(tensor.offset + byte_offset, out);
+  uint64_t part_begin = 0;
+  for (const StoredPart& part : tensor.coding->parts()) {
+    const uint64_t begin = std::max(byte_offset, part_begin);
+    const uint64_t end = std::min(byte_offset + out.size(), part_begin + part.bytes);
+    if (begin < end) {
+      const auto target = out.subspan(begin - byte_offset, end - begin);
+      if (auto read = files_[part.file].read_at(part.offset + begin - part_begin, target); !read) return read;
+    }
+    part_begin += part.bytes;
+  }
+  return {};
 }
 
 uint32_t Checkpoint::add_file(File file) {

@@ -16,14 +16,19 @@
 
 namespace hearth {
 
+class TensorCoding;
+
 /// Where one tensor lies.
 struct TensorInfo {
   std::string name;
-  NumberFormat format = NumberFormat::f32;
+  NumberFormat format = NumberFormat::f32;  ///< of a coded tensor the format in which its rows are best held
   std::vector<int64_t> shape;  ///< outermost dimension first, all positive; [outputs, inputs] for a matrix of weights
   uint32_t file = 0;           ///< index for Checkpoint::file()
   uint64_t offset = 0;         ///< of the first byte in that file
   uint64_t bytes = 0;          ///< exactly what format and shape need; inside the file and shared with no other tensor
+  /// How it is made of several stored ones; null for most. Then `file` and `offset` are those of its codes, and `bytes`
+  /// those of all its parts.
+  std::shared_ptr<const TensorCoding> coding = {};
 };
 
 enum class CheckpointKind { gguf, hugging_face };
@@ -60,7 +65,8 @@ class Checkpoint {
   /// All tensors that can be read, in the order of the files.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
 
-  /// Fills `out` with the tensor's bytes from `byte_offset` on; `invalid_argument` beyond its end.
+  /// Fills `out` with the tensor's bytes from `byte_offset` on, those of a coded one part by part; `invalid_argument`
+  /// beyond its end.
   Result<void> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const;
 
   size_t file_count() const { return files_.size(); }
@@ -75,6 +81,9 @@ class Checkpoint {
   /// Both refuse a name that is there already (`corrupt`).
   Result<void> add_tensor(TensorInfo tensor);
   Result<void> add_unsupported(std::string name, std::string why);
+
+  /// What may help who misses a tensor: a file that is not there.
+  virtual std::string where_it_should_be(std::string_view /*tensor*/) const { return {}; }
 
  private:
   struct NameHash {

@@ -38,7 +38,7 @@ class CheckpointTest : public testing::Test {
     write("config.json", "{}");
     const auto shard = [](const std::string& a, const std::string& b) {
       return safetensors("{\"" + a + R"(":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},")" + b +
-                             R"(":{"dtype":"F8_E5M2","shape":[3],"data_offsets":[2,5]}})",
+                             R"(":{"dtype":"BOOL","shape":[3],"data_offsets":[2,5]}})",
                          a.substr(0, 1) + a.substr(0, 1) + "---");
     };
     write("model-00001-of-00002.safetensors", shard("a", "b"));
@@ -119,12 +119,16 @@ TEST_F(CheckpointTest, ShardsThatAreAllThereNeedNoIndex) {
 
   std::filesystem::remove(folder_ / "model-00001-of-00001.safetensors");
   write("model-00001-of-00002.safetensors", small_safetensors());
-  EXPECT_THAT(error_of_opening(), HasSubstr("there is neither model.safetensors nor"));
+  EXPECT_THAT(error_of_opening(), HasSubstr("model-00002-of-00002.safetensors is missing"));
   write("model-00002-of-00002.safetensors",
         test_files::safetensors(R"({"g":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", std::string(4, '\1')));
   const auto two = open_checkpoint(folder_);
   ASSERT_TRUE(two) << to_string(two.error());
   EXPECT_EQ((*two)->tensors().size(), 7U);
+  write("model-00001-of-00003.safetensors", small_safetensors());
+  EXPECT_THAT(error_of_opening(),
+              testing::AllOf(HasSubstr("model-00001-of-00002.safetensors"),
+                             HasSubstr("model-00001-of-00003.safetensors"), HasSubstr("are of different checkpoints")));
 }
 
 TEST_F(CheckpointTest, TheChatTemplateOfItsOwnFileWins) {

@@ -3,15 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
-#include <set>
-#include <system_error>
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
 #include "base/printable.h"
-#include "base/reading/read_watch.h"
+#include "formats/codings/codings.h"
+#include "formats/directory_files.h"
+#include "formats/layered_files.h"
 #include "formats/lfs_pointer.h"
 #include "formats/safetensors.h"
 
@@ -19,50 +17,6 @@ namespace hearth {
 namespace {
 
 using nlohmann::json;
-
-constexpr const char* kWeights = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
-
-std::string shown(const std::filesystem::path& path) { return printable(path.native(), 1024); }
-
-bool is_there(const std::filesystem::path& path) {
-  const AsksFile asks(path, 0, 0);
-  std::error_code error;
-  return std::filesystem::exists(path, error);
-}
-
-/// Python writes numbers that JSON does not have as bare words; they become null.
-std::string without_bare_words(std::string text) {
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (in_string && text[i] == '\\') {
-      ++i;
-    } else if (text[i] == '"') {
-      in_string = !in_string;
-    } else if (!in_string) {
-      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
-        if (std::string_view(text).substr(i).starts_with(word)) text.replace(i, word.size(), "null");
-      }
-    }
-  }
-  return text;
-}
-
-Result<json> read_object(const std::filesystem::path& path) {
-  auto text = read_whole_file(path);
-  if (!text) return pass_on(text);
-  auto value = parse_json(without_bare_words(std::move(*text)), path.native());
-  if (value && !value->is_object()) {
-    return fail(ErrorCode::corrupt, fmt::format("{}: not a JSON object", shown(path)));
-  }
-  return value;
-}
-
-/// null when the file is not there.
-Result<json> read_optional_object(const std::filesystem::path& path) {
-  if (!is_there(path)) return json(nullptr);
-  return read_object(path);
-}
 
 /// "chat_template" of a configuration: the template itself, or a list of {"name", "template"} with a default.
 std::optional<std::string> template_in(const json& configuration) {
@@ -80,21 +34,19 @@ std::optional<std::string> template_in(const json& configuration) {
   return std::nullopt;
 }
 
-/// model-00001-of-00003.safetensors and the others, where all are there; nothing where one is missing.
-std::vector<std::string> numbered_shards(const std::filesystem::path& directory) {
-  constexpr std::string_view kFirst = "model-00001-of-", kEnd = ".safetensors";
-  std::error_code error;
-  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
-    const std::string first = it->path().filename().string();
-    if (!first.starts_with(kFirst) || first.size() != kFirst.size() + 5 + kEnd.size()) continue;
-    const std::string total = first.substr(kFirst.size(), 5);
-    std::vector<std::string> shards;
-    for (uint32_t i = 1;; ++i) {
-      std::string name = fmt::format("model-{:05}-of-{}{}", i, total, kEnd);
-      if (!is_there(directory / name)) break;
-      shards.push_back(std::move(name));
+/// What config.json says of the tensors' codes, and under which key.
+struct Quantization {
+  const char* key;
+  json value;
+};
+
+/// Of the whole or of the decoder's part; the whole's counts first.
+std::optional<Quantization> quantization_of(const json& config) {
+  const json text = config.value("text_config", json());
+  for (const json& part : {config, text}) {
+    for (const char* key : {"quantization_config", "compression_config"}) {
+      if (part.is_object() && part.contains(key) && !part[key].is_null()) return Quantization{key, part[key]};
     }
-    if (fmt::format("{:05}", shards.size()) == total) return shards;
   }
   return {};
 }
@@ -138,76 +90,77 @@ Result<void> HuggingFaceDirectory::read_chat_template() {
 }
 
 Result<void> HuggingFaceDirectory::open_weights() {
-  if (is_there(path() / kIndex)) {
-    auto index = read_object(path() / kIndex);
-    if (!index) return pass_on(index);
-    return open_shards(*index);
+  auto files = find_weight_files(path(), config_);
+  if (!files) return pass_on(files);
+  codings::StoredTensors stored;
+  for (const WeightFile& file : *files) {
+    if (auto opened = open_file(file, stored); !opened) return opened;
   }
-  if (const auto shards = numbered_shards(path()); !is_there(path() / kWeights) && !shards.empty()) {
-    for (const std::string& shard : shards) {
-      if (auto opened = open_file(shard, nullptr); !opened) return opened;
+  codings::join_layered(stored);
+  if (const auto quantization = quantization_of(config_)) {
+    if (auto joined = codings::join_quantized(stored, quantization->value); !joined) {
+      quantization_error_ = joined.error();
+      quantization_error_->message =
+          fmt::format("{}: config.json's {}: {}", shown(path()), quantization->key, quantization_error_->message);
     }
-    return {};
   }
-  if (!is_there(path() / kWeights)) {
-    const bool pickled = is_there(path() / "pytorch_model.bin") || is_there(path() / "pytorch_model.bin.index.json");
-    return fail(ErrorCode::not_found, fmt::format("{}: there is neither {} nor {}", shown(path()), kWeights, kIndex),
-                pickled
-                    ? "pytorch_model.bin can run any code when it is loaded and is not read; convert it to safetensors"
-                    : "download the weights into this directory");
-  }
-  return open_file(kWeights, nullptr);
+  return add_tensors(std::move(stored));
 }
 
-Result<void> HuggingFaceDirectory::open_file(const std::string& name, const std::set<std::string>* expected) {
-  auto opened = File::open(path() / name);
+Result<void> HuggingFaceDirectory::open_file(const WeightFile& wanted, codings::StoredTensors& stored) {
+  auto opened = File::open(path() / wanted.name);
   if (!opened) return pass_on(opened);
   if (auto is_whole = refuse_lfs_pointer(*opened); !is_whole) return is_whole;
   const uint32_t file_index = add_file(std::move(*opened));
   auto header = read_safetensors_header(file(file_index));
   if (!header) return pass_on(header);
   // A shard may hold what the index does not name; only what it names belongs to the model.
-  const auto wanted = [&](const std::string& tensor) { return !expected || expected->contains(tensor); };
+  const auto is_wanted = [&](const std::string& tensor) { return !wanted.tensors || wanted.tensors->contains(tensor); };
+  const auto twice = [&](const std::string& tensor) {
+    return fail(ErrorCode::corrupt,
+                fmt::format("{}: tensor {} is there twice", shown(path() / wanted.name), printable(tensor)));
+  };
   size_t found = 0;
   for (TensorInfo& tensor : header->tensors) {
-    if (!wanted(tensor.name)) continue;
+    if (!is_wanted(tensor.name)) continue;
+    if (stored.contains(tensor.name)) return twice(tensor.name);
     tensor.file = file_index;
-    if (auto added = add_tensor(std::move(tensor)); !added) return added;
+    stored.tensors.emplace(tensor.name, std::move(tensor));
     ++found;
   }
   for (SafetensorsHeader::Unsupported& tensor : header->unsupported) {
-    if (!wanted(tensor.name)) continue;
-    if (auto added = add_unsupported(std::move(tensor.name), std::move(tensor.why)); !added) return added;
+    if (!is_wanted(tensor.name)) continue;
+    if (stored.contains(tensor.name)) return twice(tensor.name);
+    stored.unsupported.emplace(tensor.name, std::move(tensor.why));
     ++found;
   }
-  if (!expected || found == expected->size()) return {};
-  const auto missing = std::ranges::find_if_not(*expected, [&](const auto& tensor) { return contains(tensor); });
-  return fail(
-      ErrorCode::corrupt,
-      fmt::format("{}: tensor {} should be here according to {}", shown(path() / name), printable(*missing), kIndex),
-      "the files do not belong together; download them again");
+  stored.metadata.merge(header->metadata);
+  if (!wanted.tensors || found == wanted.tensors->size()) return {};
+  const auto missing =
+      std::ranges::find_if_not(*wanted.tensors, [&](const auto& tensor) { return stored.contains(tensor); });
+  return fail(ErrorCode::corrupt,
+              fmt::format("{}: tensor {} should be here according to model.safetensors.index.json",
+                          shown(path() / wanted.name), printable(*missing)),
+              "the files do not belong together; download them again");
 }
 
-Result<void> HuggingFaceDirectory::open_shards(const json& index) {
-  const auto failure = [&](std::string_view why) {
-    return fail(ErrorCode::corrupt, fmt::format("{}: {}", shown(path() / kIndex), why));
-  };
-  const auto weight_map = index.find("weight_map");
-  if (weight_map == index.end() || !weight_map->is_object()) return failure("there is no object weight_map");
-  std::map<std::string, std::set<std::string>> tensors_of_shards;
-  for (const auto& [tensor, shard] : weight_map->items()) {
-    if (!shard.is_string()) return failure(fmt::format("weight_map: {} does not name a file", printable(tensor)));
-    tensors_of_shards[shard.get<std::string>()].insert(tensor);
+Result<void> HuggingFaceDirectory::add_tensors(codings::StoredTensors stored) {
+  std::vector<TensorInfo> tensors;
+  for (auto& [name, tensor] : stored.tensors) tensors.push_back(std::move(tensor));
+  std::ranges::sort(tensors, {}, [](const TensorInfo& tensor) { return std::pair(tensor.file, tensor.offset); });
+  for (TensorInfo& tensor : tensors) {
+    if (auto added = add_tensor(std::move(tensor)); !added) return added;
   }
-  if (tensors_of_shards.empty()) return failure("weight_map is empty");
-  for (const auto& [shard, tensors] : tensors_of_shards) {
-    // A name with a slash could lead anywhere on the disk.
-    if (shard.empty() || shard.find_first_of(std::string_view("/\\\0", 3)) != shard.npos || shard.starts_with('.')) {
-      return failure(fmt::format("weight_map names the file \"{}\", which is not beside it", printable(shard)));
-    }
-    if (auto opened = open_file(shard, &tensors); !opened) return opened;
+  for (auto& [name, why] : stored.unsupported) {
+    if (auto added = add_unsupported(name, std::move(why)); !added) return added;
   }
   return {};
+}
+
+std::string HuggingFaceDirectory::where_it_should_be(std::string_view tensor) const {
+  std::vector<std::string> files;
+  for (uint32_t i = 0; i < file_count(); ++i) files.push_back(file(i).path().filename().string());
+  return where_layer_lies(files, tensor);
 }
 
 }  // namespace hearth

@@ -4,17 +4,22 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "formats/checkpoint.h"
+#include "formats/weight_files.h"
 
 namespace hearth {
 
-/// A model directory as Hugging Face's libraries write it: config.json; model.safetensors or
-/// model.safetensors.index.json with its shards; and, each optional, generation_config.json, tokenizer.json,
-/// tokenizer_config.json and a chat template.
+namespace codings {
+class StoredTensors;
+}
+
+/// A model directory as Hugging Face's libraries write it: config.json; model.safetensors or its shards
+/// (weight_files.h); and, each optional, generation_config.json, tokenizer.json, tokenizer_config.json and a chat
+/// template. Tensors that are coded in several stored ones (codings/) are there as what they stand for.
 class HuggingFaceDirectory final : public Checkpoint {
  public:
   static Result<std::unique_ptr<HuggingFaceDirectory>> open(const std::filesystem::path& path);
@@ -36,20 +41,25 @@ class HuggingFaceDirectory final : public Checkpoint {
   /// named "default" when there are several).
   const std::optional<std::string>& chat_template() const { return chat_template_; }
 
+  /// Why the weights are not what config.json's quantization_config says (unsupported), where hearth does not read it.
+  const std::optional<Error>& quantization_error() const { return quantization_error_; }
+
  private:
   explicit HuggingFaceDirectory(std::filesystem::path path) : Checkpoint(std::move(path)) {}
   Result<void> read_configuration();
   Result<void> read_chat_template();
   Result<void> open_weights();
-  Result<void> open_shards(const nlohmann::json& index);
-  /// Adds the tensors of one safetensors file: all of them, or those that the index expects in it.
-  Result<void> open_file(const std::string& name, const std::set<std::string>* expected);
+  /// Adds the tensors of one safetensors file that belong to the model.
+  Result<void> open_file(const WeightFile& wanted, codings::StoredTensors& stored);
+  Result<void> add_tensors(codings::StoredTensors stored);
+  std::string where_it_should_be(std::string_view tensor) const override;
 
   nlohmann::json config_;
   nlohmann::json generation_config_;
   nlohmann::json tokenizer_config_;
   std::optional<std::filesystem::path> tokenizer_path_;
   std::optional<std::string> chat_template_;
+  std::optional<Error> quantization_error_;
 };
 
 }  // namespace hearth

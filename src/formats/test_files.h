@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <string_view>
@@ -179,6 +180,29 @@ inline std::string safetensors(std::string_view header, std::string_view data) {
   return Bytes().string(header).raw(data).text();
 }
 
+/// Tensors one behind the other, and texts in __metadata__.
+struct SafetensorsBuilder {
+  nlohmann::json header = nlohmann::json::object();
+  std::string data;
+
+  SafetensorsBuilder& tensor(const std::string& name, const char* dtype, const std::vector<int64_t>& shape,
+                             std::string_view bytes) {
+    header[name] = {{"dtype", dtype}, {"shape", shape}, {"data_offsets", {data.size(), data.size() + bytes.size()}}};
+    data += bytes;
+    return *this;
+  }
+  template <class T>
+  SafetensorsBuilder& numbers(const std::string& name, const char* dtype, const std::vector<int64_t>& shape,
+                              const std::vector<T>& values) {
+    return tensor(name, dtype, shape, {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)});
+  }
+  SafetensorsBuilder& metadata(const std::string& key, const std::string& text) {
+    header["__metadata__"][key] = text;
+    return *this;
+  }
+  std::string build() const { return safetensors(header.dump(), data); }
+};
+
 /// A safetensors file of every format that hearth reads and one that it does not.
 inline std::string small_safetensors() {
   return safetensors(
@@ -232,6 +256,7 @@ inline std::string broken_promise(const Checkpoint& checkpoint) {
       if (dimension <= 0) return "a dimension is not positive";
       values *= static_cast<uint64_t>(dimension);
     }
+    if (tensor.coding) return "no tensor here is coded";
     if (tensor.bytes != bytes_of(tensor.format, values)) return "the bytes do not fit format and shape";
     if (tensor.file >= checkpoint.file_count()) return "there is no such file";
     const uint64_t file_bytes = checkpoint.file(tensor.file).size_bytes();

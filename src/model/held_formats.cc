@@ -3,26 +3,44 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <utility>
 
+#include "formats/tensor_coding.h"
 #include "tensor/recode.h"
 
 namespace hearth {
 
+namespace {
+
+/// What of the files is held in another format.
+struct Sum {
+  double file_bytes = 0;
+  uint64_t values = 0;
+};
+
+std::string gigabytes(double bytes) { return fmt::format("{:.2f} GB", bytes / 1e9); }
+
+}  // namespace
+
 std::string describe_held_formats(std::span<const WeightPlan::Source> sources) {
-  std::map<NumberFormat, uint64_t> values;
+  std::map<std::pair<std::string, NumberFormat>, Sum> sums;
   for (const WeightPlan::Source& source : sources) {
-    const NumberFormat format = source.tensor.format;
-    if (held_as(format) == format || source.transposed) continue;
-    values[format] += uint64_t{source.rows} * static_cast<uint64_t>(source.tensor.shape.back());
+    const TensorInfo& tensor = source.tensor;
+    const NumberFormat held = held_as(tensor.format);
+    const std::string name = tensor.coding ? tensor.coding->description() : std::string(traits(tensor.format).name);
+    if (name == traits(held).name || source.transposed) continue;
+    const uint64_t values = uint64_t{source.rows} * static_cast<uint64_t>(tensor.shape.back());
+    Sum& sum = sums[{name, held}];
+    sum.values += values;
+    double all = 1;
+    for (const int64_t dimension : tensor.shape) all *= static_cast<double>(dimension);
+    sum.file_bytes += static_cast<double>(tensor.bytes) * static_cast<double>(values) / all;
   }
-  const auto gigabytes = [](NumberFormat format, uint64_t count) {
-    return fmt::format("{:.2f} GB", static_cast<double>(bytes_of(format, count)) / 1e9);
-  };
   std::string text;
-  for (const auto& [format, count] : values) {
-    const NumberFormat held = held_as(format);
-    text += fmt::format("{}{} as {} ({} in the file, {} in memory)", text.empty() ? "" : ", ", traits(format).name,
-                        traits(held).name, gigabytes(format, count), gigabytes(held, count));
+  for (const auto& [formats, sum] : sums) {
+    text += fmt::format("{}{} as {} ({} in the file, {} in memory)", text.empty() ? "" : "; ", formats.first,
+                        traits(formats.second).name, gigabytes(sum.file_bytes),
+                        gigabytes(static_cast<double>(bytes_of(formats.second, sum.values))));
   }
   return text;
 }

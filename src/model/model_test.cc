@@ -31,9 +31,31 @@ TEST(Model, AnUnknownFamilyIsRefusedWithThoseThatAreKnown) {
   EXPECT_THAT(to_string(model.error()), HasSubstr("gemma3_text"));
 }
 
-TEST(Model, AQuantizedHuggingFaceCheckpointIsRefused) {
-  EditedCheckpoint checkpoint("llama", [](Json& config) { config["quantization_config"] = {{"bits", 4}}; });
-  EXPECT_EQ(checkpoint.load().error().code, ErrorCode::unsupported);
+TEST(Model, AQuantizationThatNoTensorHasIsRefusedWhereverTheFileSaysSo) {
+  const Json fp8 = {{"quant_method", "fp8"}};
+  const auto refusal_of = [](const std::function<void(Json & config)>& edit) {
+    const auto model = EditedCheckpoint("llama", edit).load();
+    return model ? "it loads" : to_string(model.error());
+  };
+  const auto expected = testing::AllOf(HasSubstr("config.json's "), HasSubstr("_config: quant_method is 'fp8'"),
+                                       HasSubstr("no tensor is so coded"));
+  EXPECT_THAT(refusal_of([&](Json& config) { config["quantization_config"] = fp8; }), expected);
+  EXPECT_THAT(refusal_of([&](Json& config) { config["compression_config"] = fp8; }), expected);
+  EXPECT_THAT(refusal_of([&](Json& config) {
+                const Json text = config;
+                config = {{"model_type", "some_vision"}, {"text_config", text}, {"quantization_config", fp8}};
+              }),
+              expected);
+  EXPECT_THAT(refusal_of([&](Json& config) {
+                Json text = config;
+                text["quantization_config"] = fp8;
+                config = {{"model_type", "some_vision"}, {"text_config", text}};
+              }),
+              expected);
+  EXPECT_THAT(refusal_of([](Json& config) {
+                config["quantization_config"] = {{"bits", 4}};
+              }),
+              HasSubstr("config.json's quantization_config: quant_method is not given"));
 }
 
 TEST(Model, ATensorOfAnotherShapeIsNamedWithBothShapes) {

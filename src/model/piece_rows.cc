@@ -1,8 +1,9 @@
 #include "model/piece_rows.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
-#include "tensor/blocks.h"
 #include "tensor/quantize.h"
 #include "tensor/recode.h"
 
@@ -44,32 +45,35 @@ std::vector<std::byte> recode(NumberFormat format, Bytes rows) {
   return recoded;
 }
 
-/// mxfp4's blocks of their codes, of which neighbours share a byte, and their exponents.
-std::vector<std::byte> join_codes(Bytes codes, Bytes exponents) {
-  std::vector<std::byte> blocks(exponents.size() * sizeof(BlockMxfp4));
-  for (size_t i = 0; i < exponents.size(); ++i) {
-    BlockMxfp4 block{.exponent = std::to_integer<uint8_t>(exponents[i]), .nibbles = {}};
-    for (size_t value = 0; value < 32; ++value) {
-      const auto code = std::to_integer<unsigned>(codes[16 * i + value / 2]) >> (4 * (value % 2)) & 15U;
-      block.nibbles[value % 16] |= static_cast<uint8_t>(code << (4 * (value / 16)));
-    }
-    std::memcpy(blocks.data() + i * sizeof(block), &block, sizeof(block));
-  }
-  return blocks;
+Result<std::vector<std::byte>> decode(const TensorInfo& tensor, const CodedRows& rows, Bytes bytes) {
+  std::vector<std::byte> decoded(bytes_of(tensor.format, rows.count * tensor.coding->columns()));
+  if (auto done = tensor.coding->decode(rows, bytes, tensor.format, decoded); !done) return pass_on(done);
+  return decoded;
 }
 
 }  // namespace
 
-Bytes rows_of(const WeightPiece& piece, Bytes bytes, std::vector<std::byte>& scratch) {
+uint32_t rows_at_once(const WeightPiece& piece) {
+  constexpr uint32_t kRows = 4 * Device::kRowGranularity;
+  const TensorCoding* coding = piece.source->tensor.coding.get();
+  const bool is_in_parts = coding != nullptr && coding->reads_all() && !piece.source->transposed;
+  return is_in_parts ? std::min(kRows, piece.rows) : piece.rows;
+}
+
+Result<Bytes> rows_of(const WeightPiece& piece, uint32_t first, uint32_t count, Bytes bytes,
+                      std::vector<std::byte>& scratch) {
   const WeightPlan::Source& source = *piece.source;
-  Bytes rows = bytes.first(piece.tensor_bytes), exponents = bytes.subspan(piece.tensor_bytes);
-  std::vector<std::byte> kept_exponents;
-  if (source.row_step > 1) {
-    scratch = keep_every(source.row_step, piece.rows, rows);
-    rows = scratch;
-    if (source.exponents) exponents = kept_exponents = keep_every(source.row_step, piece.rows, exponents);
+  Bytes rows = bytes;
+  if (source.tensor.coding != nullptr) {
+    CodedRows of_tensor = piece.tensor_rows();
+    of_tensor.first += uint64_t{first} * of_tensor.step;
+    of_tensor.count = count;
+    auto decoded = decode(source.tensor, of_tensor, bytes);
+    if (!decoded) return pass_on(decoded);
+    rows = scratch = std::move(*decoded);
+  } else if (source.row_step > 1) {
+    rows = scratch = keep_every(source.row_step, piece.rows, rows);
   }
-  if (source.exponents) rows = scratch = join_codes(rows, exponents);
   if (source.transposed) return scratch = transpose(source, rows);
   if (held_as(source.tensor.format) != source.tensor.format) rows = scratch = recode(source.tensor.format, rows);
   return rows;

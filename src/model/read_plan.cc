@@ -13,7 +13,8 @@ constexpr uint64_t kRoomForNeighbours = 256U << 10;
 /// What is read and thrown away rather than beginning another read: norms lie between the matrices.
 constexpr uint64_t kMostGap = 64U << 10;
 
-/// Reads among which a piece looks for one that it can join: the tensors of interleaved rows and their exponents.
+/// Reads among which a piece looks for one that it can join: the tensors of interleaved rows, and the parts of coded
+/// ones.
 constexpr size_t kReadsToJoin = 4;
 
 /// Of one row of the last dimension.
@@ -23,28 +24,35 @@ uint64_t row_bytes_of(const TensorInfo& tensor) {
   return tensor.bytes / rows;
 }
 
-/// Of a tensor that has the source's rows.
-FileRange range_of(const WeightPiece& piece, const TensorInfo& tensor) {
-  const WeightPlan::Source& source = *piece.source;
-  const uint64_t row_bytes = row_bytes_of(tensor);
-  const uint64_t first = source.first_row + uint64_t{piece.first_row} * source.row_step;
-  return {.file = tensor.file,
-          .offset = tensor.offset + first * row_bytes,
-          .bytes = ((piece.rows - 1) * uint64_t{source.row_step} + 1) * row_bytes};
+/// Where its bytes lie, in their order.
+std::vector<FileRange> ranges_of(const WeightPiece& piece) {
+  const TensorInfo& tensor = piece.source->tensor;
+  const CodedRows rows = piece.tensor_rows();
+  if (tensor.coding == nullptr) {
+    return {{.file = tensor.file,
+             .offset = tensor.offset + rows.first * piece.row_bytes,
+             .bytes = (rows.end() - rows.first) * piece.row_bytes}};
+  }
+  std::vector<FileRange> ranges;
+  const std::vector<StoredPart>& parts = tensor.coding->parts();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const auto [offset, bytes] = tensor.coding->range_of(i, rows);
+    ranges.push_back({.file = parts[i].file, .offset = parts[i].offset + offset, .bytes = bytes});
+  }
+  return ranges;
 }
 
 void cut(const WeightPlan::Source& source, uint64_t most_bytes, std::vector<WeightPiece>& pieces) {
   const uint64_t row_bytes = row_bytes_of(source.tensor);
   uint32_t step = source.rows;  // columns need all rows
-  if (!source.transposed) {
+  if (!source.transposed && !(source.tensor.coding && source.tensor.coding->reads_all())) {
     const uint64_t fitting = most_bytes / (row_bytes * source.row_step);
     step = static_cast<uint32_t>(std::max<uint64_t>(fitting / Device::kRowGranularity, 1) * Device::kRowGranularity);
   }
   for (uint32_t row = 0; row < source.rows; row += std::min(step, source.rows - row)) {
     WeightPiece piece{.source = &source, .first_row = row, .rows = std::min(step, source.rows - row)};
     piece.row_bytes = row_bytes;
-    piece.tensor_bytes = range_of(piece, source.tensor).bytes;
-    piece.bytes = piece.tensor_bytes + (source.exponents ? range_of(piece, *source.exponents).bytes : 0);
+    for (const FileRange& range : ranges_of(piece)) piece.bytes += range.bytes;
     pieces.push_back(piece);
   }
 }
@@ -91,18 +99,24 @@ class ReadPlanner {
 
 }  // namespace
 
+CodedRows WeightPiece::tensor_rows() const {
+  return {.first = source->first_row + uint64_t{first_row} * source->row_step, .count = rows, .step = source->row_step};
+}
+
 ReadPlan plan_reads(std::span<const WeightPlan::Source> sources, uint64_t most_bytes) {
   ReadPlan plan;
   for (const WeightPlan::Source& source : sources) cut(source, most_bytes - kRoomForNeighbours, plan.pieces);
   std::ranges::stable_sort(plan.pieces, {}, [](const WeightPiece& piece) {
-    const FileRange range = range_of(piece, piece.source->tensor);
+    const FileRange range = ranges_of(piece).front();
     return std::tuple(piece.source->layer, range.file, range.offset);
   });
   ReadPlanner planner(plan, most_bytes);
   for (uint32_t i = 0; i < plan.pieces.size(); ++i) {
-    const WeightPlan::Source& source = *plan.pieces[i].source;
-    planner.add(i, 0, range_of(plan.pieces[i], source.tensor));
-    if (source.exponents) planner.add(i, plan.pieces[i].tensor_bytes, range_of(plan.pieces[i], *source.exponents));
+    uint64_t in_piece = 0;
+    for (const FileRange& range : ranges_of(plan.pieces[i])) {
+      planner.add(i, in_piece, range);
+      in_piece += range.bytes;
+    }
   }
   return plan;
 }

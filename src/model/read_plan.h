@@ -5,20 +5,24 @@
 #include <vector>
 
 #include "base/reading/transfer.h"
+#include "formats/tensor_coding.h"
 #include "model/weight_plan.h"
 
 namespace hearth {
 
 /// Rows of one part of a matrix on their way to the device: the unit of packing. Its bytes are those of the source's
-/// tensor, from the piece's first row to its last with whatever lies between, and behind them those of the exponents.
+/// tensor, from the piece's first row to its last with whatever lies between; of a coded tensor those of its parts, one
+/// behind the other (TensorCoding::range_of).
 struct WeightPiece {
   const WeightPlan::Source* source = nullptr;
   uint32_t first_row = 0;  ///< of the part
   uint32_t rows = 0;
-  uint64_t row_bytes = 0;     ///< of one row of the tensor
-  uint64_t tensor_bytes = 0;  ///< of `bytes`, those of the tensor
-  uint64_t bytes = 0;         ///< in all
-  uint32_t shares = 0;        ///< reads that bring a part of it
+  uint64_t row_bytes = 0;  ///< of one row of the tensor
+  uint64_t bytes = 0;      ///< in all
+  uint32_t shares = 0;     ///< reads that bring a part of it
+
+  /// Its rows of the source's tensor.
+  CodedRows tensor_rows() const;
 };
 
 /// What a read brings of a piece.

@@ -6,13 +6,29 @@
 #include <random>
 #include <vector>
 
+#include "formats/codings/scaled_integers.h"
+
 namespace hearth {
 namespace {
 
 constexpr uint64_t kMostBytes = 1U << 20;
 
+/// Codes and scales: with the rows, in groups that go on across them, or in an order that needs all of them.
+void make_coded(TensorInfo& codes, const TensorInfo& scales, int kind) {
+  const auto rows = static_cast<uint64_t>(codes.shape[0]), columns = static_cast<uint64_t>(codes.shape[1]);
+  codings::ScaledIntegers coding{.codes = {codings::IntegerLayout::signed_bytes, 8, rows, columns}, .group = columns};
+  if (kind == 1) coding.is_flattened = true, coding.group = 128;
+  if (kind == 2) coding.codes.layout = codings::IntegerLayout::column_stream;
+  if (kind == 2) coding.scale_order = codings::ScaledIntegers::ScaleOrder::by_groups;
+  const StoredPart parts[] = {
+      {.format = NumberFormat::i8, .file = codes.file, .offset = codes.offset, .bytes = rows * columns},
+      {.format = NumberFormat::f32, .file = scales.file, .offset = scales.offset, .bytes = scales.bytes}};
+  codes.coding = codings::make_scaled_integers("t", coding, {parts[0], parts[1]}, "");
+  codes.bytes = codes.coding->bytes();
+}
+
 /// Tensors one behind the other in two files, of all sizes, layers in any order; some come as every other row, some as
-/// columns, some in two tensors.
+/// columns, some are coded.
 std::vector<WeightPlan::Source> random_sources(unsigned seed) {
   std::mt19937 random(seed);
   std::vector<WeightPlan::Source> sources;
@@ -28,7 +44,10 @@ std::vector<WeightPlan::Source> random_sources(unsigned seed) {
     const uint32_t rows = 1 + random() % (i % 3 == 0 ? 3000 : 40), cols = 1 + random() % (i % 5 == 0 ? 30'000 : 300);
     WeightPlan::Source source{.tensor = tensor(rows, cols), .rows = rows, .layer = static_cast<int>(random() % 7)};
     if (i % 4 == 1) source.transposed = {.count = cols};
-    if (i % 4 == 2) source.exponents = tensor(rows, 3);
+    if (i % 4 == 2) {
+      const int kind = i / 4 % 3;
+      make_coded(source.tensor, tensor(kind == 1 ? (rows * cols + 127) / 128 : rows, 1), kind);
+    }
     if (i % 4 == 3 && rows > 2) {
       source.row_step = 2;
       source.rows = rows / 2;
@@ -42,12 +61,15 @@ std::vector<WeightPlan::Source> random_sources(unsigned seed) {
 
 /// Where byte `at` of a piece lies, by its definition.
 std::pair<uint32_t, uint64_t> place_of(const WeightPiece& piece, uint64_t at) {
-  const WeightPlan::Source& source = *piece.source;
-  const bool exponent = at >= piece.tensor_bytes;
-  const TensorInfo& tensor = exponent ? *source.exponents : source.tensor;
-  const uint64_t row_bytes = tensor.bytes / static_cast<uint64_t>(tensor.shape[0]);
-  const uint64_t first = source.first_row + uint64_t{piece.first_row} * source.row_step;
-  return {tensor.file, tensor.offset + first * row_bytes + (exponent ? at - piece.tensor_bytes : at)};
+  const TensorInfo& tensor = piece.source->tensor;
+  const CodedRows rows = piece.tensor_rows();
+  if (tensor.coding == nullptr) {
+    const uint64_t row_bytes = tensor.bytes / static_cast<uint64_t>(tensor.shape[0]);
+    return {tensor.file, tensor.offset + rows.first * row_bytes + at};
+  }
+  const TensorCoding::Range codes = tensor.coding->range_of(0, rows), scales = tensor.coding->range_of(1, rows);
+  const StoredPart& part = tensor.coding->parts()[at < codes.bytes ? 0 : 1];
+  return {part.file, part.offset + (at < codes.bytes ? codes.offset + at : scales.offset + at - codes.bytes)};
 }
 
 class ReadPlanTest : public testing::TestWithParam<unsigned> {

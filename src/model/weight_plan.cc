@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <span>
 
+#include "formats/tensor_coding.h"
 #include "tensor/quantize.h"
 #include "tensor/recode.h"
 
@@ -85,7 +86,6 @@ MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32
     for (uint32_t e = 0; e < experts; ++e) parts[e].name.replace(at, kExpert.size(), std::to_string(e));
     return matrix(MatrixRole::experts, parts, cols, {layer});
   }
-  if (is_codes(of_each.name)) return expert_codes(of_each, experts, cols, layer);
   if (of_each.is_all()) return bank(MatrixRole::experts, of_each.name, experts, of_each.rows, cols, layer);
   const auto tensor = find(of_each.name, {experts, of_each.tensor_rows, cols});
   if (!tensor) return {};
@@ -95,7 +95,7 @@ MatrixId WeightPlan::experts(const TensorRows& of_each, uint32_t experts, uint32
 }
 
 MatrixId WeightPlan::expert_columns(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
-  if (is_codes(of_each.name)) return expert_codes(of_each, experts, cols, layer);
+  if (is_mxfp4(of_each.name)) return this->experts(of_each, experts, cols, layer);
   const auto tensor = find(of_each.name, {experts, cols, of_each.of_tensor()});
   if (!tensor) return {};
   MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
@@ -109,31 +109,9 @@ MatrixId WeightPlan::expert_columns(const TensorRows& of_each, uint32_t experts,
   return matrix;
 }
 
-std::optional<WeightPlan::Codes> WeightPlan::find_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols) {
-  constexpr uint32_t kBlock = 32;
-  const uint32_t rows = of_each.of_tensor();
-  auto codes = find(of_each.name + "_blocks", {experts, rows, cols / kBlock, kBlock / 2});
-  auto exponents = find(of_each.name + "_scales", {experts, rows, cols / kBlock});
-  if (!codes || !exponents) return {};
-  if (codes->format != NumberFormat::u8 || exponents->format != NumberFormat::u8 || cols % kBlock != 0) {
-    error_ = Error{ErrorCode::unsupported, fmt::format("tensor {} and its scales are no mxfp4", codes->name), ""};
-    return {};
-  }
-  codes->shape = {experts, rows, cols / 2};
-  exponents->shape = {experts, rows, cols / kBlock};
-  return Codes{*codes, *exponents};
-}
-
-MatrixId WeightPlan::expert_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer) {
-  const auto found = find_codes(of_each, experts, cols);
-  if (!found) return {};
-  MatrixSpec spec{.role = MatrixRole::experts, .parts = {}, .cols = cols, .layers = {layer}};
-  spec.parts.assign(experts, {found->codes.name, NumberFormat::mxfp4, of_each.rows});
-  const size_t first = sources_.size();
-  const std::vector<TensorInfo> tensors(experts, found->codes);
-  const MatrixId matrix = declare(std::move(spec), tensors, rows_of_experts(of_each, experts));
-  for (Source& source : std::span(sources_).subspan(first)) source.exponents = found->exponents;
-  return matrix;
+bool WeightPlan::is_mxfp4(const std::string& name) const {
+  const auto tensor = checkpoint_.find(name);
+  return tensor && tensor->format == NumberFormat::mxfp4;
 }
 
 MatrixId WeightPlan::bank(MatrixRole role, const std::string& name, uint32_t count, uint32_t rows, uint32_t cols,
@@ -258,6 +236,10 @@ std::vector<float> WeightPlan::values_of(const TensorInfo& tensor) {
   const auto bytes = bytes_->find(tensor.name);
   if (bytes == bytes_->end()) {
     error_ = Error{ErrorCode::internal, fmt::format("tensor {} was not read before the plan", tensor.name), ""};
+  } else if (tensor.coding != nullptr) {
+    const auto decoded = tensor.coding->decode({.first = 0, .count = tensor.coding->rows()}, bytes->second,
+                                               NumberFormat::f32, std::as_writable_bytes(std::span(values)));
+    if (!decoded) error_ = decoded.error();
   } else if (size % traits(tensor.format).block_values != 0) {
     error_ = Error{ErrorCode::unsupported, fmt::format("tensor {} is not whole blocks", tensor.name), ""};
   } else {

@@ -51,7 +51,6 @@ class WeightPlan {
     uint32_t row_step = 1;
     int layer = 0;
     std::optional<Columns> transposed = {};  ///< the rows of the tensor are the part's columns, these columns its rows
-    std::optional<TensorInfo> exponents = {};  ///< of mxfp4 in two tensors, of which `tensor` has the codes
   };
 
   /// Lists only. `norm_offset` is added to every norm's weight.
@@ -65,9 +64,7 @@ class WeightPlan {
   MatrixId matrix(MatrixRole role, const std::vector<TensorRows>& parts, uint32_t cols, std::vector<uint32_t> layers);
 
   /// The weights of all experts, [experts * rows, cols], from one tensor [experts, tensor_rows, cols], or from one for
-  /// each expert where the name has `{e}` in place of its number. Where there is no such tensor but two, whose names go
-  /// on with _blocks and _scales, they are mxfp4's codes, [.., cols / 32, 16] with neighbours in one byte, and
-  /// exponents.
+  /// each expert where the name has `{e}` in place of its number.
   MatrixId experts(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
   /// The same where the tensor is [experts, cols, tensor_rows], unless it is mxfp4.
   MatrixId expert_columns(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
@@ -114,13 +111,8 @@ class WeightPlan {
   const std::set<std::string, std::less<>>& names() const { return names_; }
 
  private:
-  /// mxfp4 in two tensors, as one of codes [experts, rows, bytes] and one of exponents.
-  struct Codes {
-    TensorInfo codes, exponents;
-  };
-  bool is_codes(const std::string& name) const { return !has(name) && has(name + "_blocks"); }
-  std::optional<Codes> find_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols);
-  MatrixId expert_codes(const TensorRows& of_each, uint32_t experts, uint32_t cols, uint32_t layer);
+  /// Whether it is mxfp4, whose rows are outputs in all files.
+  bool is_mxfp4(const std::string& name) const;
 
   MatrixId bank(MatrixRole role, const std::string& name, uint32_t count, uint32_t rows, uint32_t cols, uint32_t layer);
   MatrixId declare(MatrixSpec spec, std::vector<TensorInfo> tensors, const std::vector<TensorRows>& parts);

@@ -34,7 +34,7 @@ uint64_t used_bytes(const WeightPiece& piece) {
   const WeightPlan::Source& source = *piece.source;
   uint64_t row = piece.row_bytes;
   if (source.transposed) row = row * source.transposed->count / static_cast<uint64_t>(source.tensor.shape.back());
-  return row * piece.rows + (piece.bytes - piece.tensor_bytes);
+  return row * piece.rows;
 }
 
 /// A piece that comes in several reads.
@@ -107,8 +107,13 @@ class WeightReader {
   Result<void> write(const WeightPiece& piece, std::span<const std::byte> bytes) {
     const WeightPlan::Source& source = *piece.source;
     std::vector<std::byte> scratch;
-    const auto rows = rows_of(piece, bytes, scratch);
-    if (auto wrote = device_.write_rows(source.matrix, source.part, piece.first_row, rows); !wrote) return wrote;
+    for (uint32_t first = 0, count = rows_at_once(piece); first < piece.rows; first += count) {
+      count = std::min(count, piece.rows - first);
+      auto rows = rows_of(piece, first, count, bytes, scratch);
+      if (!rows) return pass_on(rows);
+      auto wrote = device_.write_rows(source.matrix, source.part, piece.first_row + first, *rows);
+      if (!wrote) return wrote;
+    }
     const std::scoped_lock lock(mutex_);
     progress_.done_bytes += used_bytes(piece);
     --missing_of_layer_[static_cast<size_t>(source.layer)];
@@ -153,6 +158,16 @@ Result<ReadWay> chosen_way(bool keep_cached) {
               "it is auto, ring, threads, buffered or cached");
 }
 
+/// Of all its bytes, part by part where it is coded.
+std::vector<FileRange> ranges_of(const TensorInfo& tensor) {
+  if (tensor.coding == nullptr) return {{.file = tensor.file, .offset = tensor.offset, .bytes = tensor.bytes}};
+  std::vector<FileRange> ranges;
+  for (const StoredPart& part : tensor.coding->parts()) {
+    ranges.push_back({.file = part.file, .offset = part.offset, .bytes = part.bytes});
+  }
+  return ranges;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ReadQueue>> open_read_queue(const Checkpoint& checkpoint, const ReadOptions& options) {
@@ -173,9 +188,13 @@ Result<TensorBytes> read_tensors(ReadQueue& queue, std::span<const TensorInfo> t
     std::vector<std::byte>& bytes = result[tensor.name];
     if (!bytes.empty()) continue;  // named twice
     bytes.resize(tensor.bytes);
-    for (uint64_t at = 0; at < bytes.size(); at += kReadBytes) {
-      const auto target = std::span(bytes).subspan(at, std::min(kReadBytes, bytes.size() - at));
-      targets[queue.submit({.file = tensor.file, .offset = tensor.offset + at, .bytes = target.size()})] = target;
+    std::span<std::byte> rest = bytes;
+    for (const FileRange& range : ranges_of(tensor)) {
+      for (uint64_t at = 0; at < range.bytes; at += kReadBytes) {
+        const auto target = rest.first(std::min(kReadBytes, range.bytes - at));
+        targets[queue.submit({.file = range.file, .offset = range.offset + at, .bytes = target.size()})] = target;
+        rest = rest.subspan(target.size());
+      }
     }
   }
   for (;;) {

@@ -80,6 +80,7 @@ void find_prefix(const HuggingFaceDirectory& directory, TensorNames& names) {
 Result<DecoderDescription> describe(const HuggingFaceDirectory& directory) {
   auto description = describe_config(directory.config(), directory.path().string());
   if (!description) return description;
+  if (directory.quantization_error()) return std::unexpected(*directory.quantization_error());
   find_prefix(directory, description->names);
   if (auto checked = untie_if_different(directory, *description); !checked) return pass_on(checked);
   // generation_config.json is the later word on where a text ends.
@@ -226,7 +227,7 @@ Result<void> check(const DecoderConfig& config, const std::string& path) {
 Result<nlohmann::json> text_config_of(const nlohmann::json& config, const std::string& path) {
   nlohmann::json text = config["text_config"];
   text.erase("text_config");  // once is enough
-  for (const char* key : {"eos_token_id", "bos_token_id", "quantization_config", "tie_word_embeddings"}) {
+  for (const char* key : {"eos_token_id", "bos_token_id", "tie_word_embeddings"}) {
     // Embeddings are tied where either says so; a head that differs counts all the same (untie_if_different).
     const bool stays = text.value(key, nlohmann::json()) == true;
     if (config.contains(key) && !config[key].is_null() && !stays) text[key] = config[key];
@@ -257,13 +258,6 @@ Result<DecoderDescription> describe_config(const nlohmann::json& config, const s
   if (family == nullptr) {
     return fail(ErrorCode::unsupported, fmt::format("{}: model_type is '{}'", path, printable(type)),
                 known(&Family::model_types, type));
-  }
-  const nlohmann::json quantization = config.value("quantization_config", nlohmann::json());
-  // Who does not read mxfp4 refuses it itself (unread_keys.cc).
-  const bool is_mxfp4 = quantization.is_object() && quantization.value("quant_method", nlohmann::json()) == "mxfp4";
-  if (!quantization.is_null() && !is_mxfp4) {
-    return fail(ErrorCode::unsupported, fmt::format("{}: config.json has a quantization_config", path),
-                "use the bf16, f16 or f32 checkpoint, or a GGUF");
   }
   auto description = family->from_hugging_face(config);
   if (!description) return description;

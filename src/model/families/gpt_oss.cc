@@ -47,7 +47,6 @@ Result<DecoderDescription> from_hugging_face(const nlohmann::json& given) {
                                  .width = f.u32("intermediate_size", 2880)};
   fields::set_experts(d.config, clamped(experts, f.f32("swiglu_limit", 7.0F)), [](uint32_t) { return true; });
   f.pass_over("initial_context_length");  // the rope's original_max_position_embeddings
-  f.pass_over("quantization_config");     // mxfp4, as the experts' tensors say themselves
   fields::add_attention_biases(f, d.names, true);
   TensorNames& n = d.names;
   const std::string mlp = "model.layers.{}.mlp.";

@@ -55,14 +55,6 @@ TEST(TextConfig, EmbeddingsAreTiedWhereEitherSaysSo) {
   EXPECT_FALSE(tied(nullptr, false));
 }
 
-TEST(TextConfig, WeightsOfAnotherFormatAreRefusedWhereverTheFileSaysSo) {
-  Json config = whole("llama", {{"quantization_config", {{"quant_method", "fp8"}}}});
-  config["text_config"]["quantization_config"] = nullptr;
-  const auto description = describe_config(config, "here");
-  ASSERT_FALSE(description);
-  EXPECT_THAT(description.error().message, HasSubstr("quantization_config"));
-}
-
 TEST(TextConfig, ADecodersKeyBesideItIsRefusedByName) {
   const Json scaling = {{"rope_type", "yarn"}, {"factor", 4.0}};
   const std::pair<const char*, Json> cases[] = {{"rope_scaling", scaling},

@@ -38,11 +38,10 @@ constexpr std::array kMatter = {
     // other shapes of a decoder
     Key{"num_experts", true}, Key{"num_local_experts"}, Key{"n_routed_experts"}, Key{"moe_intermediate_size"},
     Key{"parallel_attn"}, Key{"use_parallel_residual"}, Key{"per_layer_config"}, Key{"is_encoder_decoder"},
-    Key{"add_cross_attention"}, Key{"num_attention_heads_per_layer"}, Key{"compression_config"},
-    Key{"quantization_config"}, Key{"swiglu_limit"}};
+    Key{"add_cross_attention"}, Key{"num_attention_heads_per_layer"}, Key{"swiglu_limit"}};
 
 /// Keys without a part in what a decoder computes from tokens.
-constexpr std::array<std::string_view, 40> kHarmless = {
+constexpr std::array<std::string_view, 42> kHarmless = {
     "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "initializer_range",
     "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "pretraining_tp", "pad_token_id",
     "bos_token_id", "eos_token_id", "unk_token_id", "sep_token_id", "_name_or_path", "name_or_path", "auto_map",
@@ -50,7 +49,9 @@ constexpr std::array<std::string_view, 40> kHarmless = {
     "max_window_layers", "_sliding_window_pattern", "cache_implementation", "_attn_implementation", "is_decoder",
     // what training adds to a mixture's loss
     "output_router_logits", "router_aux_loss_coef", "router_z_loss_coef", "router_jitter_noise", "aux_loss_alpha",
-    "seq_aux", "ep_size"};
+    "seq_aux", "ep_size",
+    // how the tensors are coded, which whoever opens them has read (formats/codings)
+    "quantization_config", "compression_config"};
 
 bool changes_nothing(const Key& key, const nlohmann::json& value) {
   if (value.is_null() || value == false || value == 0 || (value.is_structured() && value.empty())) return true;
