@@ -90,7 +90,7 @@ install_packages() {
 # Clang with libFuzzer, new enough for std::expected.
 install_fuzzing() {
   local version
-  version=$(clang++ --version 2>/dev/null | sed -n 's/.*clang version \([0-9]*\).*/\1/p' | head -n 1)
+  version=$(clang++ --version 2>/dev/null | sed -n 's/.*clang version \([0-9]*\).*/\1/p' | head -n 1) || true
   if ! have apt-get && at_least "${version:-0}" 19; then return; fi
   install_listed fuzz
 }
