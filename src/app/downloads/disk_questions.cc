@@ -9,12 +9,6 @@ namespace hearth::app {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
-  const AsksFile asks(path, 0, 0);
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
 bool is_folder(const fs::path& path) {
   const AsksFile asks(path, 0, 0);
   std::error_code error;

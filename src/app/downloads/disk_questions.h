@@ -5,12 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "formats/directory_files.h"
+
 namespace hearth::app {
 
 // What is asked of a disk that may not answer: each question is entered for those who watch the thread
-// (base/reading/read_watch.h). Links are followed.
+// (base/reading/read_watch.h). Links are followed. is_there is formats/directory_files.h's.
 
-bool is_there(const std::filesystem::path& path);
 bool is_folder(const std::filesystem::path& path);
 
 /// 0 where it cannot be told.
