@@ -230,6 +230,7 @@ Json examine_model(const Checkpoint& checkpoint, bool with_tensors) {
   Json report = {{"model", printable(checkpoint.path().native(), 1024)},
                  {"kind", kind_of(checkpoint)},
                  {"files", files_of(checkpoint)},
+                 {"coded_as", checkpoint.as_hugging_face() ? checkpoint.as_hugging_face()->coded_as() : ""},
                  {"formats", nullptr},
                  {"not_read", nullptr},
                  {"decoder", nullptr},

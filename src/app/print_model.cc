@@ -89,6 +89,7 @@ std::string model_text(const Json& report) {
   std::string text = fmt::format("{}\n", report["model"].get<std::string>());
   text += property("kind", report["kind"].get<std::string>());
   text += files_text(report);
+  if (const std::string coded = report["coded_as"]; !coded.empty()) text += property("coded as", coded);
   text += decoder_text(report["decoder"]);
   text += source_text("tokenizer", report["tokenizer"]) + source_text("chat template", report["chat_template"]);
   text += "\n" + formats_text(report["formats"], report["not_read"]);

@@ -11,6 +11,7 @@
 #include "formats/directory_files.h"
 #include "formats/layered_files.h"
 #include "formats/lfs_pointer.h"
+#include "formats/quantization_config.h"
 #include "formats/safetensors.h"
 
 namespace hearth {
@@ -32,23 +33,6 @@ std::optional<std::string> template_in(const json& configuration) {
     }
   }
   return std::nullopt;
-}
-
-/// What config.json says of the tensors' codes, and under which key.
-struct Quantization {
-  const char* key;
-  json value;
-};
-
-/// Of the whole or of the decoder's part; the whole's counts first.
-std::optional<Quantization> quantization_of(const json& config) {
-  const json text = config.value("text_config", json());
-  for (const json& part : {config, text}) {
-    for (const char* key : {"quantization_config", "compression_config"}) {
-      if (part.is_object() && part.contains(key) && !part[key].is_null()) return Quantization{key, part[key]};
-    }
-  }
-  return {};
 }
 
 }  // namespace
@@ -96,15 +80,25 @@ Result<void> HuggingFaceDirectory::open_weights() {
   for (const WeightFile& file : *files) {
     if (auto opened = open_file(file, stored); !opened) return opened;
   }
-  codings::join_layered(stored);
-  if (const auto quantization = quantization_of(config_)) {
-    if (auto joined = codings::join_quantized(stored, quantization->value); !joined) {
-      quantization_error_ = joined.error();
-      quantization_error_->message =
-          fmt::format("{}: config.json's {}: {}", shown(path()), quantization->key, quantization_error_->message);
-    }
-  }
+  if (auto joined = join_coded(stored); !joined) return joined;
   return add_tensors(std::move(stored));
+}
+
+Result<void> HuggingFaceDirectory::join_coded(codings::StoredTensors& stored) {
+  codings::join_layered(stored);
+  if (stored.joined() > 0) coded_as_ = "the layered layout, by its files' __metadata__";
+  auto quantization = find_quantization_config(path(), config_);
+  if (!quantization) return pass_on(quantization);
+  if (!*quantization) return {};
+  const auto& [source, value] = **quantization;
+  auto joined = codings::join_quantized(stored, value);
+  if (joined) {
+    coded_as_ = fmt::format("{}, by {}", value["quant_method"].get<std::string>(), source);
+  } else {
+    quantization_error_ = joined.error();
+    quantization_error_->message = fmt::format("{}: {}: {}", shown(path()), source, quantization_error_->message);
+  }
+  return {};
 }
 
 Result<void> HuggingFaceDirectory::open_file(const WeightFile& wanted, codings::StoredTensors& stored) {

@@ -41,7 +41,11 @@ class HuggingFaceDirectory final : public Checkpoint {
   /// named "default" when there are several).
   const std::optional<std::string>& chat_template() const { return chat_template_; }
 
-  /// Why the weights are not what config.json's quantization_config says (unsupported), where hearth does not read it.
+  /// How weights are coded and who says so, for people: "gptq, by config.json's quantization_config"; empty where they
+  /// are plain.
+  const std::string& coded_as() const { return coded_as_; }
+
+  /// Why the weights are not what a quantization_config says (unsupported), where hearth does not read it.
   const std::optional<Error>& quantization_error() const { return quantization_error_; }
 
  private:
@@ -51,6 +55,8 @@ class HuggingFaceDirectory final : public Checkpoint {
   Result<void> open_weights();
   /// Adds the tensors of one safetensors file that belong to the model.
   Result<void> open_file(const WeightFile& wanted, codings::StoredTensors& stored);
+  /// Makes of tensors that quantizers store as several what they stand for, as far as hearth reads that.
+  Result<void> join_coded(codings::StoredTensors& stored);
   Result<void> add_tensors(codings::StoredTensors stored);
   std::string where_it_should_be(std::string_view tensor) const override;
 
@@ -59,6 +65,7 @@ class HuggingFaceDirectory final : public Checkpoint {
   nlohmann::json tokenizer_config_;
   std::optional<std::filesystem::path> tokenizer_path_;
   std::optional<std::string> chat_template_;
+  std::string coded_as_;
   std::optional<Error> quantization_error_;
 };
 

@@ -4,9 +4,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -139,6 +141,30 @@ TEST_P(CodingsTest, SomeRowsAreThoseOfAll) {
         EXPECT_LT(relative_error({&some[i * columns], &some[i * columns] + columns}, row), 1e-6) << name;
       }
     }
+  }
+}
+
+/// Older files have the configuration beside config.json.
+TEST(Codings, AQuantizersOwnFileCountsWhereTheConfigurationIsSilent) {
+  const std::tuple<const char*, const char*, const char*> cases[] = {
+      {"gptq_asym", "quantize_config.json", "gptq"},
+      {"awq_gemm", "quant_config.json", "awq"},
+      {"modelopt_nvfp4", "hf_quant_config.json", "modelopt"}};
+  for (const auto& [name, file, method] : cases) {
+    const auto folder = std::filesystem::temp_directory_path() / ("hearth_codings_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder);
+    std::filesystem::copy(testdata() / name / "model.safetensors", folder);
+    auto config = parse_json(read_whole_file(testdata() / name / "config.json").value(), "config.json").value();
+    auto quantization = config["quantization_config"];
+    config.erase("quantization_config");
+    quantization.erase("quant_method");
+    if (std::string_view(method) == "modelopt") quantization = {{"producer", {}}, {"quantization", quantization}};
+    std::ofstream(folder / "config.json") << config;
+    std::ofstream(folder / file) << quantization;
+    const auto checkpoint = open_checkpoint(folder).value();
+    EXPECT_EQ(checkpoint->as_hugging_face()->coded_as(), std::string(method) + ", by " + file);
+    EXPECT_EQ(checkpoint->names(), open_checkpoint(testdata() / name).value()->names());
+    std::filesystem::remove_all(folder);
   }
 }
 
