@@ -277,9 +277,7 @@ std::optional<TileEncoding> tile_encoding(NumberFormat format) {
       return TileEncoding::q6_k;
     case NumberFormat::mxfp4:
       return TileEncoding::e2m1;
-    case NumberFormat::i8:
-    case NumberFormat::u8:
-    case NumberFormat::i32:
+    default:  // formats of files only, and integers that are no weights
       break;
   }
   return std::nullopt;
@@ -320,9 +318,7 @@ void pack_tile(NumberFormat format, std::span<const std::byte> rows, size_t cols
       return pack_blocks<BlockQ6_K>(rows, row_bytes, group_bytes, tile);
     case NumberFormat::mxfp4:
       return pack_blocks<BlockMxfp4>(rows, row_bytes, group_bytes, tile);
-    case NumberFormat::i8:
-    case NumberFormat::u8:
-    case NumberFormat::i32:
+    default:  // which have no tile_encoding
       return;
   }
 }

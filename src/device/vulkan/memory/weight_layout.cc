@@ -288,12 +288,9 @@ std::optional<uint32_t> encoding_of(NumberFormat format) {
       return kEncodingQ6_K;
     case NumberFormat::mxfp4:
       return kEncodingMxfp4;
-    case NumberFormat::i8:
-    case NumberFormat::u8:
-    case NumberFormat::i32:
+    default:  // formats of files only, and integers that are no weights
       return {};
   }
-  return {};
 }
 
 bool uses_quantized_activations(uint32_t encoding) { return encoding > kEncodingBf16; }
