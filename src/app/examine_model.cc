@@ -9,6 +9,7 @@
 
 #include "app/load_text.h"
 #include "base/printable.h"
+#include "formats/codings/stored_tensors.h"
 #include "formats/gguf.h"
 #include "formats/huggingface.h"
 #include "formats/tensor_coding.h"
@@ -40,18 +41,12 @@ Json files_of(const Checkpoint& checkpoint) {
   return files;
 }
 
-uint64_t values_of(const TensorInfo& tensor) {
-  uint64_t values = 1;
-  for (const int64_t dimension : tensor.shape) values *= static_cast<uint64_t>(dimension);
-  return values;
-}
-
 struct Sum {
   uint64_t tensors = 0, values = 0, bytes = 0;
 
   void add(const TensorInfo& tensor) {
     ++tensors;
-    values += values_of(tensor);
+    values += codings::values_of(tensor);
     bytes += tensor.bytes;
   }
 };

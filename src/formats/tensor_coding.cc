@@ -3,26 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 
 #include "base/printable.h"
+#include "tensor/finite.h"
 
 namespace hearth {
-namespace {
-
-/// Without a branch for each, so that it becomes vector code.
-bool are_finite(std::span<const float> values) {
-  constexpr int32_t kInfinity = 0x7f800000;
-  int32_t largest = 0;  // bits of numbers without a sign are in their order
-  for (const float value : values) {
-    const int32_t bits = std::bit_cast<int32_t>(value) & 0x7fffffff;
-    largest = bits > largest ? bits : largest;
-  }
-  return largest < kInfinity;
-}
-
-}  // namespace
-
 uint64_t TensorCoding::bytes() const {
   uint64_t sum = 0;
   for (const StoredPart& part : parts_) sum += part.bytes;
@@ -56,7 +41,7 @@ Result<void> TensorCoding::decode(const CodedRows& rows, std::span<const std::by
     if (copy_row(parts, index, format, made)) continue;
     row.resize(columns_);
     std::string_view problem = read_row(parts, index, row);
-    if (problem.empty() && !are_finite(row.values)) {
+    if (problem.empty() && find_non_finite(NumberFormat::f32, std::as_bytes(std::span(row.values)))) {
       problem = "a scale that is infinite or not a number";
     }
     if (!problem.empty()) {

@@ -5,7 +5,7 @@
 #include <map>
 #include <utility>
 
-#include "formats/tensor_coding.h"
+#include "formats/codings/stored_tensors.h"
 #include "tensor/recode.h"
 
 namespace hearth {
@@ -32,8 +32,7 @@ std::string describe_held_formats(std::span<const WeightPlan::Source> sources) {
     const uint64_t values = uint64_t{source.rows} * static_cast<uint64_t>(tensor.shape.back());
     Sum& sum = sums[{name, held}];
     sum.values += values;
-    double all = 1;
-    for (const int64_t dimension : tensor.shape) all *= static_cast<double>(dimension);
+    const auto all = static_cast<double>(codings::values_of(tensor));
     sum.file_bytes += static_cast<double>(tensor.bytes) * static_cast<double>(values) / all;
   }
   std::string text;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/divide_up.h"
 #include "base/printable.h"
 #include "formats/codings/codings.h"
 #include "formats/codings/scaled_integers.h"
@@ -21,7 +22,7 @@ void join_layer(StoredTensors& stored, const std::string& layer, uint64_t group_
   };
   if (codes->format != NumberFormat::i32 || codes->shape.size() != 2) return refuse(codes_name);
   const uint64_t rows = 8 * columns_of(*codes), columns = rows_of(*codes);
-  const uint64_t group = group_size == 0 ? columns : group_size, groups = (columns + group - 1) / group;
+  const uint64_t group = group_size == 0 ? columns : group_size, groups = divide_up(columns, group);
   const auto is_of_groups = [&](const TensorInfo* tensor, uint64_t length) {
     return tensor != nullptr && tensor->shape.size() == 2 && rows_of(*tensor) == groups &&
            columns_of(*tensor) == length;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/divide_up.h"
 #include "base/printable.h"
 #include "formats/codings/codings.h"
 #include "formats/codings/fp8.h"
@@ -128,7 +129,7 @@ class IntegerLayer {
     // Where rows are packed, the groups tell how long they are; else they have no padding.
     uint64_t columns = columns_of(*codes_);
     if (is_packed) columns = scheme.group > 0 ? scale_columns * scheme.group : columns * (32 / scheme.bits);
-    const uint64_t group = scheme.group > 0 ? scheme.group : columns, groups = (columns + group - 1) / group;
+    const uint64_t group = scheme.group > 0 ? scheme.group : columns, groups = divide_up(columns, group);
     const IntegerMatrix codes = {is_packed ? IntegerLayout::row_words : IntegerLayout::signed_bytes, scheme.bits, rows,
                                  columns};
     const bool scales_fit =

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/divide_up.h"
 #include "base/printable.h"
 #include "formats/codings/fp8.h"
 #include "formats/codings/scaled_floats.h"
@@ -28,9 +29,8 @@ void join_scaled_fp4(StoredTensors& stored, const std::string& name, const std::
                             .global = global_name.empty() ? ScaledFloats::Global::none
                                       : divides           ? ScaledFloats::Global::divides
                                                           : ScaledFloats::Global::multiplies};
-  const bool scales_fit = columns_of(*scales) == (coding.columns + group - 1) / group &&
-                          rows_of(*scales) == coding.rows && scale_part.format != NumberFormat::i8 &&
-                          scale_part.format != NumberFormat::i32;
+  const bool scales_fit = columns_of(*scales) == divide_up(coding.columns, group) && rows_of(*scales) == coding.rows &&
+                          scale_part.format != NumberFormat::i8 && scale_part.format != NumberFormat::i32;
   if (!scales_fit) return refuse(scale_name);
   std::vector<StoredPart> parts = {part_of(*codes), scale_part};
   if (!global_name.empty()) {

@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "base/divide_up.h"
 #include "base/printable.h"
 #include "formats/codings/codings.h"
 #include "formats/codings/scaled_floats.h"
 
 namespace hearth::codings {
 namespace {
-
-uint64_t round_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 bool is_fp8(NumberFormat format) { return format == NumberFormat::f8_e4m3 || format == NumberFormat::f8_e5m2; }
 
@@ -21,8 +20,8 @@ bool blocks_fit(const TensorInfo& codes, const TensorInfo& scales, const BlockSi
   for (size_t i = 0; i + 1 < last; ++i) {
     if (codes.shape[i] != scales.shape[i] || along(codes, last - 1) % block.rows != 0) return false;
   }
-  return along(scales, last - 1) == round_up(along(codes, last - 1), block.rows) &&
-         along(scales, last) == round_up(along(codes, last), block.columns);
+  return along(scales, last - 1) == divide_up(along(codes, last - 1), block.rows) &&
+         along(scales, last) == divide_up(along(codes, last), block.columns);
 }
 
 std::string description(NumberFormat codes, const BlockSize& block, const TensorInfo& tensor) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/divide_up.h"
 #include "base/printable.h"
 #include "formats/codings/codings.h"
 #include "formats/codings/scaled_integers.h"
@@ -36,7 +37,7 @@ ScaledIntegers coding_of(const Settings& settings, uint32_t bits, uint64_t rows,
                         .scale_order = ScaledIntegers::ScaleOrder::by_groups,
                         .zeros = ScaledIntegers::Zeros::integers};
   coding.zero_codes = {settings.is_minus_one ? IntegerLayout::row_stream_minus_one : IntegerLayout::row_stream, bits,
-                       rows, (columns + group - 1) / group};
+                       rows, divide_up(columns, group)};
   if (settings.is_symmetric) coding.only_zero = static_cast<float>(1 << (bits - 1));
   return coding;
 }
@@ -57,7 +58,7 @@ void join_layer(StoredTensors& stored, const std::string& layer, const Settings&
   const auto bits = bits_of(*codes, *zeros);
   if (!bits) return refuse(zeros_name);
   const uint64_t rows = columns_of(*codes), columns = rows_of(*codes) * 32 / *bits;
-  const uint64_t group = settings.group == 0 ? columns : settings.group, groups = (columns + group - 1) / group;
+  const uint64_t group = settings.group == 0 ? columns : settings.group, groups = divide_up(columns, group);
   if (rows_of(*zeros) != groups) return refuse(zeros_name);
   if (!is_matrix(scales) || !is_float(scales->format) || rows_of(*scales) != groups || columns_of(*scales) != rows) {
     return refuse(scales_name);

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "base/divide_up.h"
+
 namespace hearth::codings {
 namespace {
 
@@ -10,8 +12,6 @@ uint32_t word_at(std::span<const std::byte> bytes, uint64_t index) {
   std::memcpy(&word, bytes.data() + 4 * index, sizeof(word));
   return word;
 }
-
-uint64_t round_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 /// Integer `index` of a stream of bits whose words lie `stride` apart, the first of them at `first`.
 int16_t from_stream(std::span<const std::byte> bytes, uint64_t first, uint64_t stride, uint64_t index, uint32_t bits) {
@@ -30,17 +30,17 @@ uint64_t IntegerMatrix::bytes() const {
     case IntegerLayout::unsigned_bytes:
       return rows * columns;
     case IntegerLayout::row_words:
-      return 4 * rows * round_up(columns, in_word);
+      return 4 * rows * divide_up(columns, in_word);
     case IntegerLayout::column_stream:
-      return 4 * round_up(columns * bits, 32) * rows;
+      return 4 * divide_up(columns * bits, 32) * rows;
     case IntegerLayout::row_stream:
     case IntegerLayout::row_stream_minus_one:
     case IntegerLayout::awq_words:
-      return 4 * columns * round_up(rows * bits, 32);
+      return 4 * columns * divide_up(rows * bits, 32);
     case IntegerLayout::tall_words:
-      return 4 * round_up(rows, in_word) * columns;
+      return 4 * divide_up(rows, in_word) * columns;
     case IntegerLayout::signed_nibbles:
-      return rows * round_up(columns, 2);
+      return rows * divide_up(columns, 2);
   }
   return 0;
 }
@@ -61,7 +61,7 @@ void IntegerMatrix::read_row(const PartBytes& part, uint64_t row, std::span<int1
       for (uint64_t c = 0; c < columns; ++c) out[c] = std::to_integer<uint8_t>(bytes[here * columns + c]);
       return;
     case IntegerLayout::row_words: {
-      const uint64_t in_word = 32 / bits, words = round_up(columns, in_word);
+      const uint64_t in_word = 32 / bits, words = divide_up(columns, in_word);
       const uint32_t mask = (1U << bits) - 1;
       for (uint64_t c = 0; c < columns; ++c) {
         const uint32_t word = word_at(bytes, here * words + c / in_word);
@@ -71,7 +71,7 @@ void IntegerMatrix::read_row(const PartBytes& part, uint64_t row, std::span<int1
     }
     case IntegerLayout::signed_nibbles:
       for (uint64_t c = 0; c < columns; ++c) {
-        const auto pair = std::to_integer<unsigned>(bytes[here * round_up(columns, 2) + c / 2]);
+        const auto pair = std::to_integer<unsigned>(bytes[here * divide_up(columns, 2) + c / 2]);
         out[c] = static_cast<int16_t>(static_cast<int>((pair >> (4 * (c % 2)) & 15) ^ 8U) - 8);
       }
       return;
@@ -79,12 +79,12 @@ void IntegerMatrix::read_row(const PartBytes& part, uint64_t row, std::span<int1
       for (uint64_t c = 0; c < columns; ++c) out[c] = from_stream(bytes, row, rows, c, bits);
       return;
     case IntegerLayout::row_stream: {
-      const uint64_t words = round_up(rows * bits, 32);
+      const uint64_t words = divide_up(rows * bits, 32);
       for (uint64_t c = 0; c < columns; ++c) out[c] = from_stream(bytes, c * words, 1, row, bits);
       return;
     }
     case IntegerLayout::row_stream_minus_one: {
-      const uint64_t words = round_up(rows * bits, 32);
+      const uint64_t words = divide_up(rows * bits, 32);
       const uint32_t mask = (1U << bits) - 1;
       if (32 % bits != 0) {
         for (uint64_t c = 0; c < columns; ++c) {

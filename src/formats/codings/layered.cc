@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/divide_up.h"
 #include "base/printable.h"
 #include "formats/codings/codings.h"
 #include "formats/codings/scaled_integers.h"
@@ -24,7 +25,7 @@ struct Expected {
 Expected expected(std::string_view scheme, uint64_t values) {
   if (scheme == "int8_symmetric") return {NumberFormat::i8, 1};
   if (scheme == "int8_asymmetric") return {NumberFormat::u8, 2};
-  return {NumberFormat::i8, (values + kGroup - 1) / kGroup};
+  return {NumberFormat::i8, divide_up(values, kGroup)};
 }
 
 ScaledIntegers coding_of(std::string_view scheme, uint64_t rows, uint64_t columns) {

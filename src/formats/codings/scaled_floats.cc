@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/divide_up.h"
 #include "tensor/blocks.h"
 #include "tensor/quantize.h"
 
@@ -10,8 +11,6 @@ namespace hearth::codings {
 namespace {
 
 constexpr size_t kBlock = GridRow::kBlock;
-
-uint64_t round_up(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 class Coding final : public TensorCoding {
  public:
@@ -23,7 +22,7 @@ class Coding final : public TensorCoding {
   std::string_view read_row(std::span<const PartBytes> bytes, uint64_t index, GridRow& row) const override {
     read_codes(bytes[0], index, row.values);
     static thread_local std::vector<float> scales;
-    scales.resize(round_up(columns(), coding_.block_columns));
+    scales.resize(divide_up(columns(), coding_.block_columns));
     const size_t at = (index / coding_.block_rows - bytes[1].first_unit) * parts()[1].unit_bytes;
     dequantize_row(parts()[1].format, bytes[1].bytes.subspan(at, parts()[1].unit_bytes), scales);
     if (coding_.global != ScaledFloats::Global::none) apply_global(bytes[2], scales);
@@ -84,7 +83,7 @@ std::unique_ptr<TensorCoding> make_scaled_floats(std::string name, const ScaledF
   parts[0].values = coding.columns;
   parts[0].unit_bytes = parts[0].bytes / coding.rows;
   parts[1].values = std::min(coding.block_rows, coding.rows) * coding.columns;
-  parts[1].unit_bytes = round_up(coding.columns, coding.block_columns) * traits(parts[1].format).block_bytes;
+  parts[1].unit_bytes = divide_up(coding.columns, coding.block_columns) * traits(parts[1].format).block_bytes;
   if (parts.size() > 2) {
     parts[2].values = coding.rows * coding.columns;
     parts[2].unit_bytes = parts[2].bytes;

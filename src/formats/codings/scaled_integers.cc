@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/divide_up.h"
 #include "tensor/blocks.h"
 #include "tensor/quantize.h"
 #include "tensor/scale_search.h"
@@ -56,7 +57,7 @@ class Coding final : public TensorCoding {
       : TensorCoding(std::move(name), coding.codes.rows, coding.codes.columns, std::move(parts),
                      std::move(description)),
         coding_(coding),
-        groups_((columns() + coding.group - 1) / coding.group) {}
+        groups_(divide_up(columns(), coding.group)) {}
 
  private:
   /// What one thread needs for a row.
@@ -197,7 +198,7 @@ class Coding final : public TensorCoding {
       row.values[c] = (static_cast<float>(scratch.codes[c]) - zero) * scale + offset;
     }
     if (zero != std::nearbyint(zero)) return;  // the grid does not have 0
-    for (uint64_t block = (begin + kBlock - 1) / kBlock; (block + 1) * kBlock <= end; ++block) {
+    for (uint64_t block = divide_up(begin, kBlock); (block + 1) * kBlock <= end; ++block) {
       row.steps[block] = scale;
       row.lowest[block] = (static_cast<float>(coding_.lowest_code) - zero) * scale + offset;
     }

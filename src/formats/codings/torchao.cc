@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/divide_up.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "formats/codings/codings.h"
@@ -88,7 +89,7 @@ class Tensor {
   /// Nibbles with a sign; what is called a zero point is added to the value. [groups, rows] of both.
   std::optional<ScaledIntegers> int4(const BlockSize& block) const {
     const uint64_t rows = rows_of(*codes_), columns = 2 * columns_of(*codes_);
-    const uint64_t groups = (columns + block.columns - 1) / block.columns;
+    const uint64_t groups = divide_up(columns, block.columns);
     const auto is_of_groups = [&](const TensorInfo& t) { return rows_of(t) == groups && columns_of(t) == rows; };
     if (codes_->format != NumberFormat::i8 || block.rows != 1 || !is_of_groups(*scales_) || zeros_ == nullptr ||
         zeros_->format != scales_->format || !is_of_groups(*zeros_)) {
@@ -105,7 +106,7 @@ class Tensor {
   /// A byte for each code; [rows, groups] of scales and zeros.
   std::optional<ScaledIntegers> bytes(const BlockSize& block, uint32_t bits) const {
     const uint64_t rows = rows_of(*codes_), columns = columns_of(*codes_);
-    const uint64_t groups = (columns + block.columns - 1) / block.columns;
+    const uint64_t groups = divide_up(columns, block.columns);
     const auto is_of_groups = [&](const TensorInfo& t) { return rows_of(t) == rows && columns_of(t) == groups; };
     if (bits == 0 || codes_->format != NumberFormat::i8 || block.rows != 1 || !is_of_groups(*scales_)) return {};
     if (zeros_ != nullptr && (zeros_->format != NumberFormat::i8 || !is_of_groups(*zeros_))) return {};
